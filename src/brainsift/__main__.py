@@ -1,0 +1,7 @@
+"""`python -m brainsift`."""
+
+import sys
+
+from brainsift.cli import main
+
+sys.exit(main())

@@ -1,0 +1,71 @@
+"""Augmentation of whole batches, on the device; the only random part of the way from pixels to a network."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def to_input(pixels: Tensor) -> Tensor:
+    """Turns uint8 pixels (n, size, size) or (n, size, size, 3) into network input.
+
+    Returns:
+        float32 (n, channels, size, size) in [0, 1], channels last in memory.
+    """
+    images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    return images.float().div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def augment(images: Tensor, *, strength: float, size: int | None = None, generator: torch.Generator) -> Tensor:
+    """Mirrors, rotates, scales, shifts, shears, re-contrasts and blurs a batch, each image its own way.
+
+    Args:
+        images: float32 (n, channels, size, size) in [0, 1].
+        strength: 0 (only resizing) to 1 (±20°, ±20 % scale, ±10 % shift, gamma 0.6 to 1.7).
+        size: side of the result, pixels; None keeps it.
+        generator: the source of all chance, on the CPU, so that every device sees the same draws.
+
+    Returns:
+        float32 (n, channels, size, size) in [0, 1].
+    """
+    size = size or images.shape[-1]
+    if strength == 0:
+        return images if size == images.shape[-1] else F.interpolate(images, size, mode="bilinear", antialias=True)
+    grid = F.affine_grid(
+        _affine(len(images), strength, generator).to(images.device), [len(images), 1, size, size], align_corners=False
+    )
+    warped = F.grid_sample(_prefilter(images, size), grid, align_corners=False)
+    return _recontrast(warped, strength, generator).contiguous(memory_format=torch.channels_last)
+
+
+def _prefilter(images: Tensor, size: int) -> Tensor:
+    """Averages before sampling at half the size or less, against aliasing."""
+    factor = images.shape[-1] // size
+    return F.avg_pool2d(images, factor) if factor > 1 else images
+
+
+def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator) * (high - low) + low
+
+
+def _affine(n: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Draws (n, 2, 3) maps from output to input coordinates."""
+    angle = _uniform((n,), -20, 20, generator) * strength * math.pi / 180
+    scale = torch.exp(_uniform((n, 2), -0.08, 0.08, generator) * strength)
+    scale = scale * torch.exp(_uniform((n, 1), -0.18, 0.18, generator) * strength)
+    mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(n, 2, 2)
+    rotation = rotation * torch.stack([scale[:, 0] * mirror, scale[:, 1]], dim=1).unsqueeze(1)
+    shift = _uniform((n, 2, 1), -0.2, 0.2, generator) * strength
+    return torch.cat([rotation, shift], dim=2)
+
+
+def _recontrast(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    n = len(images)
+    gamma = torch.exp(_uniform((n, 1, 1, 1), -0.5, 0.5, generator) * strength).to(images.device)
+    gain = 1 + _uniform((n, 1, 1, 1), -0.25, 0.25, generator).to(images.device) * strength
+    sharpness = _uniform((n, 1, 1, 1), -0.8, 0.5, generator).to(images.device) * strength
+    blurred = F.avg_pool2d(images, 3, stride=1, padding=1)
+    images = images + sharpness * (images - blurred)
+    return (images.clamp(1e-4, 1).pow(gamma) * gain).clamp(0, 1)

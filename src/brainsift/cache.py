@@ -1,0 +1,106 @@
+"""Preprocessed pixels, once: a memory-mapped array and the list of what stands in its rows.
+
+An image is known by the SHA-256 of its file, so the same file under two names is decoded once, and a moved folder
+costs nothing. Rows are only ever appended; a list line is written after its rows, so a process killed at any moment
+loses at most the batch at hand.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from joblib import Parallel, delayed
+
+from brainsift import intensity
+from brainsift.environment import cores
+from brainsift.errors import UsageError
+from brainsift.preprocess import PREPROCESSINGS, preprocess
+
+Progress = Callable[[int, int], None]
+_BATCH = 256
+
+
+def cached_pixels(
+    manifest: pd.DataFrame,
+    folder: Path,
+    *,
+    preprocessing: str = "standard",
+    size: int = 128,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Makes sure that every image of a manifest stands in the cache.
+
+    Args:
+        manifest: audited; rows whose status is not "ok" get no pixels.
+        folder: of the cache; shared by any number of manifests.
+        preprocessing: "standard" or "baseline".
+        size: side of the square result, pixels.
+        workers: processes; None for one a core.
+        progress: called with (images done, images to do).
+
+    Returns:
+        The memory-mapped pixels, uint8 (m, size, size) or (m, size, size, 3), and for each row of the manifest its
+        place therein, int64 (n,), -1 where it has none.
+
+    Raises:
+        UsageError: no such preprocessing.
+    """
+    if preprocessing not in PREPROCESSINGS:
+        raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
+    store = _Store(folder, preprocessing, size)
+    keys = (manifest["sha256"] + ":" + manifest["channel"]).where(manifest["status"] == "ok", "")
+    missing = (keys != "") & ~keys.isin(list(store.places))
+    wanted = manifest.assign(key=keys)[missing].drop_duplicates("key")
+    if len(wanted):
+        store.add(wanted, workers=workers or cores(), progress=progress)
+    rows = np.array([store.places.get(key, -1) for key in keys], dtype=np.int64)
+    return store.pixels(), rows
+
+
+class _Store:
+    """One file of pixels and one of keys, for one preprocessing and size."""
+
+    def __init__(self, folder: Path, preprocessing: str, size: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{preprocessing}-{size}-v{intensity.VERSION}"
+        self.preprocessing, self.size = preprocessing, size
+        self.shape = (size, size) if preprocessing == "standard" else (size, size, 3)
+        self.pixels_path = folder / f"{name}.u8"
+        self.keys_path = folder / f"{name}.keys"
+        self.places = self._read_places()
+
+    def _read_places(self) -> dict[str, int]:
+        if not self.keys_path.exists():
+            return {}
+        text = self.keys_path.read_text(encoding="ascii")
+        whole = text[: text.rfind("\n") + 1]  # a killed process may have left half a line
+        places = {key: place for place, key in enumerate(whole.splitlines())}
+        os.truncate(self.keys_path, len(whole))
+        os.truncate(self.pixels_path, len(places) * int(np.prod(self.shape)))
+        return places
+
+    def add(self, table: pd.DataFrame, *, workers: int, progress: Progress | None) -> None:
+        """Preprocesses the images of a table and appends them."""
+        read = delayed(preprocess)
+        jobs = (
+            read(path, channel=channel, preprocessing=self.preprocessing, size=self.size)
+            for path, channel in zip(table["path"], table["channel"], strict=True)
+        )
+        results = Parallel(workers, return_as="generator", batch_size=16)(jobs)
+        with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as keys:
+            for done, (key, image) in enumerate(zip(table["key"], results, strict=True), start=1):
+                pixels.write(image.tobytes())
+                pixels.flush()
+                keys.write(f"{key}\n")
+                self.places[key] = len(self.places)
+                if progress and (done % _BATCH == 0 or done == len(table)):
+                    progress(done, len(table))
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        if not self.places:
+            return np.zeros((0, *self.shape), np.uint8)
+        return np.memmap(self.pixels_path, np.uint8, mode="r", shape=(len(self.places), *self.shape))

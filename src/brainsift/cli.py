@@ -1,0 +1,79 @@
+"""The command line: `brainsift COMMAND`. A command's module is imported only when the command runs."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from brainsift import __version__
+from brainsift.errors import BrainsiftError, MissingExtraError
+
+# name -> what it does; `commands.NAME` holds `add_arguments` and `run`
+COMMANDS = {
+    "demo": "the whole path on drawn phantom slices, in a minute and a half",
+    "fetch": "download public image collections",
+    "audit": "find duplicates, conflicts, broken files and shortcuts in image collections",
+    "split": "divide audited images into train, validation and test",
+    "train": "train one network",
+    "tune": "search learning rate, dropout and other settings, on validation data",
+    "evaluate": "score runs, or a table of predictions, with intervals",
+    "export": "turn a run into a bundle that `predict` uses",
+    "predict": "tell tumor from no tumor in images and folders",
+    "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
+}
+_INTERRUPTED = 130
+_TORCH_FREE = ("predict",)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 2 wrong usage, 3 bad input, 4 no download, 5 wrong run."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    name = parser.parse_args(words[:1]).command
+    try:
+        module = _load(name)
+        command = argparse.ArgumentParser(
+            prog=f"brainsift {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(command)
+        return int(module.run(command.parse_args(words[1:])) or 0)
+    except BrainsiftError as error:
+        print(f"brainsift {name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"\nbrainsift {name}: interrupted. Start it again with the same -o to go on.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {words}" for name, words in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="brainsift",
+        usage="brainsift [--version] COMMAND ...",
+        description="Tells whether a brain MRI slice shows a tumor, and measures how far to believe it.\n"
+        "Research use only. Not a medical device.\n\ncommands:\n" + listed,
+        epilog="`brainsift COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"brainsift {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    return parser
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"brainsift.commands.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("brainsift") or name in _TORCH_FREE:
+            raise
+        raise MissingExtraError(
+            name, f"needs the package {error.name}, which is not installed", "Run `pip install 'brainsift[train]'`."
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What the commands share: progress on standard error, tables on standard output."""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Report = Callable[[int, int, str], None]
+NOTICE = "Research use only. Not a medical device."
+
+
+def add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``-o DIR``."""
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=what)
+
+
+def say(text: str) -> None:
+    """Prints a line for people."""
+    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """Shows one bar with the time left; yields ``report(done, total, words)``."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("starting", total=None)
+        last = ""
+
+        def report(done: int, total: int, words: str) -> None:
+            nonlocal last
+            stage = words.split(" epoch ", maxsplit=1)[0]
+            if stage != last:
+                bars.reset(bar, total=total)
+                last = stage
+            bars.update(bar, completed=done, total=total, description=words)
+
+        yield report
+
+
+def interval(score: Mapping[str, float | None] | None, *, percent: bool = False) -> str:
+    """Formats a score with its interval: ``97.4 % [96.1, 98.3]``."""
+    if not score or score["value"] is None:
+        return "–"
+    factor, digits, unit = (100, 1, " %") if percent else (1, 3, "")
+    numbers = {key: f"{number * factor:.{digits}f}" for key, number in score.items() if number is not None}
+    span = f" [{numbers['low']}, {numbers['high']}]" if "low" in numbers and "high" in numbers else ""
+    return f"{numbers['value']}{unit}{span}"
+
+
+def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, name in enumerate(head):
+        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+
+
+def show_scores(title: str, rows: Sequence[tuple[str, Mapping[str, Mapping[str, float | None]]]]) -> None:
+    """Prints the main scores of several runs."""
+    names = ("accuracy", "sensitivity", "specificity", "roc_auc")
+    head = ("", "accuracy", "sensitivity", "specificity", "ROC AUC")
+    cells = [(name, *(interval(scores.get(key), percent=key != "roc_auc") for key in names)) for name, scores in rows]
+    show_table(title, head, cells)

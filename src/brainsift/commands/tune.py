@@ -1,0 +1,39 @@
+"""Search learning rate, dropout and other settings, on validation data only. Goes on where it stopped."""
+
+import argparse
+from pathlib import Path
+
+from brainsift.commands._console import add_output, progress_bar, say, show_table
+from brainsift.flags import add_flags, given, make
+from brainsift.manifest import read_manifest
+from brainsift.recipes import TrainConfig, make_config
+from brainsift.report import write_tuning_report
+from brainsift.split import SplitConfig, split
+from brainsift.tune import TuneConfig, tune
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("manifest", type=Path, help="manifest.csv of `audit`, or the CSV of `split`")
+    add_output(parser, "folder for trials.sqlite, tuning.json and report.html")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache in -o)")
+    add_flags(parser, TuneConfig)
+    add_flags(parser, TrainConfig, leave_out=("seed", "epochs"))
+    add_flags(parser, SplitConfig, leave_out=("seed",))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Searches."""
+    table = read_manifest(arguments.manifest)
+    if "part" not in table:
+        table = split(table, make(arguments, SplitConfig))
+    settings = {"model": "compact", **given(arguments, TrainConfig)}
+    cache = arguments.cache or arguments.output / "cache"
+    with progress_bar() as report:
+        found = tune(
+            table, make_config(**settings), make(arguments, TuneConfig), arguments.output, cache=cache, progress=report
+        )
+    write_tuning_report(found, arguments.output / "report.html")
+    rows = [(name, f"{value:.4g}") for name, value in found["best"].items()]
+    show_table(f"Best of {len(found['trials'])} trials of {found['model']}", ("", "value"), rows)
+    say(f"Report: {arguments.output / 'report.html'}")

@@ -1,0 +1,119 @@
+"""One tree of errors; each knows its exit code and its HTTP status.
+
+BrainsiftError
+├── UsageError             wrong argument or option            exit 2, HTTP 400
+├── MissingExtraError      a package of an extra is not there  exit 2, HTTP 501
+├── InputError             something the user handed over      exit 3, HTTP 422
+│   ├── UnreadableImageError   not an image, or a broken one
+│   ├── ImageSizeError         beyond the stated limits
+│   ├── SourceError            a folder or list without the expected layout
+│   ├── ManifestError          a manifest that breaks its contract
+│   └── BundleError            altered, or made for another version
+├── DownloadError          no network, or a refusal            exit 4, HTTP 502
+└── RunError               a run folder that cannot be used    exit 5, HTTP 409
+"""
+
+from typing import ClassVar
+
+
+class BrainsiftError(Exception):
+    """Base of all errors that brainsift raises on purpose.
+
+    Args:
+        subject: what it is about: a file, an argument, a folder.
+        rule: the rule that was broken, with the value received.
+        remedy: what to do about it.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, subject: object, rule: str, remedy: str) -> None:
+        self.subject = str(subject)
+        self.rule = rule
+        self.remedy = remedy
+        super().__init__(f"{self.subject}: {rule}. {remedy}")
+
+    def __reduce__(self) -> tuple[type["BrainsiftError"], tuple[str, str, str]]:
+        """Lets an error travel between processes."""
+        return type(self), (self.subject, self.rule, self.remedy)
+
+    def to_dict(self) -> dict[str, str]:
+        """Returns the one JSON shape that every error takes."""
+        return {
+            "code": self.code,
+            "subject": self.subject,
+            "rule": self.rule,
+            "remedy": self.remedy,
+        }
+
+
+class UsageError(BrainsiftError):
+    """A wrong argument or option."""
+
+    code = "usage"
+    exit_code = 2
+    http_status = 400
+
+
+class MissingExtraError(BrainsiftError):
+    """A package is missing that an extra of brainsift installs."""
+
+    code = "missing_extra"
+    exit_code = 2
+    http_status = 501
+
+
+class InputError(BrainsiftError):
+    """Something that the user handed over cannot be used."""
+
+    code = "input"
+    exit_code = 3
+    http_status = 422
+
+
+class UnreadableImageError(InputError):
+    """A file that is no image, or a broken one."""
+
+    code = "unreadable_image"
+
+
+class ImageSizeError(InputError):
+    """An image beyond the stated limits."""
+
+    code = "image_size"
+
+
+class SourceError(InputError):
+    """A folder or list without the layout of its source."""
+
+    code = "source"
+
+
+class ManifestError(InputError):
+    """A manifest that breaks its contract."""
+
+    code = "manifest"
+
+
+class BundleError(InputError):
+    """A bundle that was altered, or made for another version."""
+
+    code = "bundle"
+
+
+class DownloadError(BrainsiftError):
+    """A download that did not happen."""
+
+    code = "download"
+    exit_code = 4
+    http_status = 502
+
+
+class RunError(BrainsiftError):
+    """A run folder that cannot be used."""
+
+    code = "run"
+    exit_code = 5
+    http_status = 409

@@ -1,0 +1,74 @@
+"""A stage's dataclass as command-line flags: names, types, defaults, and help from its docstring."""
+
+import argparse
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Container
+from typing import Any, TypeVar
+
+Config = TypeVar("Config")
+
+
+def add_flags(parser: argparse.ArgumentParser, stage: type[Any], *, leave_out: Container[str] = ()) -> None:
+    """Adds one flag for each field of a stage's dataclass.
+
+    Flags that are not given leave no trace in the parsed arguments, so that a recipe's own values stand.
+    """
+    group = parser.add_argument_group(stage.__name__.removesuffix("Config").lower() + " settings")
+    helps, hints = _field_helps(stage), typing.get_type_hints(stage)
+    for field in dataclasses.fields(stage):
+        if field.name in leave_out:
+            continue
+        options = _type_options(hints[field.name])
+        text = helps.get(field.name, "")
+        group.add_argument(
+            "--" + field.name.replace("_", "-"),
+            default=argparse.SUPPRESS,
+            help=f"{text} (default: {_shown(field.default)})".replace("%", "%%"),
+            **options,
+        )
+
+
+def given(arguments: argparse.Namespace, stage: type[Any]) -> dict[str, Any]:
+    """Returns the fields of a stage that were given as flags."""
+    names = {field.name for field in dataclasses.fields(stage)}
+    values = {name: value for name, value in vars(arguments).items() if name in names}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def make(arguments: argparse.Namespace, stage: type[Config]) -> Config:
+    """Builds a stage's dataclass from the flags given."""
+    return stage(**given(arguments, stage))
+
+
+def _type_options(hint: Any) -> dict[str, Any]:
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if typing.get_origin(hint) is tuple:
+        return {"nargs": "*", "type": typing.get_args(hint)[0], "metavar": "NAME"}
+    if typing.get_origin(hint) is typing.Literal:
+        return {"choices": typing.get_args(hint)}
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME"}.get(hint, "VALUE")}
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return " ".join(default) or "all"
+    return "none" if default is None else str(default)
+
+
+def _field_helps(stage: type[Any]) -> dict[str, str]:
+    """Reads the section "Attributes" of a Google-style docstring."""
+    section = re.search(r"Attributes:\n(.*?)(?:\n\n|\Z)", _dedented(stage), re.DOTALL)
+    text = re.sub(r"\n {8,}", " ", section[1]) if section else ""
+    return {name: words.rstrip(".") for name, words in re.findall(r"^ {4}(\w+): (.*)$", text, re.MULTILINE)}
+
+
+def _dedented(stage: type[Any]) -> str:
+    import inspect
+
+    return inspect.getdoc(stage) or ""

@@ -1,0 +1,196 @@
+"""File or bytes to pixels: all decoding, and all limits on size."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, UsageError
+
+Pixels = npt.NDArray[np.uint8 | np.uint16]
+
+# Formats whose decoders start no other program; the content of a file decides, not its extension.
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+CHANNELS = ("R", "G", "B")
+
+_ORIENTATION = 0x0112
+_READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
+# Between these differences of the strongest and the weakest channel, luma gives way to the weakest channel.
+_CHROMA_GREY = 32
+_CHROMA_COLOUR = 64
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is decoded at all.
+
+    Attributes:
+        max_pixels: width times height, read from the header before anything is decoded.
+        min_side: pixels; a shorter side is "tiny".
+        max_bytes: size of the file.
+    """
+
+    max_pixels: int = 100_000_000
+    min_side: int = 16
+    max_bytes: int = 512 * 1024 * 1024
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """The pixels of one file, upright and opaque.
+
+    Attributes:
+        pixels: (height, width) or (height, width, 3), uint8 or uint16.
+        format: as found in the content: "JPEG", "PNG", "TIFF", ...
+        mode: the file's own, in Pillow's words: "L", "RGB", "P", "RGBA", "I;16", ...
+    """
+
+    pixels: Pixels
+    format: str
+    mode: str
+
+    def grey(self, channel: str = "") -> Pixels:
+        """Returns one grey image.
+
+        Args:
+            channel: "R", "G" or "B" for one channel of a colour image; "" for its luma (ITU-R BT.601), where
+                strongly coloured pixels take their weakest channel: a yellow arrow is no bright anatomy.
+
+        Returns:
+            (height, width), of the dtype of ``pixels``. Grey images are returned as they are.
+
+        Raises:
+            UsageError: another channel.
+        """
+        if channel not in ("", *CHANNELS):
+            raise UsageError("channel", f"must be one of {CHANNELS} or '', not {channel!r}", "Correct it.")
+        if self.pixels.ndim == 2:
+            return self.pixels
+        if channel:
+            return np.ascontiguousarray(self.pixels[..., CHANNELS.index(channel)])
+        return _luma(self.pixels)
+
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """Returns (height, width, 3) uint8; 16-bit values are divided so that the greatest becomes 255."""
+        pixels = _as_uint8(self.pixels)
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limits = LIMITS) -> DecodedImage:
+    """Decodes an image: the first frame, upright, on black where it is transparent.
+
+    Args:
+        source: path, or the content of a file.
+        name: what errors call it; the path by default.
+        limits: what is decoded at all.
+
+    Returns:
+        The pixels. 16-bit grey keeps its values; wider integers and floats outside of uint16 are mapped linearly
+        from their least and greatest value to the whole of it.
+
+    Raises:
+        UnreadableImageError: missing, no image, or broken.
+        ImageSizeError: beyond ``limits``.
+    """
+    label = name or ("image" if isinstance(source, bytes) else str(source))
+    try:
+        content = _content(source, label, limits)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(image.size, label, limits)
+            image_format, mode = image.format or "", image.mode
+            return DecodedImage(_pixels(_upright(image)), image_format, mode)
+    except BrainsiftError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageSizeError(label, _flat(error), f"The limit is {limits.max_pixels} pixels.") from error
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableImageError(label, "is no image in a format that is read here", _READABLE) from error
+    except FileNotFoundError as error:
+        raise UnreadableImageError(label, "no such file", "Check the path.") from error
+    except Exception as error:  # Pillow's decoders raise nearly every type on broken files
+        raise UnreadableImageError(
+            label, f"cannot be decoded: {_flat(error)}", "Save it again, or leave it out."
+        ) from error
+
+
+def _content(source: str | Path | bytes, label: str, limits: Limits) -> bytes:
+    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    if size > limits.max_bytes:
+        raise ImageSizeError(label, f"has {size} bytes, more than {limits.max_bytes}", "Save it smaller.")
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if not content:
+        raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE)
+    return content
+
+
+def _check_size(size: tuple[int, int], label: str, limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        rule = f"has {width} x {height} pixels, more than {limits.max_pixels} in all"
+        raise ImageSizeError(label, rule, "Scale it down; nothing was decoded.")
+    if min(size) < limits.min_side:
+        rule = f"is tiny: {width} x {height} pixels, where each side needs at least {limits.min_side}"
+        raise ImageSizeError(label, rule, "Hand over the image in its full size.")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+    except Exception:  # broken EXIF says nothing about the pixels
+        turned = False
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    if image.mode.startswith(("I", "F")):
+        return _as_uint16(np.asarray(image))
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        image = _on_black(image)
+    return np.array(image.convert("L" if grey else "RGB"))
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    opaque = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", opaque.size, (0, 0, 0, 255)), opaque)
+
+
+def _as_uint8(pixels: Pixels) -> npt.NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    return np.rint(pixels * np.float32(255 / max(int(pixels.max()), 1))).astype(np.uint8)
+
+
+def _as_uint16(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint16]:
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return values.astype(np.uint16)
+    wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(wide.min()), float(wide.max())
+    if values.dtype.kind == "i" and low >= 0 and high <= np.iinfo(np.uint16).max:
+        return values.astype(np.uint16)
+    return np.rint((wide - low) * (65535 / ((high - low) or 1.0))).astype(np.uint16)
+
+
+def _luma(pixels: Pixels) -> Pixels:
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return np.ascontiguousarray(red)
+    # Pillow's own fixed-point weights, so that grey JPEGs and their RGB copies agree.
+    luma = (red.astype(np.uint32) * 19595 + green.astype(np.uint32) * 38470 + blue.astype(np.uint32) * 7471) + 0x8000
+    luma >>= 16
+    weakest = np.minimum(np.minimum(red, green), blue)
+    chroma = np.maximum(np.maximum(red, green), blue) - weakest
+    unit = 1 if pixels.dtype == np.uint8 else 257
+    share = (chroma.astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
+    np.clip(share, 0, 1, out=share)
+    return np.rint(luma + (weakest - luma.astype(np.float32)) * share).astype(pixels.dtype)
+
+
+def _flat(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,327 @@
+"""Pixels to network input, in NumPy alone, so that training, serving and export see the same numbers.
+
+The head is found on a grid of cells (blocks of pixels, about 100 along the longer side), where noise averages out:
+even margins are peeled off, cells apart from the background are joined into patches, and the largest patch is the head.
+What lies outside of it (noise, letters, frames) becomes 0, because where an image came from is written there.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+VERSION = 3
+"""Bumped whenever a number that `standard` returns changes."""
+
+Grey = npt.NDArray[np.uint8 | np.uint16 | np.floating]
+_Floats = npt.NDArray[np.float32]
+_Mask = npt.NDArray[np.bool_]
+
+_GRID = 100  # cells along the longer side, at most
+_EVEN = 0.06  # range within a margin line, relative to the range of the image
+_RISE = 0.12  # a head cell stands this much above the background, relative to bright cells
+_BRIGHT = 90.0  # percentile of cells that counts as bright
+_LIT = 99.5  # percentile of head pixels that becomes 255
+_MARGIN = 0.03  # around the head, relative to its longer side
+_PART = 0.02  # a patch of this share of the largest one may be a part of the head; letters are smaller
+_MIN_SHARE = 0.04  # a smaller patch is no head: the whole image is taken
+_THREAD = 0.2  # a line of the patch this thin, relative to its thickest, is a letter or a pointer at its side
+_FRAME = 0.3  # a side line filled by this much more of its length than the line two further in is a frame
+_FRAME_DEPTH = 8  # cells from the side within which frames are sought
+_TINY = 1e-5  # a rise this small, relative to the background, is rounding: the image is uniform
+_INVERTED = 0.5  # corners above this share of the range are a bright background
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """Where the head is: its box in pixels, and the cells in it and two around it that belong to no frame."""
+
+    box: tuple[int, int, int, int]
+    near: _Mask
+    cell: int
+    background: float
+    rise: float
+
+
+def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
+    """Crops to the head, scales its intensities and resizes it.
+
+    The aspect ratio stays; the rest of the square is background. Inverted images stay inverted: there the
+    background is 255.
+
+    Args:
+        grey: (height, width), uint8, uint16 or floats of any range; what is not finite counts as 0.
+        size: side of the result in pixels.
+
+    Returns:
+        (size, size) uint8: 0 is the background, 255 the brightest half percent of the head.
+        All zeros where the image is uniform.
+    """
+    grey = _finite(grey)
+    head = _find_head(grey)
+    top, bottom, left, right = _with_margin(head.box, grey.shape)
+    scale = size / max(bottom - top, right - left)
+    height, width = (max(1, round(scale * side)) for side in (bottom - top, right - left))
+    values = _resize(grey[top:bottom, left:right], height, width)
+    values -= np.float32(head.background)
+    values *= _soft_inside(head, (top, bottom, left, right), height, width)
+    result = np.full((size, size), 0 if head.rise >= 0 else 255, np.uint8)
+    if abs(head.rise) <= _TINY * abs(head.background):
+        return result
+    y, x = (size - height) // 2, (size - width) // 2
+    result[y : y + height, x : x + width] = _scaled(values, head.rise)
+    return result
+
+
+def head_box(grey: Grey) -> tuple[int, int, int, int]:
+    """Returns the tight box of the head in pixels: top, bottom, left, right, half-open.
+
+    The whole image where no head stands out.
+    """
+    return _find_head(_finite(grey)).box
+
+
+def _finite(grey: Grey) -> Grey:
+    if grey.dtype.kind == "f":
+        return np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
+    return grey
+
+
+def _find_head(grey: Grey) -> _Head:
+    height, width = grey.shape
+    cell = max(1, -(-max(height, width) // _GRID))
+    cells = _block_means(grey, cell)
+    top, bottom, left, right = _peeled(cells)
+    background, rise = _levels(cells[top:bottom, left:right])
+    lit = np.abs(cells - background) > abs(rise)
+    top, bottom, left, right = _unframed(lit, (top, bottom, left, right))
+    framed = np.ones(cells.shape, bool)
+    framed[top:bottom, left:right] = False
+    inside = _main_patch(lit & ~framed)
+    weights = inside * np.clip(np.abs(cells - background) / (abs(rise) or 1.0) - 1, 0, 1)
+    if inside.sum() < _MIN_SHARE * inside.size:
+        inside = weights = ~framed
+    near = _grown(_grown(inside)) & ~framed
+    return _Head(_pixel_box(weights, cell, grey.shape), near, cell, background, rise)
+
+
+def _block_means(grey: Grey, cell: int) -> _Floats:
+    """Returns the means of whole blocks; pixels beyond the last whole block are left out."""
+    rows, columns = grey.shape[0] // cell, grey.shape[1] // cell
+    blocks = grey[: rows * cell].reshape(rows, cell, grey.shape[1])
+    sums = blocks[:, 0].astype(np.float32)
+    for line in range(1, cell):
+        sums += blocks[:, line]
+    means: _Floats = sums[:, : columns * cell].reshape(rows, columns, cell).sum(axis=2) / np.float32(cell * cell)
+    return means
+
+
+def _peeled(cells: _Floats) -> tuple[int, int, int, int]:
+    """Returns the box that is left without even lines at its sides: black or white margins, bars and frames."""
+    tolerance = _EVEN * float(np.ptp(cells))
+    top, bottom, left, right = 0, cells.shape[0], 0, cells.shape[1]
+    while True:
+        before = (top, bottom, left, right)
+        top, bottom = _peeled_lines(cells[:, left:right], top, bottom, tolerance)
+        left, right = _peeled_lines(cells.T[:, top:bottom], left, right, tolerance)
+        if before == (top, bottom, left, right):
+            return before
+
+
+def _peeled_lines(lines: _Floats, start: int, stop: int, tolerance: float) -> tuple[int, int]:
+    uneven = np.flatnonzero(np.ptp(lines[start:stop], axis=1) > tolerance)
+    if uneven.size < 2:
+        return start, stop
+    return start + int(uneven[0]), start + int(uneven[-1]) + 1
+
+
+def _levels(core: _Floats) -> tuple[float, float]:
+    """Returns the level of the background, and how far a head cell is at least from it (below 0: darker)."""
+    low, middle, bright = np.percentile(core, (2.0, 75.0, _BRIGHT))
+    corner = float(np.median(_corners(core)))
+    span = core.max() - low
+    if corner > middle - _EVEN * span and corner - low > _INVERTED * span:
+        return corner, float(_RISE * (low - corner))
+    background = float(np.median(core[core <= low + _RISE * (bright - low)]))
+    # The lowest cells lie about two standard deviations of the noise below the background.
+    return background, max(float(_RISE * (bright - background)), 2 * (background - float(low)))
+
+
+def _corners(cells: _Floats) -> _Floats:
+    """Returns cells near the four corners, but not at the sides, where frames may be left."""
+    rows, columns = (_ends(length) for length in cells.shape)
+    return cells[np.ix_(rows, columns)]
+
+
+def _ends(length: int) -> npt.NDArray[np.int64]:
+    near = np.arange(min(2, length // 4), max(min(6, length // 2), 1))
+    return np.concatenate([near, length - 1 - near])
+
+
+def _unframed(lit: _Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Returns the box without bright lines at its sides: outer lines far fuller than the line behind them."""
+    top, bottom, left, right = box
+    top, bottom = (
+        top + _frame_depth(lit[top:bottom, left:right]),
+        bottom - _frame_depth(lit[top:bottom, left:right][::-1]),
+    )
+    columns = lit[top:bottom, left:right].T
+    return top, bottom, left + _frame_depth(columns), right - _frame_depth(columns[::-1])
+
+
+def _frame_depth(lines: _Mask) -> int:
+    shares = lines[:_FRAME_DEPTH].mean(axis=1)
+    fuller = np.flatnonzero(shares[:-2] > shares[2:] + _FRAME)
+    return int(fuller[-1]) + 1 if fuller.size else 0
+
+
+def _main_patch(lit: _Mask) -> _Mask:
+    """Returns the largest patch of neighbouring cells with the larger ones that reach into its box, filled.
+
+    The dark skull parts the scalp from the brain; patches up to two cells apart count as one, and where the skull is
+    wider than that, the ring of the scalp still cuts the corners of the brain's box.
+    """
+    labels = _labels(_grown(lit)) * lit
+    counts = np.bincount(labels.ravel())
+    counts[0] = 0
+    if not counts.any():
+        return lit
+    rows, columns = np.nonzero(labels == counts.argmax())
+    box = labels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    chosen = np.zeros(counts.shape, bool)
+    chosen[box.ravel()] = True
+    return _filled((chosen & (counts > _PART * counts.max()))[labels])
+
+
+def _grown(mask: _Mask) -> _Mask:
+    """Returns the mask with the four neighbours of its cells."""
+    grown = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    grown[:, 1:] |= mask[:, :-1]
+    grown[:, :-1] |= mask[:, 1:]
+    return grown
+
+
+def _labels(mask: _Mask) -> npt.NDArray[np.int64]:
+    """Numbers the 4-connected patches from 1, by joining the runs of each row (Rosenfeld and Pfaltz, 1966)."""
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    stops = np.nonzero(edges == -1)[1]
+    parents = list(range(len(rows) + 1))
+    _join_runs(rows.tolist(), starts.tolist(), stops.tolist(), parents)
+    roots = np.array([_root(parents, run) for run in range(len(parents))])
+    runs = np.zeros(mask.shape, np.int64)
+    runs[rows, starts] = 1
+    runs = np.cumsum(runs.ravel()).reshape(mask.shape) * mask
+    return roots[runs]
+
+
+def _join_runs(rows: list[int], starts: list[int], stops: list[int], parents: list[int]) -> None:
+    above = 0
+    for run, row in enumerate(rows):
+        while rows[above] < row - 1 or (rows[above] == row - 1 and stops[above] <= starts[run]):
+            above += 1
+        touching = above
+        while rows[touching] == row - 1 and starts[touching] < stops[run]:
+            parents[_root(parents, run + 1)] = _root(parents, touching + 1)
+            touching += 1
+
+
+def _root(parents: list[int], run: int) -> int:
+    while parents[run] != run:
+        parents[run] = parents[parents[run]]
+        run = parents[run]
+    return run
+
+
+def _filled(mask: _Mask) -> _Mask:
+    """Returns the cells that lie between two cells of the mask, in their row or in their column."""
+    return _between(mask, 0) | _between(mask, 1)
+
+
+def _between(mask: _Mask, axis: int) -> _Mask:
+    ahead = np.logical_or.accumulate(mask, axis=axis)
+    behind = np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis=axis), axis)
+    between: _Mask = ahead & behind
+    return between
+
+
+def _pixel_box(weights: _Floats | _Mask, cell: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    rows, columns = weights.sum(axis=1), weights.sum(axis=0)
+    top, bottom = _edge(rows), len(rows) - _edge(rows[::-1])
+    left, right = _edge(columns), len(columns) - _edge(columns[::-1])
+    # Blocks leave out the last pixels, which belong to a head that reaches the last block.
+    bottom, right = (np.inf if edge == len(line) else edge for edge, line in ((bottom, rows), (right, columns)))
+    return (
+        int(top * cell + 0.5),
+        int(min(bottom * cell + 0.5, shape[0])),
+        int(left * cell + 0.5),
+        int(min(right * cell + 0.5, shape[1])),
+    )
+
+
+def _edge(profile: npt.NDArray[np.floating | np.integer]) -> float:
+    """Returns where the profile first rises above a thread, between the centres of two lines (0: at once)."""
+    level = _THREAD * profile.max()
+    first = int(np.argmax(profile > level))
+    if first == 0:
+        return 0.0
+    before, after = profile[first - 1], profile[first]
+    return float(first - 0.5 + (level - before) / (after - before))
+
+
+def _with_margin(box: tuple[int, int, int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    top, bottom, left, right = box
+    margin = round(_MARGIN * max(bottom - top, right - left))
+    return max(0, top - margin), min(shape[0], bottom + margin), max(0, left - margin), min(shape[1], right + margin)
+
+
+def _soft_inside(head: _Head, box: tuple[int, int, int, int], height: int, width: int) -> _Floats:
+    """Returns 1 in and near the head, falling to 0 over one cell more."""
+    top, bottom, left, right = box
+    cells = head.near.astype(np.float32)
+    rows = _cell_weights(top, bottom, head.cell, cells.shape[0], height)
+    columns = _cell_weights(left, right, head.cell, cells.shape[1], width)
+    return np.asarray(rows @ cells @ columns.T, np.float32)
+
+
+def _cell_weights(start: int, stop: int, cell: int, cells: int, size: int) -> _Floats:
+    """Returns (size, cells): linear interpolation between the centres of cells at the centres of output pixels."""
+    places = (start + (np.arange(size, dtype=np.float32) + 0.5) * ((stop - start) / size)) / cell - 0.5
+    places = np.clip(places, 0, cells - 1)
+    distances = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
+    weights: _Floats = np.maximum(1 - distances, 0).astype(np.float32)
+    return weights
+
+
+def _resize(pixels: Grey, height: int, width: int) -> _Floats:
+    shrink = max(pixels.shape) / max(height, width)
+    if shrink >= 4:  # whole blocks first: the matrices below would cost much more
+        pixels = _block_means(pixels, int(shrink / 2))
+    rows, columns = _triangle(pixels.shape[0], height), _triangle(pixels.shape[1], width)
+    return rows @ pixels.astype(np.float32) @ columns.T
+
+
+@lru_cache(maxsize=128)
+def _triangle(length: int, size: int) -> _Floats:
+    """Returns (size, length): the triangle filter, widened when it shrinks so that nothing aliases."""
+    scale = length / size
+    centres = (np.arange(size, dtype=np.float32) + 0.5) * scale - 0.5
+    distances = np.abs(centres[:, None] - np.arange(length, dtype=np.float32))
+    weights: _Floats = np.maximum(1 - distances / np.float32(max(scale, 1.0)), 0).astype(np.float32)
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights.setflags(write=False)
+    return weights
+
+
+def _scaled(values: _Floats, rise: float) -> npt.NDArray[np.uint8]:
+    """Maps the background to 0 and bright head to 255, or, where the head is darker, to 255 and 0."""
+    heights = values if rise >= 0 else -values
+    head = heights[heights > abs(rise)]
+    if not head.size:
+        return np.zeros(values.shape, np.uint8)
+    heights *= np.float32(255 / np.percentile(head, _LIT))
+    bytes_ = np.clip(heights + 0.5, 0, 255).astype(np.uint8)
+    return bytes_ if rise >= 0 else 255 - bytes_

@@ -1,0 +1,207 @@
+"""The networks. Input: float32 (n, channels, size, size) in [0, 1]; `forward` returns logits (n,).
+
+`baseline-cnn`  the network of the baseline study: four valid 3×3 convolutions
+`compact`       ours: a residual network of under one million parameters
+`mobilenet`     MobileNetV2 (Sandler et al. 2018), defined by transformers
+`resnet50`      ResNet-50 (He et al. 2016), defined by transformers
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brainsift.errors import UsageError
+
+# (mean, scale) of the affine map that each network applies to pixels in [0, 1]
+_CENTRED = (0.5, 0.25)
+_TENSORFLOW = (0.5, 0.5)
+
+
+class Classifier(nn.Module):
+    """A body that gives features, and a head that gives logits.
+
+    Args:
+        body: maps (n, channels, size, size) to features (n, n_features).
+        n_features: length of a feature vector.
+        dropout: share of features dropped before the head while training.
+        n_outputs: 1, or more for the baseline study's 4-way softmax.
+        shift: the affine map of the pixels, (mean, scale): ``(x - mean) / scale``.
+        l2: penalty on convolution kernels, added to the loss (Keras `kernel_regularizer`).
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        n_features: int,
+        dropout: float,
+        n_outputs: int = 1,
+        shift: tuple[float, float] = _CENTRED,
+        l2: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, n_outputs))
+        self.mean, self.scale = shift
+        self.l2 = l2
+
+    def class_logits(self, images: Tensor) -> Tensor:
+        """Returns what the last layer gives, (n, n_outputs)."""
+        return self.head(self.body((images - self.mean) / self.scale))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the log-odds of tumor, (n,)."""
+        return log_odds(self.class_logits(images))
+
+    def penalty(self) -> Tensor | float:
+        """Returns the L2 penalty of the convolution kernels."""
+        if not self.l2:
+            return 0.0
+        return self.l2 * sum(module.weight.square().sum() for module in _convolutions(self.body))
+
+
+def log_odds(outputs: Tensor) -> Tensor:
+    """Turns (n, 1) logits or (n, k) softmax logits, class 1 = tumor, into log-odds of tumor (n,)."""
+    if outputs.shape[1] == 1:
+        return outputs[:, 0]
+    others = torch.cat([outputs[:, :1], outputs[:, 2:]], dim=1)
+    return outputs[:, 1] - others.logsumexp(dim=1)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Counts the trainable numbers."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def build(
+    name: str, *, dropout: float | None = None, size: int = 128, in_channels: int = 1, twice_preprocessed: bool = False
+) -> Classifier:
+    """Builds a network with fresh weights (for ImageNet weights see `pretrained.load`).
+
+    Args:
+        name: one of `MODELS`.
+        dropout: None for the network's own default.
+        size: side of the square input, pixels.
+        in_channels: 1 (grey) or 3.
+        twice_preprocessed: the baseline study's mistake in `mobilenet` and `resnet50`: pixels already in
+            [0, 1] go through the ImageNet preprocessing meant for 0-255, and a 4-way softmax tells two classes.
+
+    Raises:
+        UsageError: no such network.
+    """
+    if name not in MODELS:
+        raise UsageError("model", f"must be one of {', '.join(MODELS)}, not {name!r}", "Choose one of them.")
+    spec = MODELS[name]
+    shift, n_outputs = (spec.second_shift, 4) if twice_preprocessed and spec.second_shift else (spec.shift, 1)
+    body, n_features = spec.body(size, in_channels, spec.dropout if dropout is None else dropout)
+    model = Classifier(
+        body,
+        n_features=n_features,
+        dropout=spec.dropout if dropout is None else dropout,
+        n_outputs=n_outputs,
+        shift=shift,
+        l2=spec.l2,
+    )
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
+    return (child for child in module.modules() if isinstance(child, nn.Conv2d))
+
+
+def _baseline_cnn(size: int, in_channels: int, dropout: float) -> tuple[nn.Module, int]:
+    widths = (in_channels, 32, 64, 128, 256)
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Conv2d(before, after, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        size = (size - 2) // 2
+    layers += [nn.Flatten(), nn.Dropout(dropout), nn.Linear(size * size * widths[-1], 128), nn.ReLU()]
+    body = nn.Sequential(*layers)
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):  # as Keras does
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return body, 128
+
+
+class _ConvNorm(nn.Sequential):
+    """3×3 or 5×5 convolution, batch norm, optional ReLU."""
+
+    def __init__(self, before: int, after: int, *, kernel: int = 3, stride: int = 1, relu: bool = True) -> None:
+        norm = nn.BatchNorm2d(after)
+        convolution = nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False)
+        super().__init__(convolution, norm, *([nn.ReLU()] if relu else []))
+
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        return cast(nn.BatchNorm2d, self[1])
+
+
+class _Residual(nn.Module):
+    """``relu(x + f(x))`` with ``f`` of one or two 3×3 convolutions."""
+
+    def __init__(self, width: int, n_convolutions: int) -> None:
+        super().__init__()
+        layers = [_ConvNorm(width, width, relu=index < n_convolutions - 1) for index in range(n_convolutions)]
+        self.branch = nn.Sequential(*layers)
+        nn.init.zeros_(layers[-1].norm.weight)  # starts as the identity (Goyal et al. 2017)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.relu(features + self.branch(features))
+
+
+def _compact(_size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
+    layers: list[nn.Module] = [_ConvNorm(in_channels, 24, kernel=5, stride=2)]
+    before = 24
+    for width, n_convolutions in ((32, 2), (64, 2), (128, 2), (160, 1)):
+        layers += [_ConvNorm(before, width, stride=2), _Residual(width, n_convolutions)]
+        before = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), before
+
+
+class _Pooled(nn.Module):
+    """A transformers vision model as a plain module: images to pooled features."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).pooler_output.flatten(1)
+
+
+def _mobilenet(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
+    from transformers import MobileNetV2Config, MobileNetV2Model
+
+    config = MobileNetV2Config(num_channels=in_channels, image_size=size, tf_padding=True)
+    return _Pooled(MobileNetV2Model(config)), 1280
+
+
+def _resnet50(_size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
+    from transformers import ResNetConfig, ResNetModel
+
+    return _Pooled(ResNetModel(ResNetConfig(num_channels=in_channels))), 2048
+
+
+@dataclass(frozen=True)
+class _Spec:
+    body: Callable[[int, int, float], tuple[nn.Module, int]]
+    dropout: float
+    shift: tuple[float, float] = _CENTRED
+    second_shift: tuple[float, float] | None = None
+    l2: float = 0.0
+
+
+# What Keras' `preprocess_input` does to pixels in [0, 1]: x / 127.5 - 1 for MobileNet; minus the ImageNet mean
+# (about 115 of 255) for ResNet.
+MODELS = {
+    "baseline-cnn": _Spec(_baseline_cnn, dropout=0.4, shift=(0.0, 1.0), l2=0.005),
+    "compact": _Spec(_compact, dropout=0.2),
+    "mobilenet": _Spec(_mobilenet, dropout=0.2, shift=_TENSORFLOW, second_shift=(127.5, 127.5)),
+    "resnet50": _Spec(_resnet50, dropout=0.2, second_shift=(115.0, 1.0)),
+}

@@ -1,0 +1,46 @@
+"""From a file to what a network sees, the same for training, prediction and every picture in a report."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from brainsift import intensity
+from brainsift.errors import UsageError
+from brainsift.image import decode
+
+PREPROCESSINGS = ("standard", "baseline")
+
+
+def preprocess(
+    source: str | Path | bytes, *, channel: str = "", preprocessing: str = "standard", size: int = 128
+) -> npt.NDArray[np.uint8]:
+    """Decodes one image and preprocesses it.
+
+    Args:
+        source: path, or the content of a file.
+        channel: "R", "G" or "B" where one colour channel is an image of its own.
+        preprocessing: "standard" (`intensity.standard`) or "baseline" (`baseline.baseline`).
+        size: side of the square result, pixels.
+
+    Returns:
+        uint8 (size, size) for "standard", (size, size, 3) for "baseline".
+
+    Raises:
+        UsageError: no such preprocessing.
+        UnreadableImageError, ImageSizeError: the file cannot be used.
+    """
+    if preprocessing not in PREPROCESSINGS:
+        raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
+    decoded = decode(source)
+    if preprocessing == "standard":
+        return intensity.standard(decoded.grey(channel), size)
+    from brainsift.baseline import baseline
+
+    return baseline(decoded.rgb(), size)
+
+
+def network_input(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Turns uint8 (n, size, size) or (n, size, size, 3) into float32 (n, channels, size, size) in [0, 1]."""
+    images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    return images.astype(np.float32) / np.float32(255)

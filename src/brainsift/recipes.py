@@ -1,0 +1,123 @@
+"""How each network is trained: the settings of a run, and their values by recipe.
+
+`standard`  each network trained properly, on the `standard` preprocessing
+`baseline`  what the baseline study did, mistakes included: its preprocessing, Adam at 1e-4, no augmentation, no
+            class balance, early stopping after 5 epochs without going back to the best weights; MobileNet and ResNet
+            see pixels that went through their ImageNet preprocessing twice and end in a 4-way softmax
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from brainsift.errors import UsageError
+
+RECIPES = ("standard", "baseline")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of one training run; at once the argument, the flags and the JSON in the run folder.
+
+    Attributes:
+        model: baseline-cnn, compact, mobilenet or resnet50.
+        recipe: standard or baseline (the baseline study's, mistakes included).
+        preprocessing: standard or baseline.
+        size: side of the input, pixels.
+        epochs: passes over the training part.
+        batch_size: images a step, over all processes.
+        learning_rate: peak learning rate.
+        weight_decay: AdamW, on weights of convolutions and dense layers.
+        dropout: share of features dropped before the last layer.
+        schedule: cosine (after a warm-up) or constant.
+        label_smoothing: 0 to 0.5.
+        augment: strength of augmentation, 0 to 1.
+        progressive: train the first epochs on smaller images.
+        balance: weigh the classes equally in the loss.
+        average: memory of the moving average of weights, in epochs; 0 for none.
+        patience: epochs without a better validation loss before stopping.
+        keep_best: go back to the weights of the best validation loss.
+        best_before: validation loss that an epoch has to beat to count as better.
+        weights: ImageNet weights: auto (hub), none, or a file.
+        seed: of all chance.
+        device: auto, cpu, cuda or mps.
+        precision: auto, bf16 or fp32.
+        threads: of the CPU; 0 for torch's own choice.
+        log: none, tensorboard or mlflow.
+
+    Raises:
+        UsageError: a value out of its range.
+    """
+
+    model: str = "compact"
+    recipe: str = "standard"
+    preprocessing: str = "standard"
+    size: int = 128
+    epochs: int = 16
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    dropout: float = 0.2
+    schedule: str = "cosine"
+    label_smoothing: float = 0.05
+    augment: float = 0.5
+    progressive: bool = False
+    balance: bool = True
+    average: float = 0.5
+    patience: int = 8
+    keep_best: bool = True
+    best_before: float | None = None
+    weights: str = "auto"
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    log: str = "none"
+
+    def __post_init__(self) -> None:
+        _check("recipe", self.recipe in RECIPES, f"must be one of {RECIPES}, not {self.recipe!r}")
+        _check("epochs", self.epochs >= 1, f"must be at least 1, not {self.epochs}")
+        _check("batch_size", self.batch_size >= 2, f"must be at least 2, not {self.batch_size}")
+        _check("learning_rate", self.learning_rate > 0, f"must be positive, not {self.learning_rate}")
+        _check("dropout", 0 <= self.dropout < 1, f"must lie in [0, 1), not {self.dropout}")
+        _check("augment", 0 <= self.augment <= 1, f"must lie in [0, 1], not {self.augment}")
+
+
+def _check(argument: str, holds: bool, rule: str) -> None:
+    if not holds:
+        raise UsageError(argument, rule, "Correct it.")
+
+
+_STANDARD: dict[str, dict[str, Any]] = {
+    "compact": {"epochs": 20, "learning_rate": 3e-3, "batch_size": 32},
+    "baseline-cnn": {"learning_rate": 1e-3, "dropout": 0.4, "batch_size": 32, "weight_decay": 0.0},
+    "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
+    "resnet50": {"epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "progressive": True},
+}
+_BASELINE: dict[str, Any] = {
+    "recipe": "baseline",
+    "preprocessing": "baseline",
+    "epochs": 30,
+    "batch_size": 32,
+    "learning_rate": 1e-4,
+    "weight_decay": 0.0,
+    "dropout": 0.4,
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "augment": 0.0,
+    "balance": False,
+    "average": 0.0,
+    "patience": 5,
+    "keep_best": False,
+}
+
+
+def make_config(model: str, recipe: str = "standard", **settings: Any) -> TrainConfig:
+    """Returns the settings of a recipe for a model, with some of them replaced.
+
+    Raises:
+        UsageError: no such model, recipe or value.
+    """
+    if model not in _STANDARD:
+        raise UsageError("model", f"must be one of {', '.join(_STANDARD)}, not {model!r}", "Choose one of them.")
+    values = _BASELINE if recipe == "baseline" else {**_STANDARD[model], "recipe": recipe}
+    return replace(TrainConfig(model=model, **values), **settings)

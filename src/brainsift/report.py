@@ -1,0 +1,109 @@
+"""Results -> one self-contained HTML page: of a study, an audit, or a search for settings.
+
+The pages load nothing from elsewhere, read in light, dark and print, and say "leaky" wherever a figure comes from a
+split that lets copies of test images into training.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from brainsift import __version__, wording
+from brainsift.audit_page import audit_page
+from brainsift.files import write_text
+from brainsift.study_page import search_block, study_page
+
+Entry = dict[str, Any]
+
+# id of a section, its name in the list of contents, and what has to be there for it to be shown
+_STUDY_SECTIONS = (
+    ("believe", "What to believe", ""),
+    ("accuracy", "Accuracy", ""),
+    ("claims", "The baseline’s claims", "claims"),
+    ("external", "Unseen sources", "external"),
+    ("leaks", "Copies across the split", "twins"),
+    ("probes", "Simple rules", "probe_rows"),
+    ("data", "The images", ""),
+    ("errors", "Worst errors", "errors"),
+    ("comparisons", "Pairs of networks", "comparisons"),
+    ("training", "Training", ""),
+    ("tuning", "Search for settings", "searches"),
+    ("again", "To do it again", ""),
+)
+_AUDIT_SECTIONS = (
+    ("found", "What was found", ""),
+    ("data", "The images", ""),
+    ("groups", "Near-duplicates", "groups"),
+    ("conflicts", "Two labels", "conflicts"),
+    ("off-topic", "No brain MRI?", "off_topic"),
+    ("probes", "Simple rules", "probe_rows"),
+    ("flags", "Flags", "flags"),
+    ("broken", "Unusable files", "broken"),
+    ("again", "How it was done", "facts"),
+)
+
+
+def write_study_report(results: Entry, folder: Path, out: Path) -> None:
+    """Writes the report of a study.
+
+    Args:
+        results: what `study.run_study` returns or results.json holds; optional pieces may be missing.
+        folder: of the study: curves, predictions and images are read from it where they are there.
+        out: the HTML file.
+    """
+    page = study_page(results, folder)
+    write_text(out, _render("study.html.j2", {**_head(results), **page, "contents": _contents(_STUDY_SECTIONS, page)}))
+
+
+def write_audit_report(findings: Entry, manifest: pd.DataFrame, out: Path) -> None:
+    """Writes the report of an audit.
+
+    Args:
+        findings: what the audit found; ``totals`` and ``probes`` are shown.
+        manifest: the audited manifest.
+        out: the HTML file.
+    """
+    page = audit_page(findings, manifest)
+    head = _head({"title": "Audit of the images", **findings})
+    write_text(out, _render("audit.html.j2", {**head, **page, "contents": _contents(_AUDIT_SECTIONS, page)}))
+
+
+def write_tuning_report(found: Entry, out: Path) -> None:
+    """Writes the report of a search, from what `tune.tune` returns."""
+    head = _head({"title": f"Search for settings: {found['model']}", **found})
+    write_text(out, _render("tuning.html.j2", {**head, "contents": [], "search": search_block(found)}))
+
+
+def _contents(sections: Sequence[tuple[str, str, str]], page: Entry) -> list[tuple[str, str]]:
+    return [(place, name) for place, name, needed in sections if not needed or page[needed]]
+
+
+def _head(results: Entry) -> Entry:
+    created = str(results.get("created") or datetime.now(UTC).isoformat(timespec="seconds"))
+    version = results.get("version") or __version__
+    commit = f", commit {results['commit']}" if results.get("commit") else ""
+    return {
+        "title": results["title"],
+        "meta": f"{created[:16].replace('T', ' ')} UTC, brainsift {version}{commit}",
+        "version": version,
+        "phantom": bool(results.get("phantom")),
+    }
+
+
+def _render(template: str, context: Entry) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        name: getattr(wording, name) for name in ("shown", "words", "p_value", "thousands", "duration")
+    }
+    environment.filters.update(filters, svg=Markup)
+    return environment.get_template(template).render(context)

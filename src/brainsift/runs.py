@@ -1,0 +1,132 @@
+"""The folder of a run: what it was made of, its network, and what the network said of each image.
+
+config.json, split.csv, environment.json   what the run was made of
+curve.csv, weights.safetensors             what came out of training
+predictions.csv                            logit of each image of train, validation and test
+external.csv                               the same for images of other collections
+results.json                               written by `evaluate`
+"""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from brainsift import devices, models
+from brainsift.augment import to_input
+from brainsift.cache import cached_pixels
+from brainsift.errors import RunError
+from brainsift.files import read_json, replacing, write_json
+from brainsift.manifest import read_manifest, write_manifest
+from brainsift.recipes import TrainConfig
+
+PREDICTION_COLUMNS = ("path", "channel", "source", "label", "patient", "group", "part", "logit", "probability")
+# What may differ between the two starts of one run.
+_FREE_SETTINGS = ("threads", "device", "log")
+
+
+def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame) -> None:
+    """Writes what the run is, or checks that the folder holds just this run."""
+    if (folder / "config.json").exists():
+        found = read_json(folder / "config.json")
+        changed = [key for key in wanted if key not in _FREE_SETTINGS and found.get(key) != wanted[key]]
+        if changed:
+            raise RunError(folder, f"holds a run with other settings: {', '.join(changed)}", "Use another folder.")
+        before = pd.read_csv(folder / "split.csv", usecols=["sha256", "part"], keep_default_na=False)
+        if not before.equals(table[["sha256", "part"]].astype(str)):
+            raise RunError(folder, "holds a run on other images or another split", "Use another folder.")
+        return
+    write_manifest(table, folder / "split.csv")
+    write_json(folder / "config.json", wanted)
+
+
+def build_network(config: TrainConfig) -> models.Classifier:
+    """Builds the network of a configuration, with fresh weights."""
+    return models.build(
+        config.model,
+        dropout=config.dropout,
+        size=config.size,
+        in_channels=1 if config.preprocessing == "standard" else 3,
+        twice_preprocessed=config.recipe == "baseline",
+    )
+
+
+def finish(
+    folder: Path,
+    table: pd.DataFrame,
+    model: models.Classifier,
+    pixels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+) -> None:
+    """Writes the network and its predictions, and drops the checkpoint."""
+    with replacing(folder / "weights.safetensors") as temporary:
+        save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, temporary)
+    write_manifest(_predictions(table, model, pixels, rows), folder / "predictions.csv")
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def load_run(folder: Path) -> tuple[models.Classifier, TrainConfig]:
+    """Loads the trained network of a run folder, ready to predict.
+
+    Raises:
+        RunError: the run is not finished.
+    """
+    if not (folder / "weights.safetensors").exists():
+        raise RunError(folder, "holds no finished run", "Start `brainsift train` again with the same -o.")
+    saved = read_json(folder / "config.json")
+    config = TrainConfig(**{field.name: saved[field.name] for field in fields(TrainConfig)})
+    model = build_network(config)
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return model.eval(), config
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor, *, bf16: bool = False, batch_size: int = 128) -> Tensor:
+    """Returns the logits of uint8 images (n, size, size[, 3]), float32 (n,), on the CPU."""
+    device = next(model.parameters()).device
+    model.eval()
+    logits = []
+    for start in range(0, len(images), batch_size):
+        with devices.autocast(device, bf16):
+            logits.append(model(to_input(images[start : start + batch_size].to(device))).float().cpu())
+    return torch.cat(logits) if logits else torch.zeros(0)
+
+
+def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
+    """Scores images that a finished run was not made with, into external.csv of its folder; training never sees them.
+
+    Args:
+        table: audited manifest; its rows become part "external".
+        folder: of the run.
+        cache: folder of preprocessed pixels.
+
+    Returns:
+        The path of external.csv, written anew unless it holds just these images.
+
+    Raises:
+        RunError: the run is not finished.
+    """
+    path = folder / "external.csv"
+    table = table.assign(part="external")
+    model, config = load_run(folder)
+    pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
+    if not (path.exists() and len(read_manifest(path)) == (rows >= 0).sum()):
+        write_manifest(_predictions(table, model, pixels, rows), path)
+    return path
+
+
+def _predictions(
+    table: pd.DataFrame, model: models.Classifier, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
+) -> pd.DataFrame:
+    seen = table[rows >= 0].copy()
+    places, place_of = np.unique(rows[rows >= 0], return_inverse=True)
+    logits = predict_logits(model, torch.from_numpy(np.asarray(pixels[places]))).numpy()[place_of]
+    seen["logit"] = logits.astype(np.float64).round(6)
+    seen["probability"] = (1 / (1 + np.exp(-seen["logit"]))).round(6)
+    return seen[list(PREDICTION_COLUMNS)]

@@ -1,0 +1,80 @@
+"""Numbers and names -> the words of a report."""
+
+import math
+
+_NAMES = {
+    "roc auc": "ROC AUC",
+    "pr auc": "PR AUC",
+    "f1": "F1",
+    "mcc": "MCC",
+    "brier loss": "Brier loss",
+    "sha256": "SHA-256",
+}
+_MINUS = "\u2212"
+_THIN_SPACE = "\u202f"
+
+
+def shown(value: float | None, percent: bool = True, unit: bool = True) -> str:
+    """Writes a score.
+
+    >>> shown(0.9471), shown(0.9471, unit=False), shown(0.9471, percent=False), shown(None)
+    ('94.7 %', '94.7', '0.947', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    words = f"{100 * value:.1f}{' %' * unit}" if percent else f"{value:.3f}"
+    return words.replace("-", _MINUS)
+
+
+def words(name: object) -> str:
+    """Writes a name of the code for people.
+
+    >>> words("balanced_accuracy"), words("roc_auc")
+    ('balanced accuracy', 'ROC AUC')
+    """
+    plain = str(name).replace("_", " ")
+    return _NAMES.get(plain, plain)
+
+
+def p_value(value: float | None) -> str:
+    """Writes a p-value.
+
+    >>> p_value(0.00002), p_value(0.0312), p_value(None)
+    ('< 0.001', '0.031', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def thousands(value: float | None) -> str:
+    """Writes a count, thousands apart.
+
+    >>> thousands(4210) == "4\u202f210"
+    True
+    """
+    return "–" if value is None else f"{value:,.0f}".replace(",", _THIN_SPACE)
+
+
+def counted(count: int, noun: str) -> str:
+    """Writes a count with its noun.
+
+    >>> counted(1, "file"), counted(2, "file")
+    ('1 file', '2 files')
+    """
+    return f"{thousands(count)} {noun}{'s' * (count != 1)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Writes a time.
+
+    >>> duration(42.3), duration(95), duration(7300)
+    ('42 s', '1 min 35 s', '2 h 1 min')
+    """
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,44 @@
+"""What the tests share: where the real images are, and a small table of drawn heads."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real image sets; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("BRAINSIFT_DATA", ROOT / "../shared/data")).resolve()
+    if not (folder / "br35h").is_dir():
+        pytest.skip(f"real images not found in {folder}; set BRAINSIFT_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of drawn heads with and without drawn tumors."""
+    from brainsift.phantom import write_phantoms
+
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), count=96, seed=3).parent
+
+
+@pytest.fixture(scope="session")
+def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The audited manifest of the drawn heads."""
+    from brainsift.audit import AuditConfig, audit
+    from brainsift.sources import collect
+
+    folder = tmp_path_factory.mktemp("audit")
+    return audit(collect([f"phantom={phantoms}"]), AuditConfig(workers=1), cache=folder).manifest
+
+
+@pytest.fixture(scope="session")
+def parted(audited: pd.DataFrame) -> pd.DataFrame:
+    """The manifest of the drawn heads, split by groups."""
+    from brainsift.split import SplitConfig, split
+
+    return split(audited, SplitConfig(folds=4, validation_share=0.3))

@@ -1,0 +1,50 @@
+"""Augmentation: repeatable, in range, and the identity at strength 0."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brainsift.augment import augment, to_input
+
+
+def disc(n=4, size=64):
+    y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
+    return ((x**2 + y**2) < 0.5).float().expand(n, 1, size, size).contiguous()
+
+
+def test_to_input_scales_and_orders_channels():
+    grey = to_input(torch.full((2, 8, 8), 255, dtype=torch.uint8))
+    assert grey.shape == (2, 1, 8, 8) and float(grey.max()) == 1.0
+    colour = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+    colour[..., 1] = 51
+    assert torch.allclose(to_input(colour)[:, 1], torch.tensor(0.2))
+
+
+@settings(max_examples=15, deadline=None)
+@given(strength=st.floats(0, 1), seed=st.integers(0, 1000), size=st.sampled_from([16, 32, 48, 64]))
+def test_result_is_repeatable_and_in_range(strength, seed, size):
+    first, second = (
+        augment(disc(), strength=strength, size=size, generator=torch.Generator().manual_seed(seed)) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+    assert first.shape == (4, 1, size, size)
+    assert float(first.min()) >= 0 and float(first.max()) <= 1
+
+
+def test_strength_zero_changes_nothing():
+    images = disc()
+    assert torch.equal(augment(images, strength=0, generator=torch.Generator()), images)
+
+
+def test_images_of_a_batch_differ_and_keep_their_content():
+    warped = augment(disc(), strength=1, generator=torch.Generator().manual_seed(1))
+    assert not torch.allclose(warped[0], warped[1])
+    area = (warped > 0.2).float().mean(dim=(1, 2, 3))
+    assert (area > 0.2).all() and (area < 0.75).all()
+
+
+def test_half_size_is_averaged_before_sampling():
+    checkers = torch.zeros(1, 1, 64, 64)
+    checkers[..., ::2, ::2] = checkers[..., 1::2, 1::2] = 1
+    small = augment(checkers, strength=0.01, size=32, generator=torch.Generator().manual_seed(0))
+    assert float(small[..., 4:-4, 4:-4].std()) < 0.05

@@ -1,0 +1,84 @@
+"""Temperature and thresholds on samples whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brainsift import calibrate
+from brainsift.errors import UsageError
+from brainsift.metrics import scores
+
+
+def calibrated_sample(n=6000, seed=0):
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(scale=2.0, size=n)
+    return logits, (generator.random(n) < calibrate.apply(logits, 1.0)).astype(int)
+
+
+@pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
+def test_finds_the_temperature_that_was_applied(true):
+    logits, labels = calibrated_sample()
+    assert calibrate.fit_temperature(logits * true, labels) == pytest.approx(true, rel=0.08)
+
+
+def test_overconfident_model_becomes_calibrated():
+    logits, labels = calibrated_sample()
+    before = scores(labels, calibrate.apply(logits * 4, 1.0))
+    after = scores(labels, calibrate.apply(logits * 4, calibrate.fit_temperature(logits * 4, labels)))
+    assert after["calibration_error"] < 0.03 < before["calibration_error"]
+    assert after["roc_auc"] == pytest.approx(before["roc_auc"])
+
+
+def test_separable_sample_stays_modest():
+    labels = np.tile([0, 1], 50)
+    for scale in (0.1, 5.0, 400.0):
+        temperature = calibrate.fit_temperature(scale * (2 * labels - 1), labels)
+        assert calibrate.COLDEST <= temperature <= calibrate.HOTTEST
+    assert calibrate.fit_temperature(10.0 * (2 * labels - 1), labels) == pytest.approx(1.0, abs=0.1)
+
+
+def test_few_errors_do_not_bias_towards_doubt():
+    generator, found = np.random.default_rng(0), []
+    for _ in range(40):
+        labels = generator.integers(0, 2, 400)
+        true_logits = 5.0 * ((2 * labels - 1) * 2.5 + generator.normal(size=400))  # 99 % right
+        found.append(calibrate.fit_temperature(1.5 * true_logits, labels))
+    assert 1.2 < np.mean(found) < 1.7
+
+
+def test_one_class_leaves_logits_as_they_are():
+    assert calibrate.fit_temperature([1.0, -1.0], [0, 0]) == 1.0
+    assert calibrate.thresholds([1, 1], [0.2, 0.3]) == {"balanced": 0.5}
+
+
+def test_apply_survives_huge_logits():
+    assert calibrate.apply([-1e6, 1e6], 0.05).tolist() == [0.0, 1.0]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_balanced_threshold_is_not_beaten(seed):
+    generator = np.random.default_rng(seed)
+    labels = np.concatenate([[0, 1], generator.integers(0, 2, 40)])
+    p = np.clip(0.3 * labels + generator.random(42) * 0.7, 0, 1).round(2)
+    chosen = calibrate.thresholds(labels, p)["balanced"]
+    best = max(scores(labels, p, threshold=t)["balanced_accuracy"] for t in np.unique(p))
+    assert scores(labels, p, threshold=chosen)["balanced_accuracy"] == pytest.approx(best)
+
+
+def test_worse_than_chance_gives_the_plain_threshold():
+    assert calibrate.thresholds([1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9]) == {"balanced": 0.5}
+
+
+@pytest.mark.parametrize(("logits", "labels"), [([], []), ([1.0], [1, 0]), ([math.inf, 0.0], [1, 0]), ([1, 2], [2, 0])])
+def test_wrong_input(logits, labels):
+    with pytest.raises(UsageError):
+        calibrate.fit_temperature(logits, labels)
+
+
+def test_wrong_temperature():
+    with pytest.raises(UsageError, match="over 0"):
+        calibrate.apply([1.0], 0.0)

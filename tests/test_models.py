@@ -1,0 +1,63 @@
+"""Networks: sizes, outputs, and what the baseline study's mistakes do to the pixels."""
+
+import pytest
+import torch
+
+from brainsift import models
+from brainsift.errors import UsageError
+from brainsift.recipes import RECIPES, make_config
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_network_gives_one_logit_an_image(name, channels):
+    model = models.build(name, in_channels=channels, size=64).eval()
+    with torch.inference_mode():
+        logits = model(torch.rand(2, channels, 64, 64))
+    assert logits.shape == (2,)
+    assert torch.isfinite(logits).all()
+
+
+def test_baseline_cnn_is_the_network_of_the_study():
+    model = models.build("baseline-cnn", in_channels=3, size=128)
+    assert models.count_parameters(model) == 1_568_321
+    assert float(model.penalty()) > 0
+    assert models.build("compact").penalty() == 0.0
+
+
+def test_compact_stays_under_a_million():
+    assert models.count_parameters(models.build("compact")) <= 1_000_000
+
+
+def test_unknown_network_is_named():
+    with pytest.raises(UsageError, match="vgg"):
+        models.build("vgg")
+
+
+def test_softmax_logits_become_log_odds():
+    outputs = torch.randn(5, 4)
+    expected = torch.softmax(outputs, dim=1)[:, 1]
+    assert torch.allclose(torch.sigmoid(models.log_odds(outputs)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+def test_twice_preprocessed_pixels_are_nearly_constant(name):
+    wrong = models.build(name, in_channels=3, twice_preprocessed=True)
+    images = torch.rand(2, 3, 8, 8)
+    seen = (images - wrong.mean) / wrong.scale
+    assert float(seen.std() / seen.abs().mean()) < 0.01
+    assert wrong.head[1].out_features == 4
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_network_has_its_recipes(name, recipe):
+    config = make_config(name, recipe)
+    assert (config.model, config.recipe, config.preprocessing) == (name, recipe, recipe)
+
+
+def test_recipe_values_are_checked():
+    with pytest.raises(UsageError, match="dropout"):
+        make_config("compact", dropout=1.5)
+    with pytest.raises(UsageError, match="recipe"):
+        make_config("compact", "best")

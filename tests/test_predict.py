@@ -1,0 +1,136 @@
+"""Bundle and prediction: the exported network answers as torch does, without torch, and refuses what it should."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainsift.bundle import load_bundle
+from brainsift.cli import main
+from brainsift.errors import BundleError, InputError, RunError
+from brainsift.evaluate import calibrated_predictions, evaluate_run
+from brainsift.export import export_run
+from brainsift.predict import Predictor, find_images
+from brainsift.recipes import make_config
+from brainsift.train import train
+
+
+@pytest.fixture(scope="module")
+def run(parted, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = make_config("compact", size=32, batch_size=8, threads=1, precision="fp32", epochs=3)
+    train(parted, config, folder / "run", cache=folder / "cache", origin={"protocol": "grouped", "fold": 0})
+    evaluate_run(folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    export_run(run, folder)
+    return folder
+
+
+def test_onnx_answers_as_torch_does(run, bundle_folder):
+    expected = calibrated_predictions(run)
+    answers = list(Predictor(load_bundle(bundle_folder), threads=1).predict(expected["path"]))
+    assert [answer.path for answer in answers] == list(expected["path"])
+    assert np.allclose([answer.probability for answer in answers], expected["probability"], atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["baseline-cnn", "mobilenet", "resnet50"])
+def test_every_network_can_be_exported(parted, tmp_path, model):
+    config = make_config(model, size=48, batch_size=16, threads=1, precision="fp32", epochs=1, weights="none")
+    train(parted, config, tmp_path / "run", cache=tmp_path / "cache")
+    evaluate_run(tmp_path / "run")
+    bundle = export_run(tmp_path / "run", tmp_path / "bundle")
+    expected = calibrated_predictions(tmp_path / "run").iloc[:5]
+    answers = list(Predictor(bundle, threads=1).predict(expected["path"]))
+    assert np.allclose([answer.probability for answer in answers], expected["probability"], atol=1e-3)
+
+
+def test_altered_and_foreign_bundles_are_refused(bundle_folder, tmp_path):
+    values = json.loads((bundle_folder / "bundle.json").read_text())
+    (tmp_path / "network.onnx").write_bytes((bundle_folder / "network.onnx").read_bytes() + b"x")
+    (tmp_path / "bundle.json").write_text(json.dumps(values))
+    with pytest.raises(BundleError, match="checksum"):
+        load_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text(json.dumps({**values, "intensity": 999}))
+    with pytest.raises(BundleError, match="another version: intensity is 999"):
+        load_bundle(tmp_path)
+    with pytest.raises(BundleError, match=r"no bundle\.json"):
+        load_bundle(tmp_path / "none")
+
+
+def test_export_needs_a_finished_run(tmp_path):
+    with pytest.raises(RunError, match="no finished run"):
+        export_run(tmp_path, tmp_path / "bundle")
+
+
+def test_broken_files_are_reported_and_the_rest_is_scored(parted, bundle_folder, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG not really")
+    good = list(parted["path"].iloc[:40])
+    answers = list(Predictor(load_bundle(bundle_folder), threads=1).predict([*good[:35], broken, *good[35:]]))
+    assert [answer.status for answer in answers].count("ok") == 40
+    assert answers[35].status == "unreadable" and answers[35].probability is None and answers[35].decision == ""
+    assert answers[35].detail
+
+
+def test_folders_are_walked_and_wrong_paths_named(phantoms, tmp_path):
+    found = list(find_images([phantoms / "tumor"]))
+    assert found == sorted(found) and found
+    with pytest.raises(InputError, match="does not exist"):
+        list(find_images([tmp_path / "nowhere"]))
+    with pytest.raises(InputError, match="holds no image"):
+        list(find_images([tmp_path]))
+
+
+def test_command_writes_tables_and_exits_with_3_on_unreadable_files(bundle_folder, phantoms, tmp_path, capsys):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    arguments = ["predict", "--bundle", str(bundle_folder), "--threads", "1", str(phantoms / "tumor")]
+    assert main([*arguments, "--csv", str(tmp_path / "answers.csv")]) == 0
+    assert main([*arguments, str(tmp_path / "broken.jpg"), "--json", str(tmp_path / "answers.json")]) == 3
+    rows = list(csv.DictReader((tmp_path / "answers.csv").open()))
+    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail"]
+    assert {row["decision"] for row in rows} <= {"tumor", "no_tumor"}
+    answers = json.loads((tmp_path / "answers.json").read_text())
+    assert len(answers) == len(rows) + 1
+    assert "Research use only" in capsys.readouterr().err
+
+
+def test_predictions_are_scored_against_a_manifest(bundle_folder, phantoms, tmp_path, capsys):
+    assert (
+        main(
+            [
+                "predict",
+                "--bundle",
+                str(bundle_folder),
+                str(phantoms / "tumor"),
+                str(phantoms / "no_tumor"),
+                "--csv",
+                str(tmp_path / "a.csv"),
+            ]
+        )
+        == 0
+    )
+    arguments = ["evaluate", "--predictions", str(tmp_path / "a.csv"), "--manifest", str(phantoms / "phantoms.csv")]
+    assert main([*arguments, "--json", str(tmp_path / "scores.json")]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["n"] == len(pd.read_csv(tmp_path / "a.csv")) and 0 <= scores["scores"]["accuracy"]["value"] <= 1
+
+
+def test_prediction_imports_no_torch(bundle_folder, phantoms):
+    image = next((phantoms / "tumor").iterdir())
+    code = (
+        "import sys; from brainsift.cli import main; "
+        f"code = main(['predict', '--bundle', {str(bundle_folder)!r}, {str(image)!r}]); "
+        "heavy = {'torch', 'pandas', 'sklearn', 'matplotlib', 'cv2', 'transformers', 'scipy'} & set(sys.modules); "
+        "sys.exit(code or (f'imported {heavy}' if heavy else 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,194 @@
+"""Training: it learns, it repeats itself, it survives `kill -9`, and it runs in several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from brainsift.errors import ManifestError, RunError
+from brainsift.manifest import write_manifest
+from brainsift.recipes import make_config
+from brainsift.runs import load_run, predict_logits
+from brainsift.train import train
+
+SMALL = {"size": 32, "batch_size": 8, "threads": 1, "precision": "fp32"}
+RUN_FILES = {
+    "config.json",
+    "split.csv",
+    "environment.json",
+    "curve.csv",
+    "weights.safetensors",
+    "predictions.csv",
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def small(model="compact", **settings):
+    return make_config(model, **{**SMALL, "epochs": 2, **settings})
+
+
+def weights(folder):
+    return load_file(folder / "weights.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_folder_holds_all_that_is_needed_to_do_it_again(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache, origin={"protocol": "grouped", "fold": 0})
+    assert {path.name for path in folder.iterdir()} == RUN_FILES
+    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+    used = parted[parted["part"] != ""]
+    assert predictions["part"].value_counts().to_dict() == used["part"].value_counts().to_dict()
+    assert np.allclose(predictions["probability"], 1 / (1 + np.exp(-predictions["logit"])), atol=1e-5)
+    model, config = load_run(folder)
+    assert config == small()
+    assert not model.training
+
+
+def test_it_learns_the_training_part(parted, cache, tmp_path):
+    config = small(size=64, epochs=12, augment=0.0, learning_rate=3e-3, label_smoothing=0.0)
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    curve = pd.read_csv(folder / "curve.csv")
+    assert curve["train_loss"].iloc[-1] < 0.5 * curve["train_loss"].iloc[0]
+    best = curve["validation_loss"].min()
+    predictions = pd.read_csv(folder / "predictions.csv")
+    validation = predictions[predictions["part"] == "validation"]
+    loss = np.logaddexp(0, np.where(validation["label"] == 1, -validation["logit"], validation["logit"])).mean()
+    assert loss == pytest.approx(best, abs=1e-3)  # the best weights were kept
+
+
+def test_same_seed_same_weights_another_seed_others(parted, cache, tmp_path):
+    one, two, other = (
+        weights(train(parted, small(seed=seed), tmp_path / name, cache=cache))
+        for name, seed in (("one", 1), ("two", 1), ("other", 2))
+    )
+    assert same(one, two)
+    assert not same(one, other)
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_path):
+    """A process is killed with SIGKILL in the middle of training, several times, and started again."""
+    write_manifest(parted, tmp_path / "split.csv")
+    config = small(epochs=6)
+    undisturbed = weights(train(parted, config, tmp_path / "undisturbed", cache=cache))
+    script = (
+        "import sys, pathlib\nfrom brainsift.manifest import read_manifest\nfrom brainsift.train import train\n"
+        "from brainsift.recipes import make_config\n"
+        f"config = make_config('compact', **{ {**SMALL, 'epochs': 6}!r})\n"
+        f"train(read_manifest(pathlib.Path({str(tmp_path / 'split.csv')!r})), config, "
+        f"pathlib.Path({str(tmp_path / 'killed')!r}), cache=pathlib.Path({str(cache)!r}),"
+        " progress=lambda done, total, words: print(done, flush=True))\n"
+    )
+    kills = 0
+    for stop_after in (2, 9, 15):  # steps of this process; an epoch has about 5
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        for _ in range(stop_after):
+            if not process.stdout.readline():
+                break
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    assert kills >= 2
+    assert not (tmp_path / "killed" / "predictions.csv").exists()
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+    assert same(undisturbed, weights(tmp_path / "killed"))
+    assert (tmp_path / "killed" / "curve.csv").read_text().count("\n") == 7
+
+
+def test_a_finished_run_is_not_trained_again(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache)
+    before = (folder / "weights.safetensors").stat().st_mtime_ns
+    train(parted, small(), folder, cache=cache, on_epoch=lambda row: pytest.fail("trained again"))
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_run_is_refused(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache)
+    with pytest.raises(RunError, match="learning_rate"):
+        train(parted, small(learning_rate=1e-5), folder, cache=cache)
+    other = parted.copy()
+    other["part"] = other["part"].replace({"test": "train"})
+    with pytest.raises(RunError, match="another split"):
+        train(other, small(), folder, cache=cache)
+
+
+def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):
+    table = parted[(parted["label"] == 1) | (parted["part"] != "validation")]
+    with pytest.raises(ManifestError, match="part validation"):
+        train(table, small(), tmp_path / "run", cache=cache)
+
+
+def test_early_stopping_counts_epochs_without_progress(parted, cache, tmp_path):
+    config = small(epochs=9, patience=2, best_before=0.0)
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    assert len(pd.read_csv(folder / "curve.csv")) == 2
+
+
+@pytest.mark.parametrize("model", ["baseline-cnn", "mobilenet", "resnet50"])
+def test_the_baseline_recipe_runs(parted, cache, tmp_path, model):
+    config = make_config(model, "baseline", **{**SMALL, "size": 48, "epochs": 1, "weights": "none"})
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    network, _ = load_run(folder)
+    norms = [module.momentum for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms or model == "baseline-cnn"
+    assert pd.read_csv(folder / "predictions.csv")["logit"].notna().all()
+
+
+def test_progressive_sizes_and_bf16_run(parted, cache, tmp_path):
+    config = small(progressive=True, epochs=4, precision="bf16")
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    assert len(pd.read_csv(folder / "curve.csv")) == 4
+
+
+def test_tensorboard_gets_the_curve(parted, cache, tmp_path):
+    pytest.importorskip("tensorboard", reason="needs `pip install brainsift[log]`")
+    folder = train(parted, small(log="tensorboard"), tmp_path / "run", cache=cache)
+    assert any((folder / "tensorboard").iterdir())
+
+
+def test_several_processes_agree_through_torchs_launcher(parted, cache, tmp_path):
+    write_manifest(parted, tmp_path / "split.csv")
+    train(parted, small(), tmp_path / "one", cache=cache)  # fills the cache
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [
+        "-m",
+        "brainsift",
+        "train",
+        str(tmp_path / "split.csv"),
+        "-o",
+        str(tmp_path / "two"),
+        "--cache",
+        str(cache),
+    ]
+    command += ["--size", "32", "--batch-size", "8", "--threads", "1", "--precision", "fp32", "--epochs", "2"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    model, _ = load_run(tmp_path / "two")
+    assert torch.isfinite(predict_logits(model, torch.zeros(2, 32, 32, dtype=torch.uint8))).all()
+    assert len(pd.read_csv(tmp_path / "two" / "curve.csv")) == 2
+
+
+def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
+    def stop(row):
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(parted, small(epochs=3), tmp_path / "run", cache=cache, on_epoch=stop)
+    epochs = []
+    train(parted, small(epochs=3), tmp_path / "run", cache=cache, on_epoch=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [2, 3]
