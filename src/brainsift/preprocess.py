@@ -37,7 +37,7 @@ def preprocess(
         return intensity.standard(decoded.grey(channel), size)
     from brainsift.baseline import baseline
 
-    return baseline(decoded.rgb(), size)
+    return baseline(np.repeat(decoded.grey(channel)[..., None], 3, axis=2) if channel else decoded.rgb(), size)
 
 
 def network_input(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
