@@ -64,8 +64,8 @@ class StudyConfig:
     heavy_folds: int = 1
     baseline_recipes: bool = True
     tune_models: tuple[str, ...] = ("baseline-cnn", "compact")
-    trials: int = 12
-    trial_epochs: int = 5
+    trials: int = 10
+    trial_epochs: int = 4
     mobilenet_weights: str = "auto"
     resnet50_weights: str = "auto"
     size: int = 128
