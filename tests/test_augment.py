@@ -24,7 +24,8 @@ def test_to_input_scales_and_orders_channels():
 @given(strength=st.floats(0, 1), seed=st.integers(0, 1000), size=st.sampled_from([16, 32, 48, 64]))
 def test_result_is_repeatable_and_in_range(strength, seed, size):
     first, second = (
-        augment(disc(), strength=strength, size=size, generator=torch.Generator().manual_seed(seed)) for _ in range(2)
+        augment(disc(), strength=strength, size=size, generator=torch.Generator().manual_seed(seed))[0]
+        for _ in range(2)
     )
     assert torch.equal(first, second)
     assert first.shape == (4, 1, size, size)
@@ -33,11 +34,11 @@ def test_result_is_repeatable_and_in_range(strength, seed, size):
 
 def test_strength_zero_changes_nothing():
     images = disc()
-    assert torch.equal(augment(images, strength=0, generator=torch.Generator()), images)
+    assert torch.equal(augment(images, strength=0, generator=torch.Generator())[0], images)
 
 
 def test_images_of_a_batch_differ_and_keep_their_content():
-    warped = augment(disc(), strength=1, generator=torch.Generator().manual_seed(1))
+    warped, _ = augment(disc(), strength=1, generator=torch.Generator().manual_seed(1))
     assert not torch.allclose(warped[0], warped[1])
     area = (warped > 0.2).float().mean(dim=(1, 2, 3))
     assert (area > 0.2).all() and (area < 0.75).all()
@@ -46,5 +47,17 @@ def test_images_of_a_batch_differ_and_keep_their_content():
 def test_half_size_is_averaged_before_sampling():
     checkers = torch.zeros(1, 1, 64, 64)
     checkers[..., ::2, ::2] = checkers[..., 1::2, 1::2] = 1
-    small = augment(checkers, strength=0.01, size=32, generator=torch.Generator().manual_seed(0))
+    small, _ = augment(checkers, strength=0.01, size=32, generator=torch.Generator().manual_seed(0))
     assert float(small[..., 4:-4, 4:-4].std()) < 0.05
+
+
+def test_outlines_move_with_their_images():
+    """An outline that is the image itself stays on it, whatever the draw; contrast is left alone."""
+    images = disc()
+    moved, outlines = augment(
+        images, strength=1, size=32, generator=torch.Generator().manual_seed(5), outlines=images.clone()
+    )
+    assert outlines.shape == moved.shape
+    assert torch.equal(outlines > 0.5, outlines.round() > 0)
+    assert (((moved > 0.3) == (outlines > 0.5)).float().mean() > 0.97).all()
+    assert float(outlines.max()) > 0.99

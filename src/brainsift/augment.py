@@ -17,26 +17,39 @@ def to_input(pixels: Tensor) -> Tensor:
     return images.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
-def augment(images: Tensor, *, strength: float, size: int | None = None, generator: torch.Generator) -> Tensor:
-    """Mirrors, rotates, scales, shifts, shears, re-contrasts and blurs a batch, each image its own way.
+def augment(
+    images: Tensor,
+    *,
+    strength: float,
+    generator: torch.Generator,
+    size: int | None = None,
+    outlines: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Mirrors, rotates, scales, shifts, re-contrasts and sharpens or blurs a batch, each image its own way.
 
     Args:
         images: float32 (n, channels, size, size) in [0, 1].
-        strength: 0 (only resizing) to 1 (±20°, ±20 % scale, ±10 % shift, gamma 0.6 to 1.7).
-        size: side of the result, pixels; None keeps it.
+        strength: 0 (only resizing) to 1 (±20°, ±25 % scale, ±10 % shift, gamma 0.6 to 1.65).
         generator: the source of all chance, on the CPU, so that every device sees the same draws.
+        size: side of the result, pixels; None keeps it.
+        outlines: float32 (n, 1, size, size), moved as the images are.
 
     Returns:
-        float32 (n, channels, size, size) in [0, 1].
+        float32 (n, channels, size, size) in [0, 1], and the outlines.
     """
     size = size or images.shape[-1]
-    if strength == 0:
-        return images if size == images.shape[-1] else F.interpolate(images, size, mode="bilinear", antialias=True)
-    grid = F.affine_grid(
-        _affine(len(images), strength, generator).to(images.device), [len(images), 1, size, size], align_corners=False
-    )
-    warped = F.grid_sample(_prefilter(images, size), grid, align_corners=False)
-    return _recontrast(warped, strength, generator).contiguous(memory_format=torch.channels_last)
+    channels = images.shape[1]
+    layers = images if outlines is None else torch.cat([images, outlines], dim=1)
+    if strength > 0:
+        maps = _affine(len(images), strength, generator).to(images.device)
+        grid = F.affine_grid(maps, [len(images), 1, size, size], align_corners=False)
+        layers = F.grid_sample(_prefilter(layers, size), grid, align_corners=False)
+        images = _recontrast(layers[:, :channels], strength, generator)
+    elif size != images.shape[-1]:
+        layers = F.interpolate(layers, size, mode="bilinear", antialias=True)
+        images = layers[:, :channels]
+    moved = None if outlines is None else layers[:, channels:]
+    return images.contiguous(memory_format=torch.channels_last), moved
 
 
 def _prefilter(images: Tensor, size: int) -> Tensor:

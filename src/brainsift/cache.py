@@ -6,8 +6,9 @@ loses at most the batch at hand.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from joblib import Parallel, delayed
 from brainsift import intensity
 from brainsift.environment import cores
 from brainsift.errors import UsageError
-from brainsift.preprocess import PREPROCESSINGS, preprocess
+from brainsift.preprocess import PREPROCESSINGS, preprocess, preprocess_outline
 
 Progress = Callable[[int, int], None]
 _BATCH = 256
@@ -51,12 +52,52 @@ def cached_pixels(
     """
     if preprocessing not in PREPROCESSINGS:
         raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
-    store = _Store(folder, preprocessing, size)
-    keys = (manifest["sha256"] + ":" + manifest["channel"]).where(manifest["status"] == "ok", "")
+    read = [
+        delayed(preprocess)(path, channel=channel, preprocessing=preprocessing, size=size)
+        for path, channel in zip(manifest["path"], manifest["channel"], strict=True)
+    ]
+    store = _Store(folder, preprocessing, (size, size) if preprocessing == "standard" else (size, size, 3))
+    return _cached(store, manifest, manifest["status"] == "ok", read, workers=workers, progress=progress)
+
+
+def cached_outlines(
+    manifest: pd.DataFrame, folder: Path, *, size: int = 128, workers: int | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Makes sure that every outline of a manifest stands in the cache, placed as "standard" places its image.
+
+    Args:
+        manifest: audited; rows without a mask have no outline.
+        folder: of the cache.
+        size: side of the square result, pixels.
+        workers: processes; None for one a core.
+
+    Returns:
+        The memory-mapped outlines, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
+        therein, int64 (n,), -1 where it has none.
+    """
+    read = [
+        delayed(preprocess_outline)(path, mask, channel=channel, size=size)
+        for path, mask, channel in zip(manifest["path"], manifest["mask"], manifest["channel"], strict=True)
+    ]
+    store = _Store(folder, "outline", (size, size))
+    chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
+    return _cached(store, manifest, chosen, read, workers=workers, progress=None)
+
+
+def _cached(
+    store: "_Store",
+    manifest: pd.DataFrame,
+    chosen: pd.Series,
+    read: Sequence[Any],
+    *,
+    workers: int | None,
+    progress: Progress | None,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    keys = (manifest["sha256"] + ":" + manifest["channel"]).where(chosen, "")
     missing = (keys != "") & ~keys.isin(list(store.places))
-    wanted = manifest.assign(key=keys)[missing].drop_duplicates("key")
+    wanted = np.flatnonzero(missing & ~keys.duplicated())
     if len(wanted):
-        store.add(wanted, workers=workers or cores(), progress=progress)
+        store.add(keys.iloc[wanted], [read[int(row)] for row in wanted], workers=workers or cores(), progress=progress)
     rows = np.array([store.places.get(key, -1) for key in keys], dtype=np.int64)
     return store.pixels(), rows
 
@@ -64,11 +105,10 @@ def cached_pixels(
 class _Store:
     """One file of pixels and one of keys, for one preprocessing and size."""
 
-    def __init__(self, folder: Path, preprocessing: str, size: int) -> None:
+    def __init__(self, folder: Path, kind: str, shape: tuple[int, ...]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{preprocessing}-{size}-v{intensity.VERSION}"
-        self.preprocessing, self.size = preprocessing, size
-        self.shape = (size, size) if preprocessing == "standard" else (size, size, 3)
+        name = f"{kind}-{shape[0]}-v{intensity.VERSION}"
+        self.shape = shape
         self.pixels_path = folder / f"{name}.u8"
         self.keys_path = folder / f"{name}.keys"
         self.places = self._read_places()
@@ -83,22 +123,17 @@ class _Store:
         os.truncate(self.pixels_path, len(places) * int(np.prod(self.shape)))
         return places
 
-    def add(self, table: pd.DataFrame, *, workers: int, progress: Progress | None) -> None:
-        """Preprocesses the images of a table and appends them."""
-        read = delayed(preprocess)
-        jobs = (
-            read(path, channel=channel, preprocessing=self.preprocessing, size=self.size)
-            for path, channel in zip(table["path"], table["channel"], strict=True)
-        )
+    def add(self, keys: pd.Series, jobs: Sequence[Any], *, workers: int, progress: Progress | None) -> None:
+        """Does the jobs in parallel and appends what they return."""
         results = Parallel(workers, return_as="generator", batch_size=16)(jobs)
-        with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as keys:
-            for done, (key, image) in enumerate(zip(table["key"], results, strict=True), start=1):
+        with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as names:
+            for done, (key, image) in enumerate(zip(keys, results, strict=True), start=1):
                 pixels.write(image.tobytes())
                 pixels.flush()
-                keys.write(f"{key}\n")
+                names.write(f"{key}\n")
                 self.places[key] = len(self.places)
-                if progress and (done % _BATCH == 0 or done == len(table)):
-                    progress(done, len(table))
+                if progress and (done % _BATCH == 0 or done == len(keys)):
+                    progress(done, len(keys))
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         if not self.places:

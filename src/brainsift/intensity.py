@@ -17,6 +17,7 @@ VERSION = 3
 Grey = npt.NDArray[np.uint8 | np.uint16 | np.floating]
 _Floats = npt.NDArray[np.float32]
 _Mask = npt.NDArray[np.bool_]
+_Box = tuple[slice, slice]  # rows, columns
 
 _GRID = 100  # cells along the longer side, at most
 _EVEN = 0.06  # range within a margin line, relative to the range of the image
@@ -60,17 +61,31 @@ def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
     """
     grey = _finite(grey)
     head = _find_head(grey)
-    top, bottom, left, right = _with_margin(head.box, grey.shape)
-    scale = size / max(bottom - top, right - left)
-    height, width = (max(1, round(scale * side)) for side in (bottom - top, right - left))
-    values = _resize(grey[top:bottom, left:right], height, width)
+    box, place = _placement(head, grey.shape, size)
+    values = _resize(grey[box], *_extent(place))
     values -= np.float32(head.background)
-    values *= _soft_inside(head, (top, bottom, left, right), height, width)
+    values *= _soft_inside(head, box, *_extent(place))
     result = np.full((size, size), 0 if head.rise >= 0 else 255, np.uint8)
-    if abs(head.rise) <= _TINY * abs(head.background):
-        return result
-    y, x = (size - height) // 2, (size - width) // 2
-    result[y : y + height, x : x + width] = _scaled(values, head.rise)
+    if abs(head.rise) > _TINY * abs(head.background):
+        result[place] = _scaled(values, head.rise)
+    return result
+
+
+def standard_outline(grey: Grey, outline: _Mask, size: int = 128) -> npt.NDArray[np.uint8]:
+    """Places an outline just as `standard` places its image.
+
+    Args:
+        grey: (height, width), the image.
+        outline: (height, width), true inside of the tumor.
+        size: side of the result in pixels.
+
+    Returns:
+        (size, size) uint8: the share of each pixel that lies inside, 255 for all of it.
+    """
+    grey = _finite(grey)
+    box, place = _placement(_find_head(grey), grey.shape, size)
+    result = np.zeros((size, size), np.uint8)
+    result[place] = np.rint(_resize(outline[box].astype(np.float32) * 255, *_extent(place)))
     return result
 
 
@@ -272,18 +287,33 @@ def _edge(profile: npt.NDArray[np.floating | np.integer]) -> float:
     return float(first - 0.5 + (level - before) / (after - before))
 
 
-def _with_margin(box: tuple[int, int, int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+def _placement(head: _Head, shape: tuple[int, ...], size: int) -> tuple[_Box, _Box]:
+    """Returns what is cut out of the image, and where it goes in the square."""
+    top, bottom, left, right = _with_margin(head.box, shape)
+    scale = size / max(bottom - top, right - left)
+    height, width = (max(1, round(scale * side)) for side in (bottom - top, right - left))
+    y, x = (size - height) // 2, (size - width) // 2
+    return (slice(top, bottom), slice(left, right)), (slice(y, y + height), slice(x, x + width))
+
+
+def _extent(box: _Box) -> tuple[int, int]:
+    rows, columns = box
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _with_margin(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     top, bottom, left, right = box
     margin = round(_MARGIN * max(bottom - top, right - left))
     return max(0, top - margin), min(shape[0], bottom + margin), max(0, left - margin), min(shape[1], right + margin)
 
 
-def _soft_inside(head: _Head, box: tuple[int, int, int, int], height: int, width: int) -> _Floats:
+def _soft_inside(head: _Head, box: _Box, height: int, width: int) -> _Floats:
     """Returns 1 in and near the head, falling to 0 over one cell more."""
-    top, bottom, left, right = box
     cells = head.near.astype(np.float32)
-    rows = _cell_weights(top, bottom, head.cell, cells.shape[0], height)
-    columns = _cell_weights(left, right, head.cell, cells.shape[1], width)
+    rows, columns = (
+        _cell_weights(side.start, side.stop, head.cell, n_cells, length)
+        for side, n_cells, length in zip(box, cells.shape, (height, width), strict=True)
+    )
     return np.asarray(rows @ cells @ columns.T, np.float32)
 
 

@@ -1,5 +1,7 @@
 """The networks. Input: float32 (n, channels, size, size) in [0, 1]; `forward` returns logits (n,).
 
+`compact` also draws a map of where it sees a tumor, an eighth of the input's side, which can be taught with outlines.
+
 `baseline-cnn`  the network of the baseline study: four valid 3×3 convolutions
 `compact`       ours: a residual network of under one million parameters
 `mobilenet`     MobileNetV2 (Sandler et al. 2018), defined by transformers
@@ -50,13 +52,15 @@ class Classifier(nn.Module):
         self.mean, self.scale = shift
         self.l2 = l2
 
-    def class_logits(self, images: Tensor) -> Tensor:
-        """Returns what the last layer gives, (n, n_outputs)."""
-        return self.head(self.body((images - self.mean) / self.scale))
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns what the last layer gives, (n, n_outputs), and the logits of the tumor map (n, 1, h, w) if any."""
+        found = self.body((images - self.mean) / self.scale)
+        features, tumor_map = found if isinstance(found, tuple) else (found, None)
+        return self.head(features), tumor_map
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the log-odds of tumor, (n,)."""
-        return log_odds(self.class_logits(images))
+        return log_odds(self.outputs(images)[0])
 
     def penalty(self) -> Tensor | float:
         """Returns the L2 penalty of the convolution kernels."""
@@ -71,6 +75,11 @@ def log_odds(outputs: Tensor) -> Tensor:
         return outputs[:, 0]
     others = torch.cat([outputs[:, :1], outputs[:, 2:]], dim=1)
     return outputs[:, 1] - others.logsumexp(dim=1)
+
+
+def draws_map(name: str) -> bool:
+    """Tells whether a network draws a tumor map."""
+    return name == "compact"
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -155,13 +164,48 @@ class _Residual(nn.Module):
         return F.relu(features + self.branch(features))
 
 
+class _Compact(nn.Module):
+    """Four residual stages; the map is drawn from the last three (as in Lin et al. 2017) and feeds the decision.
+
+    Returns:
+        Features (n, 162): the pooled last stage, the mean of the strongest places of the map, and the strongest one;
+        and the logits of the map (n, 1, size / 8, size / 8).
+    """
+
+    _STAGES = ((32, 2), (64, 2), (128, 2), (160, 1))  # width, convolutions in the residual branch
+    _MAP_WIDTH = 32
+    _PLACES = 8
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.stem = _ConvNorm(in_channels, 24, kernel=5, stride=2)
+        stages, before = [], 24
+        for width, n_convolutions in self._STAGES:
+            stages.append(nn.Sequential(_ConvNorm(before, width, stride=2), _Residual(width, n_convolutions)))
+            before = width
+        self.stages = nn.ModuleList(stages)
+        self.laterals = nn.ModuleList(nn.Conv2d(width, self._MAP_WIDTH, 1) for width, _ in self._STAGES[1:])
+        self.draw = nn.Sequential(_ConvNorm(self._MAP_WIDTH, self._MAP_WIDTH), nn.Conv2d(self._MAP_WIDTH, 1, 1))
+        nn.init.constant_(cast(Tensor, self.draw[1].bias), -3.0)  # few places show a tumor
+        self.n_features = before + 2
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, levels = self.stem(images), []
+        for stage in self.stages:
+            features = stage(features)
+            levels.append(features)
+        side = levels[1].shape[-2:]
+        drawn = [lateral(level) for lateral, level in zip(self.laterals, levels[1:], strict=True)]
+        tumor_map = self.draw(sum(F.interpolate(one, side, mode="bilinear") for one in drawn))
+        places = tumor_map.flatten(1)
+        strongest = places.topk(min(self._PLACES, places.shape[1]), dim=1).values
+        pooled = [features.mean(dim=(2, 3)), strongest.mean(dim=1, keepdim=True), strongest[:, :1]]
+        return torch.cat(pooled, dim=1), tumor_map
+
+
 def _compact(_size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
-    layers: list[nn.Module] = [_ConvNorm(in_channels, 24, kernel=5, stride=2)]
-    before = 24
-    for width, n_convolutions in ((32, 2), (64, 2), (128, 2), (160, 1)):
-        layers += [_ConvNorm(before, width, stride=2), _Residual(width, n_convolutions)]
-        before = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), before
+    body = _Compact(in_channels)
+    return body, body.n_features
 
 
 class _Pooled(nn.Module):

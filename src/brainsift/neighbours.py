@@ -181,6 +181,7 @@ def similarity(first: Bytes, second: Bytes, config: NeighbourConfig | None = Non
     Args:
         first: (64, 64) uint8.
         second: (64, 64) uint8.
+        config: the bounds of each step.
 
     Returns:
         The correlation of their fine texture after alignment, in -1..1; 0 where they cannot be aligned.
@@ -199,7 +200,7 @@ class _Prepared:
     def of(cls, view: Bytes) -> "_Prepared":
         levels = equalised(view)
         coarse = cv2.resize(levels, (_COARSE_SIDE, _COARSE_SIDE), interpolation=cv2.INTER_AREA)
-        return cls(_blurred(levels, _BLUR), _blurred(coarse, _BLUR))
+        return cls(_blurred(levels, _BLUR), _blurred(np.asarray(coarse, np.float32), _BLUR))
 
 
 def _nearest(vectors: Floats, config: NeighbourConfig, threads: int) -> pd.DataFrame:
@@ -317,8 +318,9 @@ def _aligned(fixed: Floats, moving: Floats, start: _Affine, steps: int) -> tuple
         IEEE TPAMI 30(10), 2008.
     """
     until = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-3)
+    everywhere = np.ones(fixed.shape, np.uint8)
     try:
-        reached, matrix = cv2.findTransformECC(fixed, moving, start.copy(), cv2.MOTION_AFFINE, until, None, 1)
+        reached, matrix = cv2.findTransformECC(fixed, moving, start.copy(), cv2.MOTION_AFFINE, until, everywhere, 1)
     except cv2.error:  # it says so by an exception when the iteration runs away
         return 0.0, start
     return float(reached), np.asarray(matrix, np.float32)

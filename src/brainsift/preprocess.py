@@ -40,6 +40,26 @@ def preprocess(
     return baseline(np.repeat(decoded.grey(channel)[..., None], 3, axis=2) if channel else decoded.rgb(), size)
 
 
+def preprocess_outline(
+    source: str | Path | bytes, mask: str, *, channel: str = "", size: int = 128
+) -> npt.NDArray[np.uint8]:
+    """Reads an image and the outline of its tumor, and places the outline as "standard" places the image.
+
+    Args:
+        source: path of the image, or its content.
+        mask: a reference that `outlines.load_mask` reads.
+        channel: as in `preprocess`.
+        size: side of the square result, pixels.
+
+    Returns:
+        uint8 (size, size), 255 inside of the tumor.
+    """
+    from brainsift.outlines import load_mask
+
+    grey = decode(source).grey(channel)
+    return intensity.standard_outline(grey, load_mask(mask, grey.shape), size)
+
+
 def network_input(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Turns uint8 (n, size, size) or (n, size, size, 3) into float32 (n, channels, size, size) in [0, 1]."""
     images = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)

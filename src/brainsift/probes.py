@@ -6,6 +6,7 @@ reach without knowing tumors; what it reaches on random folds beyond that is lea
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,44 +57,45 @@ def probe(
     thumbnails = _shrunk(frames).reshape(len(frames), -1)
     trees = ExtraTreesClassifier(_TREES, random_state=seed, n_jobs=workers)
     nearest = KNeighborsClassifier(1, algorithm="brute", n_jobs=workers)
-    rules: list[tuple[str, Floats, Any, npt.NDArray[np.int64]]] = [
-        ("image size", table[["width", "height"]].to_numpy(np.float32), trees, labels),
-        ("border", border_of(frames).astype(np.float32), trees, labels),
-        ("nearest neighbour", thumbnails, nearest, labels),
-        ("shuffled labels", thumbnails, nearest, _shuffled(labels, groups, seed)),
+    rules = [
+        _Rule("image size", table[["width", "height"]].to_numpy(np.float32), trees, labels),
+        _Rule("border", border_of(frames).astype(np.float32), trees, labels),
+        _Rule("nearest neighbour", thumbnails, nearest, labels),
+        _Rule("shuffled labels", thumbnails, nearest, _shuffled(labels, groups, seed)),
     ]
     found = []
-    for name, features, rule, truth in rules:
+    for rule in rules:
         for protocol in PROTOCOLS:
-            found.append(_judge(name, protocol, features, rule, truth, groups, seed))
+            found.append(_judge(rule, protocol, groups, seed))
             progress(len(found), len(rules) * len(PROTOCOLS))
     return found
 
 
-def _judge(
-    name: str,
-    protocol: str,
-    features: Floats,
-    rule: Any,
-    labels: npt.NDArray[np.int64],
-    groups: npt.NDArray[np.intp],
-    seed: int,
-) -> dict[str, Any]:
-    folds = (StratifiedGroupKFold if protocol == "grouped" else StratifiedKFold)(
-        _FOLDS, shuffle=True, random_state=seed
-    )
-    probabilities = np.zeros(len(labels))
-    for train, test in folds.split(features, labels, groups if protocol == "grouped" else None):
-        fitted = rule.fit(features[train], labels[train])
-        probabilities[test] = fitted.predict_proba(features[test])[:, 1]
-    scores = score_intervals(labels, probabilities, groups, seed=seed)
+@dataclass(frozen=True, eq=False)
+class _Rule:
+    """What a probe sees of n images, how it learns, and the labels it is judged by."""
+
+    name: str
+    features: Floats
+    learner: Any
+    labels: npt.NDArray[np.int64]
+
+
+def _judge(rule: _Rule, protocol: str, groups: npt.NDArray[np.intp], seed: int) -> dict[str, Any]:
+    kept_whole = protocol == "grouped"
+    folds = (StratifiedGroupKFold if kept_whole else StratifiedKFold)(_FOLDS, shuffle=True, random_state=seed)
+    probabilities = np.zeros(len(rule.labels))
+    for train, test in folds.split(rule.features, rule.labels, groups if kept_whole else None):
+        fitted = rule.learner.fit(rule.features[train], rule.labels[train])
+        probabilities[test] = fitted.predict_proba(rule.features[test])[:, 1]
+    scores = score_intervals(rule.labels, probabilities, groups, seed=seed)
     return {
-        "name": name,
+        "name": rule.name,
         "protocol": protocol,
         **{metric: scores[metric].to_dict() for metric in _METRICS},
-        "n": len(labels),
+        "n": len(rule.labels),
         "n_groups": len(np.unique(groups)),
-        "meaning": _MEANING[name],
+        "meaning": _MEANING[rule.name],
     }
 
 

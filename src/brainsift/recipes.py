@@ -33,6 +33,7 @@ class TrainConfig:
         augment: strength of augmentation, 0 to 1.
         progressive: train the first epochs on smaller images.
         balance: weigh the classes equally in the loss.
+        outline_weight: of outlines of tumors in the loss, for a network that draws a tumor map; 0 for none.
         average: memory of the moving average of weights, in epochs; 0 for none.
         patience: epochs without a better validation loss before stopping.
         keep_best: go back to the weights of the best validation loss.
@@ -62,6 +63,7 @@ class TrainConfig:
     augment: float = 0.5
     progressive: bool = False
     balance: bool = True
+    outline_weight: float = 1.0
     average: float = 0.5
     patience: int = 8
     keep_best: bool = True
@@ -88,7 +90,7 @@ def _check(argument: str, holds: bool, rule: str) -> None:
 
 
 _STANDARD: dict[str, dict[str, Any]] = {
-    "compact": {"epochs": 20, "learning_rate": 3e-3, "batch_size": 32},
+    "compact": {"epochs": 24, "learning_rate": 3e-3, "batch_size": 32},
     "baseline-cnn": {
         "epochs": 20,
         "learning_rate": 5e-4,  # at 1e-3 the L2 penalty wins and the network dies

@@ -60,7 +60,7 @@ def sketch(grey: npt.NDArray[np.generic]) -> Sketch:
     frame = cv2.resize(levels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     box = _bright_box(levels)
     shares = np.asarray(box, np.float32) / np.repeat(levels.shape, 2).astype(np.float32)
-    return Sketch(np.asarray(frame, np.uint8), _squeezed(levels, box), shares)
+    return Sketch(np.asarray(frame, np.uint8), _squeezed(levels, box), np.asarray(shares, np.float32))
 
 
 def descriptors(views: Bytes) -> Floats:
@@ -146,7 +146,7 @@ def _bright_box(levels: Bytes) -> tuple[float, float, float, float]:
     scale = min(1.0, _BOX_SIDE / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(levels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.GaussianBlur(small, (0, 0), 1.0)
+    small = np.asarray(cv2.GaussianBlur(small, (0, 0), 1.0), np.float32)
     mass = np.maximum(small - np.percentile(small, _DARK), 0.0)
     top, bottom = _span(mass.sum(axis=1), height)
     left, right = _span(mass.sum(axis=0), width)

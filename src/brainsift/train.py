@@ -28,6 +28,7 @@ from brainsift.errors import ManifestError
 from brainsift.files import replacing, write_json
 from brainsift.recipes import TrainConfig
 from brainsift.runs import build_network, claim, finish, predict_logits
+from brainsift.supervision import Outlines, load_outlines
 
 _WARM_UP_SHARE = 0.1
 _UNFOLD_IMAGES = 256
@@ -109,7 +110,7 @@ def train(
     devices.prepare(threads=config.threads, seed=config.seed)
     pixels, rows = cached_pixels(used, cache, preprocessing=config.preprocessing, size=config.size)
     with devices.process_group(device) as (rank, world):
-        trainer = _Trainer(config, folder, used, pixels, rows, device=device, rank=rank, world=world)
+        trainer = _Trainer(config, folder, used, pixels, rows, cache=cache, device=device, rank=rank, world=world)
         model = trainer.run(progress, on_epoch)
         if rank == 0:
             finish(folder, used, model, pixels, rows)
@@ -127,6 +128,7 @@ class _Trainer:
         pixels: npt.NDArray[np.uint8],
         rows: npt.NDArray[np.int64],
         *,
+        cache: Path,
         device: torch.device,
         rank: int,
         world: int,
@@ -135,6 +137,7 @@ class _Trainer:
         self.bf16 = devices.uses_bf16(config.model, config.precision, device)
         self.images, self.labels = _part(table, "train", pixels, rows, device)
         self.validation = _part(table, "validation", pixels, rows, device)
+        self.outlines = _outlines(table[_chosen(table, "train", rows)], config, cache, self.labels)
         self.weights = _class_weights(self.labels) if config.balance else torch.ones(2, device=device)
         self.steps = max(len(self.labels) // config.batch_size, 1)
         self.log = tracking.open_log(config.log if rank == 0 else "none", folder, asdict(config))
@@ -210,14 +213,20 @@ class _Trainer:
         return f"{self.config.model} epoch {epoch + 1}/{self.config.epochs}{last}"
 
     def _step(self, state: _State, batch: Tensor, rate: float, size: int, chance: torch.Generator) -> Tensor:
-        images = augment(to_input(self.images[batch]), strength=self.config.augment, size=size, generator=chance)
+        config, outlines = self.config, self.outlines.of(batch) if self.outlines else None
+        images, outlines = augment(
+            to_input(self.images[batch]), strength=config.augment, generator=chance, size=size, outlines=outlines
+        )
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.zero_grad(set_to_none=True)
         with devices.autocast(self.device, self.bf16):
-            outputs = state.model.class_logits(images)
-        loss = _loss(outputs.float(), self.labels[batch], self.weights, self.config.label_smoothing)
-        (loss + state.model.penalty()).backward()
+            outputs, tumor_map = state.model.outputs(images)
+        loss = _loss(outputs.float(), self.labels[batch], self.weights, config.label_smoothing)
+        whole = loss + state.model.penalty()
+        if self.outlines and tumor_map is not None and outlines is not None:
+            whole = whole + config.outline_weight * self.outlines.loss(tumor_map.float(), outlines, batch)
+        whole.backward()
         devices.average_gradients(state.model, self.world)
         state.optimizer.step()
         if state.averaged:
@@ -261,10 +270,20 @@ def _check_parts(table: pd.DataFrame) -> None:
 def _part(
     table: pd.DataFrame, part: str, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    chosen = ((table["part"] == part) & table["label"].notna()).to_numpy() & (rows >= 0)
+    chosen = _chosen(table, part, rows)
     images = torch.from_numpy(np.asarray(pixels[rows[chosen]]))
     labels = torch.tensor(table.loc[chosen, "label"].to_numpy(dtype=np.float32, copy=True))
     return images.to(device), labels.to(device)
+
+
+def _chosen(table: pd.DataFrame, part: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    return ((table["part"] == part) & table["label"].notna()).to_numpy() & (rows >= 0)
+
+
+def _outlines(table: pd.DataFrame, config: TrainConfig, cache: Path, labels: Tensor) -> Outlines | None:
+    if not (config.outline_weight and config.preprocessing == "standard" and models.draws_map(config.model)):
+        return None
+    return load_outlines(table.reset_index(drop=True), labels, cache, config.size)
 
 
 def _class_weights(labels: Tensor) -> Tensor:
