@@ -43,7 +43,7 @@ class StudyConfig:
         protocols: random (the baseline study's, leaky), grouped, or both.
         folds: folds of protocol grouped for the light networks.
         heavy_folds: folds of protocol grouped for mobilenet and resnet50.
-        baseline_recipes: also train as the baseline study did, mistakes included.
+        baseline_protocols: where to train also as the baseline study did, mistakes included.
         tune_models: networks whose learning rate and dropout are searched on the validation part of the first fold.
         trials: of each search.
         trial_epochs: epochs of each trial.
@@ -62,7 +62,7 @@ class StudyConfig:
     protocols: tuple[str, ...] = ("random", "grouped")
     folds: int = 5
     heavy_folds: int = 1
-    baseline_recipes: bool = True
+    baseline_protocols: tuple[str, ...] = ("random", "grouped")
     tune_models: tuple[str, ...] = ("baseline-cnn", "compact")
     trials: int = 10
     trial_epochs: int = 4
@@ -190,7 +190,7 @@ def _jobs(config: StudyConfig, tuning: Sequence[dict[str, Any]]) -> list[_Job]:
             folds = config.heavy_folds if heavy else config.folds
             for fold in range(1 if protocol == "random" or config.quick else folds):
                 jobs.append(_job(protocol, model, "standard", fold, config))
-        if config.baseline_recipes:
+        if protocol in config.baseline_protocols:
             jobs += [_job(protocol, model, "baseline", 0, config) for model in CLAIMS if model in order]
     for found in tuning:
         tuned = {key: value for key, value in found["best"].items() if key != "value"}

@@ -319,7 +319,7 @@ def _size_at(epoch: int, config: TrainConfig) -> int:
     if not config.progressive:
         return config.size
     done = epoch / config.epochs
-    quarters = 2 if done < 0.5 else 3 if done < 0.75 else 4
+    quarters = 2 if done < 0.6 else 3 if done < 0.85 else 4
     return config.size * quarters // 4
 
 
