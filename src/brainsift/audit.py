@@ -91,6 +91,7 @@ def audit(table: pd.DataFrame, config: AuditConfig, *, cache: Path, progress: Pr
     """
     if table.empty:
         raise ManifestError("data", "holds no image", "Check the paths.")
+    table = table.reset_index(drop=True)
     report, workers = progress or (lambda done, total, words: None), config.workers or cores()
     clock = _Clock()
     columns, sketches = scan(table, cache / "scan.sqlite", workers=workers, progress=report)

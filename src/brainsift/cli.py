@@ -2,12 +2,13 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from brainsift import __version__
-from brainsift.errors import BrainsiftError, MissingExtraError
+from brainsift.errors import BrainsiftError, InputError, MissingExtraError
 
 # name -> what it does; `commands.NAME` holds `add_arguments` and `run`
 COMMANDS = {
@@ -33,19 +34,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = parser.parse_args(words[:1]).command
     try:
         module = _load(name)
-        command = argparse.ArgumentParser(
-            prog=f"brainsift {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        module.add_arguments(command)
-        return int(module.run(command.parse_args(words[1:])) or 0)
+        code = int(module.run(_parser_of(name, module).parse_args(words[1:])) or 0)
+        sys.stdout.flush()
+        return code
     except BrainsiftError as error:
-        print(f"brainsift {name}: {error}", file=sys.stderr)
-        return error.exit_code
+        return _refuse(name, error)
     except KeyboardInterrupt:
         print(f"\nbrainsift {name}: interrupted. Start it again with the same -o to go on.", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python's own flush at exit must not fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _refuse(name, InputError(error.filename, str(error.strerror), "Check the path and its permissions."))
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Returns the parser of one command.
+
+    Raises:
+        MissingExtraError: the command needs a package that is not installed.
+    """
+    return _parser_of(name, _load(name))
+
+
+def _refuse(name: str, error: BrainsiftError) -> int:
+    print(f"brainsift {name}: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"brainsift {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    return parser
 
 
 def _parser() -> argparse.ArgumentParser:

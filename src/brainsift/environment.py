@@ -9,7 +9,6 @@ from pathlib import Path
 from brainsift import __version__
 
 _PACKAGES = ("numpy", "pillow", "torch", "transformers", "onnxruntime", "scikit-learn", "pandas")
-_TRACKED = ("ls-files", "--error-unmatch", "errors.py")
 
 
 def describe() -> dict[str, str]:
@@ -35,14 +34,9 @@ def cores() -> int:
 def commit() -> str:
     """Returns the commit of a source checkout, "-dirty" where it was changed, or "" for an installed package."""
     folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        inside = subprocess.run(
-            [*command[:3], "ls-files", "--error-unmatch", "errors.py"], check=False, capture_output=True
-        )
-        if inside.returncode:
-            return ""
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        _git(folder, "ls-files", "--error-unmatch", "errors.py")  # an environment inside another project's checkout
+        return _git(folder, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -55,6 +49,12 @@ def peak_memory_mb() -> float:
         return 0.0
     largest = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round(largest / (1024 if platform.system() == "Linux" else 1024**2), 1)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _version(package: str) -> str:

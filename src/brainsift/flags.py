@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import inspect
 import re
 import types
 import typing
@@ -11,22 +12,36 @@ from typing import Any, TypeVar
 Config = TypeVar("Config")
 
 
-def add_flags(parser: argparse.ArgumentParser, stage: type[Any], *, leave_out: Container[str] = ()) -> None:
+def add_flags(
+    parser: argparse.ArgumentParser,
+    stage: type[Config],
+    *,
+    leave_out: Container[str] = (),
+    defaults: Config | None = None,
+    note: str | None = None,
+) -> None:
     """Adds one flag for each field of a stage's dataclass.
 
     Flags that are not given leave no trace in the parsed arguments, so that a recipe's own values stand.
+
+    Args:
+        parser: gets the flags.
+        stage: the dataclass; the section "Attributes" of its docstring is the help.
+        leave_out: fields without a flag.
+        defaults: whose values the help shows as defaults, where they are not those of the dataclass.
+        note: shown above the flags.
     """
-    group = parser.add_argument_group(stage.__name__.removesuffix("Config").lower() + " settings")
+    group = parser.add_argument_group(stage.__name__.removesuffix("Config").lower() + " settings", note)
     helps, hints = _field_helps(stage), typing.get_type_hints(stage)
-    for field in dataclasses.fields(stage):
+    for field in dataclasses.fields(stage):  # type: ignore[arg-type]
         if field.name in leave_out:
             continue
+        default = field.default if defaults is None else getattr(defaults, field.name)
         options = _type_options(hints[field.name])
-        text = helps.get(field.name, "")
         group.add_argument(
             "--" + field.name.replace("_", "-"),
             default=argparse.SUPPRESS,
-            help=f"{text} (default: {_shown(field.default)})".replace("%", "%%"),
+            help=f"{helps[field.name]} (default: {_shown(default)})".replace("%", "%%"),
             **options,
         )
 
@@ -57,18 +72,12 @@ def _type_options(hint: Any) -> dict[str, Any]:
 
 def _shown(default: Any) -> str:
     if isinstance(default, tuple):
-        return " ".join(default) or "all"
+        return " ".join(default) or "none"
     return "none" if default is None else str(default)
 
 
 def _field_helps(stage: type[Any]) -> dict[str, str]:
     """Reads the section "Attributes" of a Google-style docstring."""
-    section = re.search(r"Attributes:\n(.*?)(?:\n\n|\Z)", _dedented(stage), re.DOTALL)
+    section = re.search(r"Attributes:\n(.*?)(?:\n\n|\Z)", inspect.getdoc(stage) or "", re.DOTALL)
     text = re.sub(r"\n {8,}", " ", section[1]) if section else ""
     return {name: words.rstrip(".") for name, words in re.findall(r"^ {4}(\w+): (.*)$", text, re.MULTILINE)}
-
-
-def _dedented(stage: type[Any]) -> str:
-    import inspect
-
-    return inspect.getdoc(stage) or ""

@@ -73,7 +73,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise ManifestError(path, "no such file", "Make one with `brainsift audit DATA... -o DIR`.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_csv(path, dtype=str)
     missing = [column for column in ("path", "source", "label") if column not in table]
     if missing:
         raise ManifestError(path, f"lacks the columns {missing}", "Add them; `label` is 1, 0 or empty.")
@@ -90,6 +90,18 @@ def read_manifest(path: Path) -> pd.DataFrame:
         if column not in table:
             table[column] = ""
     return table
+
+
+def read_csv(path: Path, *, dtype: type | None = None) -> pd.DataFrame:
+    """Reads any CSV table; empty cells are "".
+
+    Raises:
+        ManifestError: it is none.
+    """
+    try:
+        return pd.read_csv(path, dtype=dtype, keep_default_na=False)
+    except ValueError as error:  # of pandas and of the decoder
+        raise ManifestError(path, f"is no CSV table: {error}", "Give a CSV file in UTF-8, with a header.") from None
 
 
 def _numbers(column: pd.Series, path: Path, name: str, dtype: object) -> pd.Series:

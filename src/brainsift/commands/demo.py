@@ -16,7 +16,7 @@ from brainsift.predict import Predictor, write_csv
 from brainsift.report import write_study_report
 from brainsift.study import StudyConfig, run_study
 
-_STUDY = StudyConfig(models=("compact",), baseline_protocols=(), tune_models=(), folds=4, quick=True)
+_STUDY = StudyConfig(models=("compact",), baseline_protocols=(), tune_models=(), quick=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

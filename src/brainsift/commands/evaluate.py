@@ -3,13 +3,11 @@
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 from brainsift.commands._console import say, show_scores, show_table
 from brainsift.errors import UsageError
 from brainsift.evaluate import compare_runs, evaluate_predictions, evaluate_run, without_nan
 from brainsift.files import write_json
-from brainsift.manifest import read_manifest
+from brainsift.manifest import read_csv, read_manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +51,7 @@ def _compare(first: Path, second: Path) -> None:
 
 
 def _score_predictions(arguments: argparse.Namespace) -> None:
-    table = pd.read_csv(arguments.predictions, keep_default_na=False)
+    table = read_csv(arguments.predictions)
     results = evaluate_predictions(table, read_manifest(arguments.manifest))
     blocks = [("all", results), *results["sources"].items()]
     show_scores(str(arguments.predictions), [(name, found["scores"]) for name, found in blocks])

@@ -4,11 +4,10 @@ import argparse
 from pathlib import Path
 
 from brainsift.commands._console import add_output, progress_bar, say, show_table
+from brainsift.commands._parts import add_train_flags, read_parts
 from brainsift.flags import add_flags, given, make
-from brainsift.manifest import read_manifest
 from brainsift.recipes import TrainConfig, make_config
 from brainsift.report import write_tuning_report
-from brainsift.split import SplitConfig, split
 from brainsift.tune import TuneConfig, tune
 
 
@@ -18,15 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "folder for trials.sqlite, tuning.json and report.html")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache in -o)")
     add_flags(parser, TuneConfig)
-    add_flags(parser, TrainConfig, leave_out=("seed", "epochs"))
-    add_flags(parser, SplitConfig, leave_out=("seed",))
+    add_train_flags(parser, leave_out=("seed", "epochs"))
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Searches."""
-    table = read_manifest(arguments.manifest)
-    if "part" not in table:
-        table = split(table, make(arguments, SplitConfig))
+    table, _ = read_parts(arguments)
     settings = {"model": "compact", **given(arguments, TrainConfig)}
     cache = arguments.cache or arguments.output / "cache"
     with progress_bar() as report:
