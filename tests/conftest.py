@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores
+
 import pandas as pd
 import pytest
 
