@@ -4,7 +4,8 @@ Every run has a folder of its own, so a study that was interrupted goes on with 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,13 +121,12 @@ def run_study(
     """
     if config.quick:
         config = config.quickened()
-    started = time.monotonic()
-    manifest, findings = _audited(data, external, folder, config, progress)
-    table = manifest[manifest["role"] == "study"].reset_index(drop=True)
-    unseen = usable_external(manifest[manifest["role"] == "external"], table)
-    tuning = [_tuned(table, model, folder, config, progress) for model in config.tune_models]
-    runs = [_run(job, table, unseen, folder, progress) for job in _jobs(config, tuning)]
-    before = read_json(folder / "results.json")["seconds"] if (folder / "results.json").exists() else 0.0
+    with _stopwatch(folder / "seconds.json"):
+        manifest, findings = _audited(data, external, folder, config, progress)
+        table = manifest[manifest["role"] == "study"].reset_index(drop=True)
+        unseen = usable_external(manifest[manifest["role"] == "external"], table)
+        tuning = [_tuned(table, model, folder, config, progress) for model in config.tune_models]
+        runs = [_run(job, table, unseen, folder, progress) for job in _jobs(config, tuning)]
     results = without_nan(
         {
             "schema": SCHEMA,
@@ -136,7 +136,8 @@ def run_study(
             "commit": environment.commit(),
             "version": __version__,
             "hardware": environment.describe(),
-            "seconds": max(time.monotonic() - started, before),
+            "seconds": read_json(folder / "seconds.json"),
+            "training_seconds": sum(run["seconds"] for run in runs),
             "peak_memory_mb": environment.peak_memory_mb(),
             "phantom": phantom,
             "config": asdict(config),
@@ -151,6 +152,16 @@ def run_study(
     )
     write_json(folder / "results.json", results)
     return results
+
+
+@contextmanager
+def _stopwatch(path: Path) -> Iterator[None]:
+    """Adds the seconds of this start, finished or interrupted, to those of the starts before."""
+    started, before = time.monotonic(), read_json(path) if path.exists() else 0.0
+    try:
+        yield
+    finally:
+        write_json(path, round(before + time.monotonic() - started, 1))
 
 
 def usable_external(external: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
