@@ -1,0 +1,74 @@
+"""Files are written whole or not at all."""
+
+import hashlib
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brainsift.files import read_json, replacing, sha256_of, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_block_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "table.csv"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError, match="half"), replacing(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError("half way")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["table.csv"]
+
+
+def test_a_block_that_ends_well_replaces_it(tmp_path):
+    path = tmp_path / "table.csv"
+    write_text(path, "old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".csv")
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["table.csv"]
+
+
+def test_others_can_read_it(tmp_path):
+    write_text(tmp_path / "note.txt", "for all")
+    assert (tmp_path / "note.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_folders_are_made(tmp_path):
+    write_text(tmp_path / "a" / "b" / "note.txt", "Größe – 3 µm\n")
+    assert (tmp_path / "a" / "b" / "note.txt").read_bytes() == "Größe – 3 µm\n".encode()
+
+
+def test_json_that_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "value.json", {"a": object()})
+    assert names(tmp_path) == []
+    write_json(tmp_path / "value.json", {"a": tmp_path}, default=str)
+    assert read_json(tmp_path / "value.json") == {"a": str(tmp_path)}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(JSON)
+def test_json_comes_back_the_same(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    write_json(path, value)
+    assert read_json(path) == value
+    assert json.loads(path.read_text(encoding="utf-8")) == value
+
+
+def test_sha256():
+    assert sha256_of(b"abc") == hashlib.sha256(b"abc").hexdigest()
+    assert sha256_of(b"abc").startswith("ba7816bf")
