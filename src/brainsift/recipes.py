@@ -101,7 +101,7 @@ _STANDARD: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.0,
     },
     "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
-    "resnet50": {"epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25, "progressive": True},
+    "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }
 _BASELINE: dict[str, Any] = {
     "recipe": "baseline",

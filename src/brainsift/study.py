@@ -50,7 +50,7 @@ class StudyConfig:
         trial_epochs: epochs of each trial.
         mobilenet_weights: ImageNet weights: auto (hub), none, or a file.
         resnet50_weights: ImageNet weights: auto (hub), none, or a file.
-        size: side of the input, pixels.
+        size: side of the input, pixels; 0 for each recipe's own.
         quick: a taste in minutes: a sample of the images, small inputs, few epochs, one fold, no search.
         seed: of all chance.
         threads: of the CPU; 0 for torch's own choice.
@@ -69,7 +69,7 @@ class StudyConfig:
     trial_epochs: int = 4
     mobilenet_weights: str = "auto"
     resnet50_weights: str = "auto"
-    size: int = 128
+    size: int = 0
     quick: bool = False
     seed: int = 0
     threads: int = 0
@@ -216,10 +216,14 @@ def _job(
         settings["epochs"] = _QUICK_EPOCHS[model]
     if model in ("mobilenet", "resnet50"):
         settings["weights"] = config.mobilenet_weights if model == "mobilenet" else config.resnet50_weights
-    settings |= {"size": config.size, "seed": config.seed, "threads": config.threads}
+    settings |= {"seed": config.seed, "threads": config.threads, **_size(config)}
     name = f"{protocol}-{model}-{recipe}-fold{fold}{suffix}"
     plan = SplitConfig(protocol=protocol, folds=config.folds, fold=fold, seed=config.seed)  # type: ignore[arg-type]
     return _Job(name, plan, make_config(model, recipe, **settings))
+
+
+def _size(config: StudyConfig) -> dict[str, int]:
+    return {"size": config.size} if config.size else {}
 
 
 def _run(
@@ -265,7 +269,7 @@ def _tuned(
     if found is not None:
         return found
     table = split(manifest, SplitConfig(folds=config.folds, seed=config.seed))
-    base = make_config(model, size=config.size, threads=config.threads)
+    base = make_config(model, threads=config.threads, **_size(config))
     settings = TuneConfig(trials=config.trials, trial_epochs=config.trial_epochs, seed=config.seed)
     return tune(table, base, settings, place, cache=folder / "cache", progress=_prefixed(progress, f"tune {model}"))
 
