@@ -101,7 +101,8 @@ def read_csv(path: Path, *, dtype: type | None = None) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=dtype, keep_default_na=False)
     except ValueError as error:  # of pandas and of the decoder
-        raise ManifestError(path, f"is no CSV table: {error}", "Give a CSV file in UTF-8, with a header.") from None
+        reason = " ".join(str(error).split())
+        raise ManifestError(path, f"is no CSV table: {reason}", "Give a CSV file in UTF-8, with a header.") from None
 
 
 def _numbers(column: pd.Series, path: Path, name: str, dtype: object) -> pd.Series:
