@@ -54,7 +54,8 @@ def interval(score: Mapping[str, float | None] | None, *, percent: bool = False)
 
 def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    say(title)
+    table = Table(header_style="bold")
     for index, name in enumerate(head):
         table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
