@@ -147,7 +147,7 @@ def test_the_baseline_recipe_runs(parted, cache, tmp_path, model):
 
 
 def test_progressive_sizes_and_bf16_run(parted, cache, tmp_path):
-    config = small(progressive=True, epochs=4, precision="bf16")
+    config = small(size=64, progressive=True, epochs=4, precision="bf16")
     folder = train(parted, config, tmp_path / "run", cache=cache)
     assert len(pd.read_csv(folder / "curve.csv")) == 4
 
