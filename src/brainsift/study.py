@@ -222,7 +222,7 @@ def _job(
     return _Job(name, plan, make_config(model, recipe, **settings))
 
 
-def _size(config: StudyConfig) -> dict[str, int]:
+def _size(config: StudyConfig) -> dict[str, Any]:
     return {"size": config.size} if config.size else {}
 
 
