@@ -240,7 +240,9 @@ def test_a_reader_that_went_away_is_no_failure(audited, bundle):
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    # Unbuffered, there would be nothing left for Python's own flush at exit.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
     os.close(writing)
     assert done.returncode == 0
     assert "BrokenPipe" not in done.stderr
