@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from brainsift import phantom, study
-from brainsift.errors import UsageError
+from brainsift.errors import RunError, UsageError
 from brainsift.files import read_json, write_json
 from brainsift.manifest import read_manifest, write_manifest
 from brainsift.report import write_study_report
@@ -98,6 +98,11 @@ def test_a_finished_study_trains_nothing_again(done):
     for key in set(TOP) - volatile:
         assert done.again[key] == done.results[key], key
     assert done.again["seconds"] >= done.results["seconds"] > done.results["training_seconds"]  # of all starts
+
+
+def test_a_folder_of_a_study_of_other_images_is_refused(done, phantoms, tmp_path):
+    with pytest.raises(RunError, match="another value of data, external"):
+        run_study([f"phantom={tmp_path / 'other'}"], done.folder, CONFIG)
 
 
 def test_results_have_their_schema_and_stand_in_the_folder(done):

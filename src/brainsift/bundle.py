@@ -46,6 +46,9 @@ class Bundle:
         return self.folder / "network.onnx"
 
 
+_FIELDS = tuple(name for name in Bundle.__dataclass_fields__ if name != "folder")
+
+
 def write_bundle(bundle: Bundle) -> None:
     """Writes bundle.json beside a network that is there already."""
     values = asdict(bundle)
@@ -72,6 +75,9 @@ def load_bundle(folder: Path) -> Bundle:
     if not path.is_file():
         raise BundleError(folder, "holds no bundle.json", "Make a bundle with `brainsift export RUN -o DIR`.")
     values = read_json(path)
+    missing = [name for name in _FIELDS if not isinstance(values, dict) or name not in values]
+    if missing:
+        raise BundleError(path, f"lacks {', '.join(missing)}", "Export it again with this version of brainsift.")
     for name, expected in (("schema", SCHEMA), ("intensity", intensity.VERSION), ("labels", list(CLASS_NAMES))):
         if values.get(name) != expected:
             raise BundleError(
@@ -79,8 +85,7 @@ def load_bundle(folder: Path) -> Bundle:
                 f"was made for another version: {name} is {values.get(name)!r}, this version reads {expected!r}",
                 "Export it again with this version of brainsift.",
             )
-    fields = {name: values[name] for name in Bundle.__dataclass_fields__ if name != "folder"}
-    bundle = Bundle(folder=folder, **fields)
+    bundle = Bundle(folder=folder, **{name: values[name] for name in _FIELDS})
     if not bundle.network.is_file() or sha256_of(bundle.network.read_bytes()) != values["network_sha256"]:
         raise BundleError(bundle.network, "is missing or does not have the checksum of bundle.json", "Export it again.")
     return bundle

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from brainsift.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -41,8 +43,15 @@ def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None =
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Reads a JSON file.
+
+    Raises:
+        InputError: it is broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the decoder of bytes or of JSON
+        raise InputError(path, f"is no valid JSON: {error}", "Make the file again.") from None
 
 
 def sha256_of(content: bytes) -> str:

@@ -5,6 +5,7 @@ Phantoms are not patients: the figures show that the machinery works, not that i
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from brainsift.bundle import load_bundle
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
         results = run_study(
             [f"phantom={phantoms}"],
             folder,
-            _STUDY,
+            replace(_STUDY, seed=arguments.seed),
             title="Demo on drawn phantoms",
             command="brainsift demo",
             phantom=True,
