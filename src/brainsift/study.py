@@ -29,8 +29,8 @@ from brainsift.tune import TuneConfig, read_tuning, tune
 SCHEMA = 1
 # Accuracy as the baseline study reports it.
 CLAIMS = {"baseline-cnn": 0.9836, "mobilenet": 0.77, "resnet50": 0.52}
-_QUICK_IMAGES = 2400
-_QUICK_EPOCHS = {"compact": 8, "baseline-cnn": 8, "mobilenet": 4, "resnet50": 4}
+_QUICK_IMAGES = 2000
+_QUICK_EPOCHS = {"compact": 8, "baseline-cnn": 16, "mobilenet": 4, "resnet50": 3}
 
 Progress = Callable[[int, int, str], None]
 
