@@ -86,6 +86,6 @@ def load_bundle(folder: Path) -> Bundle:
                 "Export it again with this version of brainsift.",
             )
     bundle = Bundle(folder=folder, **{name: values[name] for name in _FIELDS})
-    if not bundle.network.is_file() or sha256_of(bundle.network.read_bytes()) != values["network_sha256"]:
+    if not bundle.network.is_file() or sha256_of(bundle.network.read_bytes()) != values.get("network_sha256"):
         raise BundleError(bundle.network, "is missing or does not have the checksum of bundle.json", "Export it again.")
     return bundle

@@ -2,11 +2,12 @@
 
 An image is known by the SHA-256 of its file, so the same file under two names is decoded once, and a moved folder
 costs nothing. Rows are only ever appended; a list line is written after its rows, so a process killed at any moment
-loses at most the batch at hand.
+loses at most the image at hand.
 """
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,12 @@ def cached_pixels(
     """
     if preprocessing not in PREPROCESSINGS:
         raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
-    read = [
-        delayed(preprocess)(path, channel=channel, preprocessing=preprocessing, size=size)
-        for path, channel in zip(manifest["path"], manifest["channel"], strict=True)
-    ]
+    read = delayed(partial(preprocess, preprocessing=preprocessing, size=size))
     store = _Store(folder, preprocessing, (size, size) if preprocessing == "standard" else (size, size, 3))
-    return _cached(store, manifest, manifest["status"] == "ok", read, workers=workers, progress=progress)
+    chosen = manifest["status"] == "ok"
+    return _cached(
+        store, manifest, chosen, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
+    )
 
 
 def cached_outlines(
@@ -75,20 +76,24 @@ def cached_outlines(
         The memory-mapped outlines, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
         therein, int64 (n,), -1 where it has none.
     """
-    read = [
-        delayed(preprocess_outline)(path, mask, channel=channel, size=size)
-        for path, mask, channel in zip(manifest["path"], manifest["mask"], manifest["channel"], strict=True)
-    ]
+    read = delayed(partial(preprocess_outline, size=size))
     store = _Store(folder, "outline", (size, size))
     chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
-    return _cached(store, manifest, chosen, read, workers=workers, progress=None)
+    return _cached(
+        store,
+        manifest,
+        chosen,
+        lambda row: read(row.path, row.mask, channel=row.channel),
+        workers=workers,
+        progress=None,
+    )
 
 
 def _cached(
     store: "_Store",
     manifest: pd.DataFrame,
     chosen: pd.Series,
-    read: Sequence[Any],
+    job: Callable[[Any], Any],
     *,
     workers: int | None,
     progress: Progress | None,
@@ -97,7 +102,8 @@ def _cached(
     missing = (keys != "") & ~keys.isin(list(store.places))
     wanted = np.flatnonzero(missing & ~keys.duplicated())
     if len(wanted):
-        store.add(keys.iloc[wanted], [read[int(row)] for row in wanted], workers=workers or cores(), progress=progress)
+        jobs = [job(row) for row in manifest.iloc[wanted].itertuples()]
+        store.add(keys.iloc[wanted], jobs, workers=workers or cores(), progress=progress)
     rows = np.array([store.places.get(key, -1) for key in keys], dtype=np.int64)
     return store.pixels(), rows
 

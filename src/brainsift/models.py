@@ -1,11 +1,11 @@
 """The networks. Input: float32 (n, channels, size, size) in [0, 1]; `forward` returns logits (n,).
 
-`compact` also draws a map of where it sees a tumor, an eighth of the input's side, which can be taught with outlines.
-
 `baseline-cnn`  the network of the baseline study: four valid 3×3 convolutions
 `compact`       ours: a residual network of under one million parameters
 `mobilenet`     MobileNetV2 (Sandler et al. 2018), defined by transformers
 `resnet50`      ResNet-50 (He et al. 2016), defined by transformers
+
+`compact` also draws a map of where it sees a tumor, an eighth of the input's side, which can be taught with outlines.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,7 +79,7 @@ def log_odds(outputs: Tensor) -> Tensor:
 
 def draws_map(name: str) -> bool:
     """Tells whether a network draws a tumor map."""
-    return name == "compact"
+    return MODELS[name].draws_map
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -239,13 +239,14 @@ class _Spec:
     shift: tuple[float, float] = _CENTRED
     second_shift: tuple[float, float] | None = None
     l2: float = 0.0
+    draws_map: bool = False
 
 
 # What Keras' `preprocess_input` does to pixels in [0, 1]: x / 127.5 - 1 for MobileNet; minus the ImageNet mean
 # (about 115 of 255) for ResNet.
 MODELS = {
     "baseline-cnn": _Spec(_baseline_cnn, dropout=0.4, shift=(0.0, 1.0), l2=0.005),
-    "compact": _Spec(_compact, dropout=0.2),
+    "compact": _Spec(_compact, dropout=0.2, draws_map=True),
     "mobilenet": _Spec(_mobilenet, dropout=0.2, shift=_TENSORFLOW, second_shift=(127.5, 127.5)),
     "resnet50": _Spec(_resnet50, dropout=0.2, second_shift=(115.0, 1.0)),
 }

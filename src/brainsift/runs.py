@@ -7,6 +7,7 @@ external.csv                               the same for images of other collecti
 results.json                               written by `evaluate`
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,28 @@ PREDICTION_COLUMNS = ("path", "channel", "source", "label", "patient", "group", 
 _FREE_SETTINGS = ("threads", "device", "log")
 
 
+def is_claimed(record: Path, wanted: Mapping[str, Any], what: str) -> bool:
+    """Tells whether a folder's record of settings exists, having checked that it says what is wanted.
+
+    Raises:
+        RunError: it says something else.
+    """
+    if not record.exists():
+        return False
+    found = read_json(record)
+    changed = [name for name in wanted if name not in _FREE_SETTINGS and found.get(name) != wanted[name]]
+    if changed:
+        raise RunError(record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Use another folder.")
+    return True
+
+
 def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame) -> None:
-    """Writes what the run is, or checks that the folder holds just this run."""
-    if (folder / "config.json").exists():
-        found = read_json(folder / "config.json")
-        changed = [key for key in wanted if key not in _FREE_SETTINGS and found.get(key) != wanted[key]]
-        if changed:
-            raise RunError(folder, f"holds a run with other settings: {', '.join(changed)}", "Use another folder.")
+    """Writes what the run is, or checks that the folder holds just this run.
+
+    Raises:
+        RunError: it holds another run.
+    """
+    if is_claimed(folder / "config.json", wanted, "a run"):
         before = pd.read_csv(folder / "split.csv", usecols=["sha256", "part"], keep_default_na=False)
         if not before.equals(table[["sha256", "part"]].astype(str)):
             raise RunError(folder, "holds a run on other images or another split", "Use another folder.")

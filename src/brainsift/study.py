@@ -15,12 +15,12 @@ import pandas as pd
 
 from brainsift import __version__, environment
 from brainsift.audit import AuditConfig, audit, write_audit
-from brainsift.errors import RunError, UsageError
+from brainsift.errors import UsageError
 from brainsift.evaluate import compare_runs, evaluate_run, summarise_runs, without_nan
 from brainsift.files import read_json, write_json
 from brainsift.manifest import read_manifest
 from brainsift.recipes import TrainConfig, make_config
-from brainsift.runs import predict_external
+from brainsift.runs import is_claimed, predict_external
 from brainsift.sources import collect
 from brainsift.split import LEAKY, SplitConfig, check, split, twin_counts
 from brainsift.train import train
@@ -154,22 +154,6 @@ def run_study(
     return results
 
 
-def _claim(folder: Path, wanted: dict[str, Any]) -> None:
-    """Writes what a study is made of, or checks that the folder holds just this study.
-
-    Raises:
-        RunError: it holds a study of other images.
-    """
-    path = folder / "study.json"
-    if not path.exists():
-        write_json(path, wanted)
-        return
-    found = read_json(path)
-    changed = [name for name, value in wanted.items() if found.get(name) != value]
-    if changed:
-        raise RunError(folder, f"holds a study with another value of {', '.join(changed)}", "Use another folder.")
-
-
 @contextmanager
 def _stopwatch(path: Path) -> Iterator[None]:
     """Adds the seconds of this start, finished or interrupted, to those of the starts before."""
@@ -195,7 +179,9 @@ def usable_external(external: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame
 def _audited(
     data: Sequence[str], external: Sequence[str], folder: Path, config: StudyConfig, progress: Progress | None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    _claim(folder, {"data": list(data), "external": list(external), "quick": config.quick, "seed": config.seed})
+    made_of = {"data": list(data), "external": list(external), "quick": config.quick, "seed": config.seed}
+    if not is_claimed(folder / "study.json", made_of, "a study"):
+        write_json(folder / "study.json", made_of)
     if (folder / "manifest.csv").exists() and (folder / "findings.json").exists():
         return read_manifest(folder / "manifest.csv"), read_json(folder / "findings.json")
     table = collect(data).assign(role="study")
