@@ -18,7 +18,7 @@ ORDER = """
     metrics
     sketch scan neighbours probes audit
     split
-    cache augment supervision
+    cache augment supervision brain transplant
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate
     bundle export predict
@@ -27,7 +27,7 @@ ORDER = """
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
-    commands.export commands.predict commands.study commands.demo
+    commands.export commands.predict commands.study commands.release commands.demo
     __main__
 """.split()  # noqa: SIM905
 TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx")

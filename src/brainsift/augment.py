@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, on the device; the only random part of the way from pixels to a network."""
+"""Augmentation of whole batches, on the device: all that is random between pixels and a network, but transplants."""
 
 import math
 
@@ -82,3 +82,33 @@ def _recontrast(images: Tensor, strength: float, generator: torch.Generator) -> 
     blurred = F.avg_pool2d(images, 3, stride=1, padding=1)
     images = images + sharpness * (images - blurred)
     return (images.clamp(1e-4, 1).pow(gamma) * gain).clamp(0, 1)
+
+
+def spoil(images: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
+    """Changes a batch as other scanners would: contrast curve, bias field, noise, resolution; each image its own way.
+
+    Args:
+        images: float32 (n, 1, size, size) in [0, 1].
+        strength: 0 (none) to 1.
+        generator: the source of all chance, on the CPU.
+
+    Returns:
+        float32 (n, 1, size, size) in [0, 1]; the background stays dark.
+    """
+    if not strength:
+        return images
+    n, side, device = len(images), images.shape[-1], images.device
+    head = (images > 0.02).float()
+    bend = _uniform((n, 1, 1, 1), -0.9, 0.9, generator).to(device) * strength
+    images = images + bend * torch.sin(2 * math.pi * images) / (2 * math.pi)  # monotone: the order of tissues stays
+    knots = torch.randn((n, 1, 4, 4), generator=generator).to(device) * 0.25 * strength
+    images = images * torch.exp(F.interpolate(knots, side, mode="bicubic", align_corners=True))
+    some = (torch.rand(n, generator=generator) < 0.4 * strength).nonzero()[:, 0].to(device)
+    if len(some):
+        coarse = int(side / float(_uniform((1,), 1.3, 2.5, generator)))
+        images[some] = F.interpolate(
+            F.interpolate(images[some], coarse, mode="bilinear", antialias=True), side, mode="bilinear"
+        )
+    level = _uniform((n, 1, 1, 1), -0.06, 0.06, generator).clamp(min=0).to(device) * strength
+    noise = torch.randn(images.shape, generator=generator).to(device) * level
+    return ((images + noise) * head).clamp(0, 1).contiguous(memory_format=torch.channels_last)

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "score runs, or a table of predictions, with intervals",
     "export": "turn a run into a bundle that `predict` uses",
     "predict": "tell tumor from no tumor in images and folders",
+    "release": "audit, split, train, evaluate and export the network that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
 }
 _INTERRUPTED = 130

@@ -1,11 +1,11 @@
 """The networks. Input: float32 (n, channels, size, size) in [0, 1]; `forward` returns logits (n,).
 
 `baseline-cnn`  the network of the baseline study: four valid 3×3 convolutions
-`compact`       ours: a residual network of under one million parameters
+`compact`       ours, and the one that ships: the front of MobileNetV2 with a map of the tumor, 0.8 M parameters
 `mobilenet`     MobileNetV2 (Sandler et al. 2018), defined by transformers
 `resnet50`      ResNet-50 (He et al. 2016), defined by transformers
 
-`compact` also draws a map of where it sees a tumor, an eighth of the input's side, which can be taught with outlines.
+`compact` also draws the map of where it sees a tumor, an eighth of the input's side, which can be taught with outlines.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,6 +51,25 @@ class Classifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, n_outputs))
         self.mean, self.scale = shift
         self.l2 = l2
+        self._frozen: list[nn.Module] = []
+
+    def freeze(self, n_blocks: int) -> None:
+        """Keeps the first blocks of the body as they are, batch statistics included.
+
+        Args:
+            n_blocks: of the body's `blocks`; none in a body without them.
+        """
+        self._frozen = list(getattr(self.body, "blocks", []))[:n_blocks]
+        for block in self._frozen:
+            block.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Sets training or evaluation mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for block in self._frozen:
+            block.eval()
+        return self
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns what the last layer gives, (n, n_outputs), and the logits of the tumor map (n, 1, h, w) if any."""
@@ -151,63 +170,6 @@ class _ConvNorm(nn.Sequential):
         return cast(nn.BatchNorm2d, self[1])
 
 
-class _Residual(nn.Module):
-    """``relu(x + f(x))`` with ``f`` of one or two 3×3 convolutions."""
-
-    def __init__(self, width: int, n_convolutions: int) -> None:
-        super().__init__()
-        layers = [_ConvNorm(width, width, relu=index < n_convolutions - 1) for index in range(n_convolutions)]
-        self.branch = nn.Sequential(*layers)
-        nn.init.zeros_(layers[-1].norm.weight)  # starts as the identity (Goyal et al. 2017)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return F.relu(features + self.branch(features))
-
-
-class _Compact(nn.Module):
-    """Four residual stages; the map is drawn from the last three (as in Lin et al. 2017) and feeds the decision.
-
-    Returns:
-        Features (n, 162): the pooled last stage, the mean of the strongest places of the map, and the strongest one;
-        and the logits of the map (n, 1, size / 8, size / 8).
-    """
-
-    _STAGES = ((32, 2), (64, 2), (128, 2), (160, 1))  # width, convolutions in the residual branch
-    _MAP_WIDTH = 32
-    _PLACES = 8
-
-    def __init__(self, in_channels: int) -> None:
-        super().__init__()
-        self.stem = _ConvNorm(in_channels, 24, kernel=5, stride=2)
-        stages, before = [], 24
-        for width, n_convolutions in self._STAGES:
-            stages.append(nn.Sequential(_ConvNorm(before, width, stride=2), _Residual(width, n_convolutions)))
-            before = width
-        self.stages = nn.ModuleList(stages)
-        self.laterals = nn.ModuleList(nn.Conv2d(width, self._MAP_WIDTH, 1) for width, _ in self._STAGES[1:])
-        self.draw = nn.Sequential(_ConvNorm(self._MAP_WIDTH, self._MAP_WIDTH), nn.Conv2d(self._MAP_WIDTH, 1, 1))
-        nn.init.constant_(cast(Tensor, self.draw[1].bias), -3.0)  # few places show a tumor
-        self.n_features = before + 2
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features, levels = self.stem(images), []
-        for stage in self.stages:
-            features = stage(features)
-            levels.append(features)
-        side = levels[1].shape[-2:]
-        drawn = [lateral(level) for lateral, level in zip(self.laterals, levels[1:], strict=True)]
-        tumor_map = self.draw(sum(F.interpolate(one, side, mode="bilinear") for one in drawn))
-        places = tumor_map.flatten(1)
-        strongest = places.topk(min(self._PLACES, places.shape[1]), dim=1).values
-        pooled = [features.mean(dim=(2, 3)), strongest.mean(dim=1, keepdim=True), strongest[:, :1]]
-        return torch.cat(pooled, dim=1), tumor_map
-
-
-def _compact(_size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
-    body = _Compact(in_channels)
-    return body, body.n_features
-
-
 class _Pooled(nn.Module):
     """A transformers vision model as a plain module: images to pooled features."""
 
@@ -219,11 +181,63 @@ class _Pooled(nn.Module):
         return self.model(images).pooler_output.flatten(1)
 
 
-def _mobilenet(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
+def _mobilenet_v2(size: int, in_channels: int) -> nn.Module:
     from transformers import MobileNetV2Config, MobileNetV2Model
 
-    config = MobileNetV2Config(num_channels=in_channels, image_size=size, tf_padding=True)
-    return _Pooled(MobileNetV2Model(config)), 1280
+    return MobileNetV2Model(MobileNetV2Config(num_channels=in_channels, image_size=size, tf_padding=True))
+
+
+def _mobilenet(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
+    return _Pooled(_mobilenet_v2(size, in_channels)), 1280
+
+
+class _Compact(nn.Module):
+    """The front of MobileNetV2, and a pyramid on it (Lin et al. 2017) that draws the map.
+
+    The decision sees nothing but what the map points at.
+
+    Returns:
+        Features (n, 66): the pyramid averaged with the map as attention, the mean of the strongest places of the
+        map, and the strongest one; and the logits of the map (n, 1, size / 8, size / 8).
+    """
+
+    _LEVELS = ((4, 32), (11, 96), (12, 160))  # layer of MobileNetV2 and its channels, at strides 8, 16 and 32
+    _WIDTH = 64
+    _PLACES = 4
+
+    def __init__(self, size: int, in_channels: int) -> None:
+        super().__init__()
+        self.model = _mobilenet_v2(size, in_channels)
+        del self.model.layer[self._LEVELS[-1][0] + 1 :], self.model.conv_1x1, self.model.pooler
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, self._WIDTH, 1) for _, channels in self._LEVELS)
+        self.mix = nn.Sequential(_ConvNorm(self._WIDTH, self._WIDTH), _ConvNorm(self._WIDTH, self._WIDTH))
+        self.draw = nn.Conv2d(self._WIDTH, 1, 1)
+        nn.init.constant_(cast(Tensor, self.draw.bias), -3.0)  # few places show a tumor
+        self.n_features = self._WIDTH + 2
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The parts of the trunk in the order of execution."""
+        return [self.model.conv_stem, *self.model.layer]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, levels = self.model.conv_stem(images), []
+        for layer in self.model.layer:
+            features = layer(features)
+            levels.append(features)
+        drawn = [lateral(levels[layer]) for lateral, (layer, _) in zip(self.laterals, self._LEVELS, strict=True)]
+        side = drawn[0].shape[-2:]
+        pyramid = self.mix(sum(F.interpolate(one, side, mode="bilinear") for one in drawn))
+        tumor_map = self.draw(pyramid)
+        places = tumor_map.flatten(1)
+        seen = (pyramid.flatten(2) * places.softmax(dim=1).unsqueeze(1)).sum(dim=2)
+        strongest = places.topk(min(self._PLACES, places.shape[1]), dim=1).values
+        return torch.cat([seen, strongest.mean(dim=1, keepdim=True), strongest[:, :1]], dim=1), tumor_map
+
+
+def _compact(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
+    body = _Compact(size, in_channels)
+    return body, body.n_features
 
 
 def _resnet50(_size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
@@ -246,7 +260,7 @@ class _Spec:
 # (about 115 of 255) for ResNet.
 MODELS = {
     "baseline-cnn": _Spec(_baseline_cnn, dropout=0.4, shift=(0.0, 1.0), l2=0.005),
-    "compact": _Spec(_compact, dropout=0.2, draws_map=True),
+    "compact": _Spec(_compact, dropout=0.2, shift=_TENSORFLOW, draws_map=True),
     "mobilenet": _Spec(_mobilenet, dropout=0.2, shift=_TENSORFLOW, second_shift=(127.5, 127.5)),
     "resnet50": _Spec(_resnet50, dropout=0.2, second_shift=(115.0, 1.0)),
 }

@@ -1,4 +1,4 @@
-"""ImageNet weights for `mobilenet` and `resnet50`: from the hub, or from a file where there is no network.
+"""ImageNet weights: for `compact` in the package, for `mobilenet` and `resnet50` from the hub or from a file.
 
 Three kinds of file are read:
     *.npz                  MobileNetV2 with its batch norms folded in: ``NNN_cv_w`` or ``NNN_dw_w`` (out, height,
@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from brainsift.errors import InputError
 from brainsift.models import Classifier
 
-HUB_NAMES = {"mobilenet": "google/mobilenet_v2_1.0_224", "resnet50": "microsoft/resnet-50"}
+HUB_NAMES = {
+    "mobilenet": "google/mobilenet_v2_1.0_224",
+    "resnet50": "microsoft/resnet-50",
+}
+_PACKAGED = {"compact": Path(__file__).parent / "weights" / "mobilenet_v2_front.npz"}
+SCRATCH = "trained from scratch"
 _TORCHVISION = (
     (r"^conv1\.", "embedder.embedder.convolution."),
     (r"^bn1\.", "embedder.embedder.normalization."),
@@ -36,7 +41,7 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     Args:
         model: from `models.build`.
         name: its name; networks without ImageNet weights stay as they are.
-        weights: "auto" (the hub, or none where it is out of reach), "none", or a file.
+        weights: "auto" (the package for `compact`, else the hub, or none where it is out of reach), "none", or a file.
         images: float32 (n, channels, size, size) in [0, 1], training images on which folded batch norms are unfolded.
 
     Returns:
@@ -45,14 +50,16 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     Raises:
         InputError: the file does not fit the network.
     """
-    if name not in HUB_NAMES or weights == "none":
-        return "trained from scratch"
+    if name not in (*HUB_NAMES, *_PACKAGED) or weights == "none":
+        return SCRATCH
+    if weights == "auto" and name in _PACKAGED:
+        weights = str(_PACKAGED[name])
     if weights != "auto":
         _load_file(model, Path(weights), images)
         return f"ImageNet weights from {Path(weights).name}"
     state = _from_hub(HUB_NAMES[name])
     if state is None:
-        return "trained from scratch (the hub of ImageNet weights was out of reach)"
+        return f"{SCRATCH} (the hub of ImageNet weights was out of reach)"
     _load_state(model, state, HUB_NAMES[name])
     return f"ImageNet weights from {HUB_NAMES[name]}"
 
@@ -123,13 +130,13 @@ def _fit_channels(value: Tensor, own: Tensor) -> Tensor:
 @torch.no_grad()
 def _load_folded(model: Classifier, path: Path, images: Tensor) -> None:
     arrays = np.load(path)
-    weights = [key for key in sorted(arrays.files) if key.endswith("_w")][:-1]  # the last one is the classifier
-    biases = [key for key in sorted(arrays.files) if key.endswith("_b")][:-1]
-    pairs = _convolution_norm_pairs(model.body)
-    if len(weights) != len(pairs):
+    weights = [key for key in sorted(arrays.files) if key.endswith("_w")]  # those of the classifier come last
+    biases = [key for key in sorted(arrays.files) if key.endswith("_b")]
+    pairs = _convolution_norm_pairs(cast(nn.Module, model.body.model))
+    if len(weights) < len(pairs):
         raise InputError(path, f"holds {len(weights)} convolutions, the network {len(pairs)}", "Use MobileNetV2 1.0.")
     hooks = []
-    for (convolution, norm), weight, bias in zip(pairs, weights, biases, strict=True):
+    for (convolution, norm), weight, bias in zip(pairs, weights, biases, strict=False):
         order = (3, 0, 1, 2) if weight.endswith("dw_w") else (0, 3, 1, 2)
         kernel = torch.from_numpy(arrays[weight].astype(np.float32).transpose(order).copy())
         convolution.weight.copy_(_fit_channels(kernel, convolution.weight))

@@ -12,6 +12,7 @@ from typing import Any
 from brainsift.errors import UsageError
 
 RECIPES = ("standard", "baseline")
+SAMPLINGS = ("images", "balanced")
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,19 @@ class TrainConfig:
         augment: strength of augmentation, 0 to 1.
         progressive: train the first epochs on smaller images.
         balance: weigh the classes equally in the loss.
+        sampling: images (each once an epoch), or balanced: drawn so that neither source nor contrast tells the class,
+            and near-copies count little.
+        epoch_images: images an epoch; 0 for as many as the training part has.
+        artifacts: strength of contrast curves, bias fields, noise and lost resolution, 0 to 1.
+        strip: share of images whose skull is stripped.
+        transplant: share of images that get the tumor of another image, or lose their own.
         outline_weight: of outlines of tumors in the loss, for a network that draws a tumor map; 0 for none.
         average: memory of the moving average of weights, in epochs; 0 for none.
         patience: epochs without a better validation loss before stopping.
         keep_best: go back to the weights of the best validation loss.
         best_before: validation loss that an epoch has to beat to count as better.
-        weights: ImageNet weights: auto (hub), none, or a file.
+        weights: ImageNet weights: auto (in the package for compact, else the hub), none, or a file.
+        frozen: blocks at the front that keep their ImageNet weights.
         seed: of all chance.
         device: auto, cpu, cuda or mps.
         precision: auto, bf16 or fp32.
@@ -63,12 +71,18 @@ class TrainConfig:
     augment: float = 0.5
     progressive: bool = False
     balance: bool = True
+    sampling: str = "images"
+    epoch_images: int = 0
+    artifacts: float = 0.0
+    strip: float = 0.0
+    transplant: float = 0.0
     outline_weight: float = 1.0
     average: float = 0.5
     patience: int = 8
     keep_best: bool = True
     best_before: float | None = None
     weights: str = "auto"
+    frozen: int = 0
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -81,7 +95,10 @@ class TrainConfig:
         _check("batch_size", self.batch_size >= 2, f"must be at least 2, not {self.batch_size}")
         _check("learning_rate", self.learning_rate > 0, f"must be positive, not {self.learning_rate}")
         _check("dropout", 0 <= self.dropout < 1, f"must lie in [0, 1), not {self.dropout}")
-        _check("augment", 0 <= self.augment <= 1, f"must lie in [0, 1], not {self.augment}")
+        _check("sampling", self.sampling in SAMPLINGS, f"must be one of {SAMPLINGS}, not {self.sampling!r}")
+        for name in ("augment", "artifacts", "strip", "transplant"):
+            value = getattr(self, name)
+            _check(name, 0 <= value <= 1, f"must lie in [0, 1], not {value}")
 
 
 def _check(argument: str, holds: bool, rule: str) -> None:
@@ -90,7 +107,7 @@ def _check(argument: str, holds: bool, rule: str) -> None:
 
 
 _STANDARD: dict[str, dict[str, Any]] = {
-    "compact": {"epochs": 24, "learning_rate": 3e-3, "batch_size": 32},
+    "compact": {"epochs": 8, "learning_rate": 1e-3, "batch_size": 32, "frozen": 5},
     "baseline-cnn": {
         "epochs": 20,
         "learning_rate": 5e-4,  # at 1e-3 the L2 penalty wins and the network dies

@@ -8,7 +8,7 @@ results.json                               written by `evaluate`
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ _FREE_SETTINGS = ("threads", "device", "log")
 def is_claimed(record: Path, wanted: Mapping[str, Any], what: str) -> bool:
     """Tells whether a folder's record of settings exists, having checked that it says what is wanted.
 
+    A setting of training that the record lacks came later: what was done then is its default.
+
     Raises:
         RunError: it says something else.
     """
     if not record.exists():
         return False
-    found = read_json(record)
+    found = {**asdict(TrainConfig()), **read_json(record)}
     changed = [name for name in wanted if name not in _FREE_SETTINGS and found.get(name) != wanted[name]]
     if changed:
         raise RunError(record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Use another folder.")
@@ -96,7 +98,7 @@ def load_run(folder: Path) -> tuple[models.Classifier, TrainConfig]:
     if not (folder / "weights.safetensors").exists():
         raise RunError(folder, "holds no finished run", "Start `brainsift train` again with the same -o.")
     saved = read_json(folder / "config.json")
-    config = TrainConfig(**{field.name: saved[field.name] for field in fields(TrainConfig)})
+    config = TrainConfig(**{field.name: saved[field.name] for field in fields(TrainConfig) if field.name in saved})
     model = build_network(config)
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     return model.eval(), config

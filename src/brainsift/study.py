@@ -30,7 +30,7 @@ SCHEMA = 1
 # Accuracy as the baseline study reports it.
 CLAIMS = {"baseline-cnn": 0.9836, "mobilenet": 0.77, "resnet50": 0.52}
 _QUICK_IMAGES = 2000
-_QUICK_EPOCHS = {"compact": 8, "baseline-cnn": 16, "mobilenet": 4, "resnet50": 3}
+_QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "mobilenet": 4, "resnet50": 3}
 
 Progress = Callable[[int, int, str], None]
 
@@ -122,7 +122,7 @@ def run_study(
     if config.quick:
         config = config.quickened()
     with _stopwatch(folder / "seconds.json"):
-        manifest, findings = _audited(data, external, folder, config, progress)
+        manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, progress=progress)
         table = manifest[manifest["role"] == "study"].reset_index(drop=True)
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
         tuning = [_tuned(table, model, folder, config, progress) for model in config.tune_models]
@@ -176,17 +176,39 @@ def usable_external(external: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame
     return chosen
 
 
-def _audited(
-    data: Sequence[str], external: Sequence[str], folder: Path, config: StudyConfig, progress: Progress | None
+def audited(
+    data: Sequence[str],
+    external: Sequence[str],
+    folder: Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    made_of = {"data": list(data), "external": list(external), "quick": config.quick, "seed": config.seed}
+    """Audits collections to train on together with those that are only scored, or reads what an earlier start found.
+
+    Args:
+        data: the collections to train and test on, ``NAME=PATH`` or a folder.
+        external: collections that are only predicted.
+        folder: gets study.json, manifest.csv and findings.json.
+        quick: only a sample of ``data``.
+        seed: of the sample.
+        progress: called with (done, to do, what is going on).
+
+    Returns:
+        The manifest with the column `role`, "study" or "external", and the findings.
+
+    Raises:
+        RunError: the folder holds other collections.
+    """
+    made_of = {"data": list(data), "external": list(external), "quick": quick, "seed": seed}
     if not is_claimed(folder / "study.json", made_of, "a study"):
         write_json(folder / "study.json", made_of)
     if (folder / "manifest.csv").exists() and (folder / "findings.json").exists():
         return read_manifest(folder / "manifest.csv"), read_json(folder / "findings.json")
     table = collect(data).assign(role="study")
-    if config.quick and len(table) > _QUICK_IMAGES:
-        table = table.sample(_QUICK_IMAGES, random_state=config.seed)
+    if quick and len(table) > _QUICK_IMAGES:
+        table = table.sample(_QUICK_IMAGES, random_state=seed)
     if external:
         table = pd.concat([table, collect(external).assign(role="external")], ignore_index=True)
     result = audit(table.reset_index(drop=True), AuditConfig(), progress=progress, cache=folder)

@@ -29,21 +29,23 @@ class Outlines:
         self._places = places
         self._known = ((places >= 0) | (labels == 0)).float()
 
-    def of(self, batch: Tensor) -> Tensor:
-        """Returns the outlines of some training images, float32 (n, 1, size, size) in [0, 1]; empty where unknown."""
+    def of(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the outlines of some training images, and which of them are known.
+
+        Returns:
+            float32 (n, 1, size, size) in [0, 1], empty where unknown; and float32 (n,), 1 where known.
+        """
         places = self._places[batch]
         drawn = self._outlines[places.clamp(min=0)].float() / 255
-        return (drawn * (places >= 0).view(-1, 1, 1)).unsqueeze(1)
+        return (drawn * (places >= 0).view(-1, 1, 1)).unsqueeze(1), self._known[batch]
 
-    def loss(self, tumor_map: Tensor, outlines: Tensor, batch: Tensor) -> Tensor:
-        """Returns the binary cross-entropy of a map's logits (n, 1, h, w) against moved outlines, over known images."""
-        target = F.adaptive_avg_pool2d(outlines, (tumor_map.shape[-2], tumor_map.shape[-1]))
-        weight = 1 + (_TUMOR_WEIGHT - 1) * target
-        each = F.binary_cross_entropy_with_logits(tumor_map, target, weight=weight, reduction="none").mean(
-            dim=(1, 2, 3)
-        )
-        known = self._known[batch]
-        return (each * known).sum() / known.sum().clamp(min=1)
+
+def map_loss(tumor_map: Tensor, outlines: Tensor, known: Tensor) -> Tensor:
+    """Returns the binary cross-entropy of a map's logits (n, 1, h, w) against moved outlines, over known images."""
+    target = F.adaptive_avg_pool2d(outlines, (tumor_map.shape[-2], tumor_map.shape[-1]))
+    weight = 1 + (_TUMOR_WEIGHT - 1) * target
+    each = F.binary_cross_entropy_with_logits(tumor_map, target, weight=weight, reduction="none").mean(dim=(1, 2, 3))
+    return (each * known).sum() / known.sum().clamp(min=1)
 
 
 def load_outlines(table: pd.DataFrame, labels: Tensor, cache: Path, size: int) -> Outlines | None:

@@ -22,13 +22,15 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from brainsift import devices, environment, models, pretrained, tracking
-from brainsift.augment import augment, to_input
+from brainsift.augment import augment, spoil, to_input
+from brainsift.brain import strip_skulls
 from brainsift.cache import cached_pixels
 from brainsift.errors import ManifestError
-from brainsift.files import replacing, write_json
+from brainsift.files import read_json, replacing, write_json
 from brainsift.recipes import TrainConfig
 from brainsift.runs import build_network, claim, finish, predict_logits
-from brainsift.supervision import Outlines, load_outlines
+from brainsift.supervision import Outlines, load_outlines, map_loss
+from brainsift.transplant import transplant
 
 _WARM_UP_SHARE = 0.1
 _UNFOLD_IMAGES = 256
@@ -139,7 +141,8 @@ class _Trainer:
         self.validation = _part(table, "validation", pixels, rows, device)
         self.outlines = _outlines(table[_chosen(table, "train", rows)], config, cache, self.labels)
         self.weights = _class_weights(self.labels) if config.balance else torch.ones(2, device=device)
-        self.steps = max(len(self.labels) // config.batch_size, 1)
+        self.steps = max((config.epoch_images or len(self.labels)) // config.batch_size, 1)
+        self.shares = _shares(table[_chosen(table, "train", rows)]) if config.sampling == "balanced" else None
         self.log = tracking.open_log(config.log if rank == 0 else "none", folder, asdict(config))
 
     def run(self, progress: Progress | None, on_epoch: OnEpoch | None) -> models.Classifier:
@@ -165,6 +168,8 @@ class _Trainer:
         if not saved.exists():
             origin = pretrained.load(model, config.model, config.weights, to_input(self.images[:_UNFOLD_IMAGES]))
             write_json(self.folder / "environment.json", self._environment(model, origin))
+        if not read_json(self.folder / "environment.json")["pretrained"].startswith(pretrained.SCRATCH):
+            model.freeze(config.frozen)
         averaged = _averaged(model, config.average * self.steps)
         state = _State(model, averaged, _optimizer(model, config), [], _first_best(config))
         if saved.exists():
@@ -186,7 +191,7 @@ class _Trainer:
         config, epoch, started = self.config, len(state.curve), time.perf_counter()
         torch.manual_seed(config.seed * 100_003 + epoch * self.world + self.rank)
         chance = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-        order = torch.randperm(len(self.labels), generator=chance)
+        order = self._order(chance)
         size = _size_at(epoch, config)
         total = torch.zeros((), device=self.device)
         state.model.train()
@@ -208,24 +213,37 @@ class _Trainer:
             "validation_accuracy": accuracy,
         }
 
+    def _order(self, chance: torch.Generator) -> Tensor:
+        """Draws the images of an epoch."""
+        wanted = self.steps * self.config.batch_size
+        if self.shares is not None:
+            return torch.multinomial(self.shares, wanted, replacement=True, generator=chance)
+        rounds = -(-wanted // len(self.labels))
+        return torch.cat([torch.randperm(len(self.labels), generator=chance) for _ in range(rounds)])
+
     def _words(self, state: _State, epoch: int) -> str:
         last = f", validation loss {state.curve[-1]['validation_loss']:.3f}" if state.curve else ""
         return f"{self.config.model} epoch {epoch + 1}/{self.config.epochs}{last}"
 
     def _step(self, state: _State, batch: Tensor, rate: float, size: int, chance: torch.Generator) -> Tensor:
-        config, outlines = self.config, self.outlines.of(batch) if self.outlines else None
-        images, outlines = augment(
-            to_input(self.images[batch]), strength=config.augment, generator=chance, size=size, outlines=outlines
-        )
+        config, labels = self.config, self.labels[batch]
+        images = strip_skulls(to_input(self.images[batch]), share=config.strip, generator=chance)
+        outlines, known = self.outlines.of(batch) if self.outlines else (None, None)
+        if outlines is not None and known is not None:
+            images, outlines, labels, known = transplant(
+                images, outlines, labels, known, share=config.transplant, generator=chance
+            )
+        images, outlines = augment(images, strength=config.augment, generator=chance, size=size, outlines=outlines)
+        images = spoil(images, strength=config.artifacts, generator=chance)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.zero_grad(set_to_none=True)
         with devices.autocast(self.device, self.bf16):
             outputs, tumor_map = state.model.outputs(images)
-        loss = _loss(outputs.float(), self.labels[batch], self.weights, config.label_smoothing)
+        loss = _loss(outputs.float(), labels, self.weights, config.label_smoothing)
         whole = loss + state.model.penalty()
-        if self.outlines and tumor_map is not None and outlines is not None:
-            whole = whole + config.outline_weight * self.outlines.loss(tumor_map.float(), outlines, batch)
+        if tumor_map is not None and outlines is not None and known is not None:
+            whole = whole + config.outline_weight * map_loss(tumor_map.float(), outlines, known)
         whole.backward()
         devices.average_gradients(state.model, self.world)
         state.optimizer.step()
@@ -286,6 +304,20 @@ def _outlines(table: pd.DataFrame, config: TrainConfig, cache: Path, labels: Ten
     return load_outlines(table.reset_index(drop=True), labels, cache, config.size)
 
 
+def _shares(table: pd.DataFrame) -> Tensor:
+    """Returns how often to draw each training image, float64 (n,).
+
+    A contrast of a source weighs by the root of its number of groups, and in it both classes alike, so that neither
+    source nor contrast tells the class. A group weighs by the root of its size: near-copies tell little new,
+    different slices of one patient tell more.
+    """
+    scanner = table["source"] + " " + table["contrast"]
+    weight = table.groupby([scanner, "label", "group"])["path"].transform("size") ** -0.5
+    weight /= weight.groupby([scanner, table["label"]]).transform("sum")
+    weight *= np.sqrt(table.groupby(scanner)["group"].transform("nunique"))
+    return torch.from_numpy(weight.to_numpy(dtype=np.float64, copy=True))
+
+
 def _class_weights(labels: Tensor) -> Tensor:
     counts = torch.stack([(labels == 0).sum(), (labels == 1).sum()]).float()
     return len(labels) / (2 * counts)
@@ -299,8 +331,9 @@ def _loss(outputs: Tensor, labels: Tensor, weights: Tensor, smoothing: float) ->
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trained if parameter.ndim > 1]
+    others = [parameter for parameter in trained if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 

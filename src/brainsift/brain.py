@@ -1,0 +1,63 @@
+"""The brain within a head slice: what is left when scalp and skull are taken away.
+
+In every contrast the skull is dark between bright scalp and bright brain. So the tissue is eroded until the brain
+comes off the scalp, and the piece in the middle is grown back.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+_TISSUE = 0.45  # of the head's median brightness; the skull is darker
+_LARGEST_EROSION = 0.06  # of the side of the image
+_SHARES = (0.35, 0.85)  # of the head that a brain may take
+_SCALP = 0.025  # of the side: what comes this close to the outside is no brain
+_RIM = 0.09  # of the side: scalp and skull together, where the brain does not come off
+
+
+def brain_mask(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Finds the brain.
+
+    Args:
+        pixels: (size, size), as `intensity.standard` gives them: 0 is the background.
+
+    Returns:
+        (size, size), true in the brain. Where it does not come off the scalp: the head without a rim.
+    """
+    side = len(pixels)
+    smooth = ndimage.gaussian_filter(pixels.astype(np.float32), side / 128)
+    head = ndimage.binary_fill_holes(smooth > 12)
+    if not head.any():
+        return head
+    tissue = smooth > _TISSUE * np.median(smooth[head])
+    depth = ndimage.distance_transform_edt(tissue)
+    inward = ndimage.distance_transform_edt(head)
+    for radius in range(1, max(2, round(_LARGEST_EROSION * side)) + 1):
+        brain = _middle_piece(depth > radius, inward)
+        brain = ndimage.binary_fill_holes(ndimage.distance_transform_edt(~brain) <= radius + 0.5) & head
+        apart = brain.any() and not (inward[brain] < _SCALP * side).any()
+        if apart and _SHARES[0] < brain.sum() / head.sum() < _SHARES[1]:
+            return brain
+    return np.asarray(inward > _RIM * side)
+
+
+def _middle_piece(pieces: npt.NDArray[np.bool_], inward: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Returns the piece that holds most of the inner half of the head."""
+    names, count = ndimage.label(pieces)
+    if not count:
+        return pieces
+    inner = names[inward > inward.max() / 2]
+    return np.asarray(names == np.bincount(inner[inner > 0], minlength=count + 1)[1:].argmax() + 1)
+
+
+def strip_skulls(images: Tensor, *, share: float, generator: torch.Generator) -> Tensor:
+    """Takes scalp and skull away from a share of a batch, float32 (n, 1, size, size) in [0, 1]."""
+    if not share:
+        return images
+    images = images.clone()
+    for index in (torch.rand(len(images), generator=generator) < share).nonzero()[:, 0].tolist():
+        pixels = (images[index, 0] * 255).byte().cpu().numpy()
+        images[index, 0] *= torch.from_numpy(brain_mask(pixels)).to(images.device)
+    return images

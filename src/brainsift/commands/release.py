@@ -1,0 +1,49 @@
+"""Train the network that ships, from raw folders to a bundle: audit, split, train, evaluate, export.
+
+    brainsift release --data br35h=data/br35h lgg=data/lgg --external external=data/external -o release
+
+Interrupted at any moment, it goes on when started again with the same -o. The split keeps groups and patients whole;
+the test part and the external images are scored once, at the end, and choose nothing.
+"""
+
+import argparse
+
+from brainsift.commands._console import add_output, progress_bar, say, show_scores
+from brainsift.evaluate import evaluate_run
+from brainsift.export import export_run
+from brainsift.flags import add_flags, given
+from brainsift.recipes import TrainConfig, make_config
+from brainsift.runs import predict_external
+from brainsift.split import SplitConfig, check, split
+from brainsift.study import audited, usable_external
+from brainsift.train import train
+
+_MODEL = "mobilenet-fpn"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help="NAME=PATH, a folder, or a CSV")
+    parser.add_argument("--external", nargs="*", default=[], metavar="DATA", help="only scored, never trained on")
+    add_output(parser, "folder of the release; the bundle stands in its folder `bundle` at the end")
+    add_flags(parser, TrainConfig, leave_out=("model", "recipe"), defaults=make_config(_MODEL))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Makes a release."""
+    folder, config = arguments.output, make_config(_MODEL, **given(arguments, TrainConfig))
+    with progress_bar() as report:
+        manifest, _ = audited(arguments.data, arguments.external, folder, progress=report)
+        table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), SplitConfig(seed=config.seed))
+        check(table)
+        plan = {"name": folder.resolve().name, "protocol": "grouped", "fold": 0}
+        train(table, config, folder / "run", cache=folder / "cache", origin=plan, progress=report)
+        unseen = usable_external(manifest[manifest["role"] == "external"], table)
+        if len(unseen):
+            predict_external(unseen, folder / "run", cache=folder / "cache")
+    results = evaluate_run(folder / "run")
+    parts = [("validation", results["validation"]), ("test", results["test"]), *results["test"]["sources"].items()]
+    blocks = [*parts, *results["external"].items()]
+    show_scores("the network that ships", [(name, found["scores"]) for name, found in blocks])
+    bundle = export_run(folder / "run", folder / "bundle")
+    say(f"Bundle: {folder / 'bundle'}, {bundle.network.stat().st_size / 2**20:.1f} MB")
