@@ -51,7 +51,7 @@ def test_few_errors_do_not_bias_towards_doubt():
 
 def test_one_class_leaves_logits_as_they_are():
     assert calibrate.fit_temperature([1.0, -1.0], [0, 0]) == 1.0
-    assert calibrate.thresholds([1, 1], [0.2, 0.3]) == {"balanced": 0.5}
+    assert set(calibrate.thresholds([1, 1], [0.2, 0.3]).values()) == {0.5}
 
 
 def test_apply_survives_huge_logits():
@@ -70,7 +70,7 @@ def test_balanced_threshold_is_not_beaten(seed):
 
 
 def test_worse_than_chance_gives_the_plain_threshold():
-    assert calibrate.thresholds([1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9]) == {"balanced": 0.5}
+    assert calibrate.thresholds([1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9])["balanced"] == 0.5
 
 
 @pytest.mark.parametrize(("logits", "labels"), [([], []), ([1.0], [1, 0]), ([math.inf, 0.0], [1, 0]), ([1, 2], [2, 0])])
@@ -82,3 +82,55 @@ def test_wrong_input(logits, labels):
 def test_wrong_temperature():
     with pytest.raises(UsageError, match="over 0"):
         calibrate.apply([1.0], 0.0)
+
+
+def _cases(n=2000, seed=0, copies=1):
+    """Calibrated logits with their labels; each case `copies` times in one group."""
+    chance = np.random.default_rng(seed)
+    logits = chance.normal(0, 4, n)
+    labels = (chance.random(n) < 1 / (1 + np.exp(-logits))).astype(float)
+    return np.repeat(labels, copies), np.repeat(logits, copies), np.repeat(np.arange(n), copies)
+
+
+def test_named_thresholds_reach_what_they_promise():
+    labels, logits, _ = _cases()
+    p = calibrate.apply(logits, 1.0)
+    found = calibrate.thresholds(labels, p)
+    assert (p[labels == 1] >= found["screening"]).mean() >= 0.98
+    assert (p[labels == 0] < found["confirm"]).mean() >= 0.98
+    assert found["screening"] < found["balanced"] < found["confirm"]
+
+
+def test_each_sensitivity_has_its_largest_threshold():
+    labels, logits, _ = _cases()
+    p = calibrate.apply(logits, 1.0)
+    for wanted, threshold in calibrate.sensitivities(labels, p):
+        assert (p[labels == 1] >= threshold).mean() >= wanted
+        assert (p[labels == 1] > threshold).mean() < wanted + 1e-9
+    assert calibrate.sensitivities([0, 0], [0.1, 0.2]) == []
+
+
+def test_the_promised_share_of_errors_holds_on_new_cases():
+    """The promise may fail with probability 0.1; of 40 draws more than 10 failures would have a chance of 0.1 %."""
+    failures, referred = 0, []
+    new_labels, new_logits, _ = _cases(50_000, seed=999)
+    for seed in range(40):
+        found = calibrate.margins(*_cases(1500, seed=seed), threshold=0.5)["0.05"]
+        answered = np.abs(new_logits) >= found["margin"]
+        wrong = (new_logits >= 0) != (new_labels == 1)
+        failures += wrong[answered].mean() > 0.05
+        referred.append(found["referred"])
+        assert abs((~answered).mean() - found["referred"]) < 0.06
+    assert failures <= 10
+    assert 0 < np.mean(referred) < 0.5
+
+
+def test_copies_prove_nothing_more():
+    once, many = (calibrate.margins(*_cases(300, copies=copies), threshold=0.5) for copies in (1, 20))
+    assert {key: value["margin"] for key, value in once.items()} == pytest.approx(
+        {key: value["margin"] for key, value in many.items()}, rel=0.1
+    )
+
+
+def test_few_cases_promise_little():
+    assert calibrate.margins(*_cases(20), threshold=0.5) == {}

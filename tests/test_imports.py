@@ -16,12 +16,12 @@ ORDER = """
     image intensity baseline outlines preprocess
     manifest sources fetch phantom
     metrics
-    sketch scan neighbours probes audit
+    scope sketch scan neighbours probes audit
     split
     cache augment supervision brain transplant
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate
-    bundle export predict
+    bundle export predict overlay
     study
     figures pictures wording audit_page verdict study_page report tables
     flags cli

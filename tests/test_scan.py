@@ -12,7 +12,8 @@ from PIL import Image
 from brainsift import scan as module
 from brainsift.image import decode
 from brainsift.phantom import draw
-from brainsift.scan import off_topic_reason, scan
+from brainsift.scan import scan
+from brainsift.scope import off_topic_reason
 from brainsift.sketch import SIDE, sketch
 
 

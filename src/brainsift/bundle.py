@@ -1,7 +1,9 @@
 """What ships: a folder with the network (ONNX) and all that is needed to use it rightly.
 
-network.onnx   float32 (n, channels, size, size) in [0, 1] -> logits float32 (n,)
-bundle.json    preprocessing, labels, temperature, thresholds, provenance, and the checksum of the network
+network.onnx   float32 images (n, channels, size, size) in [0, 1] -> logits (n,); where the network draws a map, also
+               tumor_map (n, h, w), logits, and features (n, k)
+scope.npz      what features head slices have, where the network gives them; see `scope`
+bundle.json    preprocessing, labels, temperature, thresholds, provenance, and the checksums of the other files
 """
 
 from dataclasses import asdict, dataclass, field
@@ -9,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from brainsift import intensity
-from brainsift.errors import BundleError
+from brainsift.errors import BundleError, UsageError
 from brainsift.files import read_json, sha256_of, write_json
 from brainsift.labels import CLASS_NAMES
+from brainsift.scope import Familiarity
 
-SCHEMA = 1
+SCHEMA = 2
+SHIPPED = Path(__file__).parent / "shipped"
+"""The folder of the bundle that comes with the package."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ class Bundle:
         size: side of the input, pixels.
         temperature: the logits are divided by it (Guo et al. 2017).
         thresholds: on the calibrated probability, by name.
+        sensitivities: pairs of a sensitivity and the largest threshold that reached it on validation data.
+        margins: by the largest share of wrong answers, how far the logit has to be from the threshold's so that an
+            answer is given; see `calibrate.margins`.
         provenance: data, settings, figures, versions.
         notice: what the user has to know.
     """
@@ -37,6 +45,8 @@ class Bundle:
     size: int
     temperature: float
     thresholds: dict[str, float]
+    sensitivities: list[list[float]] = field(default_factory=list)
+    margins: dict[str, dict[str, float]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     notice: str = "Research use only. Not a medical device."
 
@@ -45,12 +55,49 @@ class Bundle:
         """Path of the ONNX file."""
         return self.folder / "network.onnx"
 
+    @property
+    def scope(self) -> Path:
+        """Path of the file about what the network can judge; not there for every network."""
+        return self.folder / "scope.npz"
+
+    def familiarity(self) -> Familiarity | None:
+        """Returns what the network can judge, None where the bundle does not say."""
+        return Familiarity.load(self.scope) if self.scope.is_file() else None
+
+    def threshold(self, wanted: str | float) -> float:
+        """Returns a threshold by its name, or the one for a wanted sensitivity.
+
+        Raises:
+            UsageError: no such name, or a sensitivity that validation data cannot promise.
+        """
+        if isinstance(wanted, str):
+            if wanted not in self.thresholds:
+                raise UsageError("threshold", f"must be one of {', '.join(self.thresholds)}, not {wanted!r}", "Choose.")
+            return self.thresholds[wanted]
+        reached = [threshold for sensitivity, threshold in self.sensitivities if sensitivity >= wanted]
+        if not reached or not 0 < wanted <= 1:
+            raise UsageError("sensitivity", f"no threshold is known for {wanted}", "Ask for one between 0.5 and 0.995.")
+        return max(reached)
+
+    def margin(self, max_error: float) -> float:
+        """Returns how far a calibrated logit has to be from that of the threshold `balanced`.
+
+        Raises:
+            UsageError: a share of wrong answers that validation data cannot promise.
+        """
+        known = {float(share): found["margin"] for share, found in self.margins.items()}
+        promised = [margin for share, margin in known.items() if share <= max_error]
+        if not promised:
+            words = ", ".join(self.margins) or "none"
+            raise UsageError("max_error", f"{max_error} cannot be promised", f"What can be: {words}.")
+        return min(promised)
+
 
 _FIELDS = tuple(name for name in Bundle.__dataclass_fields__ if name != "folder")
 
 
 def write_bundle(bundle: Bundle) -> None:
-    """Writes bundle.json beside a network that is there already."""
+    """Writes bundle.json beside the other files, which are there already."""
     values = asdict(bundle)
     del values["folder"]
     write_json(
@@ -59,14 +106,14 @@ def write_bundle(bundle: Bundle) -> None:
             "schema": SCHEMA,
             "intensity": intensity.VERSION,
             "labels": list(CLASS_NAMES),
-            "network_sha256": sha256_of(bundle.network.read_bytes()),
+            "checksums": {path.name: sha256_of(path.read_bytes()) for path in _parts(bundle)},
             **values,
         },
     )
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """Loads a bundle.
+def load_bundle(folder: Path = SHIPPED) -> Bundle:
+    """Loads a bundle; the one that comes with the package by default.
 
     Raises:
         BundleError: missing, altered, or made for another version of brainsift.
@@ -86,6 +133,11 @@ def load_bundle(folder: Path) -> Bundle:
                 "Export it again with this version of brainsift.",
             )
     bundle = Bundle(folder=folder, **{name: values[name] for name in _FIELDS})
-    if not bundle.network.is_file() or sha256_of(bundle.network.read_bytes()) != values.get("network_sha256"):
-        raise BundleError(bundle.network, "is missing or does not have the checksum of bundle.json", "Export it again.")
+    found = {part.name: sha256_of(part.read_bytes()) for part in _parts(bundle)}
+    if bundle.network.name not in found or found != values.get("checksums"):
+        raise BundleError(folder, "has a file that is missing or altered: checksums differ", "Export it again.")
     return bundle
+
+
+def _parts(bundle: Bundle) -> list[Path]:
+    return [path for path in (bundle.network, bundle.scope) if path.is_file()]

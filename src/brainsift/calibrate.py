@@ -1,13 +1,18 @@
-"""Logits -> probabilities that mean what they say, and thresholds; both from the validation part only."""
+"""Logits -> probabilities that mean what they say, thresholds, and when to refer; from the validation part only."""
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from brainsift.errors import UsageError
 
 COLDEST, HOTTEST = 0.05, 20.0
+SCREENING, CONFIRM = 0.98, 0.98
+_PROMISES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)  # shares of wrong answers
+_RISK = 0.1  # probability that the promise does not hold
+_STEPS = 200
 
 
 def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
@@ -75,7 +80,8 @@ def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str,
 
     Returns:
         ``balanced``: the threshold of the largest sensitivity + specificity, midway between the two probabilities
-        around it, the nearest to 0.5 among equals; 0.5 where only one class is there.
+        around it, the nearest to 0.5 among equals. ``screening``: the largest with a sensitivity of 98 %.
+        ``confirm``: the smallest with a specificity of 98 %. All 0.5 where only one class is there.
 
     Raises:
         UsageError: no images, values that are not finite, or lengths that differ.
@@ -84,21 +90,96 @@ def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str,
         Youden 1950.
 
     >>> thresholds([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9])
-    {'balanced': 0.3}
+    {'balanced': 0.3, 'screening': 0.4, 'confirm': 0.200001}
     """
     p, y = _checked(probabilities, labels)
+    if y.min() == y.max():
+        return dict.fromkeys(("balanced", "screening", "confirm"), 0.5)
+    tumor_free = np.sort(p[y == 0])
+    allowed = int((1 - CONFIRM) * tumor_free.size)
+    confirm = min(float(tumor_free[tumor_free.size - 1 - allowed]) + 1e-6, 1.0)
+    return {"balanced": _balanced(p, y), "screening": _threshold_of(p, y, SCREENING), "confirm": round(confirm, 12)}
+
+
+def sensitivities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[list[float]]:
+    """Returns pairs of a sensitivity, 0.5 to 0.995, and the largest threshold that reaches it on the validation part.
+
+    Args:
+        labels: (n,) 1 or 0.
+        probabilities: (n,) calibrated probability of tumor.
+
+    Raises:
+        UsageError: no images, values that are not finite, or lengths that differ.
+    """
+    p, y = _checked(probabilities, labels)
+    if not y.any():
+        return []
+    return [[round(float(s), 3), _threshold_of(p, y, float(s))] for s in np.arange(0.5, 0.9951, 0.005)]
+
+
+def margins(
+    labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike, threshold: float
+) -> dict[str, dict[str, float]]:
+    """Finds how far a logit has to be from the threshold's so that few of the answers given are wrong.
+
+    Learn then test: from the margin at which half is referred down, a smaller one is taken as long as the
+    Hoeffding-Bentkus test rejects that the share of wrong answers exceeds the promise. Near-copies and slices of one
+    patient are one observation.
+
+    Args:
+        labels: (n,) 1 or 0.
+        logits: (n,) calibrated: divided by the temperature.
+        groups: (n,) what belongs together.
+        threshold: on the calibrated probability.
+
+    Returns:
+        By share of wrong answers, for each that can be promised with 90 % confidence: ``margin`` and ``referred``, the
+        share of the validation part that is then referred.
+
+    Raises:
+        UsageError: no images, values that are not finite, or lengths that differ.
+
+    Source:
+        Angelopoulos et al. 2021, Learn then Test; the test is MAPIE's.
+    """
+    from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
+
+    z, y = _checked(logits, labels)
+    distance = z - np.log(threshold / (1 - threshold))
+    wrong, far = ((distance >= 0) != (y == 1)).astype(float), np.abs(distance)
+    table = pd.DataFrame({"wrong": wrong, "far": far, "group": np.asarray(groups)})
+    steps = np.unique(np.quantile(far, np.linspace(0.5, 0, _STEPS)))[::-1]
+    risks, counts = np.zeros(len(steps)), np.zeros(len(steps))
+    for place, step in enumerate(steps):
+        means = table[table["far"] >= step].groupby("group")["wrong"].mean()
+        risks[place], counts[place] = means.mean(), len(means)
+    found = {}
+    for share in _PROMISES:
+        rejected = compute_hoeffding_bentkus_p_value(risks, counts, share)[:, 0] <= _RISK
+        passed = int(np.append(~rejected, True).argmax())
+        if passed:
+            margin = float(steps[passed - 1])
+            found[str(share)] = {"margin": margin, "referred": float((far < margin).mean())}
+    return found
+
+
+def _threshold_of(p: npt.NDArray[np.float64], y: npt.NDArray[np.float64], sensitivity: float) -> float:
+    """Returns the largest threshold with this sensitivity; a probability at the threshold counts as tumor."""
+    tumors = np.sort(p[y == 1])
+    return float(tumors[int((1 - sensitivity) * tumors.size + 1e-9)])
+
+
+def _balanced(p: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
     n_tumor = y.sum()
-    if n_tumor in (0, y.size):
-        return {"balanced": 0.5}
     values, index = np.unique(p, return_inverse=True)
     missed = np.cumsum(np.bincount(index, weights=y)) / n_tumor
     cleared = np.cumsum(np.bincount(index, weights=1 - y)) / (y.size - n_tumor)
     youden = (cleared - missed)[:-1]
     if not youden.size or youden.max() <= 0:
-        return {"balanced": 0.5}
+        return 0.5
     midway = (values[:-1] + values[1:]) / 2
     best = midway[youden >= youden.max() - 1e-12]
-    return {"balanced": float(round(best[np.argmin(np.abs(best - 0.5))], 12))}
+    return float(round(best[np.argmin(np.abs(best - 0.5))], 12))
 
 
 def _checked(values: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

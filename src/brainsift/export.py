@@ -6,23 +6,37 @@ import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import torch
+from sklearn.covariance import LedoitWolf
+from torch import Tensor, nn
 
-from brainsift import intensity
+from brainsift import calibrate, intensity, models
 from brainsift.bundle import Bundle, load_bundle, write_bundle
+from brainsift.cache import cached_pixels
 from brainsift.errors import RunError
+from brainsift.evaluate import calibrated_predictions
 from brainsift.files import read_json, replacing
+from brainsift.manifest import read_manifest
+from brainsift.preprocess import network_input
+from brainsift.recipes import TrainConfig
 from brainsift.runs import load_run
+from brainsift.scope import Familiarity
 
 _PROVENANCE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
 
 
-def export_run(run: Path, folder: Path) -> Bundle:
+_KNOWN = 0.997  # share of the validation part that counts as known
+
+
+def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
     """Makes a bundle of a finished and evaluated run.
 
     Args:
         run: its folder.
         folder: of the bundle.
+        cache: of preprocessed pixels; the folder ``cache`` beside the run by default.
 
     Raises:
         RunError: the run is not finished or not evaluated.
@@ -30,10 +44,16 @@ def export_run(run: Path, folder: Path) -> Bundle:
     model, config = load_run(run)
     if not (run / "results.json").exists():
         raise RunError(run, "has no results.json", "Run `brainsift evaluate` on it first.")
-    results = read_json(run / "results.json")
+    results, table = read_json(run / "results.json"), calibrated_predictions(run)
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if config.preprocessing == "standard" else 3
-    _write_onnx(model, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
+    _write_onnx(model, config, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
+    if models.draws_map(config.model):
+        known = _familiarity(run, config, folder / "network.onnx", cache or run.parent / "cache")
+        if known is not None:
+            known.save(folder / "scope.npz")
+    validation = table[table["part"] == "validation"]
+    labels = validation["label"]
     bundle = Bundle(
         folder=folder,
         name=config.model,
@@ -41,6 +61,13 @@ def export_run(run: Path, folder: Path) -> Bundle:
         size=config.size,
         temperature=results["temperature"],
         thresholds=results["thresholds"] | {"even": results["threshold"]},
+        sensitivities=calibrate.sensitivities(labels, validation["probability"]),
+        margins=calibrate.margins(
+            labels,
+            validation["logit"] / results["temperature"],
+            validation["group"],
+            results["thresholds"]["balanced"],
+        ),
         provenance={
             "config": read_json(run / "config.json"),
             "environment": read_json(run / "environment.json"),
@@ -52,16 +79,53 @@ def export_run(run: Path, folder: Path) -> Bundle:
     return load_bundle(folder)
 
 
-def _write_onnx(model: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
+class _WithMap(nn.Module):
+    """Gives the logits, the map, and what the trunk sees on average at each level."""
+
+    def __init__(self, model: models.Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        body = self.model.body
+        levels = body.levels((images - self.model.mean) / self.model.scale)  # type: ignore[operator]
+        features, tumor_map = body.read(levels)  # type: ignore[operator]
+        seen = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)
+        return models.log_odds(self.model.head(features)), tumor_map[:, 0], seen
+
+
+def _familiarity(run: Path, config: TrainConfig, network: Path, cache: Path) -> Familiarity | None:
+    """Fits what the features of known slices look like; None where there are fewer of them than features."""
+    table = read_manifest(run / "split.csv")
+    pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
+    session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
+    parts = []
+    for part in ("train", "validation"):
+        places = np.unique(rows[((table["part"] == part) & (rows >= 0)).to_numpy()])
+        batches = np.array_split(places, max(len(places) // 64, 1))
+        inputs = ({"images": network_input(pixels[batch])} for batch in batches)
+        parts.append(np.concatenate([session.run(["features"], one)[0] for one in inputs]))
+    if len(parts[0]) < parts[0].shape[1]:
+        return None
+    spread = LedoitWolf().fit(parts[0])
+    values, vectors = np.linalg.eigh(spread.precision_)
+    factor = vectors * np.sqrt(np.clip(values, 0, None))
+    known = Familiarity(spread.location_.astype(np.float32), factor.astype(np.float32), 0.0)
+    limit = float(np.quantile(known.distances(parts[1]), _KNOWN))
+    return Familiarity(known.mean, known.factor, limit)
+
+
+def _write_onnx(model: models.Classifier, config: TrainConfig, example: Tensor, path: Path) -> None:
+    mapped = models.draws_map(config.model)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), replacing(path) as temporary:
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model,
+            _WithMap(model).eval() if mapped else model,
             (example,),
             temporary,
             input_names=["images"],
-            output_names=["logits"],
+            output_names=["logits", "tumor_map", "features"] if mapped else ["logits"],
             dynamic_shapes={"images": {0: torch.export.Dim("n", min=1, max=4096)}},
             dynamo=True,
             external_data=False,

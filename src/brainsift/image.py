@@ -119,6 +119,26 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
         ) from error
 
 
+def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: Limits = LIMITS) -> DecodedImage:
+    """Takes pixels that are decoded already.
+
+    Args:
+        pixels: (height, width) of any range, or (height, width, 3) uint8 or uint16.
+        name: what errors call it.
+        limits: what is accepted at all.
+
+    Raises:
+        UnreadableImageError: another shape, or no numbers.
+        ImageSizeError: beyond ``limits``.
+    """
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.dtype.kind not in "buif":
+        rule = f"has the shape {pixels.shape} and the type {pixels.dtype}"
+        raise UnreadableImageError(name, rule, "Pass numbers as (height, width), or (height, width, 3) for colours.")
+    _check_size((pixels.shape[1], pixels.shape[0]), name, limits)
+    kept = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
+    return DecodedImage(pixels if kept else _as_uint16(pixels.astype(np.float64)), "array", str(pixels.dtype))  # type: ignore[arg-type]
+
+
 def _content(source: str | Path | bytes, label: str, limits: Limits) -> bytes:
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     if size > limits.max_bytes:

@@ -89,6 +89,25 @@ def standard_outline(grey: Grey, outline: _Mask, size: int = 128) -> npt.NDArray
     return result
 
 
+def standard_map(grey: Grey, tumor_map: npt.NDArray[np.floating], size: int = 128) -> _Floats:
+    """Lays what was drawn on the network's input back over the image.
+
+    Args:
+        grey: (height, width), the image.
+        tumor_map: (h, w), over the whole input, at any scale.
+        size: side of the input in pixels.
+
+    Returns:
+        float32 (height, width), 0 outside of the head.
+    """
+    grey = _finite(grey)
+    box, place = _placement(_find_head(grey), grey.shape, size)
+    whole = _resize(np.asarray(tumor_map, np.float32), size, size)
+    result = np.zeros(grey.shape, np.float32)
+    result[box] = _resize(whole[place], *_extent(box))
+    return result
+
+
 def head_box(grey: Grey) -> tuple[int, int, int, int]:
     """Returns the tight box of the head in pixels: top, bottom, left, right, half-open.
 

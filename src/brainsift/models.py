@@ -208,7 +208,7 @@ class _Compact(nn.Module):
     def __init__(self, size: int, in_channels: int) -> None:
         super().__init__()
         self.model = _mobilenet_v2(size, in_channels)
-        del self.model.layer[self._LEVELS[-1][0] + 1 :], self.model.conv_1x1, self.model.pooler
+        del cast(nn.ModuleList, self.model.layer)[self._LEVELS[-1][0] + 1 :], self.model.conv_1x1, self.model.pooler
         self.laterals = nn.ModuleList(nn.Conv2d(channels, self._WIDTH, 1) for _, channels in self._LEVELS)
         self.mix = nn.Sequential(_ConvNorm(self._WIDTH, self._WIDTH), _ConvNorm(self._WIDTH, self._WIDTH))
         self.draw = nn.Conv2d(self._WIDTH, 1, 1)
@@ -218,14 +218,22 @@ class _Compact(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The parts of the trunk in the order of execution."""
-        return [self.model.conv_stem, *self.model.layer]
+        return [cast(nn.Module, self.model.conv_stem), *cast(nn.ModuleList, self.model.layer)]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features, levels = self.model.conv_stem(images), []
-        for layer in self.model.layer:
-            features = layer(features)
-            levels.append(features)
-        drawn = [lateral(levels[layer]) for lateral, (layer, _) in zip(self.laterals, self._LEVELS, strict=True)]
+        return self.read(self.levels(images))
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Returns what the trunk sees at strides 8, 16 and 32."""
+        features, seen = images, []
+        for block in self.blocks:
+            features = block(features)
+            seen.append(features)
+        return [seen[layer + 1] for layer, _ in self._LEVELS]
+
+    def read(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Draws the map, and gathers what the decision may see."""
+        drawn = [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)]
         side = drawn[0].shape[-2:]
         pyramid = self.mix(sum(F.interpolate(one, side, mode="bilinear") for one in drawn))
         tumor_map = self.draw(pyramid)

@@ -9,22 +9,28 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from PIL import Image
 
-from brainsift.bundle import Bundle
+from brainsift.bundle import Bundle, load_bundle
 from brainsift.environment import cores
-from brainsift.errors import BrainsiftError, InputError
+from brainsift.errors import InputError
 from brainsift.files import replacing
+from brainsift.image import DecodedImage, decode, from_array
 from brainsift.labels import CLASS_NAMES
-from brainsift.preprocess import network_input, preprocess
+from brainsift.preprocess import network_input, preprocess_decoded
+from brainsift.scope import UNFAMILIAR, foreign_reason
 
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"])
+COLUMNS = ("path", "status", "probability", "decision", "detail")
+REFER = "refer"
+Source = str | Path | bytes | npt.NDArray[np.generic] | Image.Image
 _BATCH = 32
 
 
@@ -34,10 +40,12 @@ class Prediction:
 
     Attributes:
         path: as given.
-        status: "ok" or "unreadable".
+        status: "ok", "not_brain_mri" or "unreadable".
         probability: calibrated probability of tumor; None where unreadable.
-        decision: "tumor", "no_tumor", or "" where unreadable.
-        detail: why an image is unreadable.
+        decision: "tumor", "no_tumor" or "refer", "" where unreadable. What is no brain MRI is referred.
+        detail: why an image is unreadable, no brain MRI, or referred.
+        tumor_map: float32 (h, w), how strongly each place of the network's input looks like a tumor, 0 to 1; None
+            where the network draws none.
     """
 
     path: str
@@ -45,61 +53,138 @@ class Prediction:
     probability: float | None
     decision: str
     detail: str = ""
+    tumor_map: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, str | float | None]:
+        """Returns all but the map."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What the network says of a batch: (n,) logits, and where it draws maps, (n, h, w) maps and (n,) distances."""
+
+    logits: npt.NDArray[np.float64]
+    maps: npt.NDArray[np.float32] | None = None
+    distances: npt.NDArray[np.float64] | None = None
+
+
+_Read = tuple[npt.NDArray[np.uint8], str]  # pixels, and why the image cannot be judged
 
 
 class Predictor:
     """A loaded network.
 
     Args:
-        bundle: from `load_bundle`.
-        threshold: one of the bundle's, by name.
+        bundle: from `load_bundle`; the one that comes with the package by default.
+        threshold: one of the bundle's, by name, or the wanted sensitivity.
+        max_error: of the answers given at the threshold `balanced`, the largest share that may be wrong: what is not
+            sure enough for that is referred. None refers nothing.
         threads: for decoding and for the network; 0 for all cores.
+
+    Raises:
+        UsageError: a threshold or a share that the bundle does not know.
+        BundleError: no bundle comes with the package.
     """
 
-    def __init__(self, bundle: Bundle, *, threshold: str = "balanced", threads: int = 0) -> None:
-        self.bundle = bundle
-        self.threshold = bundle.thresholds[threshold]
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        threshold: str | float = "balanced",
+        max_error: float | None = None,
+        threads: int = 0,
+    ) -> None:
+        self.bundle = bundle or load_bundle()
+        self.threshold = self.bundle.threshold(threshold)
+        self.margin = 0.0 if max_error is None else self.bundle.margin(max_error)
         self.threads = threads or cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
-        self._session = onnxruntime.InferenceSession(str(bundle.network), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            str(self.bundle.network), options, providers=["CPUExecutionProvider"]
+        )
+        self._familiarity = self.bundle.familiarity()
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Returns the calibrated probability of tumor, (n,), of preprocessed pixels (n, size, size[, 3])."""
-        (logits,) = self._session.run(["logits"], {"images": network_input(pixels)})
-        return 1 / (1 + np.exp(-logits.astype(np.float64) / self.bundle.temperature))
+        return self._probabilities(self._ask(pixels))
+
+    def score(self, image: Source, *, name: str = "image") -> Prediction:
+        """Answers for one image.
+
+        Args:
+            image: a path, the content of a file, a Pillow image, or an array: (height, width) of any range,
+                or (height, width, 3) uint8.
+            name: what the answer calls an image that is no path.
+        """
+        path = str(image) if isinstance(image, str | Path) else name
+        return next(self._answer([(path, self._read(image))]))
 
     def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
         """Yields one answer a file, in order; a file that cannot be read is reported, never fatal."""
         names = iter(paths)
         with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[tuple[str, Future[npt.NDArray[np.uint8] | BrainsiftError]]] = deque()
+            waiting: deque[tuple[str, Future[_Read | InputError]]] = deque()
             while True:
                 for path in islice(names, max(2 * _BATCH - len(waiting), 0)):
                     waiting.append((str(path), pool.submit(self._read, path)))
                 if not waiting:
                     return
-                yield from self._answer([waiting.popleft() for _ in range(min(_BATCH, len(waiting)))])
+                jobs = [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
+                yield from self._answer([(path, future.result()) for path, future in jobs])
 
-    def _read(self, path: str | Path) -> npt.NDArray[np.uint8] | BrainsiftError:
+    def _read(self, image: Source) -> _Read | InputError:
         try:
-            return preprocess(path, preprocessing=self.bundle.preprocessing, size=self.bundle.size)
+            decoded = _decoded(image)
+            pixels = preprocess_decoded(decoded, preprocessing=self.bundle.preprocessing, size=self.bundle.size)
         except InputError as error:
             return error
+        return pixels, foreign_reason(decoded, pixels) if self._familiarity else ""
 
-    def _answer(
-        self, jobs: Sequence[tuple[str, "Future[npt.NDArray[np.uint8] | BrainsiftError]"]]
-    ) -> Iterator[Prediction]:
-        read = [(path, future.result()) for path, future in jobs]
-        pixels = [image for _, image in read if not isinstance(image, BrainsiftError)]
-        answers = iter(self.probabilities(np.stack(pixels)) if pixels else ())
-        for path, image in read:
-            if isinstance(image, BrainsiftError):
-                yield Prediction(path, "unreadable", None, "", f"{image.rule}. {image.remedy}")
-            else:
-                probability = float(next(answers))
-                decision = CLASS_NAMES[probability >= self.threshold]
-                yield Prediction(path, "ok", round(probability, 6), decision)
+    def _answer(self, jobs: Sequence[tuple[str, _Read | InputError]]) -> Iterator[Prediction]:
+        pixels = [read[0] for _, read in jobs if not isinstance(read, InputError)]
+        answers = self._ask(np.stack(pixels)) if pixels else _Answers(np.zeros(0))
+        probabilities, place = self._probabilities(answers), 0
+        for path, read in jobs:
+            if isinstance(read, InputError):
+                yield Prediction(path, "unreadable", None, "", f"{read.rule}. {read.remedy}")
+                continue
+            yield self._one(path, read[1], probabilities[place], answers, place)
+            place += 1
+
+    def _one(self, path: str, reason: str, probability: float, answers: _Answers, place: int) -> Prediction:
+        if not reason and self._familiarity and answers.distances is not None:
+            reason = UNFAMILIAR if answers.distances[place] > self._familiarity.limit else ""
+        tumor_map = None if answers.maps is None else answers.maps[place]
+        if reason:
+            return Prediction(path, "not_brain_mri", round(float(probability), 6), REFER, reason, tumor_map)
+        decision, detail = CLASS_NAMES[int(probability >= self.threshold)], ""
+        if abs(_logit(probability) - _logit(self.bundle.thresholds["balanced"])) < self.margin:
+            decision, detail = REFER, "not sure enough for the wanted share of errors"
+        return Prediction(path, "ok", round(float(probability), 6), decision, detail, tumor_map)
+
+    def _ask(self, pixels: npt.NDArray[np.uint8]) -> _Answers:
+        found = self._session.run(None, {"images": network_input(pixels)})
+        logits = found[0].astype(np.float64)
+        if len(found) == 1:
+            return _Answers(logits)
+        maps = 1 / (1 + np.exp(-np.clip(found[1], -30, 30)))
+        return _Answers(logits, maps, self._familiarity.distances(found[2]) if self._familiarity else None)
+
+    def _probabilities(self, answers: _Answers) -> npt.NDArray[np.float64]:
+        return 1 / (1 + np.exp(-answers.logits / self.bundle.temperature))
+
+
+def _logit(probability: float) -> float:
+    clipped = min(max(float(probability), 1e-12), 1 - 1e-12)
+    return float(np.log(clipped / (1 - clipped)))
+
+
+def _decoded(image: Source) -> DecodedImage:
+    if isinstance(image, Image.Image):
+        image = np.asarray(image if image.mode in ("L", "I;16") else image.convert("RGB"))
+    return from_array(image) if isinstance(image, np.ndarray) else decode(image)
 
 
 def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
@@ -123,9 +208,9 @@ def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
 def write_csv(predictions: Iterable[Prediction], path: Path) -> None:
     """Writes a table, whole or not at all."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Prediction)])
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(map(asdict, predictions))
+        writer.writerows(prediction.to_dict() for prediction in predictions)
 
 
 def write_json_list(predictions: Iterable[Prediction], path: Path) -> None:
@@ -134,5 +219,5 @@ def write_json_list(predictions: Iterable[Prediction], path: Path) -> None:
         file.write("[")
         for index, prediction in enumerate(predictions):
             file.write(",\n " if index else "\n ")
-            json.dump(asdict(prediction), file, ensure_ascii=False)
+            json.dump(prediction.to_dict(), file, ensure_ascii=False)
         file.write("\n]\n")

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from brainsift import intensity
 from brainsift.errors import UsageError
-from brainsift.image import decode
+from brainsift.image import DecodedImage, decode
 
 PREPROCESSINGS = ("standard", "baseline")
 
@@ -32,7 +32,13 @@ def preprocess(
     """
     if preprocessing not in PREPROCESSINGS:
         raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
-    decoded = decode(source)
+    return preprocess_decoded(decode(source), channel=channel, preprocessing=preprocessing, size=size)
+
+
+def preprocess_decoded(
+    decoded: DecodedImage, *, channel: str = "", preprocessing: str = "standard", size: int = 128
+) -> npt.NDArray[np.uint8]:
+    """Preprocesses an image that is decoded already; see `preprocess`."""
     if preprocessing == "standard":
         return intensity.standard(decoded.grey(channel), size)
     from brainsift.baseline import baseline

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 
 from brainsift.metrics import score_intervals
-from brainsift.scan import border_of
+from brainsift.scope import border_of
 from brainsift.sketch import SIDE, Bytes
 
 PROTOCOLS = ("random", "grouped")

@@ -4,6 +4,8 @@
 `baseline`  what the baseline study did, mistakes included: its preprocessing, Adam at 1e-4, no augmentation, no
             class balance, early stopping after 5 epochs without going back to the best weights; MobileNet and ResNet
             see pixels that went through their ImageNet preprocessing twice and end in a 4-way softmax
+`release`   for images of hospitals the network has not seen: many sources, drawn so that none tells the class;
+            transplanted tumors, stripped skulls, and the artifacts of other scanners
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ from typing import Any
 
 from brainsift.errors import UsageError
 
-RECIPES = ("standard", "baseline")
+RECIPES = ("standard", "baseline", "release")
 SAMPLINGS = ("images", "balanced")
 
 
@@ -21,7 +23,7 @@ class TrainConfig:
 
     Attributes:
         model: baseline-cnn, compact, mobilenet or resnet50.
-        recipe: standard or baseline (the baseline study's, mistakes included).
+        recipe: standard, baseline (the baseline study's, mistakes included) or release (the network that ships).
         preprocessing: standard or baseline.
         size: side of the input, pixels.
         epochs: passes over the training part.
@@ -120,6 +122,22 @@ _STANDARD: dict[str, dict[str, Any]] = {
     "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
     "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }
+_RELEASE: dict[str, Any] = {
+    "epochs": 60,
+    "epoch_images": 8192,
+    "learning_rate": 1e-3,
+    "batch_size": 32,
+    "frozen": 5,
+    "sampling": "balanced",
+    "balance": False,
+    "augment": 0.8,
+    "artifacts": 0.6,
+    "strip": 0.15,
+    "transplant": 0.3,
+    "average": 3.0,
+    "patience": 1000,  # single epochs swing on unseen sources; the average of the last ones does not
+    "keep_best": False,
+}
 _BASELINE: dict[str, Any] = {
     "recipe": "baseline",
     "preprocessing": "baseline",
@@ -146,5 +164,6 @@ def make_config(model: str, recipe: str = "standard", **settings: Any) -> TrainC
     """
     if model not in _STANDARD:
         raise UsageError("model", f"must be one of {', '.join(_STANDARD)}, not {model!r}", "Choose one of them.")
-    values = _BASELINE if recipe == "baseline" else {**_STANDARD[model], "recipe": recipe}
+    own = {"standard": _STANDARD[model], "release": {**_STANDARD[model], **_RELEASE}}
+    values = _BASELINE if recipe == "baseline" else {**own.get(recipe, {}), "recipe": recipe}
     return replace(TrainConfig(model=model, **values), **settings)

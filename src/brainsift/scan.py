@@ -19,22 +19,14 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from brainsift.errors import BrainsiftError, ImageSizeError
-from brainsift.image import DecodedImage, decode
+from brainsift.image import decode
+from brainsift.scope import off_topic_reason
 from brainsift.sketch import SIDE, VERSION, Bytes, Floats, sketch
 
 Progress = Callable[[int, int, str], None]
 Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 
 _BATCH = 256
-_BORDER = 3  # of 64: six pixels of 128
-_COLOURED = 60  # difference of the strongest and the weakest channel
-_MAX_COLOURED_SHARE = 0.12
-_MAX_ASPECT = 2.2
-_DARK = 0.25  # of the bright level
-_MIN_DARK_BORDER = 0.35
-_WHITE = 0.85
-_EVEN = 0.04  # deviation, of the bright level, of a border that is one background of whatever grey
-_MAX_SIDE = 0.5  # of the bright level
 _RULES = 2  # bumped whenever other images count as off topic, so that stored verdicts are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
@@ -110,51 +102,6 @@ def scan(
     facts["sha256"] = [key[0] for key in keys]
     facts["bytes"] = [hashes[path][1] for path in table["path"]]
     return facts, sketches
-
-
-def border_of(frames: Bytes) -> Bytes:
-    """Returns the outermost pixels of frames (m, 64, 64) as (m, k): what six pixels are of an image of 128."""
-    ring = np.ones((SIDE, SIDE), bool)
-    ring[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    return frames[:, ring]
-
-
-def off_topic_reason(decoded: DecodedImage, frame: Bytes, channel: str = "") -> str:
-    """Tells why an image likely is no brain MRI slice; "" where nothing speaks against it.
-
-    Args:
-        decoded: the image.
-        frame: (64, 64) uint8, the whole image squeezed to a square.
-        channel: the colour channel that is an image of its own; then colours say nothing. "" for the whole image.
-    """
-    height, width = decoded.pixels.shape[:2]
-    if max(height, width) / min(height, width) > _MAX_ASPECT:
-        return f"sides of {width} and {height} pixels"
-    if decoded.pixels.ndim == 3 and not channel:
-        chroma = decoded.rgb()[::4, ::4].astype(np.int16)
-        coloured = float((np.ptp(chroma, axis=2) > _COLOURED).mean())
-        if coloured > _MAX_COLOURED_SHARE:
-            return f"{coloured:.0%} of it is coloured"
-    return _border_reason(frame)
-
-
-def _border_reason(frame: Bytes) -> str:
-    """Looks for the background around a head, which photographs and radiographs of the chest lack."""
-    bright = max(float(np.percentile(frame, 98)), 1.0)
-    border = border_of(frame[None])[0] / bright
-    if border.std() < _EVEN:
-        return ""
-    background = float(((border < _DARK) | (border > _WHITE)).mean())
-    if background < _MIN_DARK_BORDER:
-        return f"only {background:.0%} of its border is background"
-    side = _brightest_side(frame) / bright
-    return f"a whole side has {side:.0%} of the bright level" if side > _MAX_SIDE else ""
-
-
-def _brightest_side(frame: Bytes) -> float:
-    """Returns the mean of the darkest line of the brightest side: a thin bright frame does not count."""
-    turns = (np.rot90(frame, quarter)[:_BORDER] for quarter in range(4))
-    return max(float(lines.mean(axis=1).min()) for lines in turns)
 
 
 def _hashes(paths: Sequence[str], workers: int, progress: Progress | None) -> dict[str, tuple[str, int]]:

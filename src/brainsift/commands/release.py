@@ -18,7 +18,7 @@ from brainsift.split import SplitConfig, check, split
 from brainsift.study import audited, usable_external
 from brainsift.train import train
 
-_MODEL = "mobilenet-fpn"
+_MODEL, _RECIPE = "compact", "release"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help="NAME=PATH, a folder, or a CSV")
     parser.add_argument("--external", nargs="*", default=[], metavar="DATA", help="only scored, never trained on")
     add_output(parser, "folder of the release; the bundle stands in its folder `bundle` at the end")
-    add_flags(parser, TrainConfig, leave_out=("model", "recipe"), defaults=make_config(_MODEL))
+    add_flags(parser, TrainConfig, leave_out=("model", "recipe"), defaults=make_config(_MODEL, _RECIPE))
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Makes a release."""
-    folder, config = arguments.output, make_config(_MODEL, **given(arguments, TrainConfig))
+    folder, config = arguments.output, make_config(_MODEL, _RECIPE, **given(arguments, TrainConfig))
     with progress_bar() as report:
         manifest, _ = audited(arguments.data, arguments.external, folder, progress=report)
         table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), SplitConfig(seed=config.seed))

@@ -1,0 +1,122 @@
+"""What a network can judge: head slices like those it has seen; the rest is told apart, with the reason in words.
+
+Rules look at the image (colours, sides, background). What passes them is compared with the slices that the network
+has learned from: the Mahalanobis distance of its features (Lee et al. 2018).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from brainsift.files import replacing
+from brainsift.image import DecodedImage
+
+FRAME_SIDE = 64
+UNFAMILIAR = "does not resemble the head slices that the network has learned from"
+_Bytes = npt.NDArray[np.uint8]
+
+_BORDER = 3  # of 64: six pixels of 128
+_COLOURED = 60  # difference of the strongest and the weakest channel
+_MAX_COLOURED_SHARE = 0.12
+_MAX_ASPECT = 2.2
+_DARK = 0.25  # of the bright level
+_MIN_DARK_BORDER = 0.35
+_WHITE = 0.85
+_EVEN = 0.04  # deviation, of the bright level, of a border that is one background of whatever grey
+_MAX_SIDE = 0.5  # of the bright level
+
+
+@dataclass(frozen=True, eq=False)
+class Familiarity:
+    """How the features of known head slices are spread.
+
+    Attributes:
+        mean: float32 (k,).
+        factor: float32 (k, k), a square root of the precision matrix.
+        limit: the largest distance of a slice that counts as known.
+    """
+
+    mean: npt.NDArray[np.float32]
+    factor: npt.NDArray[np.float32]
+    limit: float
+
+    def distances(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Returns the distance of features (n, k) from the known slices, (n,), in standard deviations a feature."""
+        scaled = (features - self.mean) @ self.factor
+        return np.sqrt((scaled.astype(np.float64) ** 2).mean(axis=1))
+
+    def save(self, path: Path) -> None:
+        """Writes an npz file, whole or not at all."""
+        with replacing(path) as temporary:
+            np.savez(temporary, mean=self.mean, factor=self.factor, limit=np.float64(self.limit))
+
+    @staticmethod
+    def load(path: Path) -> "Familiarity":
+        """Reads what `save` wrote."""
+        with np.load(path) as saved:
+            return Familiarity(saved["mean"], saved["factor"], float(saved["limit"]))
+
+
+def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> str:
+    """Tells why an image cannot be judged, by rules alone; "" where none speaks against it.
+
+    Args:
+        decoded: the image.
+        pixels: (size, size) uint8, as `intensity.standard` gives them.
+    """
+    if not np.ptp(pixels):
+        return "blank: all pixels are alike"
+    if np.median(pixels[[0, 0, -1, -1], [0, -1, 0, -1]]) > 250:
+        return "inverted: a dark head on a bright background"
+    grey = decoded.grey()
+    bright = max(int(grey.max()), 1)
+    frame = Image.fromarray((grey.astype(np.float32) * (255 / bright)).astype(np.uint8))
+    return off_topic_reason(decoded, np.asarray(frame.resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)))
+
+
+def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") -> str:
+    """Tells why an image likely is no brain MRI slice; "" where nothing speaks against it.
+
+    Args:
+        decoded: the image.
+        frame: (64, 64) uint8, the whole image squeezed to a square.
+        channel: the colour channel that is an image of its own; then colours say nothing. "" for the whole image.
+    """
+    height, width = decoded.pixels.shape[:2]
+    if max(height, width) / min(height, width) > _MAX_ASPECT:
+        return f"sides of {width} and {height} pixels"
+    if decoded.pixels.ndim == 3 and not channel:
+        chroma = decoded.rgb()[::4, ::4].astype(np.int16)
+        coloured = float((np.ptp(chroma, axis=2) > _COLOURED).mean())
+        if coloured > _MAX_COLOURED_SHARE:
+            return f"{coloured:.0%} of it is coloured"
+    return _border_reason(frame)
+
+
+def border_of(frames: _Bytes) -> _Bytes:
+    """Returns the outermost pixels of frames (m, 64, 64) as (m, k): what six pixels are of an image of 128."""
+    ring = np.ones((FRAME_SIDE, FRAME_SIDE), bool)
+    ring[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
+    return frames[:, ring]
+
+
+def _border_reason(frame: _Bytes) -> str:
+    """Looks for the background around a head, which photographs and radiographs of the chest lack."""
+    bright = max(float(np.percentile(frame, 98)), 1.0)
+    border = border_of(frame[None])[0] / bright
+    if border.std() < _EVEN:
+        return ""
+    background = float(((border < _DARK) | (border > _WHITE)).mean())
+    if background < _MIN_DARK_BORDER:
+        return f"only {background:.0%} of its border is background"
+    side = _brightest_side(frame) / bright
+    return f"a whole side has {side:.0%} of the bright level" if side > _MAX_SIDE else ""
+
+
+def _brightest_side(frame: _Bytes) -> float:
+    """Returns the mean of the darkest line of the brightest side: a thin bright frame does not count."""
+    turns = (np.rot90(frame, quarter)[:_BORDER] for quarter in range(4))
+    return max(float(lines.mean(axis=1).min()) for lines in turns)
