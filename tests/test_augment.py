@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainsift.augment import augment, to_input
+from brainsift.augment import augment, spoil, to_input
 
 
 def disc(n=4, size=64):
@@ -61,3 +61,12 @@ def test_outlines_move_with_their_images():
     assert torch.equal(outlines > 0.5, outlines.round() > 0)
     assert (((moved > 0.3) == (outlines > 0.5)).float().mean() > 0.97).all()
     assert float(outlines.max()) > 0.99
+
+
+def test_artifacts_keep_background_range_and_order_of_draws():
+    images = torch.rand(8, 1, 32, 32)
+    images[:, :, :8] = 0
+    first, again = (spoil(images, strength=1.0, generator=torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, again) and not torch.equal(first, images)
+    assert float(first.min()) >= 0 and float(first.max()) <= 1 and float(first[:, :, :8].max()) == 0
+    assert torch.equal(spoil(images, strength=0.0, generator=torch.Generator()), images)

@@ -31,7 +31,7 @@ def test_the_overlay_is_red_in_the_tumor(tmp_path):
     zoom = picture.shape[0] // grey.shape[0]
     inside = np.kron(mask, np.ones((zoom, zoom), bool))
     redness = picture[..., 0] - picture[..., 2]
-    assert redness[inside].mean() > 40 > 5 > redness[~inside].mean()
+    assert redness[inside].mean() > 40 and redness[~inside].mean() < 5
 
 
 def test_overlays_of_one_name_do_not_meet(tmp_path):

@@ -98,5 +98,15 @@ def test_without_a_network_training_starts_from_scratch(monkeypatch):
     said = pretrained.load(models.build("resnet50"), "resnet50", "auto", torch.rand(2, 1, 64, 64))
     assert "from scratch" in said and "out of reach" in said
     assert (
-        pretrained.load(models.build("compact"), "compact", "auto", torch.rand(2, 1, 64, 64)) == "trained from scratch"
+        pretrained.load(models.build("baseline-cnn"), "baseline-cnn", "auto", torch.rand(2, 1, 64, 64))
+        == "trained from scratch"
     )
+
+
+def test_compact_starts_from_the_package_without_a_network(monkeypatch):
+    monkeypatch.setattr(pretrained, "_hub_answers", lambda: pytest.fail("asked the hub"))
+    model = models.build("compact")
+    before = model.state_dict()["body.model.layer.5.conv_3x3.convolution.weight"].clone()
+    assert "ImageNet" in pretrained.load(model, "compact", "auto", torch.rand(2, 1, 64, 64))
+    assert not torch.equal(before, model.state_dict()["body.model.layer.5.conv_3x3.convolution.weight"])
+    assert pretrained.load(models.build("compact"), "compact", "none", torch.rand(2, 1, 64, 64)) == pretrained.SCRATCH

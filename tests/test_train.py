@@ -1,5 +1,6 @@
 """Training: it learns, it repeats itself, it survives `kill -9`, and it runs in several processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,11 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from brainsift import models, pretrained
+from brainsift.augment import to_input
 from brainsift.errors import ManifestError, RunError
 from brainsift.manifest import write_manifest
 from brainsift.recipes import make_config
 from brainsift.runs import load_run, predict_logits
-from brainsift.train import train
+from brainsift.train import _shares, train
 
 SMALL = {"size": 32, "batch_size": 8, "threads": 1, "precision": "fp32"}
 RUN_FILES = {
@@ -192,3 +195,52 @@ def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
     epochs = []
     train(parted, small(epochs=3), tmp_path / "run", cache=cache, on_epoch=lambda row: epochs.append(row["epoch"]))
     assert epochs == [2, 3]
+
+
+def test_the_release_recipe_trains_and_repeats_itself(parted, cache, tmp_path):
+    settings = make_config("compact", "release", **SMALL, epochs=2, epoch_images=64, transplant=1.0, strip=0.5)
+    first, again = (train(parted, settings, tmp_path / name, cache=cache) for name in ("first", "again"))
+    assert same(weights(first), weights(again))
+    curve = pd.read_csv(first / "curve.csv")
+    assert len(curve) == 2 and np.isfinite(curve["train_loss"]).all()
+
+
+def test_frozen_blocks_keep_their_imagenet_weights(parted, cache, tmp_path):
+    before = models.build("compact", size=32)
+    images = to_input(torch.randint(0, 255, (16, 32, 32), dtype=torch.uint8))
+    pretrained.load(before, "compact", "auto", images)
+    before = before.state_dict()
+    frozen, free = (train(parted, small(frozen=n), tmp_path / str(n), cache=cache) for n in (3, 0))
+    kernel = "body.model.layer.1.conv_3x3.convolution.weight"
+    later = "body.model.layer.2.conv_3x3.convolution.weight"
+    assert torch.equal(weights(frozen)[kernel], before[kernel])
+    assert not torch.equal(weights(frozen)[later], before[later])
+    assert not torch.equal(weights(free)[kernel], before[kernel])
+
+
+def test_balanced_sampling_tells_neither_source_nor_copies():
+    table = pd.DataFrame(
+        {
+            "source": ["a"] * 10 + ["b"] * 90,
+            "contrast": "",
+            "label": [0.0] * 9 + [1.0] + [0.0] * 45 + [1.0] * 45,
+            "group": [f"a{i}" for i in range(10)] + ["copies"] * 45 + [f"b{i}" for i in range(45)],
+            "path": [str(i) for i in range(100)],
+        }
+    )
+    shares = table.assign(share=_shares(table).numpy())
+    per_class = shares.groupby(["source", "label"])["share"].sum()
+    assert per_class["a"][0.0] == pytest.approx(per_class["a"][1.0])
+    assert per_class["b"][0.0] == pytest.approx(per_class["b"][1.0])
+    assert per_class["b"].sum() / per_class["a"].sum() == pytest.approx((46 / 10) ** 0.5)
+
+
+def test_a_record_without_a_later_setting_means_its_default(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache)
+    record = json.loads((folder / "config.json").read_text())
+    del record["transplant"]
+    (folder / "config.json").write_text(json.dumps(record))
+    assert train(parted, small(), folder, cache=cache) == folder
+    assert load_run(folder)[1] == small()
+    with pytest.raises(RunError, match="transplant"):
+        train(parted, small(transplant=0.5), folder, cache=cache)
