@@ -20,6 +20,7 @@ COMMANDS = {
     "tune": "search learning rate, dropout and other settings, on validation data",
     "evaluate": "score runs, or a table of predictions, with intervals",
     "export": "turn a run into a bundle that `predict` uses",
+    "explain": "score where a network looks against outlines of tumors",
     "predict": "tell tumor from no tumor in images and folders",
     "release": "audit, split, train, evaluate and export the network that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",

@@ -162,6 +162,27 @@ def score_intervals(
     return intervals_from(values, resampled, labels, groups, confidence=confidence)
 
 
+def mean_interval(
+    values: npt.ArrayLike, groups: npt.ArrayLike, *, n_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> Interval:
+    """Returns the mean of any score of single images, with an interval that resamples groups.
+
+    Args:
+        values: (n,) finite.
+        groups: (n,) what belongs together.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+        confidence: of the interval.
+
+    >>> mean_interval([1, 1, 1, 1], ["a", "a", "b", "c"]).value
+    1.0
+    """
+    x = np.asarray(values, dtype=np.float64)
+    indices = _indices(groups, len(x))
+    means = [weights @ x / weights.sum(axis=1) for weights in _resample_weights(indices, n_resamples, seed)]
+    return Interval(float(x.mean()), *_percentiles(np.concatenate(means), confidence))
+
+
 def intervals_from(
     values: dict[str, float],
     resampled: dict[str, Floats],

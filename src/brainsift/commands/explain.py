@@ -1,0 +1,37 @@
+"""Score where a run's network looks against outlines of tumors: its own map, or Grad-CAM where it draws none."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from brainsift.commands._console import interval, progress_bar, say, show_table
+from brainsift.explain import SCORES, score_maps, summarise
+from brainsift.files import write_json
+from brainsift.manifest import read_manifest, write_manifest
+
+_HEADS = ("where", "images", "pointing game", "energy inside", "overlap")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished run folders")
+    parser.add_argument("--external", type=Path, metavar="CSV", help="audited manifest of images never trained on")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache beside the run)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Explains; writes maps.csv (a row an image) and maps.json (means with intervals) into each run folder."""
+    for folder in arguments.runs:
+        table = read_manifest(folder / "split.csv")
+        if arguments.external:
+            table = pd.concat([table, read_manifest(arguments.external).assign(part="external")], ignore_index=True)
+        with progress_bar() as report:
+            report(0, 1, f"maps of {folder}")
+            scores = score_maps(folder, table, cache=arguments.cache or folder.parent / "cache")
+        means = {name: (means.attrs["n"], means.T.to_dict()) for name, means in summarise(scores)}
+        write_manifest(scores, folder / "maps.csv")
+        write_json(folder / "maps.json", {name: {"n": n, **found} for name, (n, found) in means.items()})
+        rows = [(name, str(n), *(interval(found[score]) for score in SCORES)) for name, (n, found) in means.items()]
+        show_table(str(folder), _HEADS, rows)
+    say("Outlines that a network was trained on are left out.")
