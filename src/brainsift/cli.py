@@ -22,11 +22,12 @@ COMMANDS = {
     "export": "turn a run into a bundle that `predict` uses",
     "explain": "score where a network looks against outlines of tumors",
     "predict": "tell tumor from no tumor in images and folders",
+    "card": "print the model card of a bundle",
     "release": "audit, split, train, evaluate and export the network that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
 }
 _INTERRUPTED = 130
-_TORCH_FREE = ("predict",)
+_TORCH_FREE = ("predict", "card")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,26 +5,27 @@ import logging
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import torch
 from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
-from brainsift import calibrate, intensity, models
+from brainsift import calibrate, evaluate, metrics, models
 from brainsift.bundle import Bundle, load_bundle, write_bundle
 from brainsift.cache import cached_pixels
 from brainsift.errors import RunError
-from brainsift.evaluate import calibrated_predictions
-from brainsift.files import read_json, replacing
+from brainsift.files import read_json, replacing, sha256_of
 from brainsift.manifest import read_manifest
 from brainsift.preprocess import network_input
 from brainsift.recipes import TrainConfig
 from brainsift.runs import load_run
 from brainsift.scope import Familiarity
 
-_PROVENANCE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
+_SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
 
 
 _KNOWN = 0.997  # share of the validation part that counts as known
@@ -44,7 +45,7 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
     model, config = load_run(run)
     if not (run / "results.json").exists():
         raise RunError(run, "has no results.json", "Run `brainsift evaluate` on it first.")
-    results, table = read_json(run / "results.json"), calibrated_predictions(run)
+    results, table = read_json(run / "results.json"), evaluate.calibrated_predictions(run)
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if config.preprocessing == "standard" else 3
     _write_onnx(model, config, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
@@ -52,6 +53,7 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
         known = _familiarity(run, config, folder / "network.onnx", cache or run.parent / "cache")
         if known is not None:
             known.save(folder / "scope.npz")
+    split = read_manifest(run / "split.csv")
     validation = table[table["part"] == "validation"]
     labels = validation["label"]
     bundle = Bundle(
@@ -71,12 +73,44 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
         provenance={
             "config": read_json(run / "config.json"),
             "environment": read_json(run / "environment.json"),
-            "intensity_version": intensity.VERSION,
-            "test": {name: results["test"]["scores"][name] for name in _PROVENANCE} if results["test"] else None,
+            "data": _data(split),
+            "data_sha256": sha256_of("\n".join(sorted(split["sha256"])).encode()),
+            "test": {name: results["test"]["scores"][name] for name in _SCORES} if results["test"] else None,
+            "figures": _figures(table, split, results["thresholds"]["balanced"]),
+            "maps": read_json(run / "maps.json") if (run / "maps.json").exists() else {},
         },
     )
     write_bundle(bundle)
     return load_bundle(folder)
+
+
+def _data(split: pd.DataFrame) -> list[dict[str, Any]]:
+    """Counts images and groups of each part, by source, contrast and label."""
+    keys = ["source", "contrast", "label", "part"]
+    counts = split.groupby(keys).agg(images=("path", "size"), groups=("group", "nunique")).reset_index()
+    return counts.to_dict("records")
+
+
+def _figures(table: pd.DataFrame, split: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
+    """Scores the test part and external images at the threshold `balanced`, by source and contrast."""
+    folder_contrast = split.drop_duplicates(evaluate.KEY).set_index(evaluate.KEY)["contrast"]
+    names = pd.MultiIndex.from_frame(table[evaluate.KEY])
+    table = table.assign(contrast=folder_contrast.reindex(names).fillna("").to_numpy())
+    scored = table[table["part"].isin(("test", "external"))]
+    found = []
+    for (part, source, contrast), rows in scored.groupby(["part", "source", "contrast"]):
+        intervals = metrics.score_intervals(rows["label"], rows["probability"], rows["group"], threshold=threshold)
+        found.append(
+            {
+                "part": part,
+                "source": f"{source} {contrast}".strip(),
+                "n": len(rows),
+                "n_tumor": int(rows["label"].sum()),
+                "n_groups": int(rows["group"].nunique()),
+                "scores": {name: intervals[name].to_dict() for name in _SCORES},
+            }
+        )
+    return evaluate.without_nan(found)
 
 
 class _WithMap(nn.Module):
