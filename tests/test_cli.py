@@ -209,7 +209,7 @@ def test_split_writes_parts_and_train_takes_them(manifest, tmp_path, capsys):
 def test_train_records_its_split_and_settings(run):
     config = read_json(run / "config.json")
     assert (config["protocol"], config["fold"], config["epochs"], config["size"]) == ("grouped", 1, 1, 32)
-    assert config["learning_rate"] == 3e-3  # the recipe's, where no flag was given
+    assert config["learning_rate"] == 1e-3  # the recipe's, where no flag was given
     assert read_json(run / "results.json")["test"]["n"] > 0
 
 

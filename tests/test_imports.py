@@ -21,13 +21,14 @@ ORDER = """
     cache augment supervision brain transplant
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
-    bundle card export predict overlay
+    bundle card export predict overlay site
     study
     figures pictures wording audit_page verdict study_page report tables
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
-    commands.export commands.explain commands.card commands.predict commands.study commands.release commands.demo
+    commands.export commands.explain commands.card commands.calibrate commands.predict
+    commands.study commands.release commands.demo
     __main__
 """.split()  # noqa: SIM905
 TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx")

@@ -4,14 +4,16 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from brainsift.bundle import load_bundle
 from brainsift.cli import main
-from brainsift.errors import BundleError, InputError, RunError
+from brainsift.errors import BundleError, InputError, RunError, UsageError
 from brainsift.evaluate import calibrated_predictions, evaluate_run
 from brainsift.export import export_run
 from brainsift.predict import Predictor, find_images
@@ -141,3 +143,44 @@ def test_prediction_imports_no_torch(bundle_folder, phantoms):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_bundle_is_adapted_to_a_site(bundle_folder, phantoms, tmp_path, capsys):
+    assert main(["calibrate", "--bundle", str(bundle_folder), "--data", str(phantoms), "-o", str(tmp_path / "b")]) == 0
+    assert "Temperature" in capsys.readouterr().out
+    assert load_bundle(tmp_path / "b").provenance["site"]["n"] > 20
+
+
+def test_arrays_pictures_and_files_get_the_same_answer(bundle_folder, phantoms):
+    predictor = Predictor(load_bundle(bundle_folder), threads=1)
+    path = next(path for path in sorted((phantoms / "tumor").iterdir()) if path.suffix == ".png")
+    pixels = np.asarray(Image.open(path).convert("L"))
+    answers = [predictor.score(one) for one in (path, str(path), path.read_bytes(), pixels, Image.fromarray(pixels))]
+    assert len({answer.probability for answer in answers}) == 1
+    assert answers[0].tumor_map.shape == (4, 4)
+    assert predictor.score(np.zeros((4, 4, 4, 4))).status == "unreadable"
+
+
+def test_thresholds_by_name_and_by_sensitivity(bundle_folder):
+    bundle = load_bundle(bundle_folder)
+    assert Predictor(bundle, threshold="screening").threshold == bundle.thresholds["screening"]
+    assert Predictor(bundle, threshold=0.6).threshold >= Predictor(bundle, threshold=0.99).threshold
+    with pytest.raises(UsageError, match="balanced, screening"):
+        Predictor(bundle, threshold="magic")
+    with pytest.raises(UsageError, match="sensitivity"):
+        Predictor(bundle, threshold=0.9999)
+
+
+def test_what_is_not_sure_enough_is_referred(bundle_folder, parted):
+    bundle = load_bundle(bundle_folder)
+    with pytest.raises(UsageError, match="cannot be promised"):
+        Predictor(bundle, max_error=1e-6)
+    promising = replace(bundle, margins={"0.05": {"margin": 1e9, "referred": 1.0}})
+    answers = list(Predictor(promising, max_error=0.05, threads=1).predict(parted["path"].head(5)))
+    assert {answer.decision for answer in answers} == {"refer"} and all(answer.detail for answer in answers)
+
+
+def test_heatmaps_are_written_for_readable_images(bundle_folder, phantoms, tmp_path):
+    arguments = ["predict", "--bundle", str(bundle_folder), "--threads", "1", str(phantoms / "tumor")]
+    assert main([*arguments, "--heatmaps", str(tmp_path / "maps"), "--csv", str(tmp_path / "a.csv")]) == 0
+    assert len(list((tmp_path / "maps").glob("*.png"))) == len(list(find_images([phantoms / "tumor"])))

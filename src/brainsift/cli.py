@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "turn a run into a bundle that `predict` uses",
     "explain": "score where a network looks against outlines of tumors",
     "predict": "tell tumor from no tumor in images and folders",
+    "calibrate": "adapt a bundle to a site from a small labelled set",
     "card": "print the model card of a bundle",
     "release": "audit, split, train, evaluate and export the network that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",

@@ -6,8 +6,9 @@ Scores of an image (Zhang et al. 2018; Wang et al. 2020):
     overlap  intersection over union of the outline and the places above half of the map's range
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from brainsift import metrics, models
 from brainsift.augment import to_input
 from brainsift.cache import cached_outlines, cached_pixels
 from brainsift.errors import RunError
+from brainsift.files import write_json
+from brainsift.manifest import write_manifest
 from brainsift.recipes import TrainConfig
 from brainsift.runs import load_run
 
@@ -26,6 +29,31 @@ SCORES = ("hit", "energy", "overlap")
 _TOLERANCE = 4 / 128  # of the side: 15 pixels of about 500, as the pointing game is played
 _BATCH = 64
 _MapOf = Callable[[Tensor], Tensor]
+
+
+def explain_run(run: Path, manifest: pd.DataFrame, *, cache: Path) -> dict[str, dict[str, Any]]:
+    """Scores where a run's network looks, and writes maps.csv (a row an image) and maps.json into its folder.
+
+    Args:
+        run: a finished run folder.
+        manifest: see `score_maps`.
+        cache: folder of preprocessed pixels.
+
+    Returns:
+        What maps.json holds: by part, source and contrast, ``n`` and the mean of each of the `SCORES` with a 95 %
+        interval that resamples groups.
+
+    Raises:
+        RunError: see `score_maps`.
+    """
+    scores = score_maps(run, manifest, cache=cache)
+    found = {}
+    for names, rows in scores.groupby(["part", "source", "contrast"]):
+        means = {name: metrics.mean_interval(rows[name], rows["group"]).to_dict() for name in SCORES}
+        found[" ".join(filter(None, names))] = {"n": len(rows), **means}
+    write_manifest(scores, run / "maps.csv")
+    write_json(run / "maps.json", found)
+    return found
 
 
 def score_maps(run: Path, manifest: pd.DataFrame, *, cache: Path) -> pd.DataFrame:
@@ -95,22 +123,6 @@ def map_scores(maps: Tensor, inside: Tensor) -> pd.DataFrame:
     lit = whole > (low + high) / 2
     overlap = (lit & inside).sum(dim=(1, 2)) / (lit | inside).sum(dim=(1, 2)).clamp(min=1)
     return pd.DataFrame({"hit": hit.numpy(), "energy": energy.numpy(), "overlap": overlap.numpy()})
-
-
-def summarise(scores: pd.DataFrame, *, n_resamples: int = 1000, seed: int = 0) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yields the mean scores of each part, source and contrast with 95 % intervals that resample groups.
-
-    Yields:
-        (name, a table with a row a score: value, low, high), the number of images in ``attrs["n"]``.
-    """
-    for (part, source, contrast), rows in scores.groupby(["part", "source", "contrast"]):
-        intervals = {
-            name: metrics.mean_interval(rows[name], rows["group"], n_resamples=n_resamples, seed=seed)
-            for name in SCORES
-        }
-        table = pd.DataFrame({name: interval.to_dict() for name, interval in intervals.items()}).T
-        table.attrs["n"] = len(rows)
-        yield " ".join(filter(None, (part, source, contrast))), table
 
 
 def _grad_cam(model: models.Classifier) -> _MapOf:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from brainsift.commands._console import interval, progress_bar, say, show_table
-from brainsift.explain import SCORES, score_maps, summarise
-from brainsift.files import write_json
-from brainsift.manifest import read_manifest, write_manifest
+from brainsift.explain import SCORES, explain_run
+from brainsift.manifest import read_manifest
 
 _HEADS = ("where", "images", "pointing game", "energy inside", "overlap")
 
@@ -28,10 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
             table = pd.concat([table, read_manifest(arguments.external).assign(part="external")], ignore_index=True)
         with progress_bar() as report:
             report(0, 1, f"maps of {folder}")
-            scores = score_maps(folder, table, cache=arguments.cache or folder.parent / "cache")
-        means = {name: (means.attrs["n"], means.T.to_dict()) for name, means in summarise(scores)}
-        write_manifest(scores, folder / "maps.csv")
-        write_json(folder / "maps.json", {name: {"n": n, **found} for name, (n, found) in means.items()})
-        rows = [(name, str(n), *(interval(found[score]) for score in SCORES)) for name, (n, found) in means.items()]
+            found = explain_run(folder, table, cache=arguments.cache or folder.parent / "cache")
+        rows = [(name, str(one["n"]), *(interval(one[score]) for score in SCORES)) for name, one in found.items()]
         show_table(str(folder), _HEADS, rows)
     say("Outlines that a network was trained on are left out.")

@@ -8,8 +8,11 @@ the test part and the external images are scored once, at the end, and choose no
 
 import argparse
 
+import pandas as pd
+
 from brainsift.commands._console import add_output, progress_bar, say, show_scores
 from brainsift.evaluate import evaluate_run
+from brainsift.explain import explain_run
 from brainsift.export import export_run
 from brainsift.flags import add_flags, given
 from brainsift.recipes import TrainConfig, make_config
@@ -41,6 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
         if len(unseen):
             predict_external(unseen, folder / "run", cache=folder / "cache")
+        report(0, 1, "scoring")
+        seen = pd.concat([table, unseen.assign(part="external")], ignore_index=True)
+        explain_run(folder / "run", seen, cache=folder / "cache")
     results = evaluate_run(folder / "run")
     parts = [("validation", results["validation"]), ("test", results["test"]), *results["test"]["sources"].items()]
     blocks = [*parts, *results["external"].items()]
