@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from brainsift import __version__
+from brainsift.bundle import load_bundle
 from brainsift.cli import COMMANDS, command_parser, main
 from brainsift.files import read_json
 from brainsift.manifest import read_manifest, write_manifest
@@ -265,3 +266,28 @@ def test_tune_searches_and_writes_its_page(manifest, tmp_path, capsys):
     assert "Best of 1 trials of compact" in capsys.readouterr().out
     assert read_json(tmp_path / "tuning.json")["trials"][0]["dropout"] == 0.2
     assert (tmp_path / "report.html").stat().st_size > 1000
+
+
+def test_a_release_is_one_command_and_goes_on_where_it_was(phantoms, tmp_path, capsys):
+    words = [
+        "release",
+        "--data",
+        f"phantom={phantoms}",
+        "-o",
+        str(tmp_path / "release"),
+        "--epoch-images",
+        "64",
+        *SMALL,
+    ]
+    assert main(words) == 0
+    bundle = load_bundle(folder / "bundle")
+    figures = bundle.provenance["figures"]
+    assert {row["part"] for row in figures} == {"test"} and sum(row["n"] for row in figures) > 10
+    assert bundle.provenance["maps"] and bundle.provenance["config"]["recipe"] == "release"
+    weights = folder / "run" / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert main(words) == 0
+    assert weights.stat().st_mtime_ns == before
+    capsys.readouterr()
+    assert main(["card", str(folder / "bundle")]) == 0
+    assert "## Performance" in capsys.readouterr().out
