@@ -269,16 +269,8 @@ def test_tune_searches_and_writes_its_page(manifest, tmp_path, capsys):
 
 
 def test_a_release_is_one_command_and_goes_on_where_it_was(phantoms, tmp_path, capsys):
-    words = [
-        "release",
-        "--data",
-        f"phantom={phantoms}",
-        "-o",
-        str(tmp_path / "release"),
-        "--epoch-images",
-        "64",
-        *SMALL,
-    ]
+    folder = tmp_path / "release"
+    words = ["release", "--data", f"phantom={phantoms}", "-o", str(folder), "--epoch-images", "64", *SMALL]
     assert main(words) == 0
     bundle = load_bundle(folder / "bundle")
     figures = bundle.provenance["figures"]
