@@ -21,7 +21,8 @@ ORDER = """
     cache augment supervision brain transplant
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate
-    bundle export predict overlay
+    slices dicom nifti volumes
+    bundle export predict overlay volume_answers
     study
     figures pictures wording audit_page verdict study_page report tables
     flags cli
