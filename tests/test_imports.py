@@ -32,7 +32,18 @@ ORDER = """
     __main__
 """.split()  # noqa: SIM905
 TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx")
-BASE = ("bundle", "predict", "image", "intensity", "preprocess", "environment", "flags", "cli", "commands.predict")
+BASE = (
+    "bundle",
+    "predict",
+    "volumes",
+    "image",
+    "intensity",
+    "preprocess",
+    "environment",
+    "flags",
+    "cli",
+    "commands.predict",
+)
 
 
 def module_names():
