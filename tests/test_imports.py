@@ -21,7 +21,8 @@ ORDER = """
     cache augment supervision brain transplant
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
-    bundle card export predict overlay site
+    slices dicom nifti volumes
+    bundle card export predict overlay volume_answers site
     study
     figures pictures wording audit_page verdict study_page report tables
     flags cli
@@ -38,6 +39,7 @@ BASE = (
     "overlay",
     "scope",
     "predict",
+    "volumes",
     "image",
     "intensity",
     "preprocess",

@@ -105,7 +105,7 @@ def test_command_writes_tables_and_exits_with_3_on_unreadable_files(bundle_folde
     assert main([*arguments, "--csv", str(tmp_path / "answers.csv")]) == 0
     assert main([*arguments, str(tmp_path / "broken.jpg"), "--json", str(tmp_path / "answers.json")]) == 3
     rows = list(csv.DictReader((tmp_path / "answers.csv").open()))
-    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail"]
+    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume"]
     assert {row["decision"] for row in rows} <= {"tumor", "no_tumor"}
     answers = json.loads((tmp_path / "answers.json").read_text())
     assert len(answers) == len(rows) + 1

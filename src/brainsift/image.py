@@ -102,7 +102,7 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
     try:
         content = _content(source, label, limits)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_size(image.size, label, limits)
+            check_size(image.size, label, limits)
             image_format, mode = image.format or "", image.mode
             return DecodedImage(_pixels(_upright(image)), image_format, mode)
     except BrainsiftError:
@@ -134,7 +134,7 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.dtype.kind not in "buif":
         rule = f"has the shape {pixels.shape} and the type {pixels.dtype}"
         raise UnreadableImageError(name, rule, "Pass numbers as (height, width), or (height, width, 3) for colours.")
-    _check_size((pixels.shape[1], pixels.shape[0]), name, limits)
+    check_size((pixels.shape[1], pixels.shape[0]), name, limits)
     kept = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
     return DecodedImage(pixels if kept else _as_uint16(pixels.astype(np.float64)), "array", str(pixels.dtype))  # type: ignore[arg-type]
 
@@ -149,7 +149,12 @@ def _content(source: str | Path | bytes, label: str, limits: Limits) -> bytes:
     return content
 
 
-def _check_size(size: tuple[int, int], label: str, limits: Limits) -> None:
+def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> None:
+    """Refuses (width, height) in pixels that are not decoded at all.
+
+    Raises:
+        ImageSizeError: beyond ``limits``.
+    """
     width, height = size
     if width * height > limits.max_pixels:
         rule = f"has {width} x {height} pixels, more than {limits.max_pixels} in all"

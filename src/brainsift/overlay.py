@@ -8,8 +8,8 @@ from PIL import Image
 
 from brainsift import intensity
 from brainsift.files import replacing
-from brainsift.image import decode
 from brainsift.predict import Prediction
+from brainsift.volumes import read_slice
 
 _COLOUR = np.array([255, 64, 0], np.float32)
 _STRENGTH = 0.55
@@ -51,5 +51,5 @@ def write_overlay(answer: Prediction, folder: Path, *, size: int, number: int) -
     assert answer.tumor_map is not None
     path = folder / f"{number:05d}-{Path(answer.path).stem}.png"
     with replacing(path) as temporary:
-        overlay(decode(answer.path).grey(), answer.tumor_map, size=size).save(temporary)
+        overlay(read_slice(answer.path).grey(), answer.tumor_map, size=size).save(temporary)
     return path

@@ -1,7 +1,7 @@
 """Bundle and images to predictions; needs no torch.
 
 Files are decoded by threads while the network works on the batch before; what is in memory does not grow with the
-number of files, and the order of the answers is that of the files.
+number of files, and the order of the answers is that of the files. DICOM and NIfTI files are answered slice by slice.
 """
 
 import csv
@@ -9,9 +9,11 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ import onnxruntime
 from PIL import Image
 
 from brainsift.bundle import Bundle, load_bundle
+from brainsift.dicom import header_reason as dicom_reason
+from brainsift.dicom import load_bytes, load_dataset
 from brainsift.environment import cores
 from brainsift.errors import InputError
 from brainsift.files import replacing
@@ -26,26 +30,32 @@ from brainsift.image import DecodedImage, decode, from_array
 from brainsift.labels import CLASS_NAMES
 from brainsift.preprocess import network_input, preprocess_decoded
 from brainsift.scope import UNFAMILIAR, foreign_reason
+from brainsift.slices import NEARLY_EMPTY, Coarse, Loaded, Slice, nearly_empty
+from brainsift.volumes import find_slice, is_volume_name, slices_of
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"])
-COLUMNS = ("path", "status", "probability", "decision", "detail")
+COLUMNS = ("path", "status", "probability", "decision", "detail", "volume")
 REFER = "refer"
-Source = str | Path | bytes | npt.NDArray[np.generic] | Image.Image
+Source = Union[str, Path, bytes, npt.NDArray[np.generic], Image.Image, "Dataset"]
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one image.
+    """The answer for one image, or one slice of a volume.
 
     Attributes:
-        path: as given.
+        path: as given; of a slice ``scan.nii.gz#12``, ``file.dcm``, or ``file.dcm#3`` for a frame.
         status: "ok", "not_brain_mri" or "unreadable".
         probability: calibrated probability of tumor; None where unreadable.
         decision: "tumor", "no_tumor" or "refer", "" where unreadable. What is no brain MRI is referred.
-        detail: why an image is unreadable, no brain MRI, or referred.
+        detail: why an image is unreadable, no brain MRI, or referred; or what else to know of how it was read.
         tumor_map: float32 (h, w), how strongly each place of the network's input looks like a tumor, 0 to 1; None
             where the network draws none.
+        volume: path of the NIfTI file or name of the DICOM series; "" for a plain image.
     """
 
     path: str
@@ -54,6 +64,7 @@ class Prediction:
     decision: str
     detail: str = ""
     tumor_map: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    volume: str = ""
 
     def to_dict(self) -> dict[str, str | float | None]:
         """Returns all but the map."""
@@ -69,7 +80,13 @@ class _Answers:
     distances: npt.NDArray[np.float64] | None = None
 
 
-_Read = tuple[npt.NDArray[np.uint8], str]  # pixels, and why the image cannot be judged
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A preprocessed image, why it cannot be judged, and for a slice, what it is compared with others by."""
+
+    pixels: npt.NDArray[np.uint8]
+    reason: str
+    coarse: Coarse | None = None
 
 
 class Predictor:
@@ -114,43 +131,66 @@ class Predictor:
         """Answers for one image.
 
         Args:
-            image: a path, the content of a file, a Pillow image, or an array: (height, width) of any range,
-                or (height, width, 3) uint8.
+            image: a path, the name of a slice, the content of an image or DICOM file, a Pillow image, a
+                `pydicom.Dataset` of one frame, or an array: (height, width) of any range, or (height, width, 3) uint8.
             name: what the answer calls an image that is no path.
+
+        Raises:
+            UsageError: a file of several slices.
         """
-        path = str(image) if isinstance(image, str | Path) else name
-        return next(self._answer([(path, self._read(image))]))
+        try:
+            piece = find_slice(image) if isinstance(image, str | Path) else _slice(image, name)
+        except InputError as error:
+            return next(self._answer([(_slice(b"", str(image)), error)]))[0]
+        return next(self._answer([(piece, self._read(piece))]))[0]
 
     def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
-        """Yields one answer a file, in order; a file that cannot be read is reported, never fatal."""
-        names = iter(paths)
+        """Yields one answer a file, in order; a file that cannot be read is reported, never fatal.
+
+        DICOM and NIfTI files give one answer a slice, in the order of the slices; the answers for a volume come when
+        all of its slices are read, because the largest of them tells which hold too little of the head.
+        """
+        for volume, answers in groupby(self._scored(paths), key=lambda answer: answer[0].volume):
+            if not volume:
+                yield from (answer for answer, _ in answers)
+                continue
+            whole = list(answers)
+            for (answer, _), empty in zip(whole, nearly_empty([coarse for _, coarse in whole]), strict=True):
+                yield _without_head(answer) if empty else answer
+
+    def _scored(self, paths: Iterable[str | Path]) -> Iterator[tuple[Prediction, Coarse | None]]:
+        pieces = slices_of(paths)
         with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[tuple[str, Future[_Read | InputError]]] = deque()
+            waiting: deque[tuple[Slice, Future[_Read | InputError]]] = deque()
             while True:
-                for path in islice(names, max(2 * _BATCH - len(waiting), 0)):
-                    waiting.append((str(path), pool.submit(self._read, path)))
+                for piece in islice(pieces, max(2 * _BATCH - len(waiting), 0)):
+                    waiting.append((piece, pool.submit(self._read, piece)))
                 if not waiting:
                     return
                 jobs = [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
-                yield from self._answer([(path, future.result()) for path, future in jobs])
+                yield from self._answer([(piece, future.result()) for piece, future in jobs])
 
-    def _read(self, image: Source) -> _Read | InputError:
+    def _read(self, piece: Slice) -> _Read | InputError:
         try:
-            decoded = _decoded(image)
-            pixels = preprocess_decoded(decoded, preprocessing=self.bundle.preprocessing, size=self.bundle.size)
+            loaded = piece.load()
+            pixels = preprocess_decoded(loaded.image, preprocessing=self.bundle.preprocessing, size=self.bundle.size)
         except InputError as error:
             return error
-        return pixels, foreign_reason(decoded, pixels) if self._familiarity else ""
+        reason = piece.reason or (foreign_reason(loaded.image, pixels) if self._familiarity else "")
+        return _Read(pixels, reason, loaded.coarse)
 
-    def _answer(self, jobs: Sequence[tuple[str, _Read | InputError]]) -> Iterator[Prediction]:
-        pixels = [read[0] for _, read in jobs if not isinstance(read, InputError)]
+    def _answer(self, jobs: Sequence[tuple[Slice, _Read | InputError]]) -> Iterator[tuple[Prediction, Coarse | None]]:
+        pixels = [read.pixels for _, read in jobs if not isinstance(read, InputError)]
         answers = self._ask(np.stack(pixels)) if pixels else _Answers(np.zeros(0))
         probabilities, place = self._probabilities(answers), 0
-        for path, read in jobs:
+        for piece, read in jobs:
             if isinstance(read, InputError):
-                yield Prediction(path, "unreadable", None, "", f"{read.rule}. {read.remedy}")
+                detail = f"{read.rule}. {read.remedy}"
+                yield Prediction(piece.name, "unreadable", None, "", detail, volume=piece.volume), None
                 continue
-            yield self._one(path, read[1], probabilities[place], answers, place)
+            answer = self._one(piece.name, read.reason, probabilities[place], answers, place)
+            detail = "; ".join(part for part in (answer.detail, piece.note) if part)
+            yield replace(answer, detail=detail, volume=piece.volume), read.coarse
             place += 1
 
     def _one(self, path: str, reason: str, probability: float, answers: _Answers, place: int) -> Prediction:
@@ -181,24 +221,41 @@ def _logit(probability: float) -> float:
     return float(np.log(clipped / (1 - clipped)))
 
 
+def _slice(image: Source, name: str) -> Slice:
+    if hasattr(type(image), "pixel_array"):  # a pydicom.Dataset
+        return Slice(name, "", partial(load_dataset, image, name=name), dicom_reason(image))  # type: ignore[arg-type]
+    if isinstance(image, bytes) and image[128:132] == b"DICM":
+        return Slice(name, "", partial(load_bytes, image, name=name))
+    return Slice(name, "", lambda: Loaded(_decoded(image)))
+
+
+def _without_head(answer: Prediction) -> Prediction:
+    if answer.status != "ok":
+        return answer
+    return replace(answer, status="not_brain_mri", decision=REFER, detail=NEARLY_EMPTY)
+
+
 def _decoded(image: Source) -> DecodedImage:
     if isinstance(image, Image.Image):
         image = np.asarray(image if image.mode in ("L", "I;16") else image.convert("RGB"))
-    return from_array(image) if isinstance(image, np.ndarray) else decode(image)
+    return from_array(image) if isinstance(image, np.ndarray) else decode(image)  # type: ignore[arg-type]
 
 
 def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
-    """Yields the files among ``paths`` as they are and the images in the folders, sorted.
+    """Yields the files among ``paths`` as they are and the images in the folders, folder by folder, sorted.
+
+    DICOM and NIfTI files count, DICOM files without a suffix as well.
 
     Raises:
         InputError: a path that does not exist, or a folder without images.
     """
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+            found = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS or is_volume_name(file)]
             if not found:
-                raise InputError(path, "holds no image", f"Images end in {', '.join(sorted(EXTENSIONS))}.")
-            yield from map(str, found)
+                endings = f"Images end in {', '.join(sorted(EXTENSIONS))}, volumes in .dcm, .ima, .nii or .nii.gz."
+                raise InputError(path, "holds no image", endings)
+            yield from map(str, sorted(found, key=lambda file: (file.parent, file)))
         elif path.exists():
             yield str(path)
         else:

@@ -1,0 +1,350 @@
+"""DICOM files to slices: series apart and in order, as their headers say; pixels as their headers want them shown."""
+
+import copy
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError
+from brainsift.image import LIMITS, DecodedImage, Limits, check_size, from_array
+from brainsift.slices import Loaded, Slice, coarse_of, slice_of_values
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SUFFIXES = frozenset([".dcm", ".ima"])
+"""Of files that are tried as DICOM even without the mark at their start."""
+
+_LOOK = """
+    Rows Columns BitsStored PixelRepresentation PhotometricInterpretation SamplesPerPixel PixelSpacing
+    RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
+""".split()  # noqa: SIM905
+_PLACE = """
+    Modality BodyPartExamined SeriesInstanceUID SeriesNumber SeriesDescription InstanceNumber
+    ImagePositionPatient ImageOrientationPatient EchoNumbers TemporalPositionIdentifier
+""".split()  # noqa: SIM905
+_GROUPS = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing",),
+}
+_FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+_HEADS = "HEAD BRAIN SKULL NECK CRAN CEREB ENCEPH HIRN KOPF SCHAEDEL SCHÄDEL TETE TÊTE CERVEAU FACE ORBIT PITUIT SELLA"
+_WHOLE = "WHOLEBODY WHOLE BODY"
+_SAYS_NOTHING = frozenset(["", "OTHER", "UNKNOWN", "UNDEFINED", "NONE"])
+_MAX_FRAMES = 65_535
+_SAME_PLANE = 0.99  # cosine between the normals of slices that count as parallel
+_BROKEN = "broken "
+_REMEDY = "Export it again, or leave it out."
+_DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install pylibjpeg with its plugins."
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """One slice and what puts it in its place.
+
+    Attributes:
+        slice: without the name of its volume.
+        series: SeriesInstanceUID.
+        title: number and description of the series.
+        position: (3,) mm, None where the header has none.
+        normal: (3,), of the plane; None where the header has none.
+        turn: (echo, time, instance, file, frame), for slices at one place.
+    """
+
+    slice: Slice
+    series: str
+    title: str
+    position: npt.NDArray[np.float64] | None
+    normal: npt.NDArray[np.float64] | None
+    turn: tuple[float, float, float, str, int]
+
+
+def dicom_slices(paths: Sequence[str | Path], *, limits: Limits = LIMITS) -> list[tuple[str, list[Slice]]]:
+    """Lists the slices of files of one folder; only headers are read.
+
+    Slices are sorted by their position along the normal of their plane, else by their instance number, else by name;
+    echoes, times and planes of one series follow each other.
+
+    Returns:
+        The first of its files and the slices of each series, in the order of the first files. A file without a
+        readable header stands alone, and says why when it is read.
+    """
+    series: dict[str, list[_Frame]] = {}
+    first: dict[str, str] = {}
+    for path in map(str, paths):
+        try:
+            frames = _frames(path, limits)
+        except BrainsiftError as error:
+            broken = Slice(path, "", partial(_raise, error))
+            frames = [_Frame(broken, _BROKEN + path, "", None, None, (0, 0, 0, path, 0))]
+        series.setdefault(frames[0].series, []).extend(frames)
+        first.setdefault(frames[0].series, path)
+    names = _volume_names(series)
+    return [
+        (first[uid], [replace(piece, volume=names[uid]) for piece in _sorted(found)]) for uid, found in series.items()
+    ]
+
+
+def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = LIMITS) -> Loaded:
+    """Renders a data set of one frame.
+
+    Raises:
+        UnreadableImageError: without pixels, with several frames, broken, or compressed in a way not read here.
+        ImageSizeError: beyond ``limits``.
+    """
+    frames = _number(dataset.get("NumberOfFrames"), 1)
+    if frames > 1:
+        raise UnreadableImageError(name, f"holds {frames:.0f} frames", "Save it, and pass its path to `predict`.")
+    _check_pixels(dataset, name, limits)
+    look = _flat(dataset, 0) if _FRAMES[1] in dataset or _FRAMES[2] in dataset else dataset
+    return _rendered(partial(_decoded, dataset, _syntax(dataset)), look, name, _syntax(dataset))
+
+
+def load_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) -> Loaded:
+    """Renders the content of a file of one frame; raises as `load_dataset` does."""
+    return load_dataset(_dataset(io.BytesIO(content), name), name=name, limits=limits)
+
+
+def header_reason(header: "Dataset") -> str:
+    """Tells why a header is not that of an MR of a head; "" where nothing in it speaks against that."""
+    modality = str(header.get("Modality") or "").upper()
+    if modality not in ("", "MR"):
+        return f"its header says that it is {modality}, not MR"
+    part = str(header.get("BodyPartExamined") or "").upper().strip()
+    if part in _SAYS_NOTHING or part in _WHOLE or any(word in part for word in _HEADS.split()):
+        return ""
+    return f"its header says that it shows {part}, not a head"
+
+
+def _frames(path: str, limits: Limits) -> list[_Frame]:
+    if Path(path).stat().st_size > limits.max_bytes:
+        raise ImageSizeError(path, f"has more than {limits.max_bytes} bytes", "Save it smaller.")
+    header = _dataset(path, path, tags=[*_LOOK, *_PLACE, *_FRAMES])
+    count = int(_number(header.get("NumberOfFrames"), 1))
+    if count > _MAX_FRAMES:
+        raise ImageSizeError(path, f"has {count} frames, more than {_MAX_FRAMES}", "Split it.")
+    if count <= 1:
+        return [_frame(header, path, 0, path, partial(_load_file, path, limits))]
+    looks = (_flat(header, index) for index in range(count))
+    names = (f"{path}#{number}" for number in range(1, count + 1))
+    return [
+        _frame(look, path, index, name, partial(_load_frame, path, index, look, name, limits))
+        for index, (look, name) in enumerate(zip(looks, names, strict=True))
+    ]
+
+
+def _frame(look: "Dataset", path: str, index: int, name: str, load: "partial[Loaded]") -> _Frame:
+    title = " ".join(str(look.get(tag)) for tag in ("SeriesNumber", "SeriesDescription") if look.get(tag))
+    echo, time, instance = (
+        _number(look.get(tag)) for tag in ("EchoNumbers", "TemporalPositionIdentifier", "InstanceNumber")
+    )
+    orientation = _vector(look.get("ImageOrientationPatient"), 6)
+    normal = None if orientation is None else np.cross(orientation[:3], orientation[3:])
+    if normal is not None and not normal.any():
+        normal = None
+    return _Frame(
+        Slice(name, "", load, header_reason(look)),
+        str(look.get("SeriesInstanceUID") or path),
+        title,
+        _vector(look.get("ImagePositionPatient"), 3),
+        None if normal is None else normal / np.linalg.norm(normal),
+        (echo, time, instance, _natural(path), index),
+    )
+
+
+def _sorted(frames: list[_Frame]) -> list[Slice]:
+    planes: list[npt.NDArray[np.float64]] = []
+    keyed = [(_place(frame, planes), frame) for frame in frames]
+    return [frame.slice for _, frame in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _place(frame: _Frame, planes: list[npt.NDArray[np.float64]]) -> tuple[int, float, float, float, float, str, int]:
+    """Returns the key to sort by; ``planes`` gathers the normals met so far."""
+    echo, time, instance, file, index = frame.turn
+    if frame.position is None or frame.normal is None:
+        return -1, echo, time, 0.0, instance, file, index
+    parallel = (number for number, known in enumerate(planes) if float(known @ frame.normal) > _SAME_PLANE)
+    number = next(parallel, len(planes))
+    if number == len(planes):
+        planes.append(frame.normal)
+    # Positions along one normal, whichever way those of single slices were rounded.
+    return number, echo, time, round(float(planes[number] @ frame.position), 3), instance, file, index
+
+
+def _volume_names(series: dict[str, list[_Frame]]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for uid, frames in series.items():
+        if frames[0].series == _BROKEN + frames[0].slice.name:
+            names[uid] = ""
+            continue
+        name = f"{Path(frames[0].slice.name).parent}#{frames[0].title or uid}"
+        names[uid] = f"{name} ({uid})" if name in names.values() else name
+    return names
+
+
+def _flat(header: "Dataset", index: int) -> "Dataset":
+    """Returns what a header says of one frame; what stands for all of the frames gives way to what is its own."""
+    from pydicom import Dataset
+
+    flat = Dataset()
+    for tag in (*_LOOK, *_PLACE):
+        if tag in header:
+            flat[tag] = header[tag]
+    own = header.get(_FRAMES[1]) or []
+    for groups in (*(header.get(_FRAMES[2]) or [])[:1], *own[index : index + 1]):
+        for sequence, tags in _GROUPS.items():
+            for item in (groups.get(sequence) or [])[:1]:
+                for tag in tags:
+                    if tag in item:
+                        flat[tag] = item[tag]
+    return flat
+
+
+def _load_file(path: str, limits: Limits) -> Loaded:
+    return load_dataset(_dataset(path, path), name=path, limits=limits)
+
+
+def _load_frame(path: str, index: int, look: "Dataset", name: str, limits: Limits) -> Loaded:
+    from pydicom.pixels import pixel_array
+
+    header = _dataset(path, name, tags=["Rows"])
+    check_size((int(_number(look.get("Columns"))), int(_number(look.get("Rows")))), name, limits)
+    return _rendered(partial(pixel_array, path, index=index), look, name, _syntax(header))
+
+
+def _dataset(source: str | io.BytesIO, name: str, *, tags: list[str] | None = None) -> "Dataset":
+    """Reads a data set: all of it, or some of its header."""
+    from pydicom import dcmread
+
+    force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
+    try:
+        dataset = dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=tags)
+    except FileNotFoundError as error:
+        raise UnreadableImageError(name, "no such file", "Check the path.") from error
+    except Exception as error:  # pydicom raises nearly every type on broken files
+        raise UnreadableImageError(name, f"cannot be read as DICOM: {_words(error)}", _REMEDY) from error
+    if not len(dataset):
+        raise UnreadableImageError(name, "is no DICOM file", _REMEDY)
+    return dataset
+
+
+def _check_pixels(dataset: "Dataset", name: str, limits: Limits) -> None:
+    if not any(tag in dataset for tag in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise UnreadableImageError(name, "is a DICOM file without pixels", "Leave it out: it holds no image.")
+    check_size((int(_number(dataset.get("Columns"))), int(_number(dataset.get("Rows")))), name, limits)
+
+
+def _syntax(dataset: "Dataset") -> Any:
+    """Returns the transfer syntax; a file without its first part is of the plain kind that its encoding shows."""
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = getattr(dataset, "file_meta", None) or {}
+    plain = ExplicitVRLittleEndian if dataset.original_encoding[0] is False else ImplicitVRLittleEndian
+    return meta.get("TransferSyntaxUID") or plain
+
+
+def _decoded(dataset: "Dataset", syntax: Any) -> npt.NDArray[np.generic]:
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.pixels import pixel_array
+
+    whole = copy.copy(dataset)  # the caller's keeps its header
+    whole.file_meta = FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = syntax
+    return np.asarray(pixel_array(whole))
+
+
+def _rendered(decode: "partial[Any]", look: "Dataset", name: str, syntax: Any) -> Loaded:
+    _check_syntax(name, syntax)
+    try:
+        return _shown(np.asarray(decode()), look, name)
+    except BrainsiftError:
+        raise
+    except Exception as error:  # as above
+        rule = f"cannot be decoded ({syntax.name}): {_words(error)}"
+        raise UnreadableImageError(name, rule, _DECOMPRESS if syntax.is_compressed else _REMEDY) from error
+
+
+def _check_syntax(name: str, syntax: Any) -> None:
+    from pydicom.pixels import get_decoder
+
+    try:
+        known = get_decoder(syntax).is_available
+    except NotImplementedError:
+        known = False
+    if not known:
+        raise UnreadableImageError(name, f"is compressed as {syntax.name}, which is not decoded here", _DECOMPRESS)
+
+
+def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str) -> Loaded:
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
+
+    kind = str(look.get("PhotometricInterpretation") or "MONOCHROME2")
+    if kind == "PALETTE COLOR":
+        raw = apply_color_lut(raw, look)
+    if raw.ndim == 3:
+        colours = raw if raw.dtype in (np.uint8, np.uint16) else raw.astype(np.uint16)
+        image = from_array(colours, name=name)
+        return Loaded(_marked(image, kind), coarse_of(image.grey()))
+    values = np.asarray(apply_modality_lut(raw, look))
+    windowed = _windowed(values, look)
+    if kind == "MONOCHROME1":  # the least value is white
+        values, windowed = -values.astype(np.float32), windowed.max() - windowed
+    spacing = _vector(look.get("PixelSpacing"), 2)
+    image = slice_of_values(windowed, name=name, spacing=(1.0, 1.0) if spacing is None else tuple(spacing))
+    return Loaded(_marked(image, kind), coarse_of(values))
+
+
+def _windowed(values: npt.NDArray[np.generic], look: "Dataset") -> npt.NDArray[np.generic]:
+    """Applies the first window or lookup table; a broken one says nothing about the pixels."""
+    from pydicom.pixels import apply_voi_lut
+
+    try:
+        windowed = np.asarray(apply_voi_lut(values, look))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return values
+    return windowed if np.ptp(windowed) else values
+
+
+def _marked(image: DecodedImage, kind: str) -> DecodedImage:
+    return DecodedImage(image.pixels, "DICOM", kind)
+
+
+def _number(value: Any, otherwise: float = 0.0) -> float:
+    first = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
+    try:
+        number = float(first)
+    except (TypeError, ValueError):
+        return otherwise
+    return number if math.isfinite(number) else otherwise
+
+
+def _vector(value: Any, length: int) -> npt.NDArray[np.float64] | None:
+    try:
+        vector = np.array([float(one) for one in value])
+    except (TypeError, ValueError):
+        return None
+    return vector if vector.shape == (length,) and np.isfinite(vector).all() else None
+
+
+def _natural(path: str) -> str:
+    """Returns a key that puts IM2 before IM10."""
+    return re.sub(r"\d+", lambda found: found[0].zfill(12), path)
+
+
+def _raise(error: BrainsiftError) -> Loaded:
+    raise error
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,123 @@
+"""One slice of a DICOM or NIfTI volume, read only when its pixels are wanted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from brainsift.image import DecodedImage, from_array
+
+NEARLY_EMPTY = "hardly any of the head is in this slice"
+Coarse = npt.NDArray[np.float32]
+
+_CELLS = 32  # along the longer side of the coarse picture, at most
+_HEAD_LEVEL = 0.15  # of the way from the background to the bright parts of the volume
+_MIN_HEAD = 0.2  # of the largest head area in the volume
+_SAME_SPACING = 1.02
+_MAX_STRETCH = 20.0  # a greater ratio of spacings is a broken header
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What is read of a slice.
+
+    Attributes:
+        image: the pixels, as shown.
+        coarse: float32 (h, w), means over blocks of the values before any window, so that the slices of a volume can
+            be compared; larger is brighter. None for a plain image.
+    """
+
+    image: DecodedImage
+    coarse: Coarse | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image to be judged.
+
+    Attributes:
+        name: ``scan.nii.gz#12``, ``file.dcm``, or ``file.dcm#3`` for a frame; slices and frames count from 1.
+        volume: path of the NIfTI file or name of the DICOM series; "" for a plain image.
+        load: reads it.
+        reason: why, by its header, it is no MR of a head; "" where nothing speaks against that.
+        note: what a reader of the answer should know: only the first volume was read, for instance.
+    """
+
+    name: str
+    volume: str
+    load: Callable[[], Loaded]
+    reason: str = ""
+    note: str = ""
+
+    def read(self) -> DecodedImage:
+        """Returns the pixels.
+
+        Raises:
+            UnreadableImageError: missing, broken, or compressed in a way that is not read here.
+            ImageSizeError: beyond the limits of `image`.
+        """
+        return self.load().image
+
+
+def slice_of_values(
+    values: npt.NDArray[np.generic], *, name: str, spacing: tuple[float, float] = (1.0, 1.0)
+) -> DecodedImage:
+    """Turns grey values into an image with square pixels.
+
+    Args:
+        values: (height, width) of any range.
+        name: what errors call it.
+        spacing: mm between rows and between columns.
+    """
+    return from_array(_square(values, spacing), name=name)
+
+
+def coarse_of(values: npt.NDArray[np.generic]) -> Coarse:
+    """Returns the means of blocks of values (height, width), at most 32 along the longer side."""
+    cell = max(1, -(-max(values.shape) // _CELLS))
+    rows, columns = (max(side // cell, 1) for side in values.shape)
+    whole = values[: rows * cell, : columns * cell].astype(np.float32)
+    if min(values.shape) < cell:
+        return whole.mean(keepdims=True)
+    means: Coarse = whole.reshape(rows, cell, columns, cell).mean(axis=(1, 3))
+    return means
+
+
+def nearly_empty(coarse: Sequence[Coarse | None]) -> list[bool]:
+    """Tells which slices at the two ends of a volume hold next to nothing of the head.
+
+    Args:
+        coarse: of each slice in order, as `coarse_of` gives it; None where it could not be read.
+
+    Returns:
+        True for each slice between an end and the first slice with more than a fifth of the largest head area.
+    """
+    known = [one for one in coarse if one is not None]
+    empty = [False] * len(coarse)
+    if len(known) < 2:
+        return empty
+    low, high = np.percentile(np.concatenate([one.ravel() for one in known]), (2, 98))
+    level = low + _HEAD_LEVEL * (high - low)
+    areas = [None if one is None else float((one > level).mean()) for one in coarse]
+    limit = _MIN_HEAD * max(area for area in areas if area is not None)
+    for order in (range(len(areas)), reversed(range(len(areas)))):
+        for place in order:
+            area = areas[place]
+            if area is not None and area > limit:
+                break
+            empty[place] = area is not None and high > low
+    return empty
+
+
+def _square(values: npt.NDArray[np.generic], spacing: tuple[float, float]) -> npt.NDArray[np.generic]:
+    """Stretches the side with the wider spacing: on oblong pixels a head would look squeezed."""
+    rows, columns = spacing
+    ratio = max(rows, columns) / min(rows, columns) if min(rows, columns) > 0 else 1.0
+    if not _SAME_SPACING < ratio <= _MAX_STRETCH:
+        return values
+    height, width = values.shape
+    size = (width, round(height * ratio)) if rows > columns else (round(width * ratio), height)
+    stretched = Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(stretched)

@@ -1,0 +1,147 @@
+"""Files to slices: which files are DICOM or NIfTI, in which order their slices come, and one slice by its name.
+
+The content decides what a file is. pydicom and nibabel are imported when the first such file is met, so that a plain
+image costs no more than before.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+from brainsift.dicom import SUFFIXES as DICOM_SUFFIXES
+from brainsift.dicom import dicom_slices
+from brainsift.errors import BrainsiftError, UsageError
+from brainsift.image import DecodedImage, decode
+from brainsift.nifti import GZIP, is_nifti, nifti_slices
+from brainsift.slices import Loaded, Slice
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+_DICOM_MARK = slice(128, 132)
+_IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_HEAD_BYTES = 352
+_PACKED_BYTES = 4096
+
+
+def kind_of(path: str | Path) -> str:
+    """Tells "dicom", "nifti" or "" of a file from its first bytes.
+
+    DICOM files without the mark at byte 128 count where they end in .dcm or .ima, and what ends in .nii or .nii.gz is
+    taken for NIfTI, unless it starts as an image does.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            if head.startswith(GZIP):
+                head += file.read(_PACKED_BYTES - _HEAD_BYTES)
+    except OSError:
+        return ""
+    if head[_DICOM_MARK] == b"DICM":
+        return "dicom"
+    if is_nifti(head):
+        return "nifti"
+    name = Path(path).name.lower()
+    if head.startswith(_IMAGES):
+        return ""
+    return "dicom" if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(NIFTI_SUFFIXES) else ""
+
+
+def is_volume_name(path: Path) -> bool:
+    """Tells whether a file of a folder is worth reading as DICOM or NIfTI.
+
+    Files of archives have no suffix, or a number for one, as the identifiers of DICOM do.
+    """
+    name, suffix = path.name.lower(), path.suffix.lower()
+    if name.endswith(NIFTI_SUFFIXES) or suffix in DICOM_SUFFIXES:
+        return True
+    return (not suffix or suffix[1:].isdigit()) and name != "dicomdir" and path.is_file() and kind_of(path) == "dicom"
+
+
+def slices_of(paths: Iterable[str | Path]) -> Iterator[Slice]:
+    """Yields what is to be judged, file by file and slice by slice.
+
+    The DICOM files of one folder that follow each other are read together: a series comes where its first file
+    stands. Nothing is read of a file before its turn but its header.
+    """
+    waiting = iter(paths)
+    ahead: list[str | Path] = []
+    while True:
+        path = ahead.pop() if ahead else next(waiting, None)
+        if path is None:
+            return
+        kind = kind_of(path)
+        if kind != "dicom":
+            yield from _slices(path, kind)
+            continue
+        folder, together = Path(path).parent, [path]
+        for other in waiting:
+            if Path(other).parent != folder:
+                ahead.append(other)
+                break
+            together.append(other)
+        yield from _folder(together)
+
+
+def find_slice(name: str | Path) -> Slice:
+    """Returns one slice by its name, which for a file of one slice is its path.
+
+    Raises:
+        UsageError: the name of a file of several slices, or a slice that is not there.
+        UnreadableImageError, ImageSizeError: the file cannot be used.
+    """
+    path, number = _split(str(name))
+    kind = kind_of(path)
+    if not kind:
+        return _plain(str(name))
+    status = Path(path).stat()
+    found = _by_file(path, kind, status.st_mtime_ns, status.st_size)
+    if not number and len(found) > 1:
+        raise UsageError(name, f"holds {len(found)} slices", f"Use `predict`, or name one of them: {path}#1.")
+    if number > len(found):
+        raise UsageError(name, f"has only {len(found)} slices", "Slices count from 1.")
+    wanted = f"{path}#{number}" if number else path
+    return next((one for one in found if one.name == wanted), found[0])
+
+
+def read_slice(name: str | Path) -> DecodedImage:
+    """Reads an image, or a slice by its name; raises as `find_slice` does."""
+    return find_slice(name).read()
+
+
+def _split(name: str) -> tuple[str, int]:
+    path, mark, number = name.rpartition("#")
+    return (path, int(number)) if mark and number.isdigit() and not Path(name).exists() else (name, 0)
+
+
+@lru_cache(maxsize=2)  # of a volume whose overlays are drawn, slice after slice
+def _by_file(path: str, kind: str, changed_ns: int, size: int) -> tuple[Slice, ...]:
+    return tuple(nifti_slices(path) if kind == "nifti" else dicom_slices([path])[0][1])
+
+
+def _slices(path: str | Path, kind: str) -> Iterator[Slice]:
+    if kind != "nifti":
+        yield _plain(str(path))
+        return
+    try:
+        found = nifti_slices(path)
+    except BrainsiftError as error:
+        yield Slice(str(path), str(path), partial(_raise, error))
+        return
+    yield from found
+
+
+def _folder(paths: list[str | Path]) -> Iterator[Slice]:
+    kinds = [(path, kind_of(path)) for path in paths]
+    series = dict(dicom_slices([path for path, kind in kinds if kind == "dicom"]))
+    for path, kind in kinds:
+        if kind == "dicom":
+            yield from series.pop(str(path), ())
+        else:
+            yield from _slices(path, kind)
+
+
+def _plain(path: str) -> Slice:
+    return Slice(path, "", lambda: Loaded(decode(path)))
+
+
+def _raise(error: BrainsiftError) -> Loaded:
+    raise error
