@@ -23,8 +23,9 @@ ORDER = """
     calibrate evaluate explain
     slices dicom nifti volumes
     bundle card export predict overlay volume_answers site
+    wording render batch_page
     study
-    figures pictures wording audit_page verdict study_page report tables
+    figures pictures audit_page verdict study_page report tables
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
@@ -35,6 +36,7 @@ ORDER = """
 TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx")
 BASE = (
     "bundle",
+    "batch_page",
     "card",
     "overlay",
     "scope",

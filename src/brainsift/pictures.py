@@ -1,7 +1,5 @@
 """Pixels -> pictures inside a page: JPEG as data URIs, with a caption each."""
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ from PIL import Image
 from brainsift.errors import BrainsiftError
 from brainsift.image import decode
 from brainsift.preprocess import preprocess
+from brainsift.render import jpeg_uri
 
 Pixels = npt.NDArray[np.generic]
 
@@ -42,11 +41,7 @@ def data_uri(pixels: Pixels, *, side: int = 128, quality: int = 82) -> str:
         side: the longer side is shrunk to this; smaller pictures stay as they are.
         quality: of the JPEG.
     """
-    image = Image.fromarray(_as_uint8(np.asarray(pixels)))
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=quality, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return jpeg_uri(Image.fromarray(_as_uint8(np.asarray(pixels))), side=side, quality=quality)
 
 
 def picture(path: str | Path, channel: str = "", *, caption: str = "", kind: str = "", side: int = 128) -> Picture:

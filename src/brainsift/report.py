@@ -4,18 +4,17 @@ The pages load nothing from elsewhere, read in light, dark and print, and say "l
 split that lets copies of test images into training.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from brainsift import __version__, wording
+from brainsift import __version__
 from brainsift.audit_page import audit_page
 from brainsift.files import write_text
+from brainsift.render import render
 from brainsift.study_page import search_block, study_page
 
 Entry = dict[str, Any]
@@ -57,7 +56,7 @@ def write_study_report(results: Entry, folder: Path, out: Path) -> None:
         out: the HTML file.
     """
     page = study_page(results, folder)
-    write_text(out, _render("study.html.j2", {**_head(results), **page, "contents": _contents(_STUDY_SECTIONS, page)}))
+    write_text(out, render("study.html.j2", {**_head(results), **page, "contents": _contents(_STUDY_SECTIONS, page)}))
 
 
 def write_audit_report(findings: Entry, manifest: pd.DataFrame, out: Path) -> None:
@@ -70,13 +69,13 @@ def write_audit_report(findings: Entry, manifest: pd.DataFrame, out: Path) -> No
     """
     page = audit_page(findings, manifest)
     head = _head({"title": "Audit of the images", **findings})
-    write_text(out, _render("audit.html.j2", {**head, **page, "contents": _contents(_AUDIT_SECTIONS, page)}))
+    write_text(out, render("audit.html.j2", {**head, **page, "contents": _contents(_AUDIT_SECTIONS, page)}))
 
 
 def write_tuning_report(found: Entry, out: Path) -> None:
     """Writes the report of a search, from what `tune.tune` returns."""
     head = _head({"title": f"Search for settings: {found['model']}", **found})
-    write_text(out, _render("tuning.html.j2", {**head, "contents": [], "search": search_block(found)}))
+    write_text(out, render("tuning.html.j2", {**head, "contents": [], "search": search_block(found)}))
 
 
 def _contents(sections: Sequence[tuple[str, str, str]], page: Entry) -> list[tuple[str, str]]:
@@ -93,17 +92,3 @@ def _head(results: Entry) -> Entry:
         "version": version,
         "phantom": bool(results.get("phantom")),
     }
-
-
-def _render(template: str, context: Entry) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    filters: dict[str, Callable[..., Any]] = {
-        name: getattr(wording, name) for name in ("shown", "words", "p_value", "thousands", "duration")
-    }
-    environment.filters.update(filters, svg=Markup)
-    return environment.get_template(template).render(context)

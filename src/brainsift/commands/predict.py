@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
     parser.add_argument("--volumes", type=Path, metavar="FILE", help="write a table of the volumes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with each case, its picture and why")
     parser.add_argument(
         "--heatmaps",
         type=Path,
@@ -71,6 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(_volume_line(volume))
     if arguments.volumes:
         write_volumes(volumes, arguments.volumes)
+    if arguments.report:
+        from brainsift.batch_page import write_batch_report  # its templates cost start-up time
+
+        write_batch_report(answers, volumes, predictor.bundle, predictor.threshold, arguments.report)
     if arguments.heatmaps:
         _write_montages(volumes, maps, arguments.heatmaps)
     print(NOTICE, file=sys.stderr)

@@ -1,0 +1,62 @@
+"""Answers for a batch -> one self-contained HTML page: each case with its picture, the map over it, and why."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from brainsift import __version__
+from brainsift.bundle import Bundle
+from brainsift.errors import InputError
+from brainsift.files import write_text
+from brainsift.overlay import overlay
+from brainsift.predict import Prediction
+from brainsift.render import jpeg_uri, render
+from brainsift.volume_answers import VolumeAnswer
+from brainsift.volumes import read_slice
+
+_PICTURES = 400  # a page with more is slow to open
+_SIDE = 224
+
+
+def write_batch_report(
+    answers: Sequence[Prediction], volumes: Sequence[VolumeAnswer], bundle: Bundle, threshold: float, out: Path
+) -> None:
+    """Writes the report of a batch.
+
+    Args:
+        answers: of `Predictor.predict`; the files are read again for their pictures. The 400 most suspicious have one.
+        volumes: of `summarise_volumes`.
+        bundle: that answered.
+        threshold: that was used.
+        out: the HTML file.
+    """
+    order = sorted(range(len(answers)), key=lambda place: -(answers[place].probability or 0.0))
+    pictured = set(order[:_PICTURES])
+    cases = [_case(answer, bundle.size if place in pictured else 0) for place, answer in enumerate(answers)]
+    counts = Counter(answer.decision or answer.status for answer in answers)
+    created = datetime.now(UTC).isoformat(timespec="minutes")[:16].replace("T", " ")
+    context = {
+        "title": f"Is there a tumor? {len(answers)} images",
+        "meta": f"{created} UTC, brainsift {__version__}, network {bundle.name}, threshold {threshold:.3f}",
+        "version": __version__,
+        "phantom": False,
+        "contents": [("cases", "Cases"), *([("volumes", "Volumes")] if volumes else [])],
+        "counts": [(name, counts[name]) for name in ("tumor", "no_tumor", "refer", "unreadable")],
+        "threshold": threshold,
+        "cases": cases,
+        "volumes": [volume.to_dict() for volume in volumes],
+        "without_picture": max(len(answers) - _PICTURES, 0),
+    }
+    write_text(out, render("batch.html.j2", context))
+
+
+def _case(answer: Prediction, size: int) -> dict[str, Any]:
+    uri = ""
+    if size and answer.tumor_map is not None:
+        try:
+            uri = jpeg_uri(overlay(read_slice(answer.path).grey(), answer.tumor_map, size=size), side=_SIDE)
+        except (InputError, OSError):  # gone since it was scored: the answer stands without a picture
+            uri = ""
+    return {**answer.to_dict(), "picture": uri, "name": Path(answer.path).name}

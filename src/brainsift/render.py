@@ -1,0 +1,37 @@
+"""Templates -> self-contained HTML; pictures -> data URIs inside a page."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from brainsift import wording
+
+_FILTERS = ("shown", "words", "p_value", "thousands", "duration")
+
+
+def render(template: str, context: dict[str, Any]) -> str:
+    """Fills one of the package's templates; what it lacks is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    filters: dict[str, Callable[..., Any]] = {name: getattr(wording, name) for name in _FILTERS}
+    environment.filters.update(filters, svg=Markup)
+    return environment.get_template(template).render(context)
+
+
+def jpeg_uri(image: Image.Image, *, side: int = 128, quality: int = 82) -> str:
+    """Encodes a picture as a JPEG data URI; the longer side is shrunk to ``side`` pixels, smaller ones stay."""
+    image = image.copy()
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=quality, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

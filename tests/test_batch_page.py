@@ -1,0 +1,49 @@
+"""The page of a batch: every case with its answer, safe against what file names hold, and complete without pictures."""
+
+import re
+
+import numpy as np
+from PIL import Image
+
+from brainsift.batch_page import write_batch_report
+from brainsift.bundle import Bundle
+from brainsift.phantom import draw
+from brainsift.predict import Prediction
+from brainsift.volume_answers import summarise_volumes
+
+
+def _page(tmp_path, answers):
+    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    volumes = summarise_volumes(answers, threshold=0.4)
+    write_batch_report(answers, volumes, bundle, 0.4, tmp_path / "page.html")
+    return (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_each_case_stands_with_its_picture_and_why(tmp_path):
+    answers = []
+    for seed, probability in enumerate((0.9, 0.1)):
+        path = tmp_path / f"{seed}.png"
+        Image.fromarray(draw(seed, tumor=seed == 0).pixels).save(path)
+        tumor_map = np.full((16, 16), probability, np.float32)
+        answers.append(Prediction(str(path), "ok", probability, ("tumor", "no_tumor")[seed], "", tumor_map))
+    answers.append(Prediction("broken.png", "unreadable", None, "", "is empty"))
+    page = _page(tmp_path, answers)
+    assert page.count("data:image/jpeg") == 2 and page.count("<tr data-name") == 3
+    assert "is empty" in page and "0.900" in page and "not a medical device" in page
+    assert not re.search(r"(src|href)=\"https?:", page)
+
+
+def test_names_of_files_are_text_and_not_markup(tmp_path):
+    page = _page(tmp_path, [Prediction("<script>alert(1)</script>.png", "unreadable", None, "", "<b>no</b>")])
+    assert "<script>alert" not in page and "&lt;b&gt;no" in page
+
+
+def test_a_file_that_is_gone_keeps_its_answer(tmp_path):
+    tumor_map = np.zeros((16, 16), np.float32)
+    page = _page(tmp_path, [Prediction(str(tmp_path / "gone.png"), "ok", 0.3, "no_tumor", "", tumor_map)])
+    assert "gone.png" in page and "0.300" in page and "data:image" not in page
+
+
+def test_volumes_have_a_table_of_their_own(tmp_path):
+    answers = [Prediction(f"v.nii#{number}", "ok", 0.8, "tumor", volume="v.nii") for number in range(1, 5)]
+    assert "most suspicious" in _page(tmp_path, answers)
