@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrainsiftError as error:
         return _refuse(name, error)
     except KeyboardInterrupt:
-        print(f"\nbrainsift {name}: interrupted. Start it again with the same -o to go on.", file=sys.stderr)
+        goes_on = " Start it again with the same -o to go on." if {"-o", "--output"} & set(words) else ""
+        print(f"\nbrainsift {name}: interrupted.{goes_on}", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python's own flush at exit must not fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
