@@ -95,9 +95,11 @@ def robustness(predictor: Predictor, table: pd.DataFrame) -> list[tuple[str, str
     labels, rows = table["label"].to_numpy(), []
     for name, change in CHANGES.items():
         answers = [predictor.score(change(grey)) for grey in greys]
-        p = np.array([answer.probability for answer in answers])
-        right = ((p >= predictor.threshold) == labels).mean()
-        rows.append((name, f"{right * 100:.1f}", f"{roc_auc_score(labels, p):.3f}", f"{_refused(answers) * 100:.1f}"))
+        read = np.array([answer.probability is not None for answer in answers])
+        p = np.array([answer.probability for answer in answers if answer.probability is not None])
+        right = ((p >= predictor.threshold) == labels[read]).mean()
+        auc = roc_auc_score(labels[read], p)
+        rows.append((name, f"{right * 100:.1f}", f"{auc:.3f}", f"{_refused(answers) * 100:.1f}"))
     return rows
 
 

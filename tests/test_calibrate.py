@@ -115,7 +115,7 @@ def test_the_promised_share_of_errors_holds_on_new_cases():
     failures, referred = 0, []
     new_labels, new_logits, _ = _cases(50_000, seed=999)
     for seed in range(40):
-        found = calibrate.margins(*_cases(1500, seed=seed), threshold=0.5)["0.05"]
+        found = calibrate.margins(*_cases(1500, seed=seed))["0.05"]
         answered = np.abs(new_logits) >= found["margin"]
         wrong = (new_logits >= 0) != (new_labels == 1)
         failures += wrong[answered].mean() > 0.05
@@ -126,11 +126,11 @@ def test_the_promised_share_of_errors_holds_on_new_cases():
 
 
 def test_copies_prove_nothing_more():
-    once, many = (calibrate.margins(*_cases(300, copies=copies), threshold=0.5) for copies in (1, 20))
+    once, many = (calibrate.margins(*_cases(300, copies=copies)) for copies in (1, 20))
     assert {key: value["margin"] for key, value in once.items()} == pytest.approx(
         {key: value["margin"] for key, value in many.items()}, rel=0.1
     )
 
 
 def test_few_cases_promise_little():
-    assert calibrate.margins(*_cases(20), threshold=0.5) == {}
+    assert calibrate.margins(*_cases(20)) == {}

@@ -178,6 +178,8 @@ def test_what_is_not_sure_enough_is_referred(bundle_folder, parted):
     promising = replace(bundle, margins={"0.05": {"margin": 1e9, "referred": 1.0}})
     answers = list(Predictor(promising, max_error=0.05, threads=1).predict(parted["path"].head(5)))
     assert {answer.decision for answer in answers} == {"refer"} and all(answer.detail for answer in answers)
+    with pytest.raises(UsageError, match="even"):
+        Predictor(promising, max_error=0.05, threshold=0.9)
 
 
 def test_heatmaps_are_written_for_readable_images(bundle_folder, phantoms, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from brainsift import calibrate
 from brainsift.bundle import Bundle, load_bundle
-from brainsift.errors import ManifestError
+from brainsift.errors import ManifestError, UsageError
 from brainsift.site import SiteCases, adapt
 
 
@@ -20,7 +20,7 @@ def site(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "network.onnx").write_bytes(b"a network")
     bundle = Bundle(tmp_path / "old", "compact", "standard", 64, 1.5, {"balanced": 0.5})
-    return bundle, SiteCases(labels, 3 * logits + 2, np.arange(150).astype(str))
+    return bundle, SiteCases(labels, 3 * logits + 2, np.arange(150).astype(str), patients_known=True)
 
 
 def test_temperature_and_threshold_move_where_they_should(site, tmp_path):
@@ -49,3 +49,15 @@ def test_a_fitting_bundle_gains_nothing_for_sure(site, tmp_path):
     labels = (chance.random(150) < calibrate.apply(cases.logits, 1.0)).astype(float)
     report = adapt(bundle, replace(cases, labels=labels), tmp_path / "same")
     assert report.gains["brier_loss"]["high"] > 0
+
+
+def test_without_patients_nothing_is_promised(site, tmp_path):
+    bundle, cases = site
+    adapt(bundle, replace(cases, patients_known=False), tmp_path / "new")
+    assert load_bundle(tmp_path / "new").margins == {}
+
+
+def test_a_bundle_is_not_written_over_itself(site):
+    bundle, cases = site
+    with pytest.raises(UsageError, match="stays as it is"):
+        adapt(bundle, cases, bundle.folder)

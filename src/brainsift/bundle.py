@@ -33,7 +33,7 @@ class Bundle:
         temperature: the logits are divided by it (Guo et al. 2017).
         thresholds: on the calibrated probability, by name.
         sensitivities: pairs of a sensitivity and the largest threshold that reached it on validation data.
-        margins: by the largest share of wrong answers, how far the logit has to be from the threshold's so that an
+        margins: by the largest share of wrong answers, how far the calibrated logit has to be from 0 so that an
             answer is given; see `calibrate.margins`.
         provenance: data, settings, figures, versions.
         notice: what the user has to know.
@@ -80,7 +80,7 @@ class Bundle:
         return max(reached)
 
     def margin(self, max_error: float) -> float:
-        """Returns how far a calibrated logit has to be from that of the threshold `balanced`.
+        """Returns how far a calibrated logit has to be from 0, where the answer is its sign.
 
         Raises:
             UsageError: a share of wrong answers that validation data cannot promise.

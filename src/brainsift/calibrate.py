@@ -117,10 +117,10 @@ def sensitivities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[l
     return [[round(float(s), 3), _threshold_of(p, y, float(s))] for s in np.arange(0.5, 0.9951, 0.005)]
 
 
-def margins(
-    labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike, threshold: float
-) -> dict[str, dict[str, float]]:
-    """Finds how far a logit has to be from the threshold's so that few of the answers given are wrong.
+def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike) -> dict[str, dict[str, float]]:
+    """Finds how far a logit has to be from 0 so that few of the answers given are wrong.
+
+    The answer is the sign of the logit: a threshold chosen on the same images would make the promise too good.
 
     Learn then test: from the margin at which half is referred down, a smaller one is taken as long as the
     Hoeffding-Bentkus test rejects that the share of wrong answers exceeds the promise. Near-copies and slices of one
@@ -130,7 +130,6 @@ def margins(
         labels: (n,) 1 or 0.
         logits: (n,) calibrated: divided by the temperature.
         groups: (n,) what belongs together.
-        threshold: on the calibrated probability.
 
     Returns:
         By share of wrong answers, for each that can be promised with 90 % confidence: ``margin`` and ``referred``, the
@@ -145,8 +144,7 @@ def margins(
     from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 
     z, y = _checked(logits, labels)
-    distance = z - np.log(threshold / (1 - threshold))
-    wrong, far = ((distance >= 0) != (y == 1)).astype(float), np.abs(distance)
+    wrong, far = ((z >= 0) != (y == 1)).astype(float), np.abs(z)
     table = pd.DataFrame({"wrong": wrong, "far": far, "group": np.asarray(groups)})
     steps = np.unique(np.quantile(far, np.linspace(0.5, 0, _STEPS)))[::-1]
     risks, counts = np.zeros(len(steps)), np.zeros(len(steps))

@@ -34,6 +34,7 @@ def model_card(bundle: Bundle) -> str:
         ("Data", _data(facts.get("data", []))),
         ("Leakage controls", _LEAKAGE),
         ("Model and training", _model(bundle)),
+        ("Adapted to a site", _site(facts.get("site"))),
         ("Performance", _performance(facts.get("figures", []), bundle)),
         ("Where it looks", _maps(facts.get("maps", {}))),
         ("When it refers", _margins(bundle)),
@@ -108,6 +109,17 @@ def _performance(figures: Sequence[Entry], bundle: Bundle) -> str:
     return f"{words}\n\n{_table(head, rows)}" if rows else ""
 
 
+def _site(site: Entry | None) -> str:
+    if not site:
+        return ""
+    rows = [(name, *(_cell(name, score) for score in site["scores"][name])) for name in site["scores"]]
+    words = (
+        f"Temperature and thresholds come from {site['n']} images of a site, {site['n_tumor']} with a tumor; its "
+        "scores, cross-fitted. The figures below are those of the network before that, at its own thresholds."
+    )
+    return f"{words}\n\n{_table(('metric', 'before', 'after'), rows)}"
+
+
 def _maps(maps: dict[str, Entry]) -> str:
     rows = [
         (name, str(entry["n"]), *(_cell(score, entry[score]) for score in ("hit", "energy", "overlap")))
@@ -126,6 +138,6 @@ def _margins(bundle: Bundle) -> str:
         (f"{float(share):.1%}", f"{found['margin']:.2f}", f"{found['referred']:.1%}")
         for share, found in bundle.margins.items()
     ]
-    head = ("wrong answers, at most", "distance from the threshold, logits", "referred")
+    head = ("wrong answers, at most", "distance from even odds, logits", "referred")
     words = "With `--max-error`, on images like the validation part, with 90 % confidence (learn then test):"
     return f"{words}\n\n{_table(head, rows)}" if rows else ""

@@ -22,7 +22,7 @@ from brainsift.files import read_json, replacing, sha256_of
 from brainsift.manifest import read_manifest
 from brainsift.preprocess import network_input
 from brainsift.recipes import TrainConfig
-from brainsift.runs import load_run
+from brainsift.runs import cache_of, load_run
 from brainsift.scope import Familiarity
 
 _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
@@ -37,7 +37,7 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
     Args:
         run: its folder.
         folder: of the bundle.
-        cache: of preprocessed pixels; the folder ``cache`` beside the run by default.
+        cache: of preprocessed pixels; by default that of `runs.cache_of`.
 
     Raises:
         RunError: the run is not finished or not evaluated.
@@ -49,8 +49,9 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if config.preprocessing == "standard" else 3
     _write_onnx(model, config, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
+    (folder / "scope.npz").unlink(missing_ok=True)
     if models.draws_map(config.model):
-        known = _familiarity(run, config, folder / "network.onnx", cache or run.parent / "cache")
+        known = _familiarity(run, config, folder / "network.onnx", cache or cache_of(run))
         if known is not None:
             known.save(folder / "scope.npz")
     split = read_manifest(run / "split.csv")
@@ -64,12 +65,7 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
         temperature=results["temperature"],
         thresholds=results["thresholds"] | {"even": results["threshold"]},
         sensitivities=calibrate.sensitivities(labels, validation["probability"]),
-        margins=calibrate.margins(
-            labels,
-            validation["logit"] / results["temperature"],
-            validation["group"],
-            results["thresholds"]["balanced"],
-        ),
+        margins=calibrate.margins(labels, validation["logit"] / results["temperature"], validation["group"]),
         provenance={
             "config": read_json(run / "config.json"),
             "environment": read_json(run / "environment.json"),
@@ -95,7 +91,8 @@ def _figures(table: pd.DataFrame, split: pd.DataFrame, threshold: float) -> list
     """Scores the test part and external images at the threshold `balanced`, by source and contrast."""
     folder_contrast = split.drop_duplicates(evaluate.KEY).set_index(evaluate.KEY)["contrast"]
     names = pd.MultiIndex.from_frame(table[evaluate.KEY])
-    table = table.assign(contrast=folder_contrast.reindex(names).fillna("").to_numpy())
+    contrast = pd.Series(folder_contrast.reindex(names).to_numpy(), index=table.index)
+    table = table.assign(contrast=contrast.fillna(table.get("contrast", "")).fillna(""))
     scored = table[table["part"].isin(("test", "external"))]
     found = []
     for (part, source, contrast), rows in scored.groupby(["part", "source", "contrast"]):

@@ -24,7 +24,7 @@ from brainsift.bundle import Bundle, load_bundle
 from brainsift.dicom import header_reason as dicom_reason
 from brainsift.dicom import load_bytes, load_dataset
 from brainsift.environment import cores
-from brainsift.errors import InputError
+from brainsift.errors import InputError, UsageError
 from brainsift.files import replacing
 from brainsift.image import DecodedImage, decode, from_array
 from brainsift.labels import CLASS_NAMES
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"])
 COLUMNS = ("path", "status", "probability", "decision", "detail", "volume")
 REFER = "refer"
+UNSURE = "not sure enough for the wanted share of errors"
 Source = Union[str, Path, bytes, npt.NDArray[np.generic], Image.Image, "Dataset"]
 _BATCH = 32
 
@@ -94,9 +95,10 @@ class Predictor:
 
     Args:
         bundle: from `load_bundle`; the one that comes with the package by default.
-        threshold: one of the bundle's, by name, or the wanted sensitivity.
-        max_error: of the answers given at the threshold `balanced`, the largest share that may be wrong: what is not
-            sure enough for that is referred. None refers nothing.
+        threshold: one of the bundle's, by name, or the wanted sensitivity; `balanced` by default, and `even` with
+            ``max_error``.
+        max_error: of the answers given, the largest share that may be wrong: what is not sure enough for that is
+            referred. None refers nothing. The promise holds for the threshold `even` only.
         threads: for decoding and for the network; 0 for all cores.
 
     Raises:
@@ -108,12 +110,16 @@ class Predictor:
         self,
         bundle: Bundle | None = None,
         *,
-        threshold: str | float = "balanced",
+        threshold: str | float | None = None,
         max_error: float | None = None,
         threads: int = 0,
     ) -> None:
         self.bundle = bundle or load_bundle()
-        self.threshold = self.bundle.threshold(threshold)
+        if max_error is not None and threshold not in (None, "even"):
+            raise UsageError(
+                "threshold", "must be `even` with max_error, which promises nothing for others", "Leave it out."
+            )
+        self.threshold = self.bundle.threshold(threshold or ("balanced" if max_error is None else "even"))
         self.margin = 0.0 if max_error is None else self.bundle.margin(max_error)
         self.threads = threads or cores()
         options = onnxruntime.SessionOptions()
@@ -200,14 +206,16 @@ class Predictor:
         if reason:
             return Prediction(path, "not_brain_mri", round(float(probability), 6), REFER, reason, tumor_map)
         decision, detail = CLASS_NAMES[int(probability >= self.threshold)], ""
-        if abs(_logit(probability) - _logit(self.bundle.thresholds["balanced"])) < self.margin:
-            decision, detail = REFER, "not sure enough for the wanted share of errors"
+        if abs(log_odds(probability)) < self.margin:
+            decision, detail = REFER, UNSURE
         return Prediction(path, "ok", round(float(probability), 6), decision, detail, tumor_map)
 
     def _ask(self, pixels: npt.NDArray[np.uint8]) -> _Answers:
         found = self._session.run(None, {"images": network_input(pixels)})
         logits = found[0].astype(np.float64)
-        if len(found) == 1:
+        if (
+            len(found) == 1 or self.bundle.preprocessing != "standard"
+        ):  # only `standard` can be laid back over the image
             return _Answers(logits)
         maps = 1 / (1 + np.exp(-np.clip(found[1], -30, 30)))
         return _Answers(logits, maps, self._familiarity.distances(found[2]) if self._familiarity else None)
@@ -216,7 +224,8 @@ class Predictor:
         return 1 / (1 + np.exp(-answers.logits / self.bundle.temperature))
 
 
-def _logit(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """Returns the logit of a probability, within ±27.6."""
     clipped = min(max(float(probability), 1e-12), 1 - 1e-12)
     return float(np.log(clipped / (1 - clipped)))
 
@@ -251,7 +260,8 @@ def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
     """
     for path in map(Path, paths):
         if path.is_dir():
-            found = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS or is_volume_name(file)]
+            inside = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+            found = [file for file in inside if file.suffix.lower() in EXTENSIONS or is_volume_name(file)]
             if not found:
                 endings = f"Images end in {', '.join(sorted(EXTENSIONS))}, volumes in .dcm, .ima, .nii or .nii.gz."
                 raise InputError(path, "holds no image", endings)

@@ -27,7 +27,18 @@ from brainsift.files import read_json, replacing, write_json
 from brainsift.manifest import read_manifest, write_manifest
 from brainsift.recipes import TrainConfig
 
-PREDICTION_COLUMNS = ("path", "channel", "source", "label", "patient", "group", "part", "logit", "probability")
+PREDICTION_COLUMNS = (
+    "path",
+    "channel",
+    "source",
+    "contrast",
+    "label",
+    "patient",
+    "group",
+    "part",
+    "logit",
+    "probability",
+)
 # What may differ between the two starts of one run.
 _FREE_SETTINGS = ("threads", "device", "log")
 
@@ -62,6 +73,12 @@ def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame) -> None:
         return
     write_manifest(table, folder / "split.csv")
     write_json(folder / "config.json", wanted)
+
+
+def cache_of(run: Path) -> Path:
+    """Returns the folder of preprocessed pixels of a run: ``cache`` beside it, or beside a study's folder of runs."""
+    beside = (run.resolve().parent / "cache", run.resolve().parent.parent / "cache")
+    return next((folder for folder in beside if folder.is_dir()), beside[0])
 
 
 def build_network(config: TrainConfig) -> models.Classifier:
@@ -100,7 +117,12 @@ def load_run(folder: Path) -> tuple[models.Classifier, TrainConfig]:
     saved = read_json(folder / "config.json")
     config = TrainConfig(**{field.name: saved[field.name] for field in fields(TrainConfig) if field.name in saved})
     model = build_network(config)
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    try:
+        model.load_state_dict(load_file(folder / "weights.safetensors"))
+    except RuntimeError:
+        raise RunError(
+            folder, f"holds weights of another {config.model}", "Train it again with this version."
+        ) from None
     return model.eval(), config
 
 

@@ -15,8 +15,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from brainsift import calibrate, metrics
 from brainsift.bundle import Bundle, load_bundle, write_bundle
-from brainsift.errors import ManifestError
-from brainsift.predict import Predictor
+from brainsift.errors import ManifestError, UsageError
+from brainsift.image import decode
+from brainsift.predict import Predictor, log_odds
 
 _FOLDS = 5
 _LEAST = 10  # images of each class
@@ -32,12 +33,14 @@ class SiteCases:
         labels: float64 (n,), 1 or 0.
         logits: float64 (n,), calibrated by the bundle.
         groups: (n,) patients, or images where patients are not known.
+        patients_known: whether every group is a patient; without that nothing can be promised.
         unread: paths that could not be read.
     """
 
     labels: Floats
     logits: Floats
     groups: npt.NDArray[np.str_]
+    patients_known: bool = False
     unread: tuple[str, ...] = ()
 
 
@@ -69,19 +72,32 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
 
     Args:
         bundle: the bundle.
-        table: path, label (1 or 0; others are left out), and patient where it is known ("" otherwise).
+        table: path, channel, label (1 or 0; others are left out), and patient where it is known ("" otherwise).
+
+    Raises:
+        UsageError: a file of several slices; give its slices instead.
     """
-    rows = table[table["label"].notna()].reset_index(drop=True)
-    answers = list(Predictor(bundle).predict(rows["path"]))
-    read = np.array([answer.probability is not None for answer in answers], dtype=bool)
-    p = np.clip([answer.probability for answer in answers if answer.probability is not None], 1e-6, 1 - 1e-6)
-    seen = rows[read]
+    predictor, rows = Predictor(bundle), table[table["label"].notna()]
+    read, unread = [], []
+    for row in rows.itertuples():
+        answer = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
+        if answer.probability is None:
+            unread.append(str(row.path))
+        else:
+            read.append((row.label, log_odds(answer.probability), str(row.patient)))
+    labels, logits, patients = zip(*read, strict=True) if read else ((), (), ())
+    alone = (f"image {place}" for place in range(len(read)))
     return SiteCases(
-        labels=seen["label"].to_numpy(dtype=np.float64),
-        logits=np.log(p / (1 - p)),
-        groups=seen["patient"].where(seen["patient"] != "", seen["path"]).to_numpy(dtype=str),
-        unread=tuple(str(path) for path in rows["path"][~read]),
+        labels=np.array(labels, dtype=np.float64),
+        logits=np.array(logits, dtype=np.float64),
+        groups=np.array([patient or image for patient, image in zip(patients, alone, strict=True)], dtype=str),
+        patients_known=bool(read) and all(patients),
+        unread=tuple(unread),
     )
+
+
+def _image(path: str, channel: str) -> npt.NDArray[np.generic]:
+    return decode(path).grey(channel)
 
 
 def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> SiteReport:
@@ -98,13 +114,16 @@ def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> S
 
     Raises:
         ManifestError: too few images of a class.
+        UsageError: the folder is that of the bundle.
     """
+    if folder.resolve() == bundle.folder.resolve():
+        raise UsageError("output", f"{folder} is the bundle to adapt, which stays as it is", "Name another folder.")
     labels, logits = cases.labels, cases.logits
     n_tumor = int(labels.sum())
     if min(n_tumor, len(labels) - n_tumor) < _LEAST:
         rule = f"has {n_tumor} readable images with a tumor and {len(labels) - n_tumor} without"
         raise ManifestError("data", rule, f"Give at least {_LEAST} of each, better 100 in all.")
-    scale, threshold = _fit(logits, labels)
+    scale, _ = _fit(logits, labels)
     probabilities = calibrate.apply(logits, scale)
     adapted = replace(
         bundle,
@@ -112,7 +131,7 @@ def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> S
         temperature=bundle.temperature * scale,
         thresholds=calibrate.thresholds(labels, probabilities) | {"even": 0.5},
         sensitivities=calibrate.sensitivities(labels, probabilities),
-        margins=calibrate.margins(labels, logits / scale, cases.groups, threshold),
+        margins=calibrate.margins(labels, logits / scale, cases.groups) if cases.patients_known else {},
     )
     report = _report(bundle, adapted, cases, seed)
     _write(bundle, adapted, report)
@@ -131,11 +150,11 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
     for taught, held in folds.split(logits, labels, groups):
         scale, threshold = _fit(logits[taught], labels[taught])
         fitted[held] = logits[held] / scale
-        shifted[held] = fitted[held] - _log_odds(threshold)
+        shifted[held] = fitted[held] - log_odds(threshold)
     pairs = {
         "probability": (calibrate.apply(logits, 1.0), calibrate.apply(fitted, 1.0)),
         "decision": (
-            calibrate.apply(logits - _log_odds(before.thresholds["balanced"]), 1.0),
+            calibrate.apply(logits - log_odds(before.thresholds["balanced"]), 1.0),
             calibrate.apply(shifted, 1.0),
         ),
     }
@@ -157,13 +176,9 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
     )
 
 
-def _log_odds(probability: float) -> float:
-    clipped = min(max(probability, 1e-9), 1 - 1e-9)
-    return float(np.log(clipped / (1 - clipped)))
-
-
 def _write(before: Bundle, after: Bundle, report: SiteReport) -> None:
     after.folder.mkdir(parents=True, exist_ok=True)
+    (after.folder / before.scope.name).unlink(missing_ok=True)
     for part in (before.network, before.scope):
         if part.is_file():
             shutil.copyfile(part, after.folder / part.name)

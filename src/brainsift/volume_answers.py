@@ -10,7 +10,7 @@ from PIL import Image
 
 from brainsift.files import replacing
 from brainsift.labels import CLASS_NAMES
-from brainsift.predict import REFER, Prediction
+from brainsift.predict import REFER, Prediction, log_odds
 
 VOLUME_COLUMNS = ("volume", "n_slices", "probability", "decision", "suspicious")
 _ADJACENT = 3
@@ -26,7 +26,7 @@ class VolumeAnswer:
         volume: path of the NIfTI file or name of the DICOM series.
         n_slices: number of slices that were scored.
         probability: the largest mean over three adjacent slices; None where no slice could be scored.
-        decision: "tumor", "no_tumor", or "refer" where no slice could be scored.
+        decision: "tumor", "no_tumor", or "refer" where no slice could be scored or the answer is not sure enough.
         suspicious: names of the five slices with the largest probability, the largest first.
     """
 
@@ -42,7 +42,9 @@ class VolumeAnswer:
         return {**row, "suspicious": "; ".join(self.suspicious)}
 
 
-def summarise_volumes(predictions: Iterable[Prediction], *, threshold: float) -> list[VolumeAnswer]:
+def summarise_volumes(
+    predictions: Iterable[Prediction], *, threshold: float, margin: float = 0.0
+) -> list[VolumeAnswer]:
     """Answers for each volume.
 
     The probability is the mean of the calibrated probabilities over three adjacent slices, where that mean is largest.
@@ -54,12 +56,13 @@ def summarise_volumes(predictions: Iterable[Prediction], *, threshold: float) ->
     Args:
         predictions: in the order of the slices, as `Predictor.predict` yields them; plain images are left out.
         threshold: from which on the decision is "tumor", as `Predictor.threshold`.
+        margin: as `Predictor.margin`; nearer to 0 in logits, the volume is referred. No share of errors is promised.
     """
     volumes: dict[str, list[Prediction]] = {}
     for one in predictions:
         if one.volume:
             volumes.setdefault(one.volume, []).append(one)
-    return [_summary(volume, slices, threshold) for volume, slices in volumes.items()]
+    return [_summary(volume, slices, threshold, margin) for volume, slices in volumes.items()]
 
 
 def write_volumes(answers: Iterable[VolumeAnswer], path: Path) -> None:
@@ -87,7 +90,7 @@ def write_montage(pictures: Sequence[Path], path: Path) -> None:
         sheet.save(temporary)
 
 
-def _summary(volume: str, slices: list[Prediction], threshold: float) -> VolumeAnswer:
+def _summary(volume: str, slices: list[Prediction], threshold: float, margin: float) -> VolumeAnswer:
     scored = [(one.probability, one.path) for one in slices if one.status == "ok" and one.probability is not None]
     if not scored:
         return VolumeAnswer(volume, 0, None, REFER, ())
@@ -95,5 +98,5 @@ def _summary(volume: str, slices: list[Prediction], threshold: float) -> VolumeA
     width = min(_ADJACENT, len(scored))
     probability = float(np.convolve(probabilities, np.full(width, 1 / width), mode="valid").max())
     suspicious = tuple(path for _, path in sorted(scored, key=lambda one: -one[0])[:_SHOWN])
-    decision = CLASS_NAMES[int(probability >= threshold)]
+    decision = REFER if abs(log_odds(probability)) < margin else CLASS_NAMES[int(probability >= threshold)]
     return VolumeAnswer(volume, len(scored), round(probability, 6), decision, suspicious)

@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 from brainsift.commands._console import interval, progress_bar, say, show_table
 from brainsift.explain import SCORES, explain_run
 from brainsift.manifest import read_manifest
+from brainsift.runs import cache_of
 
 _HEADS = ("where", "images", "pointing game", "energy inside", "overlap")
 
@@ -15,7 +14,6 @@ _HEADS = ("where", "images", "pointing game", "energy inside", "overlap")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished run folders")
-    parser.add_argument("--external", type=Path, metavar="CSV", help="audited manifest of images never trained on")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache beside the run)")
 
 
@@ -23,11 +21,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Explains; writes maps.csv (a row an image) and maps.json (means with intervals) into each run folder."""
     for folder in arguments.runs:
         table = read_manifest(folder / "split.csv")
-        if arguments.external:
-            table = pd.concat([table, read_manifest(arguments.external).assign(part="external")], ignore_index=True)
         with progress_bar() as report:
             report(0, 1, f"maps of {folder}")
-            found = explain_run(folder, table, cache=arguments.cache or folder.parent / "cache")
+            found = explain_run(folder, table, cache=arguments.cache or cache_of(folder))
         rows = [(name, str(one["n"]), *(interval(one[score]) for score in SCORES)) for name, one in found.items()]
         show_table(str(folder), _HEADS, rows)
-    say("Outlines that a network was trained on are left out.")
+    say("Images of the test part only: outlines that a network was trained on are left out.")

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument(
-        "--threshold", default="balanced", metavar="NAME", help="balanced (default), screening, confirm or even"
+        "--threshold", metavar="NAME", help="balanced (default), screening, confirm or even (with --max-error)"
     )
     threshold.add_argument("--sensitivity", type=float, metavar="X", help="the threshold that reaches it, 0.5 to 0.995")
     parser.add_argument(
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
                 maps[answer.path] = picture
             answers.append(answer)
             report(len(answers), max(len(answers), len(paths)), "scoring")
-    volumes = summarise_volumes(answers, threshold=predictor.threshold)
+    volumes = summarise_volumes(answers, threshold=predictor.threshold, margin=predictor.margin)
     if arguments.csv:
         write_csv(answers, arguments.csv)
     if arguments.json:

@@ -45,8 +45,9 @@ def run(arguments: argparse.Namespace) -> None:
         if len(unseen):
             predict_external(unseen, folder / "run", cache=folder / "cache")
         report(0, 1, "scoring")
-        seen = pd.concat([table, unseen.assign(part="external")], ignore_index=True)
-        explain_run(folder / "run", seen, cache=folder / "cache")
+        seen = pd.concat([table[table["part"] == "test"], unseen.assign(part="external")], ignore_index=True)
+        if config.preprocessing == "standard" and (seen["mask"] != "").any():
+            explain_run(folder / "run", seen, cache=folder / "cache")
     results = evaluate_run(folder / "run")
     parts = [("validation", results["validation"]), ("test", results["test"]), *results["test"]["sources"].items()]
     blocks = [*parts, *results["external"].items()]
