@@ -109,7 +109,11 @@ def refusals(predictor: Predictor) -> list[tuple[str, str, str, str]]:
     folders = {
         "photographs": data / "not_brain_mri" / "photos",
         "chest X-rays": data / "not_brain_mri" / "chest_xray",
-        **{f"external {folder.name}": folder for folder in sorted((data / "external").iterdir()) if folder.is_dir()},
+        **{
+            f"external {folder.name}": folder
+            for folder in sorted((data / "external").iterdir())
+            if folder.is_dir() and folder.name != "masks"
+        },
         "volumes": data / "volumes",
     }
     rows = []

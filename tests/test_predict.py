@@ -186,3 +186,8 @@ def test_heatmaps_are_written_for_readable_images(bundle_folder, phantoms, tmp_p
     arguments = ["predict", "--bundle", str(bundle_folder), "--threads", "1", str(phantoms / "tumor")]
     assert main([*arguments, "--heatmaps", str(tmp_path / "maps"), "--csv", str(tmp_path / "a.csv")]) == 0
     assert len(list((tmp_path / "maps").glob("*.png"))) == len(list(find_images([phantoms / "tumor"])))
+
+
+def test_the_network_names_no_file_of_the_machine_that_made_it(bundle_folder):
+    content = (bundle_folder / "network.onnx").read_bytes()
+    assert b".py" not in content and b"site-packages" not in content

@@ -101,7 +101,7 @@ def test_a_finished_study_trains_nothing_again(done):
 
 
 def test_a_folder_of_a_study_of_other_images_is_refused(done, phantoms, tmp_path):
-    with pytest.raises(RunError, match="another value of data, external"):
+    with pytest.raises(RunError, match="other settings: data, external"):
         run_study([f"phantom={tmp_path / 'other'}"], done.folder, CONFIG)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import torch
@@ -29,6 +30,7 @@ _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_a
 
 
 _KNOWN = 0.997  # share of the validation part that counts as known
+_FURTHER = 1.15  # slices of a source never seen lie further out than those of validation
 
 
 def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
@@ -142,7 +144,7 @@ def _familiarity(run: Path, config: TrainConfig, network: Path, cache: Path) -> 
     values, vectors = np.linalg.eigh(spread.precision_)
     factor = vectors * np.sqrt(np.clip(values, 0, None))
     known = Familiarity(spread.location_.astype(np.float32), factor.astype(np.float32), 0.0)
-    limit = float(np.quantile(known.distances(parts[1]), _KNOWN))
+    limit = _FURTHER * float(np.quantile(known.distances(parts[1]), _KNOWN))
     return Familiarity(known.mean, known.factor, limit)
 
 
@@ -161,3 +163,14 @@ def _write_onnx(model: models.Classifier, config: TrainConfig, example: Tensor, 
             dynamo=True,
             external_data=False,
         )
+        _forget_sources(temporary)
+
+
+def _forget_sources(path: Path) -> None:
+    """Takes out what torch notes of the files that defined each node: paths of the machine, half a megabyte."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
