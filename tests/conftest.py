@@ -44,3 +44,25 @@ def parted(audited: pd.DataFrame) -> pd.DataFrame:
     from brainsift.split import SplitConfig, split
 
     return split(audited, SplitConfig(folds=4, validation_share=0.3))
+
+
+@pytest.fixture(scope="session")
+def small_run(parted: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network trained on the drawn heads, evaluated."""
+    from brainsift.evaluate import evaluate_run
+    from brainsift.recipes import make_config
+    from brainsift.train import train
+
+    folder = tmp_path_factory.mktemp("small")
+    config = make_config("compact", size=32, batch_size=8, threads=1, precision="fp32", epochs=3)
+    train(parted, config, folder / "run", cache=folder / "cache", origin={"protocol": "grouped", "fold": 0})
+    evaluate_run(folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(small_run: Path) -> Path:
+    """The bundle of that network."""
+    from brainsift.export import export_run
+
+    return export_run(small_run, small_run.parent / "bundle").folder

@@ -22,10 +22,10 @@ ORDER = """
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
     slices dicom nifti volumes
-    bundle card export predict overlay volume_answers site
+    tables bundle card export predict overlay volume_answers site
     wording render batch_page
     study
-    figures pictures audit_page verdict study_page report tables
+    figures pictures audit_page verdict study_page report
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate

@@ -21,24 +21,8 @@ from brainsift.recipes import make_config
 from brainsift.train import train
 
 
-@pytest.fixture(scope="module")
-def run(parted, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    config = make_config("compact", size=32, batch_size=8, threads=1, precision="fp32", epochs=3)
-    train(parted, config, folder / "run", cache=folder / "cache", origin={"protocol": "grouped", "fold": 0})
-    evaluate_run(folder / "run")
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def bundle_folder(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    export_run(run, folder)
-    return folder
-
-
-def test_onnx_answers_as_torch_does(run, bundle_folder):
-    expected = calibrated_predictions(run)
+def test_onnx_answers_as_torch_does(small_run, bundle_folder):
+    expected = calibrated_predictions(small_run)
     answers = list(Predictor(load_bundle(bundle_folder), threads=1).predict(expected["path"]))
     assert [answer.path for answer in answers] == list(expected["path"])
     assert np.allclose([answer.probability for answer in answers], expected["probability"], atol=1e-4)

@@ -19,15 +19,11 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_ui
 from brainsift.bundle import load_bundle
 from brainsift.cli import main
 from brainsift.errors import ImageSizeError, UnreadableImageError, UsageError
-from brainsift.evaluate import evaluate_run
-from brainsift.export import export_run
 from brainsift.image import Limits
 from brainsift.nifti import nifti_slices
 from brainsift.phantom import draw
 from brainsift.predict import Prediction, Predictor, find_images
-from brainsift.recipes import make_config
 from brainsift.slices import NEARLY_EMPTY, coarse_of, nearly_empty
-from brainsift.train import train
 from brainsift.volume_answers import summarise_volumes
 from brainsift.volumes import find_slice, kind_of, read_slice, slices_of
 
@@ -83,19 +79,9 @@ def like(first, second):
     return np.corrcoef(first.ravel().astype(float), second.ravel().astype(float))[0, 1]
 
 
-@pytest.fixture(scope="module")
-def bundle(parted, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundle")
-    config = make_config("compact", size=32, batch_size=16, threads=1, precision="fp32", epochs=1)
-    train(parted, config, folder / "run", cache=folder / "cache", origin={"protocol": "grouped", "fold": 0})
-    evaluate_run(folder / "run")
-    export_run(folder / "run", folder / "bundle")
-    return folder / "bundle"
-
-
 @pytest.fixture
-def predictor(bundle):
-    return Predictor(load_bundle(bundle), threads=1)
+def predictor(bundle_folder):
+    return Predictor(load_bundle(bundle_folder), threads=1)
 
 
 def test_the_content_tells_the_kind(tmp_path):
@@ -316,12 +302,12 @@ def test_the_answer_for_a_volume_is_the_best_run_of_three():
     assert (third.probability, third.decision, third.n_slices) == (None, "refer", 0)
 
 
-def test_the_command_answers_for_slices_and_volumes(bundle, tmp_path, capsys):
+def test_the_command_answers_for_slices_and_volumes(bundle_folder, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     scan = nifti(tmp_path / "in" / "scan.nii.gz", turned(volume()))
     Image.fromarray(HEAD).save(tmp_path / "in" / "photo.png")
     out = ["--csv", str(tmp_path / "a.csv"), "--volumes", str(tmp_path / "v.csv"), "--heatmaps", str(tmp_path / "maps")]
-    assert main(["predict", "--bundle", str(bundle), "--threads", "1", str(tmp_path / "in"), *out]) == 0
+    assert main(["predict", "--bundle", str(bundle_folder), "--threads", "1", str(tmp_path / "in"), *out]) == 0
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [row["path"] for row in rows[1:]] == [f"{scan}#{number}" for number in range(1, 7)]
     assert [row["volume"] for row in rows] == ["", *[str(scan)] * 6]
@@ -333,11 +319,11 @@ def test_the_command_answers_for_slices_and_volumes(bundle, tmp_path, capsys):
     assert (int(row["n_slices"]) > 0) == (tmp_path / "maps" / "volume-00000.png").exists()
 
 
-def test_a_plain_image_imports_neither_reader(bundle, tmp_path):
+def test_a_plain_image_imports_neither_reader(bundle_folder, tmp_path):
     Image.fromarray(HEAD).save(tmp_path / "a.png")
     code = (
         "import sys; from brainsift.cli import main; "
-        f"main(['predict', '--bundle', {str(bundle)!r}, {str(tmp_path / 'a.png')!r}]); "
+        f"main(['predict', '--bundle', {str(bundle_folder)!r}, {str(tmp_path / 'a.png')!r}]); "
         "sys.exit(bool({'pydicom', 'nibabel', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -2,17 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from brainsift import __version__
 from brainsift.bundle import Bundle
 from brainsift.errors import InputError
 from brainsift.files import write_text
 from brainsift.overlay import overlay
 from brainsift.predict import Prediction
-from brainsift.render import jpeg_uri, render
+from brainsift.render import jpeg_uri, page_head, render
 from brainsift.volume_answers import VolumeAnswer
 from brainsift.volumes import read_slice
 
@@ -36,12 +34,10 @@ def write_batch_report(
     pictured = set(order[:_PICTURES])
     cases = [_case(answer, bundle.size if place in pictured else 0) for place, answer in enumerate(answers)]
     counts = Counter(answer.decision or answer.status for answer in answers)
-    created = datetime.now(UTC).isoformat(timespec="minutes")[:16].replace("T", " ")
+    head = page_head({"title": f"Is there a tumor? {len(answers)} images"})
     context = {
-        "title": f"Is there a tumor? {len(answers)} images",
-        "meta": f"{created} UTC, brainsift {__version__}, network {bundle.name}, threshold {threshold:.3f}",
-        "version": __version__,
-        "phantom": False,
+        **head,
+        "meta": f"{head['meta']}, network {bundle.name}, threshold {threshold:.3f}",
         "contents": [("cases", "Cases"), *([("volumes", "Volumes")] if volumes else [])],
         "counts": [(name, counts[name]) for name in ("tumor", "no_tumor", "refer", "unreadable")],
         "threshold": threshold,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from brainsift.bundle import Bundle
+from brainsift.tables import cell, markdown_table
 
 Entry = dict[str, Any]
 
-_SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
 _INTENDED = """Research and teaching: to sort brain MRI slices that are shown as pictures, to study data sets, as a
 starting point for one's own work. The answer is one of *tumor*, *no tumor*, *refer*, with a calibrated probability
 and a map of where the tumor is seen."""
@@ -44,19 +44,6 @@ def model_card(bundle: Bundle) -> str:
     return f"# Model card: {bundle.name}\n\n{bundle.notice}\n\n{body}\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(name: str, score: Entry | None) -> str:
-    if not score or score["value"] is None:
-        return "–"
-    factor, digits = (100, 1) if name in _SHARES else (1, 3)
-    value, low, high = (f"{score[key] * factor:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} ({low}–{high})"
-
-
 def _data(counts: Sequence[Entry]) -> str:
     """Images of each part by source and contrast, tumor / tumor-free."""
     names = sorted({(str(row["source"]), str(row["contrast"])) for row in counts})
@@ -71,7 +58,7 @@ def _data(counts: Sequence[Entry]) -> str:
         )
         for source, contrast in names
     ]
-    return _table(("images with / without tumor", "train", "validation", "test"), rows) if rows else ""
+    return markdown_table(("images with / without tumor", "train", "validation", "test"), rows) if rows else ""
 
 
 def _model(bundle: Bundle) -> str:
@@ -95,7 +82,7 @@ def _performance(figures: Sequence[Entry], bundle: Bundle) -> str:
         (
             f"{row['source']} ({'held-out groups' if row['part'] == 'test' else 'external'})",
             f"{row['n']} / {row['n_tumor']} / {row['n_groups']}",
-            *(_cell(name, row["scores"].get(name)) for name in names),
+            *(cell(name, row["scores"].get(name)) for name in names),
         )
         for row in sorted(figures, key=lambda row: (row["part"] != "test", row["source"]))
     ]
@@ -103,26 +90,26 @@ def _performance(figures: Sequence[Entry], bundle: Bundle) -> str:
     words = "At the threshold `balanced`, with 95 % intervals that resample groups."
     if whole:
         words += (
-            f" All held-out groups together: ROC AUC {_cell('roc_auc', whole['roc_auc'])}, calibration error "
-            f"{_cell('calibration_error', whole['calibration_error'])}."
+            f" All held-out groups together: ROC AUC {cell('roc_auc', whole['roc_auc'])}, calibration error "
+            f"{cell('calibration_error', whole['calibration_error'])}."
         )
-    return f"{words}\n\n{_table(head, rows)}" if rows else ""
+    return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
 
 
 def _site(site: Entry | None) -> str:
     if not site:
         return ""
-    rows = [(name, *(_cell(name, score) for score in site["scores"][name])) for name in site["scores"]]
+    rows = [(name, *(cell(name, score) for score in site["scores"][name])) for name in site["scores"]]
     words = (
         f"Temperature and thresholds come from {site['n']} images of a site, {site['n_tumor']} with a tumor; its "
         "scores, cross-fitted. The figures below are those of the network before that, at its own thresholds."
     )
-    return f"{words}\n\n{_table(('metric', 'before', 'after'), rows)}"
+    return f"{words}\n\n{markdown_table(('metric', 'before', 'after'), rows)}"
 
 
 def _maps(maps: dict[str, Entry]) -> str:
     rows = [
-        (name, str(entry["n"]), *(_cell(score, entry[score]) for score in ("hit", "energy", "overlap")))
+        (name, str(entry["n"]), *(cell(score, entry[score]) for score in ("hit", "energy", "overlap")))
         for name, entry in maps.items()
     ]
     head = ("outlines of", "images", "pointing game", "energy inside", "overlap")
@@ -130,7 +117,7 @@ def _maps(maps: dict[str, Entry]) -> str:
         "The tumor map against outlines that it was not trained on: share of images whose strongest place lies in the "
         "tumor, share of the map's sum in it, and intersection over union."
     )
-    return f"{words}\n\n{_table(head, rows)}" if rows else ""
+    return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
 
 
 def _margins(bundle: Bundle) -> str:
@@ -140,4 +127,4 @@ def _margins(bundle: Bundle) -> str:
     ]
     head = ("wrong answers, at most", "distance from even odds, logits", "referred")
     words = "With `--max-error`, on images like the validation part, with 90 % confidence (learn then test):"
-    return f"{words}\n\n{_table(head, rows)}" if rows else ""
+    return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError
+from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
 from brainsift.image import LIMITS, DecodedImage, Limits, check_size, from_array
-from brainsift.slices import Loaded, Slice, coarse_of, slice_of_values
+from brainsift.slices import Loaded, Slice, broken_slice, coarse_of, slice_of_values
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -86,8 +86,7 @@ def dicom_slices(paths: Sequence[str | Path], *, limits: Limits = LIMITS) -> lis
         try:
             frames = _frames(path, limits)
         except BrainsiftError as error:
-            broken = Slice(path, "", partial(_raise, error))
-            frames = [_Frame(broken, _BROKEN + path, "", None, None, (0, 0, 0, path, 0))]
+            frames = [_Frame(broken_slice(path, "", error), _BROKEN + path, "", None, None, (0, 0, 0, path, 0))]
         series.setdefault(frames[0].series, []).extend(frames)
         first.setdefault(frames[0].series, path)
     names = _volume_names(series)
@@ -233,7 +232,7 @@ def _dataset(source: str | io.BytesIO, name: str, *, tags: list[str] | None = No
     except FileNotFoundError as error:
         raise UnreadableImageError(name, "no such file", "Check the path.") from error
     except Exception as error:  # pydicom raises nearly every type on broken files
-        raise UnreadableImageError(name, f"cannot be read as DICOM: {_words(error)}", _REMEDY) from error
+        raise UnreadableImageError(name, f"cannot be read as DICOM: {in_one_line(error)}", _REMEDY) from error
     if not len(dataset):
         raise UnreadableImageError(name, "is no DICOM file", _REMEDY)
     return dataset
@@ -271,7 +270,7 @@ def _rendered(decode: "partial[Any]", look: "Dataset", name: str, syntax: Any) -
     except BrainsiftError:
         raise
     except Exception as error:  # as above
-        rule = f"cannot be decoded ({syntax.name}): {_words(error)}"
+        rule = f"cannot be decoded ({syntax.name}): {in_one_line(error)}"
         raise UnreadableImageError(name, rule, _DECOMPRESS if syntax.is_compressed else _REMEDY) from error
 
 
@@ -340,11 +339,3 @@ def _vector(value: Any, length: int) -> npt.NDArray[np.float64] | None:
 def _natural(path: str) -> str:
     """Returns a key that puts IM2 before IM10."""
     return re.sub(r"\d+", lambda found: found[0].zfill(12), path)
-
-
-def _raise(error: BrainsiftError) -> Loaded:
-    raise error
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -49,6 +49,11 @@ class BrainsiftError(Exception):
         }
 
 
+def in_one_line(error: BaseException) -> str:
+    """Returns what another library's error says, without line breaks; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class UsageError(BrainsiftError):
     """A wrong argument or option."""
 

@@ -260,12 +260,14 @@ def _read_config(run_dir: Path) -> dict[str, Any]:
 def _read_predictions(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RunError(path, "no such file", "Train the run to its end first.")
-    text = dict.fromkeys(("path", "channel", "source", "patient", "group", "part"), str)
+    text = dict.fromkeys(("path", "channel", "source", "contrast", "patient", "group", "part"), str)
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"label": [""], "logit": ["", "nan"]})
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise RunError(path, f"lacks the columns {missing}", "Train the run again.")
     table = table[table["label"].notna()].reset_index(drop=True)
+    if "contrast" not in table:
+        table["contrast"] = ""
     logits = pd.to_numeric(table["logit"], errors="coerce")
     if not np.isfinite(logits).all() or not table["label"].isin([0, 1]).all():
         raise RunError(path, "holds a logit that is not finite or a label that is neither 1 nor 0", "Train it again.")

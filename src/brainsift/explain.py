@@ -79,12 +79,12 @@ def score_maps(run: Path, manifest: pd.DataFrame, *, cache: Path) -> pd.DataFram
         raise RunError(run, "no image of the test part or of external collections has an outline", "Add masks.")
     pixels, rows = cached_pixels(table, cache, size=config.size)
     outlines, places = cached_outlines(table, cache, size=config.size)
-    found = []
+    draw, found = map_of(model, config), []
     for start in range(0, len(table), _BATCH):
         part = slice(start, start + _BATCH)
         images = to_input(torch.from_numpy(np.asarray(pixels[rows[part]])))
         inside = torch.from_numpy(np.asarray(outlines[places[part]])) > 127
-        found.append(map_scores(map_of(model, config)(images), inside))
+        found.append(map_scores(draw(images), inside))
     scores = pd.concat(found, ignore_index=True)
     return pd.concat([table[["path", "channel", "source", "label", "contrast", "group", "part"]], scores], axis=1)
 

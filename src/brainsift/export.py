@@ -27,8 +27,6 @@ from brainsift.runs import cache_of, load_run
 from brainsift.scope import Familiarity
 
 _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
-
-
 _KNOWN = 0.997  # share of the validation part that counts as known
 _FURTHER = 1.15  # slices of a source never seen lie further out than those of validation
 
@@ -51,12 +49,12 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if config.preprocessing == "standard" else 3
     _write_onnx(model, config, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
+    split = read_manifest(run / "split.csv")
     (folder / "scope.npz").unlink(missing_ok=True)
     if models.draws_map(config.model):
-        known = _familiarity(run, config, folder / "network.onnx", cache or cache_of(run))
+        known = _familiarity(split, config, folder / "network.onnx", cache or cache_of(run))
         if known is not None:
             known.save(folder / "scope.npz")
-    split = read_manifest(run / "split.csv")
     validation = table[table["part"] == "validation"]
     labels = validation["label"]
     bundle = Bundle(
@@ -74,7 +72,7 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
             "data": _data(split),
             "data_sha256": sha256_of("\n".join(sorted(split["sha256"])).encode()),
             "test": {name: results["test"]["scores"][name] for name in _SCORES} if results["test"] else None,
-            "figures": _figures(table, split, results["thresholds"]["balanced"]),
+            "figures": _figures(table, results["thresholds"]["balanced"]),
             "maps": read_json(run / "maps.json") if (run / "maps.json").exists() else {},
         },
     )
@@ -89,12 +87,8 @@ def _data(split: pd.DataFrame) -> list[dict[str, Any]]:
     return counts.to_dict("records")
 
 
-def _figures(table: pd.DataFrame, split: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
+def _figures(table: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
     """Scores the test part and external images at the threshold `balanced`, by source and contrast."""
-    folder_contrast = split.drop_duplicates(evaluate.KEY).set_index(evaluate.KEY)["contrast"]
-    names = pd.MultiIndex.from_frame(table[evaluate.KEY])
-    contrast = pd.Series(folder_contrast.reindex(names).to_numpy(), index=table.index)
-    table = table.assign(contrast=contrast.fillna(table.get("contrast", "")).fillna(""))
     scored = table[table["part"].isin(("test", "external"))]
     found = []
     for (part, source, contrast), rows in scored.groupby(["part", "source", "contrast"]):
@@ -121,15 +115,14 @@ class _WithMap(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         body = self.model.body
-        levels = body.levels((images - self.model.mean) / self.model.scale)  # type: ignore[operator]
+        levels = body.levels(self.model.centred(images))  # type: ignore[operator]
         features, tumor_map = body.read(levels)  # type: ignore[operator]
         seen = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)
         return models.log_odds(self.model.head(features)), tumor_map[:, 0], seen
 
 
-def _familiarity(run: Path, config: TrainConfig, network: Path, cache: Path) -> Familiarity | None:
+def _familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cache: Path) -> Familiarity | None:
     """Fits what the features of known slices look like; None where there are fewer of them than features."""
-    table = read_manifest(run / "split.csv")
     pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     parts = []

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, UsageError
+from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, UsageError, in_one_line
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 
@@ -108,14 +108,14 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
     except BrainsiftError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageSizeError(label, _flat(error), f"The limit is {limits.max_pixels} pixels.") from error
+        raise ImageSizeError(label, in_one_line(error), f"The limit is {limits.max_pixels} pixels.") from error
     except Image.UnidentifiedImageError as error:
         raise UnreadableImageError(label, "is no image in a format that is read here", _READABLE) from error
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file", "Check the path.") from error
     except Exception as error:  # Pillow's decoders raise nearly every type on broken files
         raise UnreadableImageError(
-            label, f"cannot be decoded: {_flat(error)}", "Save it again, or leave it out."
+            label, f"cannot be decoded: {in_one_line(error)}", "Save it again, or leave it out."
         ) from error
 
 
@@ -215,7 +215,3 @@ def _luma(pixels: Pixels) -> Pixels:
     share = (chroma.astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
     np.clip(share, 0, 1, out=share)
     return np.rint(luma + (weakest - luma.astype(np.float32)) * share).astype(pixels.dtype)
-
-
-def _flat(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -71,9 +71,13 @@ class Classifier(nn.Module):
             block.eval()
         return self
 
+    def centred(self, images: Tensor) -> Tensor:
+        """Returns pixels as the body takes them."""
+        return (images - self.mean) / self.scale
+
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns what the last layer gives, (n, n_outputs), and the logits of the tumor map (n, 1, h, w) if any."""
-        found = self.body((images - self.mean) / self.scale)
+        found = self.body(self.centred(images))
         features, tumor_map = found if isinstance(found, tuple) else (found, None)
         return self.head(features), tumor_map
 

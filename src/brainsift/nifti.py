@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError
+from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
 from brainsift.image import LIMITS, Limits, check_size
 from brainsift.slices import Loaded, Slice, coarse_of, slice_of_values
 
@@ -194,5 +194,4 @@ def _guarded(label: str, action: Callable[[], _Result]) -> _Result:
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file", "Check the path.") from error
     except Exception as error:  # gzip, struct and nibabel each raise their own on broken files
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableImageError(label, f"cannot be read as NIfTI: {words}", _REMEDY) from error
+        raise UnreadableImageError(label, f"cannot be read as NIfTI: {in_one_line(error)}", _REMEDY) from error

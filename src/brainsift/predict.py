@@ -4,7 +4,6 @@ Files are decoded by threads while the network works on the batch before; what i
 number of files, and the order of the answers is that of the files. DICOM and NIfTI files are answered slice by slice.
 """
 
-import csv
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +19,12 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
+from brainsift import files
 from brainsift.bundle import Bundle, load_bundle
 from brainsift.dicom import header_reason as dicom_reason
 from brainsift.dicom import load_bytes, load_dataset
 from brainsift.environment import cores
 from brainsift.errors import InputError, UsageError
-from brainsift.files import replacing
 from brainsift.image import DecodedImage, decode, from_array
 from brainsift.labels import CLASS_NAMES
 from brainsift.preprocess import network_input, preprocess_decoded
@@ -274,15 +273,12 @@ def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
 
 def write_csv(predictions: Iterable[Prediction], path: Path) -> None:
     """Writes a table, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(prediction.to_dict() for prediction in predictions)
+    files.write_csv(path, COLUMNS, (prediction.to_dict() for prediction in predictions))
 
 
 def write_json_list(predictions: Iterable[Prediction], path: Path) -> None:
     """Writes a JSON array, an answer a line, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with files.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[")
         for index, prediction in enumerate(predictions):
             file.write(",\n " if index else "\n ")

@@ -127,7 +127,6 @@ _RELEASE: dict[str, Any] = {
     "epoch_images": 8192,
     "learning_rate": 1.5e-3,
     "batch_size": 64,
-    "frozen": 5,
     "sampling": "balanced",
     "balance": False,
     "augment": 0.7,

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from brainsift import wording
+from brainsift import __version__, wording
 
 _FILTERS = ("shown", "words", "p_value", "thousands", "duration")
 
@@ -26,6 +27,19 @@ def render(template: str, context: dict[str, Any]) -> str:
     filters: dict[str, Callable[..., Any]] = {name: getattr(wording, name) for name in _FILTERS}
     environment.filters.update(filters, svg=Markup)
     return environment.get_template(template).render(context)
+
+
+def page_head(results: dict[str, Any]) -> dict[str, Any]:
+    """Returns what every page shows at its top, from its title and what is known of its making."""
+    created = str(results.get("created") or datetime.now(UTC).isoformat(timespec="seconds"))
+    version = results.get("version") or __version__
+    commit = f", commit {results['commit']}" if results.get("commit") else ""
+    return {
+        "title": results["title"],
+        "meta": f"{created[:16].replace('T', ' ')} UTC, brainsift {version}{commit}",
+        "version": version,
+        "phantom": bool(results.get("phantom")),
+    }
 
 
 def jpeg_uri(image: Image.Image, *, side: int = 128, quality: int = 82) -> str:

@@ -5,16 +5,14 @@ split that lets copies of test images into training.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from brainsift import __version__
 from brainsift.audit_page import audit_page
 from brainsift.files import write_text
-from brainsift.render import render
+from brainsift.render import page_head, render
 from brainsift.study_page import search_block, study_page
 
 Entry = dict[str, Any]
@@ -56,7 +54,9 @@ def write_study_report(results: Entry, folder: Path, out: Path) -> None:
         out: the HTML file.
     """
     page = study_page(results, folder)
-    write_text(out, render("study.html.j2", {**_head(results), **page, "contents": _contents(_STUDY_SECTIONS, page)}))
+    write_text(
+        out, render("study.html.j2", {**page_head(results), **page, "contents": _contents(_STUDY_SECTIONS, page)})
+    )
 
 
 def write_audit_report(findings: Entry, manifest: pd.DataFrame, out: Path) -> None:
@@ -68,27 +68,15 @@ def write_audit_report(findings: Entry, manifest: pd.DataFrame, out: Path) -> No
         out: the HTML file.
     """
     page = audit_page(findings, manifest)
-    head = _head({"title": "Audit of the images", **findings})
+    head = page_head({"title": "Audit of the images", **findings})
     write_text(out, render("audit.html.j2", {**head, **page, "contents": _contents(_AUDIT_SECTIONS, page)}))
 
 
 def write_tuning_report(found: Entry, out: Path) -> None:
     """Writes the report of a search, from what `tune.tune` returns."""
-    head = _head({"title": f"Search for settings: {found['model']}", **found})
+    head = page_head({"title": f"Search for settings: {found['model']}", **found})
     write_text(out, render("tuning.html.j2", {**head, "contents": [], "search": search_block(found)}))
 
 
 def _contents(sections: Sequence[tuple[str, str, str]], page: Entry) -> list[tuple[str, str]]:
     return [(place, name) for place, name, needed in sections if not needed or page[needed]]
-
-
-def _head(results: Entry) -> Entry:
-    created = str(results.get("created") or datetime.now(UTC).isoformat(timespec="seconds"))
-    version = results.get("version") or __version__
-    commit = f", commit {results['commit']}" if results.get("commit") else ""
-    return {
-        "title": results["title"],
-        "meta": f"{created[:16].replace('T', ' ')} UTC, brainsift {version}{commit}",
-        "version": version,
-        "phantom": bool(results.get("phantom")),
-    }

@@ -123,7 +123,7 @@ def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> S
     if min(n_tumor, len(labels) - n_tumor) < _LEAST:
         rule = f"has {n_tumor} readable images with a tumor and {len(labels) - n_tumor} without"
         raise ManifestError("data", rule, f"Give at least {_LEAST} of each, better 100 in all.")
-    scale, _ = _fit(logits, labels)
+    scale = calibrate.fit_temperature(logits, labels)
     probabilities = calibrate.apply(logits, scale)
     adapted = replace(
         bundle,

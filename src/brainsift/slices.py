@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from brainsift.errors import BrainsiftError
 from brainsift.image import DecodedImage, from_array
 
 NEARLY_EMPTY = "hardly any of the head is in this slice"
@@ -59,6 +60,15 @@ class Slice:
             ImageSizeError: beyond the limits of `image`.
         """
         return self.load().image
+
+
+def broken_slice(name: str, volume: str, error: BrainsiftError) -> Slice:
+    """Returns a slice that raises ``error`` when it is read."""
+
+    def load() -> Loaded:
+        raise error
+
+    return Slice(name, volume, load)
 
 
 def slice_of_values(

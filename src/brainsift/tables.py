@@ -45,7 +45,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(metric: str, score: Entry | None) -> str:
+def cell(metric: str, score: Entry | None) -> str:
+    """Writes a score with its interval, shares in percent; a dash where there is none."""
     if not score or score["value"] is None:
         return "–"
     factor, digits = (100, 1) if metric in _SHARES else (1, 3)
@@ -65,7 +66,7 @@ def _scores(summary: Sequence[Entry]) -> str:
             _name(row),
             str(row["n_folds"]),
             f"{row['n']} / {row['n_groups']}",
-            *(_cell(metric, row["pooled"].get(metric)) for metric in metrics),
+            *(cell(metric, row["pooled"].get(metric)) for metric in metrics),
         ]
         for row in summary
     ]
@@ -90,7 +91,7 @@ def _external(summary: Sequence[Entry]) -> str:
             source,
             f"{row['protocol']}, {_name(row)}",
             f"{scores['n']} / {scores['n_tumor']}",
-            *(_cell(metric, scores.get(metric)) for metric in ("sensitivity", "specificity", "roc_auc")),
+            *(cell(metric, scores.get(metric)) for metric in ("sensitivity", "specificity", "roc_auc")),
         ]
         for row in summary
         for source, scores in row["external"].items()
@@ -120,7 +121,7 @@ def _probes(probes: Sequence[Entry]) -> str:
         [
             row["name"],
             row["protocol"],
-            *(_cell(metric, row[metric]) for metric in ("accuracy", "balanced_accuracy", "roc_auc")),
+            *(cell(metric, row[metric]) for metric in ("accuracy", "balanced_accuracy", "roc_auc")),
         ]
         for row in probes
     ]

@@ -1,6 +1,5 @@
 """Answers for slices to one answer for each volume."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from brainsift.files import replacing
+from brainsift.files import replacing, write_csv
 from brainsift.labels import CLASS_NAMES
 from brainsift.predict import REFER, Prediction, log_odds
 
@@ -67,10 +66,7 @@ def summarise_volumes(
 
 def write_volumes(answers: Iterable[VolumeAnswer], path: Path) -> None:
     """Writes a table, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, VOLUME_COLUMNS)
-        writer.writeheader()
-        writer.writerows(answer.to_dict() for answer in answers)
+    write_csv(path, VOLUME_COLUMNS, (answer.to_dict() for answer in answers))
 
 
 def write_montage(pictures: Sequence[Path], path: Path) -> None:

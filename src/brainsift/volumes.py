@@ -5,7 +5,7 @@ image costs no more than before.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 from brainsift.dicom import SUFFIXES as DICOM_SUFFIXES
@@ -13,7 +13,7 @@ from brainsift.dicom import dicom_slices
 from brainsift.errors import BrainsiftError, UsageError
 from brainsift.image import DecodedImage, decode
 from brainsift.nifti import GZIP, is_nifti, nifti_slices
-from brainsift.slices import Loaded, Slice
+from brainsift.slices import Loaded, Slice, broken_slice
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _DICOM_MARK = slice(128, 132)
@@ -124,7 +124,7 @@ def _slices(path: str | Path, kind: str) -> Iterator[Slice]:
     try:
         found = nifti_slices(path)
     except BrainsiftError as error:
-        yield Slice(str(path), str(path), partial(_raise, error))
+        yield broken_slice(str(path), str(path), error)
         return
     yield from found
 
@@ -141,7 +141,3 @@ def _folder(paths: list[str | Path]) -> Iterator[Slice]:
 
 def _plain(path: str) -> Slice:
     return Slice(path, "", lambda: Loaded(decode(path)))
-
-
-def _raise(error: BrainsiftError) -> Loaded:
-    raise error
