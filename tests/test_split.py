@@ -85,6 +85,22 @@ def test_source_out_tests_on_the_whole_source(table, config):
     assert (result["part"][(joined["group"] == "g0") & (joined["source"] != "a")] == "").all()
 
 
+def test_more_patients_of_a_source_go_to_the_test_part():
+    table = manifest(groups=100, twins=0)
+    table["patient"] = np.where(table["source"] == "a", table["group"], "")
+    config = SplitConfig(test_patients=("a=30",))
+    plain, result = split(table, SplitConfig()), split(table, config)
+    check(result)
+    tested = result[result["part"] == "test"]
+    assert set(plain.index[plain["part"] == "test"]) < set(tested.index)
+    assert tested["patient"].replace("", np.nan).nunique() == 30
+    assert split(table, SplitConfig(test_patients=("a=1",)))["part"].equals(plain["part"])
+    with pytest.raises(UsageError, match="at most"):
+        split(table, SplitConfig(test_patients=("a=500",)))
+    with pytest.raises(UsageError, match="SOURCE=N"):
+        SplitConfig(test_patients=("a",))
+
+
 def test_folds_cover_everything_once():
     table = manifest(groups=100)
     tested = [split(table, SplitConfig(fold=fold)) for fold in range(5)]

@@ -11,7 +11,7 @@ import torch
 from torch import distributed, nn
 
 # Networks made of depthwise convolutions lose time in bf16 on a CPU (bench/README.md).
-_DEPTHWISE = frozenset({"mobilenet", "compact"})
+_DEPTHWISE = frozenset({"mobilenet", "compact", "lite0"})
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 

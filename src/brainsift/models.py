@@ -1,14 +1,16 @@
 """The networks. Input: float32 (n, channels, size, size) in [0, 1]; `forward` returns logits (n,).
 
 `baseline-cnn`  the network of the baseline study: four valid 3×3 convolutions
-`compact`       ours, and the one that ships: the front of MobileNetV2 with a map of the tumor, 0.8 M parameters
+`compact`       ours: the front of MobileNetV2 with a map of the tumor, 0.8 M parameters
+`lite0`         the same with all of EfficientNet-lite0 (Tan and Le 2019), 3.1 M parameters
 `mobilenet`     MobileNetV2 (Sandler et al. 2018), defined by transformers
 `resnet50`      ResNet-50 (He et al. 2016), defined by transformers
 
-`compact` also draws the map of where it sees a tumor, an eighth of the input's side, which can be taught with outlines.
+`compact` and `lite0` also draw the map of where they see a tumor, an eighth of the input's side, which can be taught
+with outlines.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -195,25 +197,30 @@ def _mobilenet(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module,
     return _Pooled(_mobilenet_v2(size, in_channels)), 1280
 
 
-class _Compact(nn.Module):
-    """The front of MobileNetV2, and a pyramid on it (Lin et al. 2017) that draws the map.
+class _Mapping(nn.Module):
+    """A trunk, and a pyramid on it (Lin et al. 2017) that draws the map.
 
     The decision sees nothing but what the map points at.
+
+    Args:
+        model: the trunk.
+        blocks: gives the parts of the trunk in the order of execution.
+        levels: at strides 8, 16 and 32, the last block there and its channels.
 
     Returns:
         Features (n, 66): the pyramid averaged with the map as attention, the mean of the strongest places of the
         map, and the strongest one; and the logits of the map (n, 1, size / 8, size / 8).
     """
 
-    _LEVELS = ((4, 32), (11, 96), (12, 160))  # layer of MobileNetV2 and its channels, at strides 8, 16 and 32
     _WIDTH = 64
     _PLACES = 4
 
-    def __init__(self, size: int, in_channels: int) -> None:
+    def __init__(
+        self, model: nn.Module, blocks: Callable[[nn.Module], list[nn.Module]], levels: Sequence[tuple[int, int]]
+    ) -> None:
         super().__init__()
-        self.model = _mobilenet_v2(size, in_channels)
-        del cast(nn.ModuleList, self.model.layer)[self._LEVELS[-1][0] + 1 :], self.model.conv_1x1, self.model.pooler
-        self.laterals = nn.ModuleList(nn.Conv2d(channels, self._WIDTH, 1) for _, channels in self._LEVELS)
+        self.model, self._blocks_of, self._levels = model, blocks, [block for block, _ in levels]
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, self._WIDTH, 1) for _, channels in levels)
         self.mix = nn.Sequential(_ConvNorm(self._WIDTH, self._WIDTH), _ConvNorm(self._WIDTH, self._WIDTH))
         self.draw = nn.Conv2d(self._WIDTH, 1, 1)
         nn.init.constant_(cast(Tensor, self.draw.bias), -3.0)  # few places show a tumor
@@ -222,7 +229,7 @@ class _Compact(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The parts of the trunk in the order of execution."""
-        return [cast(nn.Module, self.model.conv_stem), *cast(nn.ModuleList, self.model.layer)]
+        return self._blocks_of(self.model)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.read(self.levels(images))
@@ -233,7 +240,7 @@ class _Compact(nn.Module):
         for block in self.blocks:
             features = block(features)
             seen.append(features)
-        return [seen[layer + 1] for layer, _ in self._LEVELS]
+        return [seen[block] for block in self._levels]
 
     def read(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Draws the map, and gathers what the decision may see."""
@@ -248,8 +255,29 @@ class _Compact(nn.Module):
 
 
 def _compact(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
-    body = _Compact(size, in_channels)
+    levels = ((5, 32), (12, 96), (13, 160))
+    model = _mobilenet_v2(size, in_channels)
+    del cast(nn.ModuleList, model.layer)[levels[-1][0] :], model.conv_1x1, model.pooler
+    body = _Mapping(model, _mobilenet_blocks, levels)
     return body, body.n_features
+
+
+def _mobilenet_blocks(model: nn.Module) -> list[nn.Module]:
+    return [cast(nn.Module, model.conv_stem), *cast(nn.ModuleList, model.layer)]
+
+
+def _lite0(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    model = EfficientNet.from_name("efficientnet-lite0", in_channels=in_channels, image_size=size)
+    del model._conv_head, model._bn1, model._fc
+    body = _Mapping(model, _lite0_blocks, ((5, 40), (11, 112), (16, 320)))
+    return body, body.n_features
+
+
+def _lite0_blocks(model: nn.Module) -> list[nn.Module]:
+    stem = nn.Sequential(*(cast(nn.Module, part) for part in (model._conv_stem, model._bn0, model._swish)))
+    return [stem, *cast(nn.ModuleList, model._blocks)]
 
 
 def _resnet50(_size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
@@ -273,6 +301,7 @@ class _Spec:
 MODELS = {
     "baseline-cnn": _Spec(_baseline_cnn, dropout=0.4, shift=(0.0, 1.0), l2=0.005),
     "compact": _Spec(_compact, dropout=0.2, shift=_TENSORFLOW, draws_map=True),
+    "lite0": _Spec(_lite0, dropout=0.2, shift=_TENSORFLOW, draws_map=True),
     "mobilenet": _Spec(_mobilenet, dropout=0.2, shift=_TENSORFLOW, second_shift=(127.5, 127.5)),
     "resnet50": _Spec(_resnet50, dropout=0.2, second_shift=(115.0, 1.0)),
 }

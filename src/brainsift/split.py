@@ -5,6 +5,7 @@ Three protocols. `grouped`, the default, keeps near-duplicates and patients in o
 split; it is leaky and exists to show what leakage does.
 """
 
+import re
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
@@ -43,6 +44,7 @@ class SplitConfig:
         seed: another seed, another split.
         hold_out: the sources that become the test part of `source-out`.
         sources: the sources to take images from; empty: all.
+        test_patients: SOURCE=N: more of a source's patients in the test part of `grouped`, until there are N.
 
     Raises:
         UsageError: a value out of its range.
@@ -55,10 +57,12 @@ class SplitConfig:
     seed: int = 0
     hold_out: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    test_patients: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hold_out", tuple(self.hold_out))
         object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "test_patients", tuple(self.test_patients))
         _require(self.protocol in get_args(Protocol), "protocol", self.protocol, f"one of {get_args(Protocol)}")
         _require(self.folds >= 2, "folds", self.folds, "2 or more")
         _require(0 <= self.fold < self.folds, "fold", self.fold, f"0 to {self.folds - 1}")
@@ -67,6 +71,8 @@ class SplitConfig:
         wanted = self.protocol == "source-out"
         rule = "one or more sources with source-out" if wanted else f"empty with {self.protocol}"
         _require(bool(self.hold_out) == wanted, "hold_out", self.hold_out, rule)
+        fits = all(re.fullmatch(r".+=\d+", entry) for entry in self.test_patients)
+        _require(fits, "test_patients", self.test_patients, "SOURCE=N, such as cheng=40")
 
     @property
     def leaky(self) -> bool:
@@ -287,7 +293,24 @@ def _train_or_validation(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:
 def _grouped(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:
     rows = _distinct(rows)
     test = _fold_numbers(rows, config.folds, config.seed) == config.fold
+    for entry in config.test_patients:
+        source, _, wanted = entry.rpartition("=")
+        test |= rows["cluster"].isin(_more_patients(rows, test, source, int(wanted), config.seed)).to_numpy()
     return pd.concat([_train_or_validation(rows[~test], config), pd.Series("test", index=rows.index[test])])
+
+
+def _more_patients(
+    rows: pd.DataFrame, test: npt.NDArray[np.bool_], source: str, wanted: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Draws clusters that bring the test part to a wanted number of patients of a source."""
+    patients = _text(rows, "patient").where(rows["source"] == source, "")
+    per_cluster = patients[~test & (patients != "")].groupby(rows["cluster"]).nunique()
+    missing = wanted - patients[test & (patients != "")].nunique()
+    rule = f"at most {patients[patients != ''].nunique()} for {source}, the patients it names"
+    _require(missing <= per_cluster.sum(), "test_patients", wanted, rule)
+    drawn = per_cluster.sample(frac=1, random_state=seed)
+    enough = drawn.cumsum().shift(fill_value=0) < missing
+    return drawn.index[enough].to_numpy()
 
 
 def _source_out(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:

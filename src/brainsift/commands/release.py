@@ -1,12 +1,14 @@
-"""Train the network that ships, from raw folders to a bundle: audit, split, train, evaluate, export.
+r"""Train the network that ships, from raw folders to a bundle: audit, split, train, evaluate, export.
 
-    brainsift release --data br35h=data/br35h lgg=data/lgg --external external=data/external -o release
+    brainsift release --data br35h=data/br35h cheng=data/cheng lgg=data/lgg --test-patients cheng=40 \
+        --external external=data/external -o release
 
 Interrupted at any moment, it goes on when started again with the same -o. The split keeps groups and patients whole;
 the test part and the external images are scored once, at the end, and choose nothing.
 """
 
 import argparse
+from dataclasses import fields
 
 import pandas as pd
 
@@ -14,14 +16,14 @@ from brainsift.commands._console import add_output, progress_bar, say, show_scor
 from brainsift.evaluate import evaluate_run
 from brainsift.explain import explain_run
 from brainsift.export import export_run
-from brainsift.flags import add_flags, given
+from brainsift.flags import add_flags, given, make
 from brainsift.recipes import TrainConfig, make_config
 from brainsift.runs import predict_external
 from brainsift.split import SplitConfig, check, split
 from brainsift.study import audited, usable_external
 from brainsift.train import train
 
-_MODEL, _RECIPE = "compact", "release"
+_MODEL, _RECIPE = "lite0", "release"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--external", nargs="*", default=[], metavar="DATA", help="only scored, never trained on")
     add_output(parser, "folder of the release; the bundle stands in its folder `bundle` at the end")
     add_flags(parser, TrainConfig, leave_out=("model", "recipe"), defaults=make_config(_MODEL, _RECIPE))
+    others = {field.name for field in fields(SplitConfig)} - {"test_patients"}
+    add_flags(parser, SplitConfig, leave_out=others)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,7 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
     folder, config = arguments.output, make_config(_MODEL, _RECIPE, **given(arguments, TrainConfig))
     with progress_bar() as report:
         manifest, _ = audited(arguments.data, arguments.external, folder, progress=report)
-        table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), SplitConfig(seed=config.seed))
+        parts = make(arguments, SplitConfig)  # with the seed of the training
+        table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), parts)
         check(table)
         plan = {"name": folder.resolve().name, "protocol": "grouped", "fold": 0}
         train(table, config, folder / "run", cache=folder / "cache", origin=plan, progress=report)
@@ -49,8 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
         if config.preprocessing == "standard" and (seen["mask"] != "").any():
             explain_run(folder / "run", seen, cache=folder / "cache")
     results = evaluate_run(folder / "run")
-    parts = [("validation", results["validation"]), ("test", results["test"]), *results["test"]["sources"].items()]
-    blocks = [*parts, *results["external"].items()]
+    shown = [("validation", results["validation"]), ("test", results["test"]), *results["test"]["sources"].items()]
+    blocks = [*shown, *results["external"].items()]
     show_scores("the network that ships", [(name, found["scores"]) for name, found in blocks])
     bundle = export_run(folder / "run", folder / "bundle")
     say(f"Bundle: {folder / 'bundle'}, {bundle.network.stat().st_size / 2**20:.1f} MB")
