@@ -70,3 +70,14 @@ def test_artifacts_keep_background_range_and_order_of_draws():
     assert torch.equal(first, again) and not torch.equal(first, images)
     assert float(first.min()) >= 0 and float(first.max()) <= 1 and float(first[:, :, :8].max()) == 0
     assert torch.equal(spoil(images, strength=0.0, generator=torch.Generator()), images)
+
+
+def test_a_share_is_turned_by_quarters():
+    images = torch.zeros(200, 1, 32, 32)
+    images[:, :, :8] = 1  # bright at the top
+    turned, _ = augment(images, strength=1e-6, turned=0.5, generator=torch.Generator().manual_seed(1))
+    still = turned[:, 0, :6].mean(dim=(1, 2)) > 0.9
+    assert 0.35 < still.float().mean() < 0.65
+    sides = [turned[~still, 0, 26:], turned[~still, 0, :, :6], turned[~still, 0, :, 26:]]
+    assert sum(int((side.mean(dim=(1, 2)) > 0.9).sum()) for side in sides) == int((~still).sum())
+    assert all((side.mean(dim=(1, 2)) > 0.9).any() for side in sides)

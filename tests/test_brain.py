@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from scipy import ndimage
 
-from brainsift.brain import brain_mask, strip_skulls
+from brainsift.brain import SkullStripper, brain_mask
 
 
 def _head(side=128, *, bridge=False):
@@ -37,11 +36,32 @@ def test_a_blank_image_has_no_brain():
     assert not brain_mask(np.zeros((64, 64), np.uint8)).any()
 
 
-def test_only_a_share_is_stripped():
-    pixels, brain = _head()
+def test_only_a_share_is_stripped_and_fills_the_frame_again():
+    pixels, _ = _head()
     images = torch.from_numpy(pixels).float().div(255).expand(40, 1, 128, 128)
-    stripped = strip_skulls(images, share=0.5, generator=torch.Generator().manual_seed(0))
-    outside = torch.from_numpy(ndimage.binary_dilation(~brain) & (pixels == 200))
-    bare = (stripped[:, 0][:, outside].amax(dim=1) == 0).sum()
-    assert 10 <= int(bare) <= 30
-    assert torch.equal(strip_skulls(images, share=0.0, generator=torch.Generator()), images)
+    strip, names, chance = SkullStripper(), torch.arange(40), torch.Generator().manual_seed(0)
+    stripped, _ = strip(images, None, names, share=0.5, generator=chance)
+    changed = [one for one, before in zip(stripped[:, 0], images[:, 0], strict=True) if not torch.equal(one, before)]
+    assert 10 <= len(changed) <= 30
+    for one in changed:
+        assert float(one[64, 64]) > 0.95 and float(one.amax(dim=1).gt(0.5).sum()) > 115
+    assert torch.equal(strip(images, None, names, share=0.0, generator=chance)[0], images)
+
+
+def test_an_outline_moves_with_its_brain_and_stops_what_would_lose_it():
+    pixels, _ = _head()
+    y, x = np.mgrid[:128, :128]
+    inner, outer = np.hypot(y - 64, x - 80) < 8, np.hypot(y - 64, x - 118) < 4  # in the brain, in the scalp
+    bright = np.where(inner, 250, np.where(outer, 250, pixels)).astype(np.uint8)
+    images = torch.from_numpy(bright).float().div(255).expand(2, 1, 128, 128)
+    outlines = torch.from_numpy(np.stack([inner, outer])).float().unsqueeze(1)
+    strip, names, chance = SkullStripper(), torch.tensor([7, 3]), torch.Generator().manual_seed(0)
+    stripped, moved = strip(images, outlines, names, share=1.0, generator=chance)
+    again, _ = strip(images, outlines, names, share=1.0, generator=chance)
+    assert torch.equal(again, stripped)
+    tumor = moved[0, 0] > 0.5
+    assert (
+        float(stripped[0, 0][tumor].mean()) > 0.9 and float(stripped[0, 0][~tumor & (stripped[0, 0] > 0)].mean()) < 0.7
+    )
+    assert int(tumor.sum()) > inner.sum()
+    assert torch.equal(stripped[1], images[1]) and torch.equal(moved[1], outlines[1])

@@ -22,6 +22,7 @@ def augment(
     *,
     strength: float,
     generator: torch.Generator,
+    turned: float = 0.0,
     size: int | None = None,
     outlines: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
@@ -31,6 +32,7 @@ def augment(
         images: float32 (n, channels, size, size) in [0, 1].
         strength: 0 (only resizing) to 1 (±20°, ±25 % scale, ±10 % shift, gamma 0.6 to 1.65).
         generator: the source of all chance, on the CPU, so that every device sees the same draws.
+        turned: share of images turned by a quarter or by half: slices saved from volumes often lie on their side.
         size: side of the result, pixels; None keeps it.
         outlines: float32 (n, 1, size, size), moved as the images are.
 
@@ -41,7 +43,7 @@ def augment(
     channels = images.shape[1]
     layers = images if outlines is None else torch.cat([images, outlines], dim=1)
     if strength > 0:
-        maps = _affine(len(images), strength, generator).to(images.device)
+        maps = _affine(len(images), strength, generator, turned).to(images.device)
         grid = F.affine_grid(maps, [len(images), 1, size, size], align_corners=False)
         layers = F.grid_sample(_prefilter(layers, size), grid, align_corners=False)
         images = _recontrast(layers[:, :channels], strength, generator)
@@ -62,9 +64,12 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.G
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
-def _affine(n: int, strength: float, generator: torch.Generator) -> Tensor:
+def _affine(n: int, strength: float, generator: torch.Generator, turned: float) -> Tensor:
     """Draws (n, 2, 3) maps from output to input coordinates."""
     angle = _uniform((n,), -20, 20, generator) * strength * math.pi / 180
+    if turned:
+        quarters = torch.randint(1, 4, (n,), generator=generator)
+        angle = angle + (torch.rand(n, generator=generator) < turned) * quarters * math.pi / 2
     scale = torch.exp(_uniform((n, 2), -0.08, 0.08, generator) * strength)
     scale = scale * torch.exp(_uniform((n, 1), -0.18, 0.18, generator) * strength)
     mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)

@@ -10,10 +10,13 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from brainsift import intensity
+
 _TISSUE = 0.45  # of the head's median brightness; the skull is darker
 _LARGEST_EROSION = 0.06  # of the side of the image
 _SHARES = (0.35, 0.85)  # of the head that a brain may take
 _SCALP = 0.025  # of the side: what comes this close to the outside is no brain
+_KEPT = 0.7  # of a tumor has to lie in the brain
 _RIM = 0.09  # of the side: scalp and skull together, where the brain does not come off
 
 
@@ -52,12 +55,48 @@ def _middle_piece(pieces: npt.NDArray[np.bool_], inward: npt.NDArray[np.float64]
     return np.asarray(names == np.bincount(inner[inner > 0], minlength=count + 1)[1:].argmax() + 1)
 
 
-def strip_skulls(images: Tensor, *, share: float, generator: torch.Generator) -> Tensor:
-    """Takes scalp and skull away from a share of a batch, float32 (n, 1, size, size) in [0, 1]."""
-    if not share:
-        return images
-    images = images.clone()
-    for index in (torch.rand(len(images), generator=generator) < share).nonzero()[:, 0].tolist():
-        pixels = (images[index, 0] * 255).byte().cpu().numpy()
-        images[index, 0] *= torch.from_numpy(brain_mask(pixels)).to(images.device)
-    return images
+class SkullStripper:
+    """Makes images look as if they had come without scalp and skull, framed and scaled anew; remembers each."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Tensor, Tensor | None] | None] = {}
+
+    def __call__(
+        self, images: Tensor, outlines: Tensor | None, names: Tensor, *, share: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """Strips a share of a batch.
+
+        Args:
+            images: float32 (n, 1, size, size) in [0, 1], as `intensity.standard` gives them.
+            outlines: float32 (n, 1, size, size) in [0, 1], moved as the images are. An image whose tumor would go
+                with the skull stays as it is.
+            names: int64 (n,), the same for the same image.
+            share: of the images, 0 to 1.
+            generator: the source of all chance, on the CPU.
+        """
+        if not share:
+            return images, outlines
+        images, outlines = images.clone(), None if outlines is None else outlines.clone()
+        for index in (torch.rand(len(images), generator=generator) < share).nonzero()[:, 0].tolist():
+            name = int(names[index])
+            if name not in self._known:
+                self._known[name] = _stripped(images[index, 0], None if outlines is None else outlines[index, 0])
+            bare = self._known[name]
+            if bare is not None:
+                images[index, 0] = bare[0].to(images.device).float() / 255
+                if outlines is not None and bare[1] is not None:
+                    outlines[index, 0] = bare[1].to(images.device).float() / 255
+        return images, outlines
+
+
+def _stripped(image: Tensor, outline: Tensor | None) -> tuple[Tensor, Tensor | None] | None:
+    """Returns image and outline without the skull, uint8 (size, size), None where the tumor would go with it."""
+    pixels = (image * 255).round().byte().cpu().numpy()
+    bare = pixels * brain_mask(pixels)
+    moved = None
+    if outline is not None and outline.any():
+        tumor = outline.cpu().numpy() > 0.5
+        if (tumor & (bare > 0)).sum() < _KEPT * (tumor & (pixels > 0)).sum():
+            return None
+        moved = torch.from_numpy(intensity.standard_outline(bare, tumor, len(pixels)))
+    return torch.from_numpy(intensity.standard(bare, len(pixels))), moved

@@ -40,6 +40,7 @@ class TrainConfig:
             and near-copies count little.
         epoch_images: images an epoch; 0 for as many as the training part has.
         artifacts: strength of contrast curves, bias fields, noise and lost resolution, 0 to 1.
+        turned: share of images turned by a quarter or by half.
         strip: share of images whose skull is stripped.
         transplant: share of images that get the tumor of another image, or lose their own.
         outline_weight: of outlines of tumors in the loss, for a network that draws a tumor map; 0 for none.
@@ -76,6 +77,7 @@ class TrainConfig:
     sampling: str = "images"
     epoch_images: int = 0
     artifacts: float = 0.0
+    turned: float = 0.0
     strip: float = 0.0
     transplant: float = 0.0
     outline_weight: float = 1.0
@@ -98,7 +100,7 @@ class TrainConfig:
         _check("learning_rate", self.learning_rate > 0, f"must be positive, not {self.learning_rate}")
         _check("dropout", 0 <= self.dropout < 1, f"must lie in [0, 1), not {self.dropout}")
         _check("sampling", self.sampling in SAMPLINGS, f"must be one of {SAMPLINGS}, not {self.sampling!r}")
-        for name in ("augment", "artifacts", "strip", "transplant"):
+        for name in ("augment", "artifacts", "turned", "strip", "transplant"):
             value = getattr(self, name)
             _check(name, 0 <= value <= 1, f"must lie in [0, 1], not {value}")
 
@@ -124,7 +126,7 @@ _STANDARD: dict[str, dict[str, Any]] = {
     "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }
 _RELEASE: dict[str, Any] = {
-    "epochs": 56,
+    "epochs": 64,
     "epoch_images": 8192,
     "learning_rate": 1.5e-3,
     "batch_size": 64,
@@ -132,7 +134,8 @@ _RELEASE: dict[str, Any] = {
     "balance": False,
     "augment": 0.7,
     "artifacts": 0.5,
-    "strip": 0.15,
+    "turned": 0.1,
+    "strip": 0.2,
     "transplant": 0.3,
     "average": 3.0,
     "patience": 1000,  # single epochs swing on unseen sources; the average of the last ones does not

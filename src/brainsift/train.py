@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from brainsift import devices, environment, models, pretrained, tracking
 from brainsift.augment import augment, spoil, to_input
-from brainsift.brain import strip_skulls
+from brainsift.brain import SkullStripper
 from brainsift.cache import cached_pixels
 from brainsift.errors import ManifestError
 from brainsift.files import read_json, replacing, write_json
@@ -143,6 +143,7 @@ class _Trainer:
         self.weights = _class_weights(self.labels) if config.balance else torch.ones(2, device=device)
         self.steps = max((config.epoch_images or len(self.labels)) // config.batch_size, 1)
         self.shares = _shares(table[_chosen(table, "train", rows)]) if config.sampling == "balanced" else None
+        self.strip = SkullStripper()
         self.log = tracking.open_log(config.log if rank == 0 else "none", folder, asdict(config))
 
     def run(self, progress: Progress | None, on_epoch: OnEpoch | None) -> models.Classifier:
@@ -227,13 +228,16 @@ class _Trainer:
 
     def _step(self, state: _State, batch: Tensor, rate: float, size: int, chance: torch.Generator) -> Tensor:
         config, labels = self.config, self.labels[batch]
-        images = strip_skulls(to_input(self.images[batch]), share=config.strip, generator=chance)
         outlines, known = self.outlines.of(batch) if self.outlines else (None, None)
+        images = to_input(self.images[batch])
+        images, outlines = self.strip(images, outlines, batch, share=config.strip, generator=chance)
         if outlines is not None and known is not None:
             images, outlines, labels, known = transplant(
                 images, outlines, labels, known, share=config.transplant, generator=chance
             )
-        images, outlines = augment(images, strength=config.augment, generator=chance, size=size, outlines=outlines)
+        images, outlines = augment(
+            images, strength=config.augment, generator=chance, turned=config.turned, size=size, outlines=outlines
+        )
         images = spoil(images, strength=config.artifacts, generator=chance)
         for group in state.optimizer.param_groups:
             group["lr"] = rate

@@ -76,7 +76,7 @@ def _moves(outlines: Tensor, hosts: Tensor, generator: torch.Generator) -> Tenso
     source = torch.stack([(outlines.sum(dim=(1, 2)) * axis).sum(1), (outlines.sum(dim=(1, 3)) * axis).sum(1)], 1)
     source = source / mass.unsqueeze(1)
     kernel = side // 8 * 2 + 1
-    inside = F.avg_pool2d((hosts > 0.08).float(), kernel, 1, kernel // 2, count_include_pad=True)
+    inside = _mean_around((hosts > 0.08).float(), kernel)
     weights = ((inside > 0.85) & (F.avg_pool2d(hosts, 5, 1, 2) > 0.15)).float().flatten(1) + 1e-9
     place = torch.multinomial(weights.cpu(), 1, generator=generator)[:, 0].to(outlines.device)
     target = torch.stack([axis[place % side], axis[place // side]], dim=1)
@@ -87,6 +87,12 @@ def _moves(outlines: Tensor, hosts: Tensor, generator: torch.Generator) -> Tenso
     return torch.cat([turn, source.unsqueeze(2) - turn @ target.unsqueeze(2)], dim=2)
 
 
+def _mean_around(images: Tensor, kernel: int) -> Tensor:
+    """Averages over squares, rows first: the same as in one go, at a fraction of the cost."""
+    rows = F.avg_pool2d(images, (1, kernel), 1, (0, kernel // 2))
+    return F.avg_pool2d(rows, (kernel, 1), 1, (kernel // 2, 0))
+
+
 def _graft(hosts: Tensor, tissue: Tensor, outlines: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Lays moved tissue over the hosts, as bright as its new surroundings; returns it and the moved outlines."""
     grid = F.affine_grid(maps, list(hosts.shape), align_corners=False)
@@ -95,7 +101,9 @@ def _graft(hosts: Tensor, tissue: Tensor, outlines: Tensor, maps: Tensor) -> tup
     seam = max(_SEAM * hosts.shape[-1] // 128, 3) // 2 * 2 + 1
     wide = F.max_pool2d(piece, 3, 1, 1)
     alpha = torch.maximum(F.avg_pool2d(wide, seam, 1, seam // 2), piece) * (hosts > 0.02)
-    ring = (F.max_pool2d(piece, 2 * seam + 1, 1, seam) - wide).clamp(min=0)
+    ring = (
+        F.max_pool2d(F.max_pool2d(piece, (2 * seam + 1, 1), 1, (seam, 0)), (1, 2 * seam + 1), 1, (0, seam)) - wide
+    ).clamp(min=0)
     level = ((hosts * ring).sum(dim=(1, 2, 3)) + 1e-3) / ((tissue * ring).sum(dim=(1, 2, 3)) + 1e-3)
     tissue = tissue * level.clamp(0.6, 1.6).view(-1, 1, 1, 1)
     return (hosts * (1 - alpha) + tissue * alpha).clamp(0, 1), piece
