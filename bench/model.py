@@ -23,8 +23,9 @@ from sklearn.metrics import roc_auc_score
 from brainsift.bundle import SHIPPED, load_bundle
 from brainsift.files import write_json
 from brainsift.image import decode
+from brainsift.listing import find_images
 from brainsift.manifest import read_manifest
-from brainsift.predict import Prediction, Predictor, find_images
+from brainsift.predict import Prediction, Predictor
 from brainsift.tables import markdown_table
 
 Bytes = npt.NDArray[np.uint8]

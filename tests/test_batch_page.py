@@ -1,12 +1,15 @@
 """The page of a batch: every case with its answer, safe against what file names hold, and complete without pictures."""
 
 import re
+import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from brainsift.batch_page import write_batch_report
+from brainsift.batch_page import Cases, write_batch_report
 from brainsift.bundle import Bundle
+from brainsift.errors import MissingExtraError
 from brainsift.phantom import draw
 from brainsift.predict import Prediction
 from brainsift.volume_answers import summarise_volumes
@@ -47,3 +50,34 @@ def test_a_file_that_is_gone_keeps_its_answer(tmp_path):
 def test_volumes_have_a_table_of_their_own(tmp_path):
     answers = [Prediction(f"v.nii#{number}", "ok", 0.8, "tumor", volume="v.nii") for number in range(1, 5)]
     assert "most suspicious" in _page(tmp_path, answers)
+
+
+def test_only_the_most_suspicious_keep_their_maps(monkeypatch):
+    monkeypatch.setattr("brainsift.batch_page._PICTURES", 3)
+    cases, tumor_map = Cases(), np.zeros((16, 16), np.float32)
+    for probability in (0.3, 0.9, 0.1, 0.8, 0.5):
+        cases.add(Prediction(f"{probability}.png", "ok", probability, "tumor", "", tumor_map))
+    kept = [answer.probability for answer in cases.answers if answer.tumor_map is not None]
+    assert kept == [0.9, 0.8, 0.5] and len(cases.answers) == 5
+
+
+def test_the_page_can_be_a_pdf(tmp_path):
+    try:
+        import weasyprint  # noqa: F401
+    except (ImportError, OSError) as error:
+        pytest.skip(f"no PDF can be written here: {error}")
+    path = tmp_path / "head.png"
+    Image.fromarray(draw(0, tumor=True).pixels).save(path)
+    answers = [Prediction(str(path), "ok", 0.9, "tumor", "", np.full((16, 16), 0.9, np.float32))]
+    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    write_batch_report(answers, [], bundle, 0.4, tmp_path / "page.pdf")
+    content = (tmp_path / "page.pdf").read_bytes()
+    assert content.startswith(b"%PDF") and b"/Image" in content
+
+
+def test_a_pdf_without_its_library_is_refused_with_a_remedy(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    with pytest.raises(MissingExtraError, match=r"brainsift\[pdf\]"):
+        write_batch_report([], [], bundle, 0.4, tmp_path / "page.pdf")
+    assert not list(tmp_path.glob("*.pdf"))

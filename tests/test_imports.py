@@ -21,7 +21,7 @@ ORDER = """
     cache augment supervision brain transplant
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
-    slices dicom nifti volumes
+    slices dicom nifti volumes listing
     tables bundle card export predict overlay volume_answers site
     wording render batch_page
     study
@@ -42,6 +42,7 @@ BASE = (
     "scope",
     "predict",
     "volumes",
+    "listing",
     "image",
     "intensity",
     "preprocess",

@@ -1,6 +1,7 @@
 """Bundle and prediction: the exported network answers as torch does, without torch, and refuses what it should."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from brainsift.cli import main
 from brainsift.errors import BundleError, InputError, RunError, UsageError
 from brainsift.evaluate import calibrated_predictions, evaluate_run
 from brainsift.export import export_run
-from brainsift.predict import Predictor, find_images
+from brainsift.listing import find_images
+from brainsift.predict import Predictor
 from brainsift.recipes import make_config
 from brainsift.train import train
 
@@ -81,6 +83,24 @@ def test_folders_are_walked_and_wrong_paths_named(phantoms, tmp_path):
         list(find_images([tmp_path / "nowhere"]))
     with pytest.raises(InputError, match="holds no image"):
         list(find_images([tmp_path]))
+
+
+def test_patterns_are_matched_and_named_where_nothing_matches(phantoms, tmp_path):
+    walked = list(find_images([phantoms / "tumor"]))
+    assert list(find_images([phantoms / "tum*" / "*"])) == walked
+    assert set(walked) < set(find_images([phantoms / "**" / "*.*g"]))
+    with pytest.raises(InputError, match="matches no file"):
+        find_images([tmp_path / "*.png"])
+
+
+def test_a_list_comes_from_standard_input(bundle_folder, phantoms, tmp_path, monkeypatch):
+    files = list(find_images([phantoms / "tumor"]))[:3]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*files, "", str(tmp_path / "gone.png")]) + "\r\n"))
+    table = tmp_path / "answers.csv"
+    assert main(["predict", "--bundle", str(bundle_folder), "-", "--csv", str(table)]) == 3
+    rows = list(csv.DictReader(table.open()))
+    assert [row["path"] for row in rows] == [*files, str(tmp_path / "gone.png")]
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok", "unreadable"]
 
 
 def test_command_writes_tables_and_exits_with_3_on_unreadable_files(bundle_folder, phantoms, tmp_path, capsys):

@@ -5,8 +5,9 @@ import pytest
 
 from brainsift.bundle import load_bundle
 from brainsift.card import model_card
+from brainsift.listing import find_images
 from brainsift.phantom import draw
-from brainsift.predict import Predictor, find_images
+from brainsift.predict import Predictor
 
 
 @pytest.fixture(scope="module")

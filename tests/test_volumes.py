@@ -20,9 +20,10 @@ from brainsift.bundle import load_bundle
 from brainsift.cli import main
 from brainsift.errors import ImageSizeError, UnreadableImageError, UsageError
 from brainsift.image import Limits
+from brainsift.listing import find_images
 from brainsift.nifti import nifti_slices
 from brainsift.phantom import draw
-from brainsift.predict import Prediction, Predictor, find_images
+from brainsift.predict import Prediction, Predictor
 from brainsift.slices import NEARLY_EMPTY, coarse_of, nearly_empty
 from brainsift.volume_answers import summarise_volumes
 from brainsift.volumes import find_slice, kind_of, read_slice, slices_of

@@ -1,21 +1,42 @@
 """Answers for a batch -> one self-contained HTML page: each case with its picture, the map over it, and why."""
 
+import heapq
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from brainsift.bundle import Bundle
 from brainsift.errors import InputError
-from brainsift.files import write_text
 from brainsift.overlay import overlay
 from brainsift.predict import Prediction
-from brainsift.render import jpeg_uri, page_head, render
+from brainsift.render import jpeg_uri, page_head, render, write_page
 from brainsift.volume_answers import VolumeAnswer
 from brainsift.volumes import read_slice
 
 _PICTURES = 400  # a page with more is slow to open
 _SIDE = 224
+
+
+class Cases:
+    """The answers of a batch as they come; only the most suspicious keep what a picture needs."""
+
+    def __init__(self) -> None:
+        self.answers: list[Prediction] = []
+        self._pictured: list[tuple[float, int]] = []  # a heap, the least suspicious first
+
+    def add(self, answer: Prediction) -> None:
+        """Takes the next answer."""
+        self.answers.append(answer)
+        heapq.heappush(self._pictured, (answer.probability or 0.0, -len(self.answers)))
+        if len(self._pictured) > _PICTURES:
+            _, place = heapq.heappop(self._pictured)
+            self.answers[-place - 1] = replace(self.answers[-place - 1], tumor_map=None)
+
+    def write(self, volumes: Sequence[VolumeAnswer], bundle: Bundle, threshold: float, out: Path) -> None:
+        """Writes the report; see `write_batch_report`."""
+        write_batch_report(self.answers, volumes, bundle, threshold, out)
 
 
 def write_batch_report(
@@ -28,7 +49,10 @@ def write_batch_report(
         volumes: of `summarise_volumes`.
         bundle: that answered.
         threshold: that was used.
-        out: the HTML file.
+        out: the HTML file, or a PDF where its name ends in .pdf.
+
+    Raises:
+        MissingExtraError: a PDF without the extra `pdf`.
     """
     order = sorted(range(len(answers)), key=lambda place: -(answers[place].probability or 0.0))
     pictured = set(order[:_PICTURES])
@@ -45,7 +69,7 @@ def write_batch_report(
         "volumes": [volume.to_dict() for volume in volumes],
         "without_picture": max(len(answers) - _PICTURES, 0),
     }
-    write_text(out, render("batch.html.j2", context))
+    write_page(out, render("batch.html.j2", context))
 
 
 def _case(answer: Prediction, size: int) -> dict[str, Any]:

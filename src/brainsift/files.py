@@ -43,12 +43,35 @@ def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None =
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=default) + "\n")
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a table row by row, whole or not at all."""
+@contextmanager
+def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
+    """Yields what writes a row of a table, which is written whole or not at all."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        yield writer.writerow
+
+
+@contextmanager
+def json_rows(path: Path) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
+    """Yields what writes an entry of a JSON array, a line each; it is written whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        before = "[\n "
+
+        def write(entry: Mapping[str, Any]) -> None:
+            nonlocal before
+            file.write(before + json.dumps(entry, ensure_ascii=False))
+            before = ",\n "
+
+        yield write
+        file.write("[]\n" if before.startswith("[") else "\n]\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a table row by row, whole or not at all."""
+    with csv_rows(path, columns) as write:
+        for row in rows:
+            write(row)
 
 
 def read_json(path: Path) -> Any:

@@ -4,7 +4,6 @@ Files are decoded by threads while the network works on the batch before; what i
 number of files, and the order of the answers is that of the files. DICOM and NIfTI files are answered slice by slice.
 """
 
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,12 +29,11 @@ from brainsift.labels import CLASS_NAMES
 from brainsift.preprocess import network_input, preprocess_decoded
 from brainsift.scope import UNFAMILIAR, foreign_reason
 from brainsift.slices import NEARLY_EMPTY, Coarse, Loaded, Slice, nearly_empty
-from brainsift.volumes import find_slice, is_volume_name, slices_of
+from brainsift.volumes import find_slice, slices_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"])
 COLUMNS = ("path", "status", "probability", "decision", "detail", "volume")
 REFER = "refer"
 UNSURE = "not sure enough for the wanted share of errors"
@@ -249,38 +247,6 @@ def _decoded(image: Source) -> DecodedImage:
     return from_array(image) if isinstance(image, np.ndarray) else decode(image)  # type: ignore[arg-type]
 
 
-def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
-    """Yields the files among ``paths`` as they are and the images in the folders, folder by folder, sorted.
-
-    DICOM and NIfTI files count, DICOM files without a suffix as well.
-
-    Raises:
-        InputError: a path that does not exist, or a folder without images.
-    """
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-            found = [file for file in inside if file.suffix.lower() in EXTENSIONS or is_volume_name(file)]
-            if not found:
-                endings = f"Images end in {', '.join(sorted(EXTENSIONS))}, volumes in .dcm, .ima, .nii or .nii.gz."
-                raise InputError(path, "holds no image", endings)
-            yield from map(str, sorted(found, key=lambda file: (file.parent, file)))
-        elif path.exists():
-            yield str(path)
-        else:
-            raise InputError(path, "does not exist", "Check the path.")
-
-
 def write_csv(predictions: Iterable[Prediction], path: Path) -> None:
     """Writes a table, whole or not at all."""
     files.write_csv(path, COLUMNS, (prediction.to_dict() for prediction in predictions))
-
-
-def write_json_list(predictions: Iterable[Prediction], path: Path) -> None:
-    """Writes a JSON array, an answer a line, whole or not at all."""
-    with files.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for index, prediction in enumerate(predictions):
-            file.write(",\n " if index else "\n ")
-            json.dump(prediction.to_dict(), file, ensure_ascii=False)
-        file.write("\n]\n")

@@ -12,6 +12,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from brainsift import __version__, wording
+from brainsift.errors import MissingExtraError, in_one_line
+from brainsift.files import replacing, write_text
 
 _FILTERS = ("shown", "words", "p_value", "thousands", "duration")
 
@@ -49,3 +51,25 @@ def jpeg_uri(image: Image.Image, *, side: int = 128, quality: int = 82) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=quality, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def write_page(out: Path, html: str) -> None:
+    """Writes a page, whole or not at all: HTML, or PDF where the name ends in .pdf.
+
+    Raises:
+        MissingExtraError: a PDF without the extra `pdf`.
+    """
+    if out.suffix.lower() != ".pdf":
+        write_text(out, html)
+        return
+    with replacing(out) as temporary:
+        _printer()(string=html).write_pdf(temporary)
+
+
+def _printer() -> Any:
+    try:
+        from weasyprint import HTML
+    except (ImportError, OSError) as error:  # OSError: the text library that it draws with
+        remedy = "pip install 'brainsift[pdf]', and Pango by your system's packages; or write HTML and print it."
+        raise MissingExtraError("PDF", f"cannot be written: {in_one_line(error)}", remedy) from None
+    return HTML

@@ -1,23 +1,37 @@
-"""Tell tumor from no tumor in images, DICOM, NIfTI and folders. Unreadable files are reported (exit code 3 then)."""
+"""Tell tumor from no tumor in images, DICOM, NIfTI and folders. Unreadable files are reported (exit code 3 then).
+
+brainsift predict scans 'more/**/*.png' --csv answers.csv
+find scans -newer last-run | brainsift predict - --json answers.json
+"""
 
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brainsift.bundle import SHIPPED, load_bundle
 from brainsift.commands._console import NOTICE, progress_bar, say
+from brainsift.files import csv_rows, json_rows
+from brainsift.listing import STANDARD_INPUT, find_images, read_list
 from brainsift.overlay import write_overlay
-from brainsift.predict import Prediction, Predictor, find_images, write_csv, write_json_list
+from brainsift.predict import COLUMNS, Prediction, Predictor
 from brainsift.volume_answers import VolumeAnswer, summarise_volumes, write_montage, write_volumes
+
+if TYPE_CHECKING:
+    from brainsift.batch_page import Cases
 
 _UNREADABLE = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="images, DICOM and NIfTI files, folders")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="images, DICOM and NIfTI files, folders, patterns; - reads a list"
+    )
     parser.add_argument(
         "--bundle", type=Path, default=SHIPPED, metavar="DIR", help="of `brainsift export` (default: the package's own)"
     )
@@ -32,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
     parser.add_argument("--volumes", type=Path, metavar="FILE", help="write a table of the volumes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with each case, its picture and why")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a page with each case, its picture and why, HTML or PDF"
+    )
     parser.add_argument(
         "--heatmaps",
         type=Path,
@@ -50,43 +66,63 @@ def run(arguments: argparse.Namespace) -> int:
         max_error=arguments.max_error,
         threads=arguments.threads,
     )
-    paths = list(find_images(arguments.paths))
-    answers: list[Prediction] = []
+    listed = arguments.paths == [STANDARD_INPUT]
+    paths = read_list(sys.stdin) if listed else find_images(arguments.paths)
+    expected = 0 if listed else sum(1 for _ in find_images(arguments.paths))
+    statuses, decisions = Counter[str](), Counter[str]()
+    slices: list[Prediction] = []
     maps: dict[str, Path] = {}
-    with progress_bar() as report:
-        for answer in predictor.predict(paths):
+    cases = _cases() if arguments.report else None
+    with ExitStack() as stack:
+        report, writers = stack.enter_context(progress_bar()), _writers(arguments, stack)
+        for number, answer in enumerate(predictor.predict(paths)):
+            for write in writers:
+                write(answer.to_dict())
+            if not writers:
+                print(_line(answer))
             if arguments.heatmaps and answer.tumor_map is not None:
-                picture = write_overlay(answer, arguments.heatmaps, size=predictor.bundle.size, number=len(answers))
-                maps[answer.path] = picture
-            answers.append(answer)
-            report(len(answers), max(len(answers), len(paths)), "scoring")
-    volumes = summarise_volumes(answers, threshold=predictor.threshold, margin=predictor.margin)
-    if arguments.csv:
-        write_csv(answers, arguments.csv)
-    if arguments.json:
-        write_json_list(answers, arguments.json)
-    if not (arguments.csv or arguments.json):
-        for answer in answers:
-            print(_line(answer))
+                picture = write_overlay(answer, arguments.heatmaps, size=predictor.bundle.size, number=number)
+                maps.update({answer.path: picture} if answer.volume else {})
+            if cases:
+                cases.add(answer)
+            if answer.volume:
+                slices.append(replace(answer, tumor_map=None))
+            statuses[answer.status] += 1
+            decisions[answer.decision] += 1
+            report(number + 1, max(number + 1, expected), "scoring")
+    volumes = summarise_volumes(slices, threshold=predictor.threshold, margin=predictor.margin)
     for volume in volumes:
         print(_volume_line(volume))
     if arguments.volumes:
         write_volumes(volumes, arguments.volumes)
-    if arguments.report:
-        from brainsift.batch_page import write_batch_report  # its templates cost start-up time
-
-        write_batch_report(answers, volumes, predictor.bundle, predictor.threshold, arguments.report)
+    if cases:
+        cases.write(volumes, predictor.bundle, predictor.threshold, arguments.report)
     if arguments.heatmaps:
         _write_montages(volumes, maps, arguments.heatmaps)
     print(NOTICE, file=sys.stderr)
-    statuses, decisions = Counter(one.status for one in answers), Counter(one.decision for one in answers)
     if arguments.csv or arguments.json:
         say(
-            f"{len(answers)} images: {decisions['tumor']} tumor, {decisions['no_tumor']} no tumor, "
+            f"{statuses.total()} images: {decisions['tumor']} tumor, {decisions['no_tumor']} no tumor, "
             f"{decisions['refer']} to refer ({statuses['not_brain_mri']} of them no brain MRI), "
             f"{statuses['unreadable']} unreadable"
         )
     return _UNREADABLE if statuses["unreadable"] else 0
+
+
+def _writers(arguments: argparse.Namespace, stack: ExitStack) -> list[Callable[[Mapping[str, object]], object]]:
+    """Opens the tables asked for; they are written answer by answer."""
+    opened = []
+    if arguments.csv:
+        opened.append(stack.enter_context(csv_rows(arguments.csv, COLUMNS)))
+    if arguments.json:
+        opened.append(stack.enter_context(json_rows(arguments.json)))
+    return opened
+
+
+def _cases() -> "Cases":
+    from brainsift.batch_page import Cases  # its templates cost start-up time
+
+    return Cases()
 
 
 def _line(answer: Prediction) -> str:

@@ -1,0 +1,56 @@
+"""What the user names -> the files to look at: folders are walked, patterns matched, lists read line by line."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from brainsift.errors import InputError
+from brainsift.volumes import is_volume_name
+
+EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"])
+STANDARD_INPUT = "-"
+
+
+def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
+    """Yields the files among ``paths`` as they are and the images in the folders, folder by folder, sorted.
+
+    DICOM and NIfTI files count, DICOM files without a suffix as well. What does not exist but holds ``*``, ``?`` or
+    ``[`` is a pattern, where ``**`` stands for any folders.
+
+    Raises:
+        InputError: at once, for a path that does not exist, a pattern without a match, or a folder without images.
+    """
+    return chain.from_iterable([_found(path) for path in paths])
+
+
+def read_list(lines: Iterable[str]) -> Iterator[str]:
+    """Yields the paths of a list, one a line; empty lines do not count, and what does not exist is left to others."""
+    return (line for line in (line.rstrip("\r\n") for line in lines) if line)
+
+
+def _found(path: str | Path) -> Iterable[str]:
+    name = str(path)
+    if Path(name).is_dir():
+        if next(_walk(name), None) is None:
+            endings = f"Images end in {', '.join(sorted(EXTENSIONS))}, volumes in .dcm, .ima, .nii or .nii.gz."
+            raise InputError(name, "holds no image", endings)
+        return _walk(name)
+    if Path(name).exists():
+        return [name]
+    if not glob.has_magic(name):
+        raise InputError(name, "does not exist", "Check the path.")
+    matches = sorted(glob.glob(name, recursive=True))
+    if not matches:
+        raise InputError(name, "matches no file", "Check the pattern.")
+    return chain.from_iterable(_walk(match) if Path(match).is_dir() else [match] for match in matches)
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(parent, name)
+            if not name.startswith(".") and (path.suffix.lower() in EXTENSIONS or is_volume_name(path)):
+                yield str(path)
