@@ -196,3 +196,12 @@ def test_real_images(data):
         assert standard(grey).max() == 255
     assert 0.5 < np.median(shares) < 0.95
     assert min(shares) > 0.15
+
+
+@settings(max_examples=200, deadline=None)
+@given(side=st.tuples(st.integers(1, 14), st.integers(1, 14)), seed=st.integers(0, 10_000))
+def test_tiny_images_are_scaled_without_a_warning(side, seed):
+    pixels = np.random.default_rng(seed).integers(0, 255, side).astype(np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert standard(pixels, 32).shape == (32, 32)

@@ -205,6 +205,8 @@ def _unframed(lit: _Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int
 
 
 def _frame_depth(lines: _Mask) -> int:
+    if not lines.size:
+        return 0
     shares = lines[:_FRAME_DEPTH].mean(axis=1)
     fuller = np.flatnonzero(shares[:-2] > shares[2:] + _FRAME)
     return int(fuller[-1]) + 1 if fuller.size else 0

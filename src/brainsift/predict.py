@@ -140,6 +140,11 @@ class Predictor:
 
         Raises:
             UsageError: a file of several slices.
+
+        >>> from brainsift.phantom import draw
+        >>> answer = Predictor(threads=1).score(draw(0, tumor=True).pixels)
+        >>> answer.status, answer.probability > 0.5, answer.tumor_map.shape
+        ('ok', True, (16, 16))
         """
         try:
             piece = find_slice(image) if isinstance(image, str | Path) else _slice(image, name)
@@ -152,6 +157,9 @@ class Predictor:
 
         DICOM and NIfTI files give one answer a slice, in the order of the slices; the answers for a volume come when
         all of its slices are read, because the largest of them tells which hold too little of the head.
+
+        >>> [answer.status for answer in Predictor(threads=1).predict(["nowhere.png"])]
+        ['unreadable']
         """
         for volume, answers in groupby(self._scored(paths), key=lambda answer: answer[0].volume):
             if not volume:
