@@ -21,6 +21,8 @@ PROMISED = {
     "BundleError": (3, 422),
     "DownloadError": (4, 502),
     "RunError": (5, 409),
+    "HistoryError": (5, 500),
+    "NotFoundError": (3, 404),
 }
 KINDS = [
     kind

@@ -26,6 +26,7 @@ ORDER = """
     wording render batch_page
     study
     figures pictures audit_page verdict study_page report
+    serve serve.history serve.history_routes
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
@@ -47,6 +48,8 @@ BASE = (
     "preprocess",
     "environment",
     "flags",
+    "serve.history",
+    "serve.history_routes",
     "cli",
     "commands.card",
     "commands.predict",

@@ -10,7 +10,9 @@ BrainsiftError
 │   ├── ManifestError          a manifest that breaks its contract
 │   └── BundleError            altered, or made for another version
 ├── DownloadError          no network, or a refusal            exit 4, HTTP 502
-└── RunError               a run folder that cannot be used    exit 5, HTTP 409
+├── RunError               a run folder that cannot be used    exit 5, HTTP 409
+├── HistoryError           a history that cannot be used       exit 5, HTTP 500
+└── NotFoundError          what a request names is not there   exit 3, HTTP 404
 """
 
 from typing import ClassVar
@@ -122,3 +124,19 @@ class RunError(BrainsiftError):
     code = "run"
     exit_code = 5
     http_status = 409
+
+
+class HistoryError(BrainsiftError):
+    """A history of scored images that cannot be opened, read or written."""
+
+    code = "history"
+    exit_code = 5
+    http_status = 500
+
+
+class NotFoundError(BrainsiftError):
+    """What a request names is not there."""
+
+    code = "not_found"
+    exit_code = 3
+    http_status = 404
