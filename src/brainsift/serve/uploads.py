@@ -70,6 +70,11 @@ class Store:
         """Bytes that all uploads take."""
         return self._used
 
+    @property
+    def half_full(self) -> bool:
+        """Whether it is time to make room."""
+        return self._used > self._limit // 2
+
     def take(self, size: int) -> None:
         """Counts bytes that are about to be written.
 
