@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote, urlencode
 
-from brainsift.errors import BusyError, ServeError, from_dict
+from brainsift.errors import BrainsiftError, BusyError, ServeError, from_dict
 
 Paths = str | Path | Sequence[str | Path]
 Reply = dict[str, Any]
@@ -93,10 +93,9 @@ class Client:
                 try:
                     return cast(Reply, json.loads(self._send(request)))
                 except BusyError as error:
-                    wait_s = float(getattr(error, "retry_after_s", 1))
-                    if time.monotonic() + wait_s > give_up:
+                    if time.monotonic() + error.wait_s > give_up:
                         raise
-                    time.sleep(wait_s)
+                    time.sleep(error.wait_s)
 
     def _send(self, request: urllib.request.Request) -> bytes:
         try:
@@ -149,14 +148,14 @@ class RemoteJob:
         self._client.read(self._path, method="DELETE")
 
 
-def _told(error: urllib.error.HTTPError) -> ServeError:
+def _told(error: urllib.error.HTTPError) -> BrainsiftError:
     try:
         found = from_dict(json.loads(error.read()))
     except (ValueError, AttributeError):
         found = ServeError("service", f"answered {error.code} {error.reason}", "Is it `brainsift serve`?")
     if isinstance(found, BusyError):
-        found.retry_after_s = error.headers.get("Retry-After", "1")  # type: ignore[attr-defined]
-    return cast(ServeError, found)
+        found.wait_s = int(error.headers.get("Retry-After", 1))
+    return found
 
 
 @contextmanager

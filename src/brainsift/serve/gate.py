@@ -10,7 +10,6 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -63,9 +62,9 @@ def log_to_stderr() -> None:
     _log.setLevel(logging.INFO)
 
 
-def error_response(error: BrainsiftError, request_id: str, *, wait_s: int = 1) -> JSONResponse:
+def error_response(error: BrainsiftError, request_id: str) -> JSONResponse:
     """Returns an error as the one JSON shape."""
-    headers = {"retry-after": str(wait_s)} if isinstance(error, BusyError) else {}
+    headers = {"retry-after": str(error.wait_s)} if isinstance(error, BusyError) else {}
     if isinstance(error, AuthError):
         headers["www-authenticate"] = "Bearer"
     return JSONResponse({**error.to_dict(), "request_id": request_id}, error.http_status, headers)
@@ -78,11 +77,10 @@ class Gate:
         app: the application.
         config: with the token and the address.
         metrics: counts.
-        wait_s: returns the seconds after which a busy service is worth asking again.
     """
 
-    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics, wait_s: Callable[[], int]) -> None:
-        self._app, self._config, self._metrics, self._wait_s = app, config, metrics, wait_s
+    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics) -> None:
+        self._app, self._config, self._metrics = app, config, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -170,8 +168,6 @@ class _Passage:
             for name, value in _SAFETY.items():
                 headers[name] = value
             headers.setdefault("cache-control", "no-store")
-            if self._status == 429:
-                headers["retry-after"] = str(self._gate._wait_s())
         self._sent += len(message.get("body", b""))
         async with asyncio.timeout(self._gate._config.timeout_s):  # some never read what they asked for
             await self._send(message)
