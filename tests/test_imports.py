@@ -26,7 +26,7 @@ ORDER = """
     wording render batch_page
     study
     figures pictures audit_page verdict study_page report
-    serve serve.history serve.history_routes
+    serve serve.history_table serve.history serve.history_routes
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
