@@ -1,1 +1,1 @@
-"""The web page and the REST service over `predict`."""
+"""Web page and REST service over `predict`; needs no torch."""
