@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import io
 import itertools
+import signal
 import socket
 import subprocess
 import sys
@@ -50,7 +51,7 @@ class Kind:
 
     Attributes:
         name: in the tables.
-        command: that starts it; `--port N` is added.
+        command: that starts it; `--port N --threads N` is added.
         ready: path that answers once it is up.
         path: that takes an image.
         part: name of the multipart part.
@@ -110,17 +111,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory-seconds", type=float, default=600.0, help="0 leaves it out")
+    parser.add_argument("--threads", type=int, default=0, help="of each server's network; 0 for all cores")
     parser.add_argument("--images", type=Path, help="a folder of images; drawn heads by default")
     parser.add_argument("-o", "--output", type=Path, help="JSON")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped as well
     images = _read(arguments.images) if arguments.images else _drawn(64)
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(kind)) for kind in KINDS]
+        servers = [stack.enter_context(running(kind, arguments.threads)) for kind in KINDS]
         loads = asyncio.run(all_loads(servers, images, arguments))
         first = asyncio.run(first_answers(servers[0], images))
     memory: list[tuple[float, float]] = []
     if arguments.memory_seconds:
-        with running(KINDS[0]) as server:
+        with running(KINDS[0], arguments.threads) as server:
             memory = asyncio.run(memory_under_load(server, images, arguments))
     results = summary(loads, first, memory) | {"environment": describe(), "arguments": _plain(arguments)}
     print(tables(results))
@@ -129,13 +132,13 @@ def main() -> None:
 
 
 @contextmanager
-def running(kind: Kind) -> Iterator[Server]:
+def running(kind: Kind, threads: int) -> Iterator[Server]:
     """Starts a server, waits until it is ready, stops it."""
     with socket.socket() as free, tempfile.TemporaryFile() as log:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        command = [sys.executable, *kind.command, "--port", str(port)]
+        command = [sys.executable, *kind.command, "--port", str(port), "--threads", str(threads)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
         try:
             server = Server(kind, process, port)

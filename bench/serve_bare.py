@@ -62,9 +62,12 @@ def make_app(handler: str, prepare: Preprocess) -> FastAPI:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=0, help="of the network; 0 for all cores")
     parser.add_argument("--handler", choices=("async", "threads"), default="async")
     parser.add_argument("--preprocess", choices=tuple(PREPROCESSINGS), default="pillow")
     arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     app = make_app(arguments.handler, PREPROCESSINGS[arguments.preprocess])
     uvicorn.run(app, host="127.0.0.1", port=arguments.port, access_log=False, log_level="warning")
 
