@@ -19,6 +19,7 @@ RUN pip uninstall --yes --root-user-action ignore setuptools wheel pip \
     && install --directory --owner brainsift --group brainsift --mode 700 /data
 COPY --from=build /opt/brainsift /opt/brainsift
 ENV PATH=/opt/brainsift/bin:$PATH \
+    OPENBLAS_NUM_THREADS=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /data
