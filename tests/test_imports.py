@@ -22,7 +22,7 @@ ORDER = """
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
     slices dicom nifti volumes listing
-    tables bundle card export predict overlay volume_answers site
+    tables bundle card export predict overlay volume_answers site chunks bulk
     wording render batch_page
     study
     figures pictures audit_page verdict study_page report
@@ -41,6 +41,7 @@ TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss
 BASE = (
     "bundle",
     "batch_page",
+    "bulk",
     "card",
     "overlay",
     "scope",

@@ -1,7 +1,7 @@
 """Answers for slices to one answer for each volume."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +56,42 @@ def summarise_volumes(
         threshold: from which on the decision is "tumor", as `Predictor.threshold`.
         margin: as `Predictor.margin`; nearer to 0 in logits, the volume is referred. No share of errors is promised.
     """
-    volumes: dict[str, list[Prediction]] = {}
+    found = VolumeAnswers(threshold=threshold, margin=margin)
     for one in predictions:
-        if one.volume:
-            volumes.setdefault(one.volume, []).append(one)
-    return [_summary(volume, slices, threshold, margin) for volume, slices in volumes.items()]
+        found.add(one)
+    return found.finish()
+
+
+class VolumeAnswers:
+    """The answers for volumes as those for their slices come; of a volume that is complete, only its answer is kept.
+
+    Args:
+        threshold: see `summarise_volumes`.
+        margin: see `summarise_volumes`.
+    """
+
+    def __init__(self, *, threshold: float, margin: float = 0.0) -> None:
+        self._threshold, self._margin = threshold, margin
+        self._slices: list[Prediction] = []
+        self._answers: list[VolumeAnswer] = []
+
+    def add(self, slice_: Prediction) -> None:
+        """Takes the next answer; another volume, or a plain image, ends the one before."""
+        if self._slices and slice_.volume != self._slices[0].volume:
+            self._close()
+        if slice_.volume:
+            self._slices.append(replace(slice_, tumor_map=None))
+
+    def finish(self) -> list[VolumeAnswer]:
+        """Returns the answers, in the order of the volumes."""
+        self._close()
+        return self._answers
+
+    def _close(self) -> None:
+        if self._slices:
+            volume = self._slices[0].volume
+            self._answers.append(_summary(volume, self._slices, self._threshold, self._margin))
+            self._slices = []
 
 
 def write_volumes(answers: Iterable[VolumeAnswer], path: Path) -> None:

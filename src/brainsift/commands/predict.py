@@ -2,24 +2,27 @@
 
 brainsift predict scans 'more/**/*.png' --csv answers.csv
 find scans -newer last-run | brainsift predict - --json answers.json
+brainsift predict scans --engine ray --csv answers.csv    a worker a core, or the machines of a Ray cluster
 """
 
 import argparse
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainsift.bundle import SHIPPED, load_bundle
 from brainsift.commands._console import NOTICE, progress_bar, say
+from brainsift.errors import UsageError
 from brainsift.files import csv_rows, json_rows
 from brainsift.listing import STANDARD_INPUT, find_images, read_list
 from brainsift.overlay import write_overlay
 from brainsift.predict import COLUMNS, Prediction, Predictor
-from brainsift.volume_answers import VolumeAnswer, summarise_volumes, write_montage, write_volumes
+from brainsift.volume_answers import VolumeAnswer, VolumeAnswers, write_montage, write_volumes
 
 if TYPE_CHECKING:
     from brainsift.batch_page import Cases
@@ -56,10 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write each image with the tumor map over it; a montage a volume",
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="(default: one a core)")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="ray: worker processes, here or on many machines"
+    )
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="of ray (default: one a core)")
+    parser.add_argument(
+        "--address", default="", help="of a running Ray cluster, host:port, or auto (default: one is started here)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Predicts."""
+    _check(arguments)
     predictor = Predictor(
         load_bundle(arguments.bundle),
         threshold=arguments.threshold if arguments.sensitivity is None else arguments.sensitivity,
@@ -67,15 +78,18 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
     )
     listed = arguments.paths == [STANDARD_INPUT]
-    paths = read_list(sys.stdin) if listed else find_images(arguments.paths)
     expected = 0 if listed else sum(1 for _ in find_images(arguments.paths))
     statuses, decisions = Counter[str](), Counter[str]()
-    slices: list[Prediction] = []
+    slices = VolumeAnswers(threshold=predictor.threshold, margin=predictor.margin)
     maps: dict[str, Path] = {}
     cases = _cases() if arguments.report else None
     with ExitStack() as stack:
         report, writers = stack.enter_context(progress_bar()), _writers(arguments, stack)
-        for number, answer in enumerate(predictor.predict(paths)):
+        if arguments.engine == "ray":
+            answers = _bulk_answers(arguments, stack)
+        else:
+            answers = predictor.predict(read_list(sys.stdin) if listed else find_images(arguments.paths))
+        for number, answer in enumerate(answers):
             for write in writers:
                 write(answer.to_dict())
             if not writers:
@@ -85,12 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
                 maps.update({answer.path: picture} if answer.volume else {})
             if cases:
                 cases.add(answer)
-            if answer.volume:
-                slices.append(replace(answer, tumor_map=None))
+            slices.add(answer)
             statuses[answer.status] += 1
             decisions[answer.decision] += 1
             report(number + 1, max(number + 1, expected), "scoring")
-    volumes = summarise_volumes(slices, threshold=predictor.threshold, margin=predictor.margin)
+    volumes = slices.finish()
     for volume in volumes:
         print(_volume_line(volume))
     if arguments.volumes:
@@ -107,6 +120,50 @@ def run(arguments: argparse.Namespace) -> int:
             f"{statuses['unreadable']} unreadable"
         )
     return _UNREADABLE if statuses["unreadable"] else 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuses what an engine does not know."""
+    refused = {
+        "ray": (
+            ("heatmaps", "tumor maps stay with the workers", "Draw them with the local engine, of what needs a look."),
+            ("report", "tumor maps stay with the workers", "Make it with the local engine, of what needs a look."),
+            ("threads", "each worker has one thread", "Say --workers."),
+        ),
+        "local": (
+            ("workers", "only the engine ray has workers", "Say --threads, or --engine ray."),
+            ("address", "only the engine ray has a cluster", "Say --engine ray."),
+        ),
+    }
+    for name, rule, remedy in refused[arguments.engine]:
+        if getattr(arguments, name):
+            raise UsageError(f"--{name}", rule, remedy)
+    if arguments.workers < 0:
+        raise UsageError("--workers", f"must be 1 or more, not {arguments.workers}", "Leave it out for one a core.")
+
+
+def _bulk_answers(arguments: argparse.Namespace, stack: ExitStack) -> Iterable[Prediction]:
+    from brainsift.bulk import Scoring, predict_bulk
+
+    scoring = Scoring.here(
+        arguments.bundle,
+        threshold=arguments.threshold if arguments.sensitivity is None else arguments.sensitivity,
+        max_error=arguments.max_error,
+    )
+    listing: Callable[[], Iterable[str]] = partial(find_images, arguments.paths)
+    if arguments.paths == [STANDARD_INPUT]:
+        spool = Path(stack.enter_context(tempfile.TemporaryDirectory()), "paths")
+        with spool.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(f"{path}\n" for path in read_list(sys.stdin))
+        listing = partial(_spooled, spool)
+    return stack.enter_context(
+        closing(predict_bulk(listing, scoring, workers=arguments.workers, address=arguments.address))
+    )
+
+
+def _spooled(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        yield from read_list(file)
 
 
 def _writers(arguments: argparse.Namespace, stack: ExitStack) -> list[Callable[[Mapping[str, object]], object]]:
