@@ -26,10 +26,12 @@ ORDER = """
     wording render batch_page
     study
     figures pictures audit_page verdict study_page report
+    serve serve.config serve.schemas serve.pictures serve.metrics serve.archive serve.uploads serve.engine serve.jobs
+    serve.gate serve.service serve.asking serve.routes serve.app serve.server
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
-    commands.export commands.explain commands.card commands.calibrate commands.predict
+    commands.export commands.explain commands.card commands.calibrate commands.predict commands.serve
     commands.study commands.release commands.demo
     __main__
 """.split()  # noqa: SIM905
@@ -50,6 +52,9 @@ BASE = (
     "cli",
     "commands.card",
     "commands.predict",
+    "commands.serve",
+    "serve.app",
+    "serve.server",
 )
 
 
