@@ -41,17 +41,18 @@ const inThousandths = (value) => number(value);
 
 function tiles(test) {
   const wanted = [
-    ["sensitivity", "of the slices with a tumor are called so", percent],
-    ["specificity", "of the slices without are called so", percent],
-    ["roc_auc", "area under the ROC curve", number],
-    ["calibration_error", "calibration error", number],
+    ["sensitivity", "Sensitivity", "of slices with a tumor", percent],
+    ["specificity", "Specificity", "of slices without", percent],
+    ["roc_auc", "ROC AUC", "1 parts both without error", number],
+    ["calibration_error", "Calibration error", "0 means true probabilities", number],
   ];
   const made = wanted
     .filter(([name]) => usable(test[name]))
-    .map(([name, words, write]) => {
+    .map(([name, title, words, write]) => {
       const { value, low, high } = test[name];
       const range = el("span", { class: "tile-range" }, `${write(low)} – ${write(high)}`);
-      return el("li", {}, el("span", { class: "tile-value" }, write(value)), el("span", { class: "tile-words" }, words), range);
+      const parts = [el("span", { class: "tile-name" }, title), el("span", { class: "tile-value" }, write(value)), range];
+      return el("li", {}, parts, el("span", { class: "tile-words" }, words));
     });
   return made.length ? el("ul", { class: "tiles" }, made) : "";
 }

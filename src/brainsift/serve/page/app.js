@@ -144,6 +144,7 @@ async function start() {
   });
   for (const type of ["added", "changed", "removed", "rule"]) cases.addEventListener(type, () => rug.show(cases.all, cases.rule));
   rug.show(cases.all, cases.rule);
+  if (narrow.matches) document.querySelector(".threshold").open = false;
 
   const view = new CaseView(cases);
   const open = (one, { quiet = false } = {}) => {

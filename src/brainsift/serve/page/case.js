@@ -8,7 +8,7 @@ import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
 import { VerdictForm } from "./verdict.js";
-import { explain, label, number, sentence } from "./words.js";
+import { because, explain, label, number } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
 
@@ -76,9 +76,10 @@ export class CaseView {
     byId("case-title").title = one.folder + one.name;
     setText(byId("case-where"), one.folder.replace(/\/$/, ""));
     byId("answer").dataset.decision = one.decision;
-    setText(byId("answer-kind"), one.isVolume ? `Volume, ${one.answers.length} slices` : "Slice");
+    setText(byId("answer-kind"), one.isVolume ? `Volume, ${one.answers.length} slices` : one.status === "unreadable" ? "File" : "Slice");
     byId("answer-decision").replaceChildren(decisionCell(one.decision));
     setText(byId("answer-number"), one.probability === null ? "" : number(one.probability));
+    byId("answer").classList.toggle("doubtful", one.status === "not_brain_mri");
     setText(byId("answer-words"), one.isVolume ? volumeWords(one, rule) : explain(one, rule));
     this.#showReason(byId("answer-reason"), one);
     this.scale.show(one, rule);
@@ -90,7 +91,7 @@ export class CaseView {
   #showReason(node, { status, detail }) {
     node.hidden = !detail;
     const heads = { unreadable: "Why", not_brain_mri: "Why", ok: "Note" };
-    node.replaceChildren(el("strong", {}, heads[status]), ` ${sentence(detail)}`);
+    node.replaceChildren(el("strong", {}, heads[status]), ` ${because({ status, detail })}`);
   }
 
   #showVolume() {
@@ -108,7 +109,7 @@ export class CaseView {
     const slice = this.one.slices[place];
     const words = `Slice ${place + 1}, probability ${number(slice.probability)}`;
     const onclick = () => this.go(place);
-    const parts = [el("span", {}, `Slice ${place + 1}`), el("span", { class: "figures" }, number(slice.probability, 2))];
+    const parts = [el("span", {}, `Slice ${place + 1}`), el("span", { class: "figures" }, number(slice.probability))];
     const button = el("button", { type: "button", class: "jump", "aria-label": words, "data-place": place, onclick }, parts);
     return el("li", {}, button);
   }
@@ -156,7 +157,7 @@ export class CaseView {
 function addresses(one, place) {
   const slice = one.slices[place];
   const which = one.isVolume ? `${one.name}, slice ${place + 1} of ${one.answers.length}` : one.name;
-  const answer = slice.probability === null ? "" : `, probability of a tumor ${number(slice.probability, 2)}`;
+  const answer = slice.probability === null ? "" : `, probability of a tumor ${number(slice.probability)}`;
   const words = `${which}: ${label(slice.decision)}${answer}`;
   const mapUrl = slice.has_map === false ? null : mapOf(one.job, slice.id);
   return { pictureUrl: pictureOf(one.job, slice.id), mapUrl, words };
@@ -170,9 +171,9 @@ function around(one) {
 
 function volumeWords(one, rule) {
   if (one.status !== "ok") return "No slice of this volume could be judged.";
-  const mean = `The largest mean over three adjacent slices, ${number(one.probability, 2)}`;
+  const mean = `The largest mean over three adjacent slices, ${number(one.probability)}`;
   const end = ` ${one.nScored} of ${one.answers.length} slices were judged.`;
   if (one.decision === "refer") return `${mean}, is too close to even odds. A reader should decide.${end}`;
   const against = one.decision === "tumor" ? "reaches" : "stays below";
-  return `${mean}, ${against} the threshold of ${number(rule.threshold, 2)}.${end}`;
+  return `${mean}, ${against} the threshold of ${number(rule.threshold)}.${end}`;
 }

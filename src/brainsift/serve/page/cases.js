@@ -1,7 +1,7 @@
 // The cases on the page, and the rule that decides them.
 
 import { decide, summarise } from "./decide.js";
-import { UNSURE, reason } from "./words.js";
+import { UNSURE, inWords, reason } from "./words.js";
 
 /** One row of the list: an image, or a volume with its slices. */
 export class Case {
@@ -63,17 +63,14 @@ export class Cases extends EventTarget {
       one.push(answer);
       touched.set(one, touched.get(one) ?? !known);
     }
-    for (const [one, isNew] of touched) {
-      one.decide(this.rule);
-      this.#tell(isNew ? "added" : "changed", one);
-    }
+    for (const one of touched.keys()) one.decide(this.rule); // all of them, before anyone looks at the list
+    for (const [one, isNew] of touched) this.#tell(isNew ? "added" : "changed", one);
   }
 
   /** Adds a file that the server did not take, with the reason. */
   refuse(name, folder, error) {
     const one = new Case(`refused/${crypto.randomUUID()}`, { name, folder });
-    const detail = `${error.rule}. ${error.remedy ?? ""}`;
-    one.push({ id: null, name, status: "unreadable", probability: null, detail, volume: "", has_map: false });
+    one.push({ id: null, name, status: "unreadable", probability: null, detail: inWords(error), volume: "", has_map: false });
     this.#put(one);
     one.decide(this.rule);
     this.#tell("added", one);

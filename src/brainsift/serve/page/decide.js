@@ -56,6 +56,12 @@ export function thresholdFor(sensitivity, pairs) {
   return reached.length ? Math.max(...reached) : null;
 }
 
+/** The sensitivity on validation data of a threshold: the inverse of `thresholdFor`; null where unknown. */
+export function sensitivityOf(threshold, pairs) {
+  const reached = pairs.filter(([, known]) => known >= threshold - 1e-12).map(([sensitivity]) => sensitivity);
+  return reached.length ? Math.max(...reached) : null;
+}
+
 /** How far the logit has to be from 0 so that at most this share of the answers is wrong; null where unknown. */
 export function marginFor(maxError, margins) {
   const promised = Object.entries(margins)

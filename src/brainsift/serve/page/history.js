@@ -6,7 +6,7 @@ import { decisionCell } from "./list.js";
 import { Bar, Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { VerdictForm } from "./verdict.js";
-import { counted, explain, inWords, moment, number, reason, sentence } from "./words.js";
+import { because, counted, explain, inWords, moment, number, reason } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 200;
@@ -140,7 +140,7 @@ export class HistoryView {
     setText(byId("history-words"), explain({ ...one, decision }, rule));
     const why = reason(one.detail ?? "");
     byId("history-reason").hidden = !why;
-    setText(byId("history-reason"), sentence(why));
+    setText(byId("history-reason"), because({ status: one.status, detail: why }));
     this.scale.show({ ...one, decision }, rule);
     byId("history-verdict").hidden = one.status === "unreadable";
     this.verdict.show(one);

@@ -86,7 +86,7 @@ export class Intake extends EventTarget {
   #start() {
     while (this.#running.size < AT_A_TIME && this.#waiting.length) {
       const group = this.#waiting.shift();
-      Object.assign(group, { stop: new AbortController(), sent: group.job ? 1 : 0, taken: 0 });
+      Object.assign(group, { stop: new AbortController(), sent: group.job ? 1 : 0, taken: 0, scored: 0 });
       this.#running.add(group);
       this.#run(group).finally(() => {
         this.#running.delete(group);
@@ -104,6 +104,7 @@ export class Intake extends EventTarget {
     } catch (error) {
       if (group.stop.signal.aborted) {
         this.total -= group.expected - group.taken;
+        this.done -= group.scored - group.taken;
         if (group.id && !group.taken) await this.#forget(group.id);
       } else if (error instanceof api.ApiError) this.#refuse(group, error);
       else throw error;
@@ -141,7 +142,9 @@ export class Intake extends EventTarget {
     if (job.total !== null) this.#expect(group, Math.max(job.total, group.taken));
     const fresh = job.answers.filter((answer) => answer.id >= group.taken);
     group.taken += fresh.length;
-    this.done += fresh.length;
+    const scored = Math.max(job.done, group.taken); // answers for a volume come when all of its slices are scored
+    this.done += scored - group.scored;
+    group.scored = scored;
     this.cases.take(job.id, fresh, group.folder);
     this.#tell();
   }
@@ -155,7 +158,7 @@ export class Intake extends EventTarget {
     const open = group.kind === "image" ? group.files.slice(group.taken) : group.taken ? [] : group.files;
     if (group.kind === "dicom" && open.length > 1) this.cases.refuse(group.folder || `${open.length} DICOM files`, "", error);
     else for (const { file, folder } of open) this.cases.refuse(file.name, folder, error);
-    this.done += group.expected - group.taken;
+    this.done += group.expected - group.scored;
     this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
   }
 

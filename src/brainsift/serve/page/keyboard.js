@@ -15,9 +15,9 @@ const shortcuts = ({ list, view, viewer, stage, addFiles, back }) => [
   ["←", ["ArrowLeft"], "Previous slice", () => view.step(-1)],
   ["Home", ["Home"], "First slice", () => view.go(0)],
   ["End", ["End"], "Last slice", () => view.go(Infinity)],
-  ["S", ["s"], "Most suspicious slice", () => view.goToMostSuspicious()],
-  ["M", ["m"], "Tumor map on and off", () => stage.toggleMap()],
-  ["C", ["c"], "Contour on and off", () => stage.toggleContour()],
+  ["S", ["s"], "Most suspicious", () => view.goToMostSuspicious()],
+  ["M", ["m"], "Tumor map on, off", () => stage.toggleMap()],
+  ["C", ["c"], "Contour on, off", () => stage.toggleContour()],
   ["]", ["]"], "Map stronger", () => stage.setMap({ opacity: viewer.opacity + SMALL })],
   ["[", ["["], "Map weaker", () => stage.setMap({ opacity: viewer.opacity - SMALL })],
   ["+", ["+", "="], "Zoom in", () => viewer.zoomIn()],
@@ -58,7 +58,8 @@ export function listen(parts) {
     event.preventDefault();
   });
   const rows = known.map(([shown, , words]) => el("div", {}, el("dt", {}, el("kbd", {}, shown)), el("dd", {}, words)));
-  rows.push(el("div", {}, el("dt", {}, el("kbd", {}, "Shift"), " ", el("kbd", {}, "arrows")), el("dd", {}, "Move the zoomed picture")));
+  const shift = el("dt", {}, el("kbd", {}, "Shift"), " ", el("kbd", {}, "→"));
+  rows.push(el("div", {}, shift, el("dd", {}, "Move the picture")));
   byId("shortcut-list").append(...rows);
   byId("help").addEventListener("click", () => byId("shortcuts").showModal());
 }

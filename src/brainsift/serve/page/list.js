@@ -3,7 +3,7 @@
 import { pictureOf } from "./api.js";
 import { byId, el, icon, setText } from "./dom.js";
 import { Bar } from "./scale.js";
-import { DECISIONS, counted, label } from "./words.js";
+import { DECISIONS, because, counted, label } from "./words.js";
 
 const PAGE = 200; // rows at once; a button shows more
 const THUMBNAIL = 96;
@@ -152,11 +152,12 @@ class Row {
     this.thumb = el("span", { class: "thumb" });
     this.name = el("span", { class: "case-name", title: one.folder + one.name }, one.name);
     this.sub = el("span", { class: "case-sub" });
+    this.told = el("span", { class: "case-told" }); // the decision, where there is no room for its column
     this.button = el("button", { class: "case-open", onclick: open }, this.name);
     this.decision = el("td", { class: "cell-decision" });
     this.slices = el("td", { class: "cell-slices wide-only" });
     this.why = el("td", { class: "cell-why wide-only" });
-    const words = el("span", { class: "case-words" }, this.button, this.sub);
+    const words = el("span", { class: "case-words" }, this.button, el("span", { class: "case-line" }, this.told, this.sub));
     const first = el("th", { scope: "row", class: "cell-case" }, el("span", { class: "case-cell" }, this.thumb, words));
     this.node = el("tr", {}, first, this.decision, el("td", { class: "cell-probability" }, this.bar.node), this.slices, this.why);
   }
@@ -168,11 +169,13 @@ class Row {
     this.said = said;
     this.bar.show(one, rule);
     this.decision.replaceChildren(decisionCell(one.decision));
+    this.told.replaceChildren(decisionCell(one.decision));
     const slices = one.isVolume ? counted(one.answers.length, "slice") : "";
     const where = [one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
-    setText(this.sub, where || (one.status === "not_brain_mri" ? one.detail : ""));
+    setText(this.sub, where || one.detail);
+    this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, String(one.answers.length));
-    setText(this.why, one.detail);
+    setText(this.why, because(one));
     this.#showThumb();
   }
 

@@ -5,7 +5,7 @@ import { contour } from "./contour.js";
 import { el } from "./dom.js";
 import { picture } from "./pictures.js";
 import { heatOf } from "./viewer.js";
-import { counted, explain, label, moment, number, sentence } from "./words.js";
+import { because, counted, explain, label, moment, number } from "./words.js";
 
 const PICTURES = 400; // a page with more is slow to open
 const SIDE = 240;
@@ -63,7 +63,7 @@ function item(one, rule, source) {
     shown,
     el("h2", {}, one.folder + one.name + slice),
     el("p", { class: `figures ${one.decision}` }, el("span", { class: "decision" }, label(one.decision)), probability),
-    el("p", { class: "muted" }, one.detail ? sentence(one.detail) : one.isVolume ? "Largest mean over three adjacent slices." : explain(one, rule)),
+    el("p", { class: "muted" }, one.detail ? because(one) : one.isVolume ? "Largest mean over three adjacent slices." : explain(one, rule)),
   );
 }
 

@@ -44,7 +44,7 @@ export class Scale {
     const half = 1 / (1 + Math.exp(-rule.margin)) - 0.5;
     setVariable(this.node, "--margin", half);
     this.band.hidden = !(half > 0);
-    this.limitWords.textContent = `threshold ${number(rule.threshold, 2)}`;
+    this.limitWords.textContent = `threshold ${number(rule.threshold)}`;
     const words = `Probability of a tumor ${number(probability)}, threshold ${number(rule.threshold)}: ${label(decision)}`;
     this.node.setAttribute("aria-label", words);
   }
@@ -61,7 +61,8 @@ export class Rug {
     this.limit = svg("line", { class: "rug-limit", y1: 0, y2: HEIGHT });
     const drawing = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" };
     this.svg = svg("svg", { class: "rug", ...drawing }, this.band, this.marks, this.limit);
-    node.append(this.svg);
+    const ends = el("span", { class: "rug-ends", "aria-hidden": "true" }, el("span", {}, "0"), el("span", {}, "all cases, by probability"), el("span", {}, "1"));
+    node.append(this.svg, ends);
   }
 
   show(cases, rule) {

@@ -39,7 +39,8 @@ export class Stage {
     this.message = el("p", { class: "stage-message", hidden: true });
     this.hint = el("p", { class: "stage-hint", "aria-hidden": "true" });
     this.zoomWords = el("span", { class: "zoom-words" }, "100 %");
-    this.node = el("div", { class: "canvas-box" }, this.canvas, this.message, this.hint, this.#zoomTools());
+    this.zoomTools = this.#makeZoomTools();
+    this.node = el("div", { class: "canvas-box" }, this.canvas, this.message, this.hint, this.zoomTools);
     this.viewer = new Viewer(this.canvas);
     this.tools = this.#makeTools();
     this.viewer.addEventListener("window", () => this.#showWindow());
@@ -110,7 +111,7 @@ export class Stage {
     this.#showWindow();
   }
 
-  #zoomTools() {
+  #makeZoomTools() {
     return el(
       "div",
       { class: "stage-tools", role: "group", "aria-label": "Zoom" },
@@ -158,6 +159,7 @@ export class Stage {
   }
 
   #showMapTools() {
+    this.tools.hidden = this.zoomTools.hidden = this.viewer.isEmpty;
     this.mapTools.hidden = !this.viewer.hasMap;
     this.noMap.hidden = this.viewer.hasMap;
   }

@@ -12,7 +12,7 @@ export class Strip extends EventTarget {
     this.bars = svg("g");
     this.here = svg("rect", { class: "strip-here", y: 0, height: HEIGHT });
     const drawing = { class: "strip-chart", preserveAspectRatio: "none", "aria-hidden": "true" };
-    this.svg = svg("svg", drawing, this.here, this.bars, this.limit);
+    this.svg = svg("svg", drawing, this.bars, this.limit, this.here);
     node.append(this.svg);
     this.svg.addEventListener("pointerdown", (event) => this.#go(event, true));
     this.svg.addEventListener("pointermove", (event) => event.buttons && this.#go(event));

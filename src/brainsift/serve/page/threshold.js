@@ -1,6 +1,6 @@
 // The threshold: by name, by the sensitivity that is wanted, or by the share of errors that may remain.
 
-import { makeRule } from "./decide.js";
+import { makeRule, sensitivityOf } from "./decide.js";
 import { byId, el, setText } from "./dom.js";
 import { number, percent } from "./words.js";
 
@@ -54,7 +54,7 @@ export class ThresholdPanel {
   }
 
   #fillSlider(known) {
-    Object.assign(this.slider, { min: Math.min(...known), max: Math.max(...known), step: 0.005, value: 0.95 });
+    Object.assign(this.slider, { min: Math.min(...known), max: Math.max(...known), step: 0.005 });
     this.slider.addEventListener("input", () => this.choose({ sensitivity: Number(this.slider.value) }));
   }
 
@@ -77,15 +77,20 @@ export class ThresholdPanel {
     const { choice, threshold } = this.rule;
     const name = choice.maxError ? "even" : (choice.name ?? "");
     for (const radio of document.querySelectorAll("input[name=threshold]")) radio.checked = radio.value === name;
-    if (choice.sensitivity) this.slider.value = choice.sensitivity;
-    this.slider.classList.toggle("idle", !choice.sensitivity);
     this.errors.value = choice.maxError ? String(choice.maxError) : "";
-    const shown = choice.sensitivity ? percent(choice.sensitivity) : "choose";
-    setText(byId("sensitivity-value"), shown);
-    this.slider.setAttribute("aria-valuetext", percent(Number(this.slider.value)));
+    this.#showSensitivity();
     setText(byId("threshold-name"), this.#named());
     setText(byId("threshold-value"), number(threshold));
     setText(byId("threshold-words"), this.#words());
+  }
+
+  #showSensitivity() {
+    const { choice, threshold } = this.rule;
+    const reached = choice.sensitivity ?? sensitivityOf(threshold, this.model.sensitivities);
+    if (reached !== null) this.slider.value = reached;
+    const words = choice.maxError || reached === null ? "–" : percent(reached);
+    setText(byId("sensitivity-value"), words);
+    this.slider.setAttribute("aria-valuetext", words);
   }
 
   #named() {

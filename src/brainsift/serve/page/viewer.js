@@ -51,6 +51,10 @@ export class Viewer extends EventTarget {
     this.draw();
   }
 
+  get isEmpty() {
+    return !this.#layers;
+  }
+
   get hasMap() {
     return Boolean(this.#layers?.map);
   }

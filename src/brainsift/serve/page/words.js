@@ -37,8 +37,8 @@ export function moment(text) {
 
 /** What the answer says, in a sentence. */
 export function explain(answer, rule) {
-  const p = number(answer.probability, 2);
-  const limit = number(rule.threshold, 2);
+  const p = number(answer.probability);
+  const limit = number(rule.threshold);
   if (answer.status === "unreadable") return "This file could not be read as an image.";
   if (answer.status === "not_brain_mri") {
     return "The network cannot judge this image: it does not look like a brain MRI slice of the kind it has learned from. Its probability means little here.";
@@ -49,6 +49,9 @@ export function explain(answer, rule) {
   if (answer.decision === "tumor") return `The probability of a tumor, ${p}, reaches the threshold of ${limit}.`;
   return `The probability of a tumor, ${p}, stays below the threshold of ${limit}.`;
 }
+
+/** Why, as a sentence: rules of errors begin with their verb, and speak of the file. */
+export const because = ({ status, detail }) => sentence(status === "unreadable" && /^[a-z]/.test(detail) ? `The file ${detail}` : detail);
 
 /** Why an answer was referred or what else to know, without what depends on the threshold in use. */
 export const reason = (detail) =>
