@@ -21,6 +21,7 @@ PROMISED = {
     "BundleError": (3, 422),
     "DownloadError": (4, 502),
     "RunError": (5, 409),
+    "HistoryError": (5, 500),
     "ServeError": (4, 500),
     "AuthError": (4, 401),
     "ForbiddenError": (4, 403),

@@ -11,6 +11,7 @@ BrainsiftError
 │   └── BundleError            altered, or made for another version
 ├── DownloadError          no network, or a refusal            exit 4, HTTP 502
 ├── RunError               a run folder that cannot be used    exit 5, HTTP 409
+├── HistoryError           a history that cannot be used       exit 5, HTTP 500
 └── ServeError             the service failed                  exit 4, HTTP 500
     ├── AuthError              no token, or a wrong one            exit 4, HTTP 401
     ├── ForbiddenError         from a page of another site         exit 4, HTTP 403
@@ -134,6 +135,14 @@ class RunError(BrainsiftError):
     code = "run"
     exit_code = 5
     http_status = 409
+
+
+class HistoryError(BrainsiftError):
+    """A history of scored images that cannot be opened, read or written."""
+
+    code = "history"
+    exit_code = 5
+    http_status = 500
 
 
 class ServeError(BrainsiftError):

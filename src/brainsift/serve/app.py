@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from brainsift import __version__
 from brainsift.bundle import Bundle, load_bundle
 from brainsift.errors import BrainsiftError, MethodError, NotFoundError, ServeError, UnavailableError, UsageError
+from brainsift.serve import history_routes
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.gate import COOKIE, Gate, error_response
 from brainsift.serve.metrics import CONTENT_TYPE
@@ -50,6 +51,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
     _add_errors(app)
     _add_health(app, service)
     app.include_router(router(service))
+    app.include_router(history_routes.router(service.history), responses=errors(400, 404))
     _add_page(app, service)
     return app
 

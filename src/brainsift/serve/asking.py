@@ -98,13 +98,18 @@ async def _uploaded(service: Service, request: Request, name: str) -> Upload:
 async def unless_gone(request: Request, work: Awaitable[_Result]) -> _Result | None:
     """Returns what ``work`` gives, or cancels it and returns None when the client is gone; the body was read before."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())
+    gone = asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
     finally:
         gone.cancel()
         task.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 @contextlib.asynccontextmanager

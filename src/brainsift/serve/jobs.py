@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from brainsift.errors import BrainsiftError, NotFoundError, PendingError, ServeError
@@ -159,10 +159,12 @@ class Jobs:
     Args:
         engine: that scores.
         expiry_s: seconds after which a job that nobody asks for is forgotten.
-        ended: is called with each job that is done.
+        ended: is awaited with each job that is done, while its files are there.
     """
 
-    def __init__(self, engine: Engine, *, expiry_s: float, ended: Callable[[Job], None] | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, expiry_s: float, ended: Callable[[Job], Awaitable[None]] | None = None
+    ) -> None:
         self._engine = engine
         self._expiry_s = expiry_s
         self._ended = ended
@@ -206,7 +208,7 @@ class Jobs:
         except Exception as error:  # a job must never hang
             job.fail(ServeError("job", f"failed: {type(error).__name__}", "Tell who runs the service."))
         if self._ended and job.state == "done":
-            self._ended(job)
+            await self._ended(job)
 
     def find(self, job_id: str) -> Job:
         """Returns a job, which then lives on.

@@ -11,8 +11,10 @@ from brainsift.files import sha256_of
 from brainsift.predict import Prediction, Predictor
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.engine import Engine
+from brainsift.serve.history import History
 from brainsift.serve.jobs import Job, Jobs
 from brainsift.serve.metrics import Metrics
+from brainsift.serve.recording import record
 from brainsift.serve.schemas import Answer, Volume
 from brainsift.serve.uploads import Store
 
@@ -32,7 +34,8 @@ class Service:
         self.predictor = Predictor(bundle, threads=config.threads)
         self.engine = Engine(self.predictor, queue=config.queue, measured=self.metrics.scored)
         self.store = Store(config)
-        self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes)
+        self.history = History(config.keep, keep_images=config.keep_images) if config.keep else None
+        self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes, ended=self._record)
         self.metrics.watch("waiting_slices", "Slices that wait.", lambda: self.engine.waiting)
         self.metrics.watch("jobs", "Jobs that can be asked for.", lambda: len(self.jobs))
         self.metrics.watch("stored_bytes", "Bytes of uploads on the disk.", lambda: self.store.used)
@@ -61,6 +64,13 @@ class Service:
             self.jobs.close()
             await asyncio.to_thread(self.engine.close)
             self.store.close()
+            if self.history:
+                self.history.close()
+
+    async def _record(self, job: Job) -> None:
+        if self.history:
+            model = f"{self.bundle.name} {__version__}"
+            await asyncio.to_thread(record, self.history, job, model=model, size=self.bundle.size)
 
 
 def answers_of(job: Job, after: int = 0) -> list[Answer]:
