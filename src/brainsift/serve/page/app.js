@@ -4,7 +4,7 @@ import { showAbout } from "./about.js";
 import { connection, getModel } from "./api.js";
 import { CaseView } from "./case.js";
 import { Cases } from "./cases.js";
-import { announce, byId, confirmed, setText } from "./dom.js";
+import { announce, byId, confirmed, setText, unhurried } from "./dom.js";
 import { listenForFiles } from "./drop.js";
 import { ExportMenu } from "./export.js";
 import { HistoryView } from "./history.js";
@@ -142,7 +142,8 @@ async function start() {
     cases.setRule(rule);
     announce(cases.all.length ? `Threshold ${number(rule.threshold)}: ${cases.counts().tumor} tumor, ${cases.counts().no_tumor} no tumor, ${cases.counts().refer} to refer` : "");
   });
-  for (const type of ["added", "changed", "removed", "rule"]) cases.addEventListener(type, () => rug.show(cases.all, cases.rule));
+  const showRug = unhurried(() => rug.show(cases.all, cases.rule), 100);
+  for (const type of ["added", "changed", "removed", "rule"]) cases.addEventListener(type, showRug);
   rug.show(cases.all, cases.rule);
   if (narrow.matches) document.querySelector(".threshold").open = false;
 

@@ -43,6 +43,24 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
+/** Returns a function that acts with the next frame, and then not again for a while, however often it is called. */
+export function unhurried(act, pauseMs) {
+  let asked = false;
+  let last = -Infinity;
+  const run = () => {
+    asked = false;
+    last = performance.now();
+    act();
+  };
+  return () => {
+    if (asked) return;
+    asked = true;
+    const left = pauseMs - (performance.now() - last);
+    if (left > 0) setTimeout(run, left);
+    else requestAnimationFrame(run);
+  };
+}
+
 /** Says something to screen readers. */
 export function announce(text) {
   setText(byId("live"), text);

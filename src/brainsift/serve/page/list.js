@@ -1,10 +1,11 @@
 // The table of cases: sort, filter, search; rows stay and are changed in place.
 
 import { pictureOf } from "./api.js";
-import { byId, el, icon, setText } from "./dom.js";
+import { byId, el, icon, setText, unhurried } from "./dom.js";
 import { Bar } from "./scale.js";
 import { DECISIONS, because, counted, label } from "./words.js";
 
+const PAUSE_MS = 100;
 const PAGE = 200; // rows at once; a button shows more
 const THUMBNAIL = 96;
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -19,7 +20,6 @@ const KEYS = {
 
 export class List {
   #rows = new Map();
-  #asked = 0;
 
   constructor(cases, onopen) {
     this.cases = cases;
@@ -29,6 +29,7 @@ export class List {
     this.query = "";
     this.most = PAGE;
     this.body = byId("case-rows");
+    this.refresh = unhurried(() => this.#draw(), PAUSE_MS);
     for (const type of ["added", "changed", "removed", "rule"]) cases.addEventListener(type, () => this.refresh());
     cases.addEventListener("selected", () => this.#mark());
     this.#listen();
@@ -43,12 +44,6 @@ export class List {
     };
     const sign = this.sort.down ? -1 : 1;
     return this.cases.all.filter(fits).sort((a, b) => sign * KEYS[this.sort.by](a, b) || a.order - b.order);
-  }
-
-  /** Draws with the next frame, however often it was asked. */
-  refresh() {
-    cancelAnimationFrame(this.#asked);
-    this.#asked = requestAnimationFrame(() => this.#draw());
   }
 
   /** Goes to the next (1) or the last (-1) case of the list. */
@@ -172,7 +167,7 @@ class Row {
     this.told.replaceChildren(decisionCell(one.decision));
     const slices = one.isVolume ? counted(one.answers.length, "slice") : "";
     const where = [one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
-    setText(this.sub, where || one.detail);
+    setText(this.sub, where || because(one));
     this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, String(one.answers.length));
     setText(this.why, because(one));
