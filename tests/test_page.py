@@ -35,6 +35,7 @@ from brainsift.volume_answers import summarise_volumes
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 expect = sync_api.expect
+expect.set_options(timeout=60_000)  # machines may be busy; nothing is timed here
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("BRAINSIFT_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -44,7 +45,9 @@ WORDS = {"tumor": "Tumor", "no_tumor": "No tumor", "refer": "Refer", "": "Unread
 SIDE = 96
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 SHADES = """canvas => {
-  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+  copy.drawImage(canvas, 0, 0);
+  const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
   let coloured = 0, bright = 0;
   for (let i = 0; i < data.length; i += 4) { coloured += data[i] - data[i + 2] > 25; bright += data[i + 2] > 40; }
   return {coloured, bright};
@@ -167,7 +170,7 @@ def open_page(browser, server):
 
     def open_one(url=server, *, strict=True, **options):
         context = browser.new_context(accept_downloads=True, **{"viewport": {"width": 1440, "height": 900}, **options})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -195,6 +198,11 @@ def done(page, count):
     expect(page.locator("body")).to_have_attribute("data-busy", "false")
 
 
+def natural(name):
+    """A key: numbers in names sort as numbers."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
 def row(page, name):
     return page.locator("#case-rows tr").filter(has_text=name)
 
@@ -210,7 +218,7 @@ def shades(page):
 
 def until(page, happens):
     """Waits for what no locator sees: pixels of the canvas."""
-    for _ in range(200):
+    for _ in range(3000):
         if happens():
             return
         page.evaluate("() => new Promise(requestAnimationFrame)")
@@ -265,14 +273,14 @@ def test_the_case_shows_the_map_and_it_fades(open_page, images):
     expect(page.locator("#answer-words")).to_contain_text("reaches the threshold")
     until(page, lambda: shades(page)["coloured"] > 500)
     strong = shades(page)["coloured"]
-    page.get_by_label("Opacity").fill("0")
+    page.locator("#case-tools").get_by_label("Opacity").fill("0")
     until(page, lambda: 0 < shades(page)["coloured"] < strong / 2)  # the contour is left
-    page.get_by_label("Contour").uncheck()
+    page.locator("#case-tools").get_by_label("Contour").uncheck()
     until(page, lambda: shades(page)["coloured"] == 0)
     bright = shades(page)["bright"]
-    page.get_by_label("Level").fill("1")
+    page.locator("#case-tools").get_by_label("Level").fill("1")
     until(page, lambda: shades(page)["bright"] < bright / 2)
-    page.get_by_role("button", name="Reset").click()
+    page.locator("#case-tools").get_by_role("button", name="Reset").click()
     until(page, lambda: shades(page)["bright"] == bright)
 
 
@@ -295,8 +303,8 @@ def test_the_mouse_zooms_moves_and_windows(open_page, images):
     page.mouse.down(button="right")
     page.mouse.move(middle[0] + 60, middle[1] - 30)
     page.mouse.up(button="right")
-    expect(page.get_by_label("Width")).to_have_value("1.2")
-    expect(page.get_by_label("Level")).to_have_value("0.4")
+    expect(page.locator("#case-tools").get_by_label("Width")).to_have_value("1.2")
+    expect(page.locator("#case-tools").get_by_label("Level")).to_have_value("0.4")
     page.mouse.dblclick(*middle)
     expect(page.locator(".zoom-words").first).to_have_text("100\u00a0%")
 
@@ -323,11 +331,11 @@ def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bu
         found = Counter(WORDS[answer.decision] for answer in answers)
         return {label: found[label] for label in WORDS.values()} | {"All": len(images)}
 
-    seen = []
     for name in ("Screening", "Confirm", "Even", "Balanced"):
         page.locator("#threshold-names label", has_text=name).click()
         expect(page.locator("#threshold-value")).to_have_text(f"{bundle.thresholds[name.lower()]:.3f}")
-        seen.append(counts(page) if until(page, lambda name=name: counts(page) == told(threshold=name.lower())) else None)
+        named = told(threshold=name.lower())
+        until(page, lambda named=named: counts(page) == named)
     page.locator("#sensitivity").fill("0.97")
     expect(page.locator("#threshold-value")).to_have_text(f"{bundle.threshold(0.97):.3f}")
     wanted = told(threshold=0.97)
@@ -379,7 +387,7 @@ def test_the_table_sorts_filters_and_finds(open_page, images, expected):
     expect(names).to_have_text(by_probability)
     expect(page.locator("th[data-by=probability]")).to_have_attribute("aria-sort", "descending")
     page.get_by_role("button", name="Case", exact=True).click()
-    expect(names).to_have_text(sorted(expected))
+    expect(names).to_have_text(sorted(expected, key=natural))
     page.locator("#filters button", has_text="No tumor").click()
     expect(names).to_have_text(sorted(name for name, answer in expected.items() if answer.decision == "no_tumor"))
     page.locator("#search").fill("nothing like it")
@@ -399,7 +407,7 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
     rows = list(csv.DictReader(io.StringIO(downloaded(page, "#export-csv"))))
     assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume"]
     assert len(rows) == len(images) + 9
-    for found in rows[: len(images)]:
+    for found in (found for found in rows if not found["volume"]):
         answer = expected[found["path"]]
         assert (found["status"], found["decision"], found["detail"]) == (answer.status, answer.decision, answer.detail)
         assert found["probability"] == ("" if answer.probability is None else str(answer.probability))
@@ -432,7 +440,7 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     done(page, len(images))
     page.get_by_role("link", name="History").click()
     page.locator("#history-search").fill("tumor-12")
-    expect(page.locator("#history-rows tr")).to_have_count(page.locator("#history-rows tr").count())
+    expect(page.locator("#history-rows tr").filter(has_not_text="tumor-12.png")).to_have_count(0)
     kept = page.locator("#history-rows tr").filter(has_text="tumor-12.png")
     kept.first.get_by_role("button").click()
     expect(page.locator("#history-title")).to_have_text("tumor-12.png")
@@ -536,7 +544,7 @@ def test_keys_are_enough(open_page, files, images):
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#slice-number")).to_have_text("8 / 9")
     page.keyboard.press("m")
-    expect(page.get_by_label("Opacity")).to_have_value("0")
+    expect(page.locator("#case-tools").get_by_label("Opacity")).to_have_value("0")
     page.keyboard.press("+")
     expect(page.locator(".zoom-words").first).to_have_text("125\u00a0%")
     page.locator("input[name=threshold][value=balanced]").focus()
@@ -552,11 +560,13 @@ def test_keys_are_enough(open_page, files, images):
 @pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
 def test_no_serious_barrier_in_any_view(open_page, files, images, look):
     page = open_page(**look)
-    axe = axe_api.Axe()
+    options = {"resultTypes": ["violations"]}
+    if "color_scheme" in look:  # only colours differ from the light page
+        options["runOnly"] = {"type": "rule", "values": ["color-contrast"]}
     found = {}
 
     def check(view):
-        violations = axe.run(page).response["violations"]
+        violations = axe_api.Axe().run(page, options=options).response["violations"]
         serious = [one for one in violations if one["impact"] in ("serious", "critical")]
         found[view] = [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in serious]
 
@@ -565,12 +575,14 @@ def test_no_serious_barrier_in_any_view(open_page, files, images, look):
     done(page, len(images) + 1)
     page.locator(".threshold").evaluate("details => { details.open = true; }")
     check("list")
-    for name in ("head.nii.gz", "holiday.png", "broken.png"):
+    for name in ("head.nii.gz", "holiday.png"):
         open_case(page, name)
         check(name)
         if "is_mobile" in look:
             page.get_by_role("button", name="Back to the list").click()
     if not look:
+        open_case(page, "broken.png")
+        check("broken.png")
         page.get_by_role("button", name="Table only").click()
         check("table")
         page.locator("#help").click()
@@ -616,4 +628,4 @@ def test_a_file_beyond_the_limits_is_refused_in_words(open_page, tmp_path):
         page.set_input_files("#pick-files", tmp_path / "large.png")
         done(page, 1)
         open_case(page, "large.png")
-        expect(page.locator("#answer-reason")).to_contain_text(re.compile(r"\b1 M"))
+        expect(page.locator("#answer-reason")).to_contain_text("larger than")

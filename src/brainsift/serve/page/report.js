@@ -27,7 +27,6 @@ export async function writeReport(cases, rule, model, onprogress) {
   const page = document.implementation.createHTMLDocument(`brainsift: ${counted(cases.length, "case")}`);
   page.documentElement.lang = "en";
   page.head.prepend(el("meta", { charset: "utf-8" }), el("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }));
-  page.head.append(el("style", {}, STYLE));
   page.body.append(...head(cases, rule, model), el("ul"));
   const list = page.body.querySelector("ul");
   const order = [...cases].sort((a, b) => (b.probability ?? -1) - (a.probability ?? -1));
@@ -35,7 +34,9 @@ export async function writeReport(cases, rule, model, onprogress) {
     onprogress(place, order.length);
     list.append(item(one, rule, place < PICTURES ? await drawn(one) : ""));
   }
-  return `<!doctype html>\n${page.documentElement.outerHTML}\n`;
+  // as text: the policy of this page would not let it make a <style>
+  const styled = page.documentElement.outerHTML.replace("</head>", () => `<style>${STYLE}</style></head>`);
+  return `<!doctype html>\n${styled}\n`;
 }
 
 function head(cases, rule, model) {

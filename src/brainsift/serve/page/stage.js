@@ -20,7 +20,8 @@ const iconButton = (name, words, onclick) =>
 
 function slider(words, properties) {
   const input = el("input", { type: "range", ...properties });
-  const output = el("output");
+  // an <output> would take the label for itself
+  const output = el("span", { class: "slider-value", "aria-hidden": "true" });
   const node = el("label", { class: "slider" }, el("span", { class: "slider-name" }, words), output, input);
   const show = (value, text) => {
     input.value = value;
