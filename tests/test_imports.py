@@ -26,7 +26,7 @@ ORDER = """
     wording render batch_page
     study
     figures pictures audit_page verdict study_page report
-    serve serve.config serve.schemas serve.pictures serve.metrics serve.history serve.history_routes
+    client serve serve.config serve.schemas serve.pictures serve.metrics serve.history serve.history_routes
     serve.archive serve.uploads serve.engine serve.jobs serve.recording
     serve.gate serve.service serve.asking serve.routes serve.app serve.server
     flags cli
@@ -56,6 +56,7 @@ BASE = (
     "commands.card",
     "commands.predict",
     "commands.serve",
+    "client",
     "serve.app",
     "serve.server",
 )

@@ -202,10 +202,15 @@ class MediaTypeError(ServeError):
 
 
 class BusyError(ServeError):
-    """Too much is waiting; it is worth asking again later."""
+    """Too much is waiting; it is worth asking again later.
+
+    Attributes:
+        wait_s: seconds until then.
+    """
 
     code = "busy"
     http_status = 429
+    wait_s: int = 1
 
 
 class UnavailableError(ServeError):

@@ -47,7 +47,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
         redoc_url=None,
     )
     app.state.service = service
-    app.add_middleware(Gate, config=service.config, metrics=service.metrics, wait_s=service.engine.wait_s)
+    app.add_middleware(Gate, config=service.config, metrics=service.metrics)
     _add_errors(app)
     _add_health(app, service)
     app.include_router(router(service))

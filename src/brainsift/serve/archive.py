@@ -17,6 +17,7 @@ _MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 _END, _END_SIZE = b"PK\x05\x06", 22
 _END_OF_64 = b"PK\x06\x07"
 _COMMENT = 65_535
+_ENTRIES_A_FILE = 3  # folders, and what some systems add to each file
 _ENTRY = 1024  # bytes of the directory that an entry may take on average
 _CHUNK = 256 * 1024
 _MAX_RATIO = 200  # zeros shrink a thousandfold, scans two- to tenfold
@@ -81,8 +82,9 @@ def _check_directory(path: Path, name: str, config: ServeConfig) -> None:
     entries, length = struct.unpack("<HL", tail[place + 10 : place + 16])
     if tail[max(0, place - 20) :].startswith(_END_OF_64) or entries == 0xFFFF or length == 0xFFFFFFFF:
         raise UploadError(name, "is a ZIP64 archive, which is for larger ones than are taken here", _REMEDY)
-    if entries > config.files or length > config.files * _ENTRY:
-        raise UploadError(name, f"has more than {config.files} members", "Send fewer at a time.")
+    most = _ENTRIES_A_FILE * config.files
+    if entries > most or length > most * _ENTRY:
+        raise UploadError(name, f"has more than {most} members", "Send fewer at a time.")
 
 
 def _write_members(archive: zipfile.ZipFile, name: str, target: Target, config: ServeConfig) -> int:

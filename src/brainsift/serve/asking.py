@@ -77,6 +77,8 @@ async def asked(
     rule = wanted.rule(service)
     with contextlib.ExitStack() as stack:
         weigh = stack.enter_context(service.engine.place())
+        while service.store.half_full and service.jobs.make_room():
+            pass
         upload = await _uploaded(service, request, wanted.name)
         try:
             yield Job(upload, rule, maps=wanted.maps), stack, weigh

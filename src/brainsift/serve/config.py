@@ -49,7 +49,7 @@ class ServeConfig:
     unpacked_mb: int = 1024
     files: int = 2000
     slices: int = 5000
-    megapixels: int = 50
+    megapixels: int = 32
     store_mb: int = 4096
     timeout_s: float = 120.0
     expiry_minutes: float = 30.0

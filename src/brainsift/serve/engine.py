@@ -145,16 +145,12 @@ class Engine:
 
         with self._changed:
             if self._reserved >= self._queue:
-                raise BusyError("queue", f"is full: {self._queue} slices wait", f"Try again in {self.wait_s()} s.")
+                raise self._busy()
             weigh(1)
         try:
             yield weigh
         finally:
             weigh(0)
-
-    def wait_s(self) -> int:
-        """Returns the seconds after which it is worth to ask again."""
-        return min(max(math.ceil(self._reserved * self._seconds_a_slice), 1), _LONGEST_WAIT_S)
 
     def submit(self, work: Work) -> None:
         """Takes a work."""
@@ -182,6 +178,12 @@ class Engine:
             self._changed.notify_all()
         self._network.join()
         self._pool.shutdown(cancel_futures=True)
+
+    def _busy(self) -> BusyError:
+        wait_s = min(max(math.ceil(self._reserved * self._seconds_a_slice), 1), _LONGEST_WAIT_S)
+        error = BusyError("queue", f"is full: {self._queue} slices wait", f"Try again in {wait_s} s.")
+        error.wait_s = wait_s
+        return error
 
     def _feed(self) -> None:
         """Has slices decoded, one of each work in turn; the lock is held."""

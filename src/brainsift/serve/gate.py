@@ -1,5 +1,7 @@
 """What every request passes: its id, who may ask, headers for safety, one line in the log, one count."""
 
+import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -8,7 +10,6 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brainsift.errors import AuthError, BrainsiftError, BusyError, ForbiddenError, ServeError
-from brainsift.serve.config import ServeConfig, is_loopback
+from brainsift.serve.config import MIB, ServeConfig, is_loopback
 from brainsift.serve.metrics import Metrics
 
 COOKIE = "brainsift_token"
@@ -26,6 +27,7 @@ _log = logging.getLogger("brainsift.serve")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 _OPEN = ("/healthz", "/readyz")
+_DRAINED, _DRAIN_S = 8 * MIB, 3.0
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
@@ -60,9 +62,9 @@ def log_to_stderr() -> None:
     _log.setLevel(logging.INFO)
 
 
-def error_response(error: BrainsiftError, request_id: str, *, wait_s: int = 1) -> JSONResponse:
+def error_response(error: BrainsiftError, request_id: str) -> JSONResponse:
     """Returns an error as the one JSON shape."""
-    headers = {"retry-after": str(wait_s)} if isinstance(error, BusyError) else {}
+    headers = {"retry-after": str(error.wait_s)} if isinstance(error, BusyError) else {}
     if isinstance(error, AuthError):
         headers["www-authenticate"] = "Bearer"
     return JSONResponse({**error.to_dict(), "request_id": request_id}, error.http_status, headers)
@@ -75,11 +77,10 @@ class Gate:
         app: the application.
         config: with the token and the address.
         metrics: counts.
-        wait_s: returns the seconds after which a busy service is worth asking again.
     """
 
-    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics, wait_s: Callable[[], int]) -> None:
-        self._app, self._config, self._metrics, self._wait_s = app, config, metrics, wait_s
+    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics) -> None:
+        self._app, self._config, self._metrics = app, config, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -129,6 +130,8 @@ class _Passage:
         self._id = sent if _SANE_ID.fullmatch(sent) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = self._id
         self._status, self._received, self._sent = 0, 0, 0
+        has_body = "transfer-encoding" in self._headers or self._headers.get("content-length", "0") != "0"
+        self._more = has_body and "expect" not in self._headers  # of the body, on its way
         self._started = time.perf_counter()
 
     async def run(self) -> None:
@@ -152,20 +155,30 @@ class _Passage:
     async def _hear(self) -> Message:
         message = await self._receive()
         self._received += len(message.get("body", b""))
+        self._more = message["type"] == "http.request" and message.get("more_body", False)
         return message
 
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            if message["status"] >= 400:
+                await self._drain()
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._id
             for name, value in _SAFETY.items():
                 headers[name] = value
             headers.setdefault("cache-control", "no-store")
-            if self._status == 429:
-                headers["retry-after"] = str(self._gate._wait_s())
         self._sent += len(message.get("body", b""))
-        await self._send(message)
+        async with asyncio.timeout(self._gate._config.timeout_s):  # some never read what they asked for
+            await self._send(message)
+
+    async def _drain(self) -> None:
+        """Reads what is left of a body: who is refused while still sending would not see why."""
+        limit = self._received + _DRAINED
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while self._more and self._received < limit:
+                    await self._hear()
 
     def _note(self) -> None:
         route = getattr(self._scope.get("route"), "path", "") or "other"

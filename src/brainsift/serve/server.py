@@ -9,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from brainsift.errors import UsageError
 from brainsift.serve.config import ServeConfig
@@ -42,6 +43,34 @@ def address(config: ServeConfig, listener: socket.socket) -> str:
     return f"http://{bracketed}:{listener.getsockname()[1]}"
 
 
+class _Patient(H11Protocol):
+    """Hangs up on who connects and does not say in time what he wants, which uvicorn lets wait forever."""
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts the clock."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Starts the clock at a later request of the same connection."""
+        self._wait()
+        super().data_received(data)
+
+    def _wait(self) -> None:
+        if self._patience is None and self._idle():
+            self._patience = self.loop.call_later(_SLOW_HEADERS_S, self._hang_up, self.cycle)
+
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _hang_up(self, before: object) -> None:
+        self._patience = None
+        if self.cycle is before:  # no request came since
+            self.transport.close()
+
+
 class Server(uvicorn.Server):
     """Runs the application; told to stop, it takes no more work, finishes what it has, and ends.
 
@@ -64,6 +93,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 ws="none",
+                http=_Patient,
                 timeout_keep_alive=10,
                 timeout_graceful_shutdown=max(1, round(self._service.config.grace_s)),
             )

@@ -70,6 +70,11 @@ class Store:
         """Bytes that all uploads take."""
         return self._used
 
+    @property
+    def half_full(self) -> bool:
+        """Whether it is time to make room."""
+        return self._used > self._limit // 2
+
     def take(self, size: int) -> None:
         """Counts bytes that are about to be written.
 
@@ -258,7 +263,7 @@ def _check_type(kind: str, headers: Mapping[str, str]) -> None:
     known = (*RAW_TYPES, *ARCHIVE_TYPES, "multipart/form-data")
     if kind not in known and not kind.startswith("image/"):
         words = f"Send multipart/form-data, image/*, {', '.join((*RAW_TYPES[:3], ARCHIVE_TYPES[0]))}."
-        raise MediaTypeError("Content-Type", f"is {shown_name(kind)}, which is not read here", words)
+        raise MediaTypeError("Content-Type", "is none that is read here", words)
     if headers.get("content-encoding", "identity") != "identity":
         raise MediaTypeError("Content-Encoding", "is not undone here", "Send the file as it is.")
 
