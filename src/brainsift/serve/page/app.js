@@ -77,7 +77,8 @@ function showEmptiness(intake, cases) {
 
 function sayEnd(intake, cases) {
   const counts = Object.entries(cases.counts()).filter(([, count]) => count);
-  const skipped = intake.skipped ? ` ${counted(intake.skipped, "file")} that are no images were left out.` : "";
+  const one = intake.skipped === 1;
+  const skipped = intake.skipped ? ` ${counted(intake.skipped, "file")} ${one ? "is no image and was" : "are no images and were"} left out.` : "";
   announce(`Done. ${counts.map(([decision, count]) => `${label(decision)} ${count}`).join(", ")}.${skipped}`);
   setText(byId("skipped"), skipped.trim());
   byId("skipped").hidden = !skipped;
