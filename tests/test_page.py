@@ -518,12 +518,11 @@ def test_a_phone_shows_one_thing_at_a_time(open_page, files, images):
 
 def test_keys_are_enough(open_page, files, images):
     page = open_page()
+    page.on("filechooser", lambda chooser: chooser.set_files([*images, files / "head.nii.gz"]))
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the content")).to_be_focused()
     page.get_by_role("button", name="Choose files").focus()
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files([*images, files / "head.nii.gz"])
+    page.keyboard.press("Enter")
     done(page, len(images) + 1)
     first = page.locator("#case-rows .case-open").first
     first.focus()
@@ -593,7 +592,7 @@ def test_no_serious_barrier_in_any_view(open_page, files, images, look):
     check("history")
     page.get_by_role("link", name="About").click()
     check("about")
-    assert found == dict.fromkeys(found, [])
+    assert not {view: serious for view, serious in found.items() if serious}
 
 
 def test_a_busy_server_is_asked_again(open_page, images):
