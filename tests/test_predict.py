@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -175,3 +176,11 @@ def test_heatmaps_are_written_for_readable_images(bundle_folder, phantoms, tmp_p
 def test_the_network_names_no_file_of_the_machine_that_made_it(bundle_folder):
     content = (bundle_folder / "network.onnx").read_bytes()
     assert b".py" not in content and b"site-packages" not in content
+
+
+def test_the_runtime_reports_to_nobody(bundle_folder, tmp_path):
+    code = f"import brainsift.predict as p; p.Predictor(p.load_bundle(p.Path({str(bundle_folder)!r})))"
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment = {**kept, "TMPDIR": str(tmp_path), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []  # where it reports, it keeps a number for the session

@@ -6,11 +6,11 @@ import io
 import math
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset([".dcm", ".ima"])
 """Of files that are tried as DICOM even without the mark at their start."""
 
+_Result = TypeVar("_Result")
 _LOOK = """
     Rows Columns BitsStored PixelRepresentation PhotometricInterpretation SamplesPerPixel PixelSpacing
     RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
@@ -89,7 +90,7 @@ def dicom_slices(paths: Sequence[str | Path], *, limits: Limits = LIMITS) -> lis
     first: dict[str, str] = {}
     for path in map(str, paths):
         try:
-            frames = _frames(path, limits)
+            frames = _guarded(path, partial(_frames, path, limits))
         except BrainsiftError as error:
             frames = [_Frame(broken_slice(path, "", error), _BROKEN + path, "", None, None, (0, 0, 0, path, 0))]
         series.setdefault(frames[0].series, []).extend(frames)
@@ -107,12 +108,7 @@ def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = 
         UnreadableImageError: without pixels, with several frames, broken, or compressed in a way not read here.
         ImageSizeError: beyond ``limits``.
     """
-    frames = _number(dataset.get("NumberOfFrames"), 1)
-    if frames > 1:
-        raise UnreadableImageError(name, f"holds {frames:.0f} frames", "Save it, and pass its path to `predict`.")
-    _check_pixels(dataset, name, limits)
-    look = _flat(dataset, 0) if _FRAMES[1] in dataset or _FRAMES[2] in dataset else dataset
-    return _rendered(partial(_decoded, dataset, _syntax(dataset)), look, name, _syntax(dataset), limits)
+    return _guarded(name, partial(_load_dataset, dataset, name, limits))
 
 
 def load_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) -> Loaded:
@@ -129,6 +125,15 @@ def header_reason(header: "Dataset") -> str:
     if part in _SAYS_NOTHING or part in _WHOLE or any(word in part for word in _HEADS.split()):
         return ""
     return f"its header says that it shows {part}, not a head"
+
+
+def _load_dataset(dataset: "Dataset", name: str, limits: Limits) -> Loaded:
+    frames = _number(dataset.get("NumberOfFrames"), 1)
+    if frames > 1:
+        raise UnreadableImageError(name, f"holds {frames:.0f} frames", "Save it, and pass its path to `predict`.")
+    _check_pixels(dataset, name, limits)
+    look = _flat(dataset, 0) if _FRAMES[1] in dataset or _FRAMES[2] in dataset else dataset
+    return _rendered(partial(_decoded, dataset, _syntax(dataset)), look, name, _syntax(dataset), limits)
 
 
 def _frames(path: str, limits: Limits) -> list[_Frame]:
@@ -234,18 +239,27 @@ def _dataset(source: str | io.BytesIO, name: str, limits: Limits, *, tags: list[
     from pydicom import dcmread
 
     force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
-    try:
+
+    def read() -> "Dataset":
         _check_deflated(source, name, limits)
-        dataset = dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=tags)
+        return dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=tags)
+
+    dataset = _guarded(name, read)
+    if not len(dataset):
+        raise UnreadableImageError(name, "is no DICOM file", _REMEDY)
+    return dataset
+
+
+def _guarded(name: str, action: Callable[[], _Result]) -> _Result:
+    """Turns what pydicom raises into our errors: on broken files nearly every type, some when a value is first used."""
+    try:
+        return action()
     except BrainsiftError:
         raise
     except FileNotFoundError as error:
         raise UnreadableImageError(name, "no such file", "Check the path.") from error
-    except Exception as error:  # pydicom raises nearly every type on broken files
+    except Exception as error:
         raise UnreadableImageError(name, f"cannot be read as DICOM: {in_one_line(error)}", _REMEDY) from error
-    if not len(dataset):
-        raise UnreadableImageError(name, "is no DICOM file", _REMEDY)
-    return dataset
 
 
 def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None:

@@ -10,6 +10,7 @@ import secrets
 import sys
 import time
 import traceback
+import warnings
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -18,12 +19,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from brainsift.errors import AuthError, BrainsiftError, BusyError, ForbiddenError, ServeError
+from brainsift.errors import AuthError, BrainsiftError, BusyError, ForbiddenError, ServeError, SlowError
 from brainsift.serve.config import MIB, ServeConfig, is_loopback
 from brainsift.serve.metrics import Metrics
 
 COOKIE = "brainsift_token"
 _log = logging.getLogger("brainsift.serve")
+_TALKATIVE = ("pydicom", "nibabel.global", "PIL")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 _OPEN = ("/healthz", "/readyz")
@@ -55,7 +57,10 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Sends the service's log to standard error."""
+    """Sends the service's log to standard error, and silences libraries that quote what they read."""
+    warnings.simplefilter("ignore")
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     _log.handlers, _log.propagate = [handler], False
@@ -130,8 +135,9 @@ class _Passage:
         self._id = sent if _SANE_ID.fullmatch(sent) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = self._id
         self._status, self._received, self._sent = 0, 0, 0
-        has_body = "transfer-encoding" in self._headers or self._headers.get("content-length", "0") != "0"
-        self._more = has_body and "expect" not in self._headers  # of the body, on its way
+        length = self._headers.get("content-length", "0")
+        self._more = "transfer-encoding" in self._headers or length != "0"  # of the body is to come
+        self._worth_draining = "expect" not in self._headers and length.isdigit() and int(length) <= _DRAINED
         self._started = time.perf_counter()
 
     async def run(self) -> None:
@@ -160,7 +166,7 @@ class _Passage:
 
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if message["status"] >= 400:
+            if message["status"] >= 400 and message["status"] != SlowError.http_status:
                 await self._drain()
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -168,6 +174,8 @@ class _Passage:
             for name, value in _SAFETY.items():
                 headers[name] = value
             headers.setdefault("cache-control", "no-store")
+            if self._more:
+                headers["connection"] = "close"
         self._sent += len(message.get("body", b""))
         async with asyncio.timeout(self._gate._config.timeout_s):  # some never read what they asked for
             await self._send(message)
@@ -177,7 +185,7 @@ class _Passage:
         limit = self._received + _DRAINED
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
-                while self._more and self._received < limit:
+                while self._more and self._worth_draining and self._received < limit:
                     await self._hear()
 
     def _note(self) -> None:

@@ -1,0 +1,173 @@
+"""`brainsift serve` as a process: it says where it listens, stops gracefully, and leaves nothing behind."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import requests
+from PIL import Image
+
+from brainsift.cli import main
+from brainsift.client import Client
+from brainsift.errors import BusyError, NotFoundError, ServeError, UnavailableError, UnreadableImageError, UsageError
+from brainsift.phantom import draw
+from brainsift.predict import Predictor
+
+
+def picture(path, seed, *, tumor=False):
+    Image.fromarray(draw(seed, tumor=tumor).pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def process(tmp_path):
+    """The command, started; its temporary files go where the test can see them."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    words = ["serve", "--port", "0", "--no-browser", "--threads", "1"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "brainsift", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+    )
+    started.temporary = temporary
+    started.url = started.stdout.readline().strip().rstrip("/")
+    while True:
+        try:
+            requests.get(f"{started.url}/readyz")
+            break
+        except requests.ConnectionError:
+            assert started.poll() is None
+            time.sleep(0.05)
+    yield started
+    started.kill()
+    started.communicate()
+
+
+def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
+    broken = tmp_path / "Doe^Jane.dcm"
+    broken.write_bytes(bytes(128) + b"DICM" + b"\x10\x00\x10\x00PN\x08\x00Doe^Jane" + b"\x28\x00\x10\x00US\x02\x00\xff")
+    slices = [("files", (f"{n}.png", picture(tmp_path / f"{n}.png", n).read_bytes())) for n in range(4)]
+    slices = [("files", ("Doe^Jane.dcm", broken.read_bytes()))] + slices * 25
+    job = requests.post(f"{process.url}/api/v1/jobs", files=slices).json()
+    assert any(process.temporary.rglob("000000.dcm"))
+    states = []
+
+    def follow():
+        after = 0
+        while not states or states[-1] in ("queued", "running"):
+            reply = requests.get(f"{process.url}/api/v1/jobs/{job['id']}?after={after}&wait=20").json()
+            after += len(reply["answers"])
+            states.append(reply["state"])
+        states.append(after)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    while not states:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    follower.join()
+    assert states[-2:] == ["done", 101]
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not any(process.temporary.iterdir())
+    assert "Doe" not in log and "Traceback" not in log and '"route": "/api/v1/jobs/{job_id}"' in log
+
+
+def test_a_busy_port_is_said_clearly(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["serve", "--no-browser", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot be listened on" in capsys.readouterr().err
+    wrong = ("--host 0.0.0.0", "--token short", "--queue 0", "--keep-images", "--port 99999")
+    for words in map(str.split, wrong):
+        assert main(["serve", "--no-browser", *words]) == 2
+    assert "--token" in capsys.readouterr().err
+
+
+def test_the_browser_is_opened_with_the_token(monkeypatch, serving):
+    from brainsift.serve import server
+
+    opened = []
+    monkeypatch.setattr(server.webbrowser, "open", opened.append)
+    made = server.Server
+    monkeypatch.setattr(server, "Server", lambda app: made(app, url="http://127.0.0.1:1/?token=t"))
+    with serving():
+        while not opened:
+            time.sleep(0.01)
+    assert opened == ["http://127.0.0.1:1/?token=t"]
+
+
+def test_the_client_does_what_the_page_does(served, tmp_path):
+    client = Client(served.url)
+    paths = [picture(tmp_path / f"{n}.png", n, tumor=n == 1) for n in range(3)]
+    expected = [one.probability for one in Predictor().predict(paths)]
+    assert [one["probability"] for one in client.predict(paths)["answers"]] == expected
+    assert client.predict(str(paths[0]), threshold="screening", maps=True)["answers"][0]["map"]
+    job = client.submit(paths)
+    assert [one["probability"] for one in job.result()["answers"]] == expected
+    sizes = {Image.open(io.BytesIO(content)).size for content in (job.picture(1), job.map(1))}
+    assert len(sizes) == 1
+    job.delete()
+    with pytest.raises(NotFoundError):
+        job.progress()
+    assert client.model()["size"] == 128
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(UnreadableImageError, match=r"broken\.png"):
+        client.predict(tmp_path / "broken.png")
+    with pytest.raises(UsageError, match="magic"):
+        client.predict(paths[0], threshold="magic")
+    with pytest.raises(ServeError, match="cannot be reached"):
+        Client("http://127.0.0.1:1").model()
+
+
+def test_a_patient_client_waits_for_a_busy_service(serving, tmp_path):
+    path = picture(tmp_path / "a.png", 1)
+    with serving(queue=1) as running:
+        place = running.service.engine.place()
+        place.__enter__()
+        with pytest.raises(BusyError) as refused:
+            Client(running.url).predict(path)
+        assert refused.value.wait_s >= 1
+        threading.Timer(0.5, place.__exit__, (None, None, None)).start()
+        assert Client(running.url, patience_s=60).predict(path)["answers"]
+
+
+def test_jobs_expire_and_can_be_cancelled(serving, tmp_path):
+    files = [picture(tmp_path / f"{n}.png", n) for n in range(3)]
+    with serving(expiry_minutes=0.005) as running:
+        folder = running.service.store.folder
+        job = Client(running.url).submit(files)
+        while any(folder.iterdir()):
+            time.sleep(0.05)
+        with pytest.raises(NotFoundError):
+            job.progress()
+        assert running.service.store.used == 0
+    assert not folder.exists()
+    with serving() as running:
+        long = Client(running.url).submit(files * 100)
+        long.delete()
+        while running.service.engine.waiting:
+            time.sleep(0.02)
+        with pytest.raises(NotFoundError):
+            long.result()
+        assert running.service.store.used == 0 and not any(running.service.store.folder.iterdir())
+
+
+def test_a_service_that_stops_says_so(serving, tmp_path):
+    with serving() as running:
+        running.service.stopping = True
+        with pytest.raises(UnavailableError):
+            Client(running.url).predict(picture(tmp_path / "a.png", 1))
+        assert requests.get(f"{running.url}/readyz").status_code == 503
+        assert requests.get(f"{running.url}/healthz").status_code == 200
+        running.service.stopping = False
