@@ -24,8 +24,9 @@ from brainsift.cli import main
 from brainsift.errors import BrainsiftError, HistoryError, NotFoundError
 from brainsift.files import read_json
 from brainsift.predict import Predictor, find_images
-from brainsift.serve.history import APPLICATION, EXPORT_COLUMNS, FILE, IMAGES, History, HistoryRow
+from brainsift.serve.history import APPLICATION, FILE, History, HistoryRow
 from brainsift.serve.history_routes import router
+from brainsift.serve.history_table import EXPORT_COLUMNS, IMAGES
 
 ROW = HistoryRow("slice.png", "", "ok", 0.9, "tumor", "tumor", 0.8, "", "compact 0.1")
 UNREADABLE = replace(ROW, status="unreadable", probability=None, decision="", leaning="", detail="is broken")

@@ -28,6 +28,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brainsift.bundle import load_bundle
+from brainsift.card import statements
 from brainsift.phantom import draw
 from brainsift.predict import Predictor
 from brainsift.volume_answers import summarise_volumes
@@ -478,6 +479,8 @@ def test_about_shows_the_model_card(open_page, bundle):
     rows = page.locator("#performance tbody tr")
     expect(rows).to_have_count(len(bundle.provenance["figures"]))
     expect(page.locator("#facts")).to_contain_text(bundle.name)
+    for title, text in statements():
+        expect(page.locator("#about-parts section").filter(has_text=title).last).to_contain_text(text[:80])
 
 
 def test_dark_follows_the_system_and_the_button(open_page):

@@ -12,6 +12,7 @@ from brainsift.serve.app import create_app
 from brainsift.serve.config import ServeConfig
 
 load_all_checks()
+schemathesis.serializer.alias(["application/dicom", "application/gzip", "application/zip"], "application/octet-stream")
 NAMES = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 WANTED = CHECKS.get_by_names(list(NAMES))
 APP = create_app(ServeConfig(browser=False, threads=1, timeout_s=20))
@@ -49,7 +50,7 @@ def test_every_body_has_an_example_and_every_route_an_error():
                 assert example or body["schema"].get("format") == "binary", (path, method, kind)
             if path not in ("/healthz",):
                 assert any(status.startswith(("4", "5")) for status in operation["responses"]), (path, method)
-            assert "422" not in operation["responses"] or "HTTPValidation" not in str(operation["responses"]["422"])
+    assert "HTTPValidationError" not in str(document)
     answer = document["components"]["schemas"]["Answer"]
     assert all("examples" in field or name == "map" for name, field in answer["properties"].items())
 

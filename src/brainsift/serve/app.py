@@ -53,7 +53,19 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
     app.include_router(router(service))
     app.include_router(history_routes.router(service.history), responses=errors(400, 404))
     _add_page(app, service)
+    _document_errors(app)
     return app
+
+
+def _document_errors(app: FastAPI) -> None:
+    """Takes the framework's own shape of wrong arguments out of the OpenAPI document: no reply has it."""
+    document = app.openapi()  # which keeps it
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -6,8 +6,6 @@ FOLDER/images/          12.png and 12-map.png of case 12; folder 0700, files 060
 Rows and images that were deleted leave nothing in these files: SQLite overwrites them, and its log is emptied.
 """
 
-import csv
-import io
 import os
 import sqlite3
 import threading
@@ -18,43 +16,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from brainsift.errors import HistoryError, NotFoundError, in_one_line
 from brainsift.files import sha256_of
-from brainsift.labels import CLASS_NAMES
+from brainsift.serve.history_table import IMAGES, as_csv
 
 FILE = "history.sqlite"
-IMAGES = "images"
 APPLICATION = 0x62736874
 """SQLite's mark of whose file it is: "bsht"."""
 SCHEMA = 1
 Verdict = Literal["agree", "disagree", "unsure"]
 Layer = Literal["picture", "map"]
-EXPORT_COLUMNS = (
-    "path",
-    "channel",
-    "source",
-    "label",
-    "patient",
-    "group",
-    "probability",
-    "decision",
-    "verdict",
-    "note",
-    "created",
-    "judged",
-    "name",
-    "volume",
-    "status",
-    "leaning",
-    "threshold",
-    "detail",
-    "model",
-)
 _WAIT_SECONDS = 15.0
 _SUFFIX: dict[Layer, str] = {"picture": ".png", "map": "-map.png"}
-_FORMULA = ("=", "+", "-", "@")
 _TABLE = f"""
 CREATE TABLE cases (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again after a case is deleted
@@ -275,11 +250,7 @@ class History:
         """
         with self._told():
             rows = self._connection().execute(_ONE_A_PICTURE).fetchall()
-        text = io.StringIO()
-        writer = csv.DictWriter(text, EXPORT_COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(_exported(dict(row), folder or str(self.folder)) for row in rows)
-        return text.getvalue()
+        return as_csv(map(dict, rows), folder or str(self.folder))
 
     def close(self) -> None:
         """Closes the connections of all threads."""
@@ -410,36 +381,6 @@ def _case(row: sqlite3.Row) -> Case:
     return Case(**{**values, "picture": bool(row["picture"]), "map": bool(row["map"])})
 
 
-def _exported(row: dict[str, Any], folder: str) -> dict[str, Any]:
-    number, name = row["id"], row["name"]
-    place = f"{IMAGES}/{number}.png" if row["picture"] else f"not-kept/{number}-{name.translate(_NO_PATH)}"
-    values = {
-        **row,
-        "path": f"{folder.rstrip('/')}/{place}",
-        "channel": "",
-        "source": "history",
-        "label": _label(row),
-        "patient": row["volume"],
-        "group": row["volume"] or name,
-    }
-    texts = ("patient", "group", "note", "name", "volume", "detail", "model")
-    return {**values, **{text: _no_formula(values[text]) for text in texts}}
-
-
-_NO_PATH = str.maketrans("/\\", "__")
-
-
-def _label(row: Mapping[str, Any]) -> str:
-    if row["status"] != "ok" or row["verdict"] not in ("agree", "disagree"):
-        return ""
-    return str(int((row["leaning"] == CLASS_NAMES[1]) == (row["verdict"] == "agree")))
-
-
-def _no_formula(text: str) -> str:
-    """Keeps a spreadsheet from running what a file is called."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
 def _printable(text: str, *, keep: str = "") -> str:
     return "".join(sign for sign in text if sign in keep or unicodedata.category(sign)[0] != "C")
 
@@ -453,4 +394,4 @@ def _no_case(number: int) -> NotFoundError:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

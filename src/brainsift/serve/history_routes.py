@@ -12,7 +12,7 @@ PREFIX = "/api/v1/history"
 _LARGEST = 2**63 - 1  # of SQLite
 _EXAMPLE: dict[str, Any] = {
     "id": 12,
-    "created": "2026-03-02T09:30:00.000Z",
+    "created": "2026-03-02T09:30:00.000000Z",
     "name": "scan.nii.gz#48",
     "volume": "scan.nii.gz",
     "status": "ok",

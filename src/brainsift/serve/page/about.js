@@ -43,7 +43,7 @@ function tiles(test) {
   const wanted = [
     ["sensitivity", "Sensitivity", "of slices with a tumor", percent],
     ["specificity", "Specificity", "of slices without", percent],
-    ["roc_auc", "ROC AUC", "1 where both are always told apart", number],
+    ["roc_auc", "ROC AUC", "1 where both are told apart", number],
     ["calibration_error", "Calibration error", "0 where probabilities hold", number],
   ];
   const made = wanted

@@ -50,8 +50,14 @@ function fail(error) {
   banner.hidden = false;
 }
 
+let listPlace = 0; // how far the list was scrolled on a phone, where the case takes its place
+
 function showPane(pane) {
-  byId("view-cases").dataset.pane = pane;
+  const view = byId("view-cases");
+  if (view.dataset.pane === pane) return;
+  if (pane === "case") listPlace = window.scrollY;
+  view.dataset.pane = pane;
+  if (narrow.matches) window.scrollTo(0, pane === "case" ? 0 : listPlace);
 }
 
 /** Cases are scored: how far, and at the end what came of it. */

@@ -28,11 +28,12 @@ export const inWords = (error) => {
   return `${sentence(rule)} ${sentence(error.remedy ?? "")}`.trim();
 };
 
-/** "2026-11-25T09:12:33+00:00" -> "25 Nov 2026, 09:12", in the reader's time zone. */
+/** "2025-11-25T09:12:33+00:00" -> "25 Nov 2025, 09:12", in the reader's time zone; without the year in this one. */
 export function moment(text) {
   const when = new Date(text);
   if (Number.isNaN(when.getTime())) return text;
-  return when.toLocaleString("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+  const year = when.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  return when.toLocaleString("en-GB", { day: "numeric", month: "short", year, hour: "2-digit", minute: "2-digit" });
 }
 
 /** What the answer says, in a sentence. */

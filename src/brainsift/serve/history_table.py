@@ -1,0 +1,78 @@
+"""The history as a CSV table for `brainsift evaluate` and `brainsift calibrate`."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from brainsift.labels import CLASS_NAMES
+
+IMAGES = "images"
+"""Folder of the kept images, within that of the history."""
+EXPORT_COLUMNS = (
+    "path",
+    "channel",
+    "source",
+    "label",
+    "patient",
+    "group",
+    "probability",
+    "decision",
+    "verdict",
+    "note",
+    "created",
+    "judged",
+    "name",
+    "volume",
+    "status",
+    "leaning",
+    "threshold",
+    "detail",
+    "model",
+)
+_FORMULA = ("=", "+", "-", "@")
+Row = Mapping[str, Any]
+
+
+def as_csv(rows: Iterable[Row], folder: str) -> str:
+    """Writes cases as a table; see `History.export`.
+
+    Args:
+        rows: of the history's own table.
+        folder: of the history, as it is called where the table is read.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, EXPORT_COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(_exported(row, folder) for row in rows)
+    return text.getvalue()
+
+
+def _exported(row: Row, folder: str) -> dict[str, Any]:
+    number, name = row["id"], row["name"]
+    place = f"{IMAGES}/{number}.png" if row["picture"] else f"not-kept/{number}-{name.translate(_NO_PATH)}"
+    values = {
+        **row,
+        "path": f"{folder.rstrip('/')}/{place}",
+        "channel": "",
+        "source": "history",
+        "label": _label(row),
+        "patient": row["volume"],
+        "group": row["volume"] or name,
+    }
+    texts = ("patient", "group", "note", "name", "volume", "detail", "model")
+    return {**values, **{text: _no_formula(values[text]) for text in texts}}
+
+
+_NO_PATH = str.maketrans("/\\", "__")
+
+
+def _label(row: Row) -> str:
+    if row["status"] != "ok" or row["verdict"] not in ("agree", "disagree"):
+        return ""
+    return str(int((row["leaning"] == CLASS_NAMES[1]) == (row["verdict"] == "agree")))
+
+
+def _no_formula(text: str) -> str:
+    """Keeps a spreadsheet from running what a file is called."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
