@@ -169,7 +169,9 @@ export class Intake extends EventTarget {
   }
 
   #touch() {
-    for (const id of this.#jobs.keys()) api.look(id, Number.MAX_SAFE_INTEGER).catch(() => this.#jobs.delete(id));
+    for (const id of this.#jobs.keys()) {
+      api.look(id, Number.MAX_SAFE_INTEGER).catch((error) => error.status === 404 && this.#jobs.delete(id));
+    }
   }
 
   #store() {

@@ -67,7 +67,8 @@ export class ThresholdPanel {
     const fallback = { name: "balanced" };
     try {
       const choice = JSON.parse(localStorage.getItem(STORED)) ?? fallback;
-      return makeRule(choice, this.model).threshold === undefined ? fallback : choice;
+      const { threshold, margin } = makeRule(choice, this.model);
+      return Number.isFinite(threshold) && Number.isFinite(margin) ? choice : fallback; // of another network, perhaps
     } catch {
       return fallback;
     }
