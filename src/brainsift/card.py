@@ -44,6 +44,13 @@ def model_card(bundle: Bundle) -> str:
     return f"# Model card: {bundle.name}\n\n{bundle.notice}\n\n{body}\n"
 
 
+def statements() -> list[tuple[str, str]]:
+    """Returns titles and sentences of the card that hold for every network, as plain text."""
+    titles = ("Intended use", "What it must not be used for", "Leakage controls", "Limits")
+    texts = (_INTENDED, _NOT, _LEAKAGE, _LIMITS)
+    return [(title, " ".join(text.replace("*", "").split())) for title, text in zip(titles, texts, strict=True)]
+
+
 def _data(counts: Sequence[Entry]) -> str:
     """Images of each part by source and contrast, tumor / tumor-free."""
     names = sorted({(str(row["source"]), str(row["contrast"])) for row in counts})

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from brainsift.batch_page import batch_report
+from brainsift.card import statements
 from brainsift.errors import BrainsiftError, NotFoundError
 from brainsift.predict import COLUMNS
 from brainsift.serve.asking import BODY, Wanted, asked, in_time, unless_gone
@@ -18,6 +19,7 @@ from brainsift.serve.schemas import ErrorReply, JobReply, Limits, ModelReply, Pr
 from brainsift.serve.service import Service, answers_of, volumes_of
 
 _MOST_WAIT_S = 20.0
+_ORIGIN = ("parameters", "pretrained", "commit")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a table program would run what starts so
 _PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -48,6 +50,7 @@ def router(service: Service) -> APIRouter:
 def model_reply(service: Service) -> ModelReply:
     """Describes the network and the service."""
     bundle, config, facts = service.bundle, service.config, service.bundle.provenance
+    made = facts.get("environment", {})
     return ModelReply(
         **service.model,
         size=bundle.size,
@@ -60,6 +63,8 @@ def model_reply(service: Service) -> ModelReply:
         data=facts.get("data", []),
         maps=facts.get("maps", {}),
         notice=bundle.notice,
+        card=statements(),
+        environment={name: made[name] for name in _ORIGIN if name in made},
         history=config.keep is not None,
         keeps_images=config.keep_images,
         limits=Limits(**{name: getattr(config, name) for name in Limits.model_fields}),

@@ -30,6 +30,7 @@ class Answer(BaseModel):
     decision: Decision = Field(description="Empty where unreadable.", examples=["tumor"])
     detail: str = Field(description="Why it is unreadable, no brain MRI or referred.", examples=[""])
     volume: str = Field(description="Empty for a plain image.", examples=["scan.nii.gz"])
+    has_map: bool = Field(description="Whether the network drew a tumor map for it.", examples=[True])
     map: list[list[float]] | None = Field(
         default=None, description="Only with maps=true: rows of the tumor map over the network's input, 0 to 1."
     )
@@ -108,6 +109,11 @@ class ModelReply(BaseModel):
     data: list[dict[str, Any]]
     maps: dict[str, Any]
     notice: str = Field(examples=[NOTICE])
+    card: list[tuple[str, str]] = Field(
+        description="Titles and sentences of the model card: what it is for, what not, and its limits.",
+        examples=[[("Intended use", "Research and teaching.")]],
+    )
+    environment: dict[str, Any] = Field(description="Where the network comes from.", examples=[{"parameters": 789956}])
     history: bool = Field(description="Whether what was scored is kept.")
     keeps_images: bool
     limits: Limits

@@ -93,5 +93,6 @@ def _answer(place: int, answer: Prediction, *, maps: bool) -> Answer:
         decision=answer.decision,  # type: ignore[arg-type]
         detail=answer.detail,
         volume=answer.volume,
+        has_map=answer.tumor_map is not None,
         **drawn,
     )

@@ -1,0 +1,188 @@
+// Puts the parts together.
+
+import { showAbout } from "./about.js";
+import { connection, getModel } from "./api.js";
+import { CaseView } from "./case.js";
+import { Cases } from "./cases.js";
+import { announce, byId, confirmed, setText, unhurried } from "./dom.js";
+import { listenForFiles } from "./drop.js";
+import { ExportMenu } from "./export.js";
+import { HistoryView } from "./history.js";
+import { Intake } from "./intake.js";
+import { listen as listenToKeys } from "./keyboard.js";
+import { List } from "./list.js";
+import { Rug } from "./scale.js";
+import { ThresholdPanel } from "./threshold.js";
+import { counted, inWords, label, number, percent } from "./words.js";
+
+const VIEWS = ["cases", "history", "about"];
+const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
+const narrow = matchMedia("(max-width: 759px)");
+
+function showView(name, history) {
+  for (const view of VIEWS) byId(`view-${view}`).hidden = view !== name;
+  for (const link of document.querySelectorAll("#views a")) {
+    if (link.hash === `#/${name}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = name === "cases" ? "brainsift" : `${name === "about" ? "About" : "History"} · brainsift`;
+  document.body.dataset.view = name;
+  window.scrollTo(0, 0);
+  if (name === "history") history.refresh();
+}
+
+const currentView = () => VIEWS.find((view) => location.hash === `#/${view}`) ?? "cases";
+
+function listenToConnection() {
+  const banner = byId("banner");
+  connection.addEventListener("lost", () => {
+    setText(banner, "The server does not answer. Check that brainsift serve still runs; the page tries again by itself.");
+    banner.hidden = false;
+  });
+  connection.addEventListener("back", () => {
+    banner.hidden = true;
+  });
+}
+
+function fail(error) {
+  const banner = byId("banner");
+  setText(banner, inWords(error));
+  banner.hidden = false;
+}
+
+let listPlace = 0; // how far the list was scrolled on a phone, where the case takes its place
+
+function showPane(pane) {
+  const view = byId("view-cases");
+  if (view.dataset.pane === pane) return;
+  if (pane === "case") listPlace = window.scrollY;
+  view.dataset.pane = pane;
+  if (narrow.matches) window.scrollTo(0, pane === "case" ? 0 : listPlace);
+}
+
+/** Cases are scored: how far, and at the end what came of it. */
+function showProgress(intake, cases) {
+  const { busy, done, total, sending } = intake;
+  byId("progress").hidden = !busy;
+  const bar = byId("progress-bar");
+  if (sending !== null && !done) {
+    setText(byId("progress-words"), `Sending ${percent(sending, 0)}`);
+    bar.value = 0;
+  } else {
+    setText(byId("progress-words"), `${done.toLocaleString("en")} of ${counted(total, "image")} scored`);
+    bar.max = Math.max(total, 1);
+    bar.value = done;
+  }
+  document.body.dataset.busy = String(busy);
+  showEmptiness(intake, cases);
+}
+
+function showEmptiness(intake, cases) {
+  byId("view-cases").dataset.state = cases.all.length || intake.busy ? "some" : "empty";
+}
+
+function sayEnd(intake, cases) {
+  const counts = Object.entries(cases.counts()).filter(([, count]) => count);
+  const one = intake.skipped === 1;
+  const skipped = intake.skipped ? ` ${counted(intake.skipped, "file")} ${one ? "is no image and was" : "are no images and were"} left out.` : "";
+  announce(`Done. ${counts.map(([decision, count]) => `${label(decision)} ${count}`).join(", ")}.${skipped}`);
+  setText(byId("skipped"), skipped.trim());
+  byId("skipped").hidden = !skipped;
+}
+
+function listenToIntake(intake, cases, open) {
+  let wasBusy = false;
+  let spoken = 0;
+  intake.addEventListener("progress", () => {
+    showProgress(intake, cases);
+    const tenth = intake.total ? Math.floor((10 * intake.done) / intake.total) : 0;
+    if (intake.busy && tenth !== spoken) announce(`${intake.done} of ${intake.total} scored`);
+    spoken = tenth;
+    if (wasBusy && !intake.busy) sayEnd(intake, cases);
+    wasBusy = intake.busy;
+  });
+  cases.addEventListener("added", ({ detail }) => {
+    if (!cases.selected && !narrow.matches) open(detail, { quiet: true });
+    showEmptiness(intake, cases);
+  });
+  cases.addEventListener("removed", () => showEmptiness(intake, cases));
+  byId("cancel").addEventListener("click", () => intake.cancel());
+  byId("clear").addEventListener("click", async () => {
+    const text = `${counted(cases.all.length, "case")} and their files are removed from the list and from the server's memory.`;
+    if (await confirmed({ title: "Clear the list?", text, action: "Clear" })) {
+      intake.clear();
+      showPane("list");
+    }
+  });
+}
+
+function listenToPanes(cases, list) {
+  const back = () => {
+    if (byId("view-cases").dataset.pane !== "case") return;
+    showPane("list");
+    if (narrow.matches) document.querySelector("#case-rows .selected .case-open")?.focus();
+  };
+  byId("back").addEventListener("click", back);
+  byId("previous-case").addEventListener("click", () => list.step(-1));
+  byId("next-case").addEventListener("click", () => list.step(1));
+  byId("wide").addEventListener("click", () => setWide(byId("wide").getAttribute("aria-pressed") !== "true"));
+  return back;
+}
+
+function setWide(yes) {
+  byId("wide").setAttribute("aria-pressed", String(yes));
+  byId("view-cases").classList.toggle("wide", yes);
+}
+
+function showPrivacy(model) {
+  const here = LOOPBACK.includes(location.hostname);
+  const where = here ? "Your images stay on this machine." : `Your images go to ${location.host} and nowhere else.`;
+  setText(byId("privacy"), model.history ? `${where} Answers are kept in the history.` : where);
+}
+
+async function start() {
+  listenToConnection();
+  const model = await getModel();
+  const cases = new Cases();
+  const rug = new Rug(byId("rug"));
+  new ThresholdPanel(model, (rule) => {
+    cases.setRule(rule);
+    announce(cases.all.length ? `Threshold ${number(rule.threshold)}: ${cases.counts().tumor} tumor, ${cases.counts().no_tumor} no tumor, ${cases.counts().refer} to refer` : "");
+  });
+  const showRug = unhurried(() => rug.show(cases.all, cases.rule), 100);
+  for (const type of ["added", "changed", "removed", "rule"]) cases.addEventListener(type, showRug);
+  rug.show(cases.all, cases.rule);
+  if (narrow.matches) document.querySelector(".threshold").open = false;
+
+  const view = new CaseView(cases);
+  const open = (one, { quiet = false } = {}) => {
+    if (!quiet) {
+      setWide(false);
+      showPane("case");
+    }
+    cases.select(one);
+    if (!quiet && narrow.matches) byId("case-title").focus();
+  };
+  const list = new List(cases, open);
+  const intake = new Intake(cases, model);
+  const history = new HistoryView(model);
+  const back = listenToPanes(cases, list);
+  listenToIntake(intake, cases, open);
+  new ExportMenu(cases, list, model);
+  showAbout(model);
+  showPrivacy(model);
+
+  listenForFiles((found) => {
+    location.hash = "#/cases";
+    showPane("list");
+    intake.add(found).catch(fail);
+  });
+  const active = () => currentView() === "cases";
+  listenToKeys({ list, view, viewer: view.stage.viewer, stage: view.stage, addFiles: () => byId("pick-files").click(), back, active });
+  window.addEventListener("hashchange", () => showView(currentView(), history));
+  showView(currentView(), history);
+  await intake.restore();
+  document.body.dataset.ready = "true";
+}
+
+start().catch(fail);

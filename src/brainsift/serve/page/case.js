@@ -1,0 +1,179 @@
+// The case: picture, map, answer in words; for a volume its slices.
+
+import { history, mapOf, pictureOf } from "./api.js";
+import { byId, el, setText } from "./dom.js";
+import { decisionCell } from "./list.js";
+import { prefetch } from "./pictures.js";
+import { Scale } from "./scale.js";
+import { Stage } from "./stage.js";
+import { Strip } from "./strip.js";
+import { VerdictForm } from "./verdict.js";
+import { because, explain, label, number } from "./words.js";
+
+const AHEAD = 3; // slices on each side that are loaded before they are asked for
+
+export class CaseView {
+  constructor(cases) {
+    this.cases = cases;
+    this.stage = new Stage();
+    this.strip = new Strip(byId("strip"));
+    this.scale = new Scale();
+    this.sliceScale = new Scale();
+    this.verdict = new VerdictForm();
+    byId("stage").prepend(this.stage.node);
+    byId("answer-scale").append(this.scale.node);
+    byId("slice-scale").append(this.sliceScale.node);
+    byId("case-tools").append(this.stage.tools);
+    byId("case-verdict").append(this.verdict.node);
+    this.#listen();
+  }
+
+  get one() {
+    return this.cases.selected;
+  }
+
+  /** Goes to a slice of the volume that is shown. */
+  go(place) {
+    const { one } = this;
+    if (!one?.isVolume) return;
+    one.chosen = Math.min(Math.max(place, 0), one.answers.length - 1);
+    this.#showSlice(true);
+  }
+
+  step(by) {
+    if (this.one) this.go(this.one.place + by);
+  }
+
+  goToMostSuspicious() {
+    if (this.one?.suspicious.length) this.go(this.one.suspicious[0]);
+  }
+
+  #listen() {
+    const { cases, stage, strip } = this;
+    cases.addEventListener("selected", () => this.#show());
+    cases.addEventListener("rule", () => this.one && this.#showAnswers());
+    cases.addEventListener("changed", ({ detail }) => detail === this.one && this.#showAnswers());
+    stage.viewer.addEventListener("scroll", ({ detail }) => this.step(detail));
+    strip.addEventListener("go", ({ detail }) => this.go(detail));
+    byId("slice-slider").addEventListener("input", (event) => this.go(Number(event.target.value) - 1));
+    byId("previous-slice").addEventListener("click", () => this.step(-1));
+    byId("next-slice").addEventListener("click", () => this.step(1));
+    byId("most-suspicious").addEventListener("click", () => this.goToMostSuspicious());
+  }
+
+  #show() {
+    byId("case-none").hidden = Boolean(this.one);
+    byId("case-body").hidden = !this.one;
+    if (!this.one) return this.stage.viewer.clear();
+    this.#showAnswers();
+    return this.#showSlice(false);
+  }
+
+  #showAnswers() {
+    const { one } = this;
+    const { rule } = this.cases;
+    setText(byId("case-title"), one.name);
+    byId("case-title").title = one.folder + one.name;
+    setText(byId("case-where"), one.folder.replace(/\/$/, ""));
+    byId("answer").dataset.decision = one.decision;
+    setText(byId("answer-kind"), one.isVolume ? `Volume, ${one.answers.length} slices` : one.status === "unreadable" ? "File" : "Slice");
+    byId("answer-decision").replaceChildren(decisionCell(one.decision));
+    setText(byId("answer-number"), one.probability === null ? "" : number(one.probability));
+    byId("answer").classList.toggle("doubtful", one.status === "not_brain_mri");
+    setText(byId("answer-words"), one.isVolume ? volumeWords(one, rule) : explain(one, rule));
+    this.#showReason(byId("answer-reason"), one);
+    this.scale.show(one, rule);
+    byId("volume-bar").hidden = !one.isVolume;
+    byId("slice-answer").hidden = !one.isVolume;
+    if (one.isVolume) this.#showVolume();
+  }
+
+  #showReason(node, { status, detail }) {
+    node.hidden = !detail;
+    const heads = { unreadable: "Why", not_brain_mri: "Why", ok: "Note" };
+    node.replaceChildren(el("strong", {}, heads[status]), ` ${because({ status, detail })}`);
+  }
+
+  #showVolume() {
+    const { one } = this;
+    const { rule } = this.cases;
+    byId("slice-slider").max = one.answers.length;
+    this.strip.show(one.slices, rule);
+    byId("most-suspicious").disabled = !one.suspicious.length;
+    byId("suspicious").replaceChildren(...one.suspicious.map((place) => this.#suspiciousButton(place)));
+    byId("suspicious-head").hidden = !one.suspicious.length;
+    this.#showSliceAnswer();
+  }
+
+  #suspiciousButton(place) {
+    const slice = this.one.slices[place];
+    const words = `Slice ${place + 1}, probability ${number(slice.probability)}`;
+    const onclick = () => this.go(place);
+    const parts = [el("span", {}, `Slice ${place + 1}`), el("span", { class: "figures" }, number(slice.probability))];
+    const button = el("button", { type: "button", class: "jump", "aria-label": words, "data-place": place, onclick }, parts);
+    return el("li", {}, button);
+  }
+
+  #showSliceAnswer() {
+    const { one } = this;
+    const { slice, place } = one;
+    const count = one.answers.length;
+    this.strip.mark(place);
+    byId("slice-slider").value = place + 1;
+    byId("slice-slider").setAttribute("aria-valuetext", `Slice ${place + 1} of ${count}, ${label(slice.decision)}`);
+    setText(byId("slice-number"), `${place + 1} / ${count}`);
+    setText(byId("slice-title"), `Slice ${place + 1}`);
+    byId("slice-decision").replaceChildren(decisionCell(slice.decision));
+    setText(byId("slice-probability"), slice.probability === null ? "" : number(slice.probability));
+    this.sliceScale.show(slice, this.cases.rule);
+    this.#showReason(byId("slice-reason"), slice);
+    for (const button of document.querySelectorAll("#suspicious button")) {
+      button.setAttribute("aria-current", String(Number(button.dataset.place) === place));
+    }
+  }
+
+  async #showSlice(keepView) {
+    const { one } = this;
+    const { slice, place } = one;
+    if (one.isVolume) this.#showSliceAnswer();
+    this.stage.setScrolls(one.isVolume);
+    this.#showVerdict(slice);
+    if (slice.status === "unreadable") return this.stage.say("There is no picture: the file could not be read.");
+    await this.stage.show(addresses(one, place), { keepView });
+    if (this.one !== one || !one.isVolume) return undefined;
+    return prefetch(around(one).flatMap((near) => Object.values(addresses(one, near)).slice(0, 2).filter(Boolean)));
+  }
+
+  async #showVerdict(slice) {
+    byId("case-verdict").hidden = true;
+    if (!slice.history) return;
+    const kept = await history.open(slice.history).catch(() => null);
+    if (!kept || this.one?.slice.id !== slice.id) return;
+    this.verdict.show(kept);
+    byId("case-verdict").hidden = false;
+  }
+}
+
+function addresses(one, place) {
+  const slice = one.slices[place];
+  const which = one.isVolume ? `${one.name}, slice ${place + 1} of ${one.answers.length}` : one.name;
+  const answer = slice.probability === null ? "" : `, probability of a tumor ${number(slice.probability)}`;
+  const words = `${which}: ${label(slice.decision)}${answer}`;
+  const mapUrl = slice.has_map === false ? null : mapOf(one.job, slice.id);
+  return { pictureUrl: pictureOf(one.job, slice.id), mapUrl, words };
+}
+
+function around(one) {
+  const near = [];
+  for (let by = 1; by <= AHEAD; by += 1) near.push(one.place + by, one.place - by);
+  return near.filter((place) => one.slices[place] && one.slices[place].status !== "unreadable");
+}
+
+function volumeWords(one, rule) {
+  if (one.status !== "ok") return "No slice of this volume could be judged.";
+  const mean = `The largest mean over three adjacent slices, ${number(one.probability)}`;
+  const end = ` ${one.nScored} of ${one.answers.length} slices were judged.`;
+  if (one.decision === "refer") return `${mean}, is too close to even odds. A reader should decide.${end}`;
+  const against = one.decision === "tumor" ? "reaches" : "stays below";
+  return `${mean}, ${against} the threshold of ${number(rule.threshold)}.${end}`;
+}

@@ -1,0 +1,80 @@
+// Elements without a framework. Data reaches the document as text and attributes only, never as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "class") node.setAttribute("class", value);
+    else if (name === "value" || name === "checked") node[name] = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** Makes an element: `el("button", { class: "quiet", onclick: go }, "Go")`. */
+export const el = (tag, properties = {}, ...children) => fill(document.createElement(tag), properties, children);
+
+/** Makes an SVG element. */
+export const svg = (tag, properties = {}, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
+
+/** Makes one of the icons that index.html declares. */
+export const icon = (name) => svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
+
+export const byId = (id) => document.getElementById(id);
+
+/** Sets text only where it changed, so that screen readers do not hear it again. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Sets a custom property through the CSSOM, which the content policy allows. */
+export const setVariable = (node, name, value) => node.style.setProperty(name, value);
+
+/** Hands a file to the user. */
+export function save(blob, name) {
+  const address = URL.createObjectURL(blob);
+  const link = el("a", { href: address, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+/** Returns a function that acts with the next frame, and then not again for a while, however often it is called. */
+export function unhurried(act, pauseMs) {
+  let asked = false;
+  let last = -Infinity;
+  const run = () => {
+    asked = false;
+    last = performance.now();
+    act();
+  };
+  return () => {
+    if (asked) return;
+    asked = true;
+    const left = pauseMs - (performance.now() - last);
+    if (left > 0) setTimeout(run, left);
+    else requestAnimationFrame(run);
+  };
+}
+
+/** Says something to screen readers. */
+export function announce(text) {
+  setText(byId("live"), text);
+}
+
+/** Asks for a yes; resolves to true or false. */
+export function confirmed({ title, text, action }) {
+  const dialog = byId("confirm");
+  setText(dialog.querySelector("h2"), title);
+  setText(dialog.querySelector("p"), text);
+  setText(dialog.querySelector("[value=yes]"), action);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}

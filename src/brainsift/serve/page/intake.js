@@ -1,0 +1,199 @@
+// Files -> jobs -> cases: a few jobs at a time, answers as they come, again after a reload of the page.
+
+import * as api from "./api.js";
+import { grouped } from "./files.js";
+
+const AT_A_TIME = 2;
+const KEEP_ALIVE_MS = 10 * 60 * 1000; // a job that nobody touches is forgotten by the server after 30 minutes
+const STORED = "brainsift.jobs";
+
+/** Tells of "progress" and of "trouble" (detail: an error). */
+export class Intake extends EventTarget {
+  #waiting = [];
+  #running = new Set();
+  #jobs = new Map(); // id -> {folder}
+
+  constructor(cases, model) {
+    super();
+    this.cases = cases;
+    this.limits = model.limits;
+    this.total = 0;
+    this.done = 0;
+    this.skipped = 0;
+    setInterval(() => this.#touch(), KEEP_ALIVE_MS);
+  }
+
+  get busy() {
+    return this.#running.size + this.#waiting.length > 0;
+  }
+
+  /** What is being uploaded, as a share, where nothing else happens; else null. */
+  get sending() {
+    const shares = [...this.#running].map((group) => group.sent);
+    return shares.length && shares.every((share) => share < 1) ? shares.reduce((a, b) => a + b) / shares.length : null;
+  }
+
+  async add(found) {
+    if (!this.busy) this.total = this.done = this.skipped = 0;
+    const { groups, skipped } = await grouped(found, this.limits);
+    this.skipped += skipped;
+    for (const group of groups) {
+      group.expected = group.files.length;
+      this.total += group.expected;
+    }
+    this.#waiting.push(...groups);
+    this.#tell();
+    this.#start();
+  }
+
+  /** Drops what waits and what has no answer yet; images that are being scored come to their end. */
+  cancel() {
+    for (const group of this.#waiting) this.total -= group.expected;
+    this.#waiting = [];
+    for (const group of this.#running) {
+      if (!group.taken) group.stop.abort(new DOMException("cancelled", "AbortError"));
+    }
+    this.#tell();
+  }
+
+  /** Forgets all cases, here and on the server. */
+  async clear() {
+    this.cancel();
+    for (const group of this.#running) group.stop.abort(new DOMException("cleared", "AbortError"));
+    const ids = [...this.#jobs.keys()];
+    this.#jobs.clear();
+    this.#store();
+    this.cases.remove(this.cases.all);
+    await Promise.all(ids.map(api.forget));
+  }
+
+  /** Brings back the jobs that this tab had before it was reloaded. */
+  async restore() {
+    for (const { id, folder } of stored()) {
+      try {
+        const job = await api.look(id);
+        this.#jobs.set(id, { folder });
+        this.#waiting.push({ kind: "known", folder, files: [], job, expected: job.total ?? job.answers.length });
+        this.total += job.total ?? job.answers.length;
+      } catch {
+        // expired, or another server
+      }
+    }
+    this.#store();
+    this.#start();
+  }
+
+  #start() {
+    while (this.#running.size < AT_A_TIME && this.#waiting.length) {
+      const group = this.#waiting.shift();
+      Object.assign(group, { stop: new AbortController(), sent: group.job ? 1 : 0, taken: 0, scored: 0 });
+      this.#running.add(group);
+      this.#run(group).finally(() => {
+        this.#running.delete(group);
+        this.#start();
+        this.#tell();
+      });
+    }
+    this.#tell();
+  }
+
+  async #run(group) {
+    try {
+      const job = group.job ?? (await this.#submit(group));
+      await this.#collect(group, job);
+    } catch (error) {
+      if (group.stop.signal.aborted) {
+        this.total -= group.expected - group.taken;
+        this.done -= group.scored - group.taken;
+        if (group.id && !group.taken) await this.#forget(group.id);
+      } else if (error instanceof api.ApiError) this.#refuse(group, error);
+      else throw error;
+    }
+  }
+
+  async #submit(group) {
+    const { signal } = group.stop;
+    const onprogress = (share) => {
+      group.sent = share;
+      this.#tell();
+    };
+    const files = group.files.map(({ file }) => file);
+    const job = await api.submit(files, this.cases.rule.query, { onprogress, signal });
+    group.sent = 1;
+    group.id = job.id;
+    this.#jobs.set(job.id, { folder: group.folder });
+    this.#store();
+    return job;
+  }
+
+  async #collect(group, first) {
+    const { signal } = group.stop;
+    let job = first;
+    for (;;) {
+      this.#take(group, job);
+      if (job.state === "failed" || job.state === "cancelled") throw new api.ApiError(0, job.error ?? STOPPED);
+      if (job.state === "done") break;
+      job = await api.follow(job.id, group.taken, signal);
+    }
+    this.#expect(group, group.taken);
+  }
+
+  #take(group, job) {
+    if (job.total !== null) this.#expect(group, Math.max(job.total, group.taken));
+    const fresh = job.answers.filter((answer) => answer.id >= group.taken);
+    group.taken += fresh.length;
+    const scored = Math.max(job.done, group.taken); // answers for a volume come when all of its slices are scored
+    this.done += scored - group.scored;
+    group.scored = scored;
+    this.cases.take(job.id, fresh, group.folder);
+    this.#tell();
+  }
+
+  #expect(group, count) {
+    this.total += count - group.expected;
+    group.expected = count;
+  }
+
+  #refuse(group, error) {
+    const open = group.kind === "image" ? group.files.slice(group.taken) : group.taken ? [] : group.files;
+    if (group.kind === "dicom" && open.length > 1) this.cases.refuse(group.folder || `${open.length} DICOM files`, "", error);
+    else for (const { file, folder } of open) this.cases.refuse(file.name, folder, error);
+    this.done += group.expected - group.scored;
+    this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
+  }
+
+  async #forget(id) {
+    this.#jobs.delete(id);
+    this.#store();
+    await api.forget(id);
+  }
+
+  #touch() {
+    for (const id of this.#jobs.keys()) {
+      api.look(id, Number.MAX_SAFE_INTEGER).catch((error) => error.status === 404 && this.#jobs.delete(id));
+    }
+  }
+
+  #store() {
+    const jobs = [...this.#jobs].map(([id, { folder }]) => ({ id, folder }));
+    try {
+      sessionStorage.setItem(STORED, JSON.stringify(jobs));
+    } catch {
+      // storage is refused: a reload starts empty
+    }
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("progress"));
+  }
+}
+
+const STOPPED = { code: "stopped", subject: "The server", rule: "stopped this job", remedy: "Drop the files again." };
+
+function stored() {
+  try {
+    return JSON.parse(sessionStorage.getItem(STORED) ?? "[]");
+  } catch {
+    return [];
+  }
+}

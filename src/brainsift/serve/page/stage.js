@@ -1,0 +1,177 @@
+// The viewer with its controls, as the case view and the history use it.
+
+import { el, icon, setText } from "./dom.js";
+import { picture } from "./pictures.js";
+import { Viewer } from "./viewer.js";
+import { percent } from "./words.js";
+
+const STORED = "brainsift.map";
+
+function storedMap() {
+  try {
+    return { opacity: 0.55, showContour: true, ...JSON.parse(localStorage.getItem(STORED) ?? "{}") };
+  } catch {
+    return { opacity: 0.55, showContour: true };
+  }
+}
+
+const iconButton = (name, words, onclick) =>
+  el("button", { class: "icon-button", type: "button", "aria-label": words, title: words, onclick }, icon(name));
+
+function slider(words, properties) {
+  const input = el("input", { type: "range", ...properties });
+  // an <output> would take the label for itself
+  const output = el("span", { class: "slider-value", "aria-hidden": "true" });
+  const node = el("label", { class: "slider" }, el("span", { class: "slider-name" }, words), output, input);
+  const show = (value, text) => {
+    input.value = value;
+    input.setAttribute("aria-valuetext", text);
+    setText(output, text);
+  };
+  return { node, input, show };
+}
+
+export class Stage {
+  #turn = 0;
+  #before = 0.55; // opacity to go back to when the map is switched on again
+
+  constructor() {
+    this.canvas = el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" });
+    this.message = el("p", { class: "stage-message", hidden: true });
+    this.hint = el("p", { class: "stage-hint", "aria-hidden": "true" });
+    this.zoomWords = el("span", { class: "zoom-words" }, "100 %");
+    this.zoomTools = this.#makeZoomTools();
+    this.node = el("div", { class: "canvas-box" }, this.canvas, this.message, this.hint, this.zoomTools);
+    this.viewer = new Viewer(this.canvas);
+    this.tools = this.#makeTools();
+    this.viewer.addEventListener("window", () => this.#showWindow());
+    this.viewer.addEventListener("view", () => setText(this.zoomWords, percent(this.viewer.view.zoom, 0)));
+    this.setMap(storedMap());
+  }
+
+  /** Shows the picture and the map at two addresses; `map` may be null. Resolves to whether the picture was there. */
+  async show({ pictureUrl, mapUrl, words }, { keepView = false } = {}) {
+    this.#turn += 1;
+    const turn = this.#turn;
+    this.canvas.setAttribute("aria-label", words);
+    const [shown, map] = await Promise.allSettled([picture(pictureUrl), mapUrl ? picture(mapUrl) : null]);
+    if (turn !== this.#turn) return false; // the reader went on
+    if (shown.status === "rejected") {
+      this.say("The server no longer has this picture. Drop the file again to see it.", words);
+      return false;
+    }
+    this.message.hidden = true;
+    this.viewer.show({ picture: shown.value, map: map.value ?? null }, { keepView });
+    this.#showMapTools();
+    this.canvas.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
+    return true;
+  }
+
+  /** Shows words in place of a picture. */
+  say(text, words = text) {
+    this.#turn += 1;
+    this.viewer.clear();
+    setText(this.message, text);
+    this.message.hidden = false;
+    this.canvas.setAttribute("aria-label", words);
+    this.#showMapTools();
+  }
+
+  setScrolls(yes) {
+    this.viewer.scrolls = yes;
+    setText(
+      this.hint,
+      yes ? "Wheel: slices · Ctrl + wheel: zoom · Drag: move · Shift + drag: window" : "Wheel: zoom · Drag: move · Shift + drag: window · Double click: fit",
+    );
+  }
+
+  setMap({ opacity = this.viewer.opacity, showContour = this.viewer.showContour }) {
+    const bounded = Math.min(Math.max(opacity, 0), 1);
+    if (bounded > 0) this.#before = bounded;
+    this.viewer.set({ opacity: bounded, showContour });
+    this.opacity.show(bounded, percent(bounded, 0));
+    this.contour.checked = showContour;
+    try {
+      localStorage.setItem(STORED, JSON.stringify({ opacity: bounded, showContour }));
+    } catch {
+      // storage is refused
+    }
+  }
+
+  toggleMap() {
+    const on = this.viewer.opacity > 0 || this.viewer.showContour;
+    this.setMap(on ? { opacity: 0, showContour: false } : { opacity: this.#before, showContour: true });
+  }
+
+  toggleContour() {
+    this.setMap({ showContour: !this.viewer.showContour });
+  }
+
+  resetWindow() {
+    this.viewer.set({ window: { width: 1, level: 0.5 } });
+    this.#showWindow();
+  }
+
+  #makeZoomTools() {
+    return el(
+      "div",
+      { class: "stage-tools", role: "group", "aria-label": "Zoom" },
+      iconButton("minus", "Zoom out", () => this.viewer.zoomOut()),
+      this.zoomWords,
+      iconButton("plus", "Zoom in", () => this.viewer.zoomIn()),
+      iconButton("fit", "Fit to the frame", () => this.viewer.fit()),
+    );
+  }
+
+  #makeTools() {
+    this.opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, class: "opacity" });
+    this.opacity.input.addEventListener("input", () => this.setMap({ opacity: Number(this.opacity.input.value) }));
+    this.contour = el("input", { type: "checkbox", role: "switch", class: "switch" });
+    this.contour.addEventListener("change", () => this.setMap({ showContour: this.contour.checked }));
+    this.width = slider("Width", { min: 0.02, max: 2, step: 0.01, value: 1 });
+    this.level = slider("Level", { min: 0, max: 1, step: 0.01, value: 0.5 });
+    for (const { input } of [this.width, this.level]) input.addEventListener("input", () => this.#window());
+    this.noMap = el("p", { class: "note", hidden: true }, "The network drew no map for this image.");
+    const contourSwitch = el("label", { class: "switch-row" }, el("span", {}, "Contour"), this.contour);
+    this.mapTools = el("div", { class: "tool-rows" }, this.opacity.node, contourSwitch, legend());
+    const reset = el("button", { class: "link-button", type: "button", onclick: () => this.resetWindow() }, "Reset");
+    return el(
+      "div",
+      { class: "tools" },
+      el("section", { class: "tool" }, el("h3", {}, "Tumor map"), this.mapTools, this.noMap),
+      el(
+        "section",
+        { class: "tool" },
+        el("div", { class: "tool-head" }, el("h3", {}, "Window"), reset),
+        el("div", { class: "tool-rows" }, this.width.node, this.level.node),
+      ),
+    );
+  }
+
+  #window() {
+    this.viewer.set({ window: { width: Number(this.width.input.value), level: Number(this.level.input.value) } });
+    this.#showWindow();
+  }
+
+  #showWindow() {
+    const { width, level } = this.viewer.window;
+    this.width.show(width, percent(width, 0));
+    this.level.show(level, percent(level, 0));
+  }
+
+  #showMapTools() {
+    this.tools.hidden = this.zoomTools.hidden = this.viewer.isEmpty;
+    this.mapTools.hidden = !this.viewer.hasMap;
+    this.noMap.hidden = this.viewer.hasMap;
+  }
+}
+
+function legend() {
+  return el(
+    "p",
+    { class: "legend" },
+    el("span", { class: "legend-bar", "aria-hidden": "true" }),
+    el("span", { class: "legend-ends" }, el("span", {}, "unlike a tumor"), el("span", {}, "like a tumor")),
+    el("span", { class: "legend-line" }, "The line runs where both are as likely."),
+  );
+}

@@ -1,0 +1,633 @@
+"""The page in a real browser against a real server: drop, look, decide, export, judge; by mouse, keys and on a phone.
+
+Needs Chromium (found as `chromium`, `chromium-browser` or `google-chrome`, or named by BRAINSIFT_CHROMIUM) and the
+extra `test`; is skipped without.
+"""
+
+import base64
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from brainsift.bundle import load_bundle
+from brainsift.card import statements
+from brainsift.phantom import draw
+from brainsift.predict import Predictor
+from brainsift.volume_answers import summarise_volumes
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+expect = sync_api.expect
+expect.set_options(timeout=60_000)  # machines may be busy; nothing is timed here
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("BRAINSIFT_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; set BRAINSIFT_CHROMIUM to its path")
+
+WORDS = {"tumor": "Tumor", "no_tumor": "No tumor", "refer": "Refer", "": "Unreadable"}
+SIDE = 96
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+SHADES = """canvas => {
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+  copy.drawImage(canvas, 0, 0);
+  const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
+  let coloured = 0, bright = 0;
+  for (let i = 0; i < data.length; i += 4) { coloured += data[i] - data[i + 2] > 25; bright += data[i + 2] > 40; }
+  return {coloured, bright};
+}"""
+DROP = """(files) => {
+  const transfer = new DataTransfer();
+  for (const {name, content} of files) {
+    transfer.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
+  }
+  for (const type of ['dragenter', 'dragover', 'drop']) {
+    document.body.dispatchEvent(new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true}));
+  }
+}"""
+
+
+def stack(seed, count):
+    """(count, height, width): a head with a tumor in the slices of its second half, smaller towards its ends."""
+    with_tumor, without = (draw(seed, tumor=tumor, size=SIDE).pixels for tumor in (True, False))
+    slices = []
+    for place in range(count):
+        share = np.sqrt(1 - ((place - (count - 1) / 2) / (count / 2 + 0.2)) ** 2)
+        side = max(8, round(SIDE * share))
+        canvas = Image.new("L", (SIDE, SIDE))
+        pixels = with_tumor if count // 2 <= place < count - 2 else without
+        canvas.paste(Image.fromarray(pixels).resize((side, side)), ((SIDE - side) // 2,) * 2)
+        slices.append(np.asarray(canvas))
+    return np.stack(slices)
+
+
+def write_series(folder, seed, count):
+    """DICOM files without a suffix, as archives have them."""
+    folder.mkdir(parents=True)
+    for place, pixels in enumerate(stack(seed, count)):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+        made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+        made.Modality, made.SeriesInstanceUID, made.InstanceNumber = "MR", "1.2.3", place + 1
+        made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 5 * place]
+        made.Rows, made.Columns = pixels.shape
+        made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+        made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
+        made.PixelData = pixels.astype(np.uint16).tobytes()
+        pydicom.dcmwrite(folder / f"IM{place + 1:04d}", made, enforce_file_format=True)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Drawn files of each kind, in the order in which the page takes them: images first, then the volume."""
+    folder = tmp_path_factory.mktemp("files")
+    for seed, tumor in ((4, True), (12, True), (2, False), (3, False), (5, False)):
+        pixels = draw(seed, tumor=tumor, size=2 * SIDE).pixels
+        Image.fromarray(pixels).save(folder / f"{'tumor' if tumor else 'plain'}-{seed}.png")
+    y, x = np.mgrid[:120, :160]
+    photo = np.stack([128 + 127 * np.sin(x / 9), 128 + 127 * np.cos(y / 7), (x * y) % 255], axis=2)
+    Image.fromarray(photo.astype(np.uint8)).save(folder / "holiday.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG not really")
+    turned = stack(12, 9)[:, ::-1, ::-1].transpose(2, 1, 0)
+    nibabel.Nifti1Image(turned.astype(np.int16), np.diag([1.0, 1.0, 5.0, 1.0])).to_filename(folder / "head.nii.gz")
+    write_series(folder / "study" / "ax t1", 8, 6)
+    (folder / "study" / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(files):
+    return sorted(path for path in files.iterdir() if path.suffix == ".png")
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle()
+
+
+@pytest.fixture(scope="module")
+def expected(images, bundle):
+    """What `brainsift predict` says of the images."""
+    return {Path(answer.path).name: answer for answer in Predictor(bundle, threads=1).predict(images)}
+
+
+@contextmanager
+def serving(*arguments):
+    """Runs the command; gives the address that it prints and the process."""
+    command = [sys.executable, "-m", "brainsift", "serve", "--no-browser", "--port", "0", "--threads", "1"]
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    url = next(match[0] for line in process.stdout if (match := re.search(r"http://\S+", line)))
+    threading.Thread(target=process.stdout.read, daemon=True).start()  # a full pipe would stop the server
+    try:
+        yield url.rstrip("/"), process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving("--keep", tmp_path_factory.mktemp("kept") / "history", "--keep-images") as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, server):
+    """Opens pages; at the end, none of them has complained."""
+    contexts, complaints = [], []
+
+    def open_one(url=server, *, strict=True, **options):
+        context = browser.new_context(accept_downloads=True, **{"viewport": {"width": 1440, "height": 900}, **options})
+        context.set_default_timeout(60_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if strict:
+            page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
+        page.goto(url)
+        expect(page.locator("body[data-ready=true]")).to_be_attached()
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def drop(page, paths):
+    """Drops files on the page, as the mouse does."""
+    contents = [{"name": path.name, "content": base64.b64encode(path.read_bytes()).decode()} for path in paths]
+    page.evaluate(DROP, contents)
+
+
+def done(page, count):
+    """Waits until all is scored and listed."""
+    expect(page.locator("#case-rows tr")).to_have_count(count)
+    expect(page.locator("body")).to_have_attribute("data-busy", "false")
+
+
+def natural(name):
+    """A key: numbers in names sort as numbers."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def row(page, name):
+    return page.locator("#case-rows tr").filter(has_text=name)
+
+
+def open_case(page, name):
+    row(page, name).get_by_role("button").click()
+    expect(page.locator("#case-title")).to_have_text(name)
+
+
+def shades(page):
+    return page.locator("#stage canvas").evaluate(SHADES)
+
+
+def until(page, happens):
+    """Waits for what no locator sees: pixels of the canvas."""
+    for _ in range(3000):
+        if happens():
+            return
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+    raise AssertionError("did not happen")
+
+
+def counts(page):
+    """Of the filter's buttons: label to number."""
+    labels = page.locator("#filters button").all_text_contents()
+    return {match[1]: int(match[2]) for text in labels if (match := re.match(r"\s*(.+?)\s+(\d+)$", text))}
+
+
+def downloaded(page, button):
+    page.locator("#export summary").click()
+    with page.expect_download() as download:
+        page.click(button)
+    return Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def test_a_drop_of_all_kinds_is_answered_as_the_command_line_does(open_page, files, images, expected, bundle):
+    page = open_page()
+    expect(page.get_by_role("heading", name="Is there a tumor")).to_be_visible()
+    expect(page.locator("#privacy")).to_contain_text("stay on this machine")
+    drop(page, [*images, files / "head.nii.gz"])
+    done(page, len(images) + 1)
+    for name, answer in expected.items():
+        expect(row(page, name).locator("td .decision")).to_have_text(WORDS[answer.decision])
+        shown = "–" if answer.probability is None else f"{answer.probability:.3f}"
+        expect(row(page, name).locator(".bar-value")).to_have_text(shown)
+    slices = list(Predictor(bundle, threads=1).predict([files / "head.nii.gz"]))
+    volume = summarise_volumes(slices, threshold=bundle.threshold("balanced"))[0]
+    expect(row(page, "head.nii.gz").locator("td .decision")).to_have_text(WORDS[volume.decision])
+    expect(row(page, "head.nii.gz").locator(".bar-value")).to_have_text(f"{volume.probability:.3f}")
+    assert {answer.decision for answer in expected.values()} == set(WORDS)  # else the files show too little
+    expect(page.locator("#live")).to_contain_text("Done.")
+
+
+def test_a_folder_with_a_series_is_one_case_and_other_files_are_left_out(open_page, files):
+    page = open_page()
+    page.set_input_files("#pick-folder", files / "study")
+    done(page, 1)
+    expect(page.locator("#skipped")).to_contain_text("1 file")
+    expect(page.locator("#answer-kind")).to_have_text("Volume, 6 slices")
+    expect(page.locator("#case-where")).to_have_text("study/ax t1")
+
+
+def test_the_case_shows_the_map_and_it_fades(open_page, images):
+    page = open_page()
+    drop(page, images)
+    done(page, len(images))
+    open_case(page, "tumor-4.png")
+    expect(page.locator("#answer-words")).to_contain_text("reaches the threshold")
+    until(page, lambda: shades(page)["coloured"] > 500)
+    strong = shades(page)["coloured"]
+    page.locator("#case-tools").get_by_label("Opacity").fill("0")
+    until(page, lambda: 0 < shades(page)["coloured"] < strong / 2)  # the contour is left
+    page.locator("#case-tools").get_by_label("Contour").uncheck()
+    until(page, lambda: shades(page)["coloured"] == 0)
+    bright = shades(page)["bright"]
+    page.locator("#case-tools").get_by_label("Level").fill("1")
+    until(page, lambda: shades(page)["bright"] < bright / 2)
+    page.locator("#case-tools").get_by_role("button", name="Reset").click()
+    until(page, lambda: shades(page)["bright"] == bright)
+
+
+def test_the_mouse_zooms_moves_and_windows(open_page, images):
+    page = open_page()
+    drop(page, images[-1:])
+    done(page, 1)
+    until(page, lambda: shades(page)["bright"] > 500)
+    box = page.locator("#stage canvas").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*middle)
+    page.mouse.wheel(0, -400)
+    expect(page.locator(".zoom-words").first).not_to_have_text("100\u00a0%")
+    zoomed = shades(page)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 150, middle[1] + 90)
+    page.mouse.up()
+    until(page, lambda: shades(page) != zoomed)
+    page.mouse.move(*middle)
+    page.mouse.down(button="right")
+    page.mouse.move(middle[0] + 60, middle[1] - 30)
+    page.mouse.up(button="right")
+    expect(page.locator("#case-tools").get_by_label("Width")).to_have_value("1.2")
+    expect(page.locator("#case-tools").get_by_label("Level")).to_have_value("0.4")
+    page.mouse.dblclick(*middle)
+    expect(page.locator(".zoom-words").first).to_have_text("100\u00a0%")
+
+
+def test_what_cannot_be_judged_says_why(open_page, images, expected):
+    page = open_page()
+    drop(page, images)
+    done(page, len(images))
+    open_case(page, "holiday.png")
+    expect(page.locator("#answer-words")).to_contain_text("cannot judge this image")
+    expect(page.locator("#answer-reason")).to_contain_text(expected["holiday.png"].detail)
+    open_case(page, "broken.png")
+    expect(page.locator("#answer-reason")).to_contain_text(f"The file {expected['broken.png'].detail}")
+    expect(page.locator("#stage .stage-message")).to_contain_text("no picture")
+
+
+def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bundle):
+    page = open_page()
+    drop(page, images)
+    done(page, len(images))
+
+    def told(**choice):
+        answers = Predictor(bundle, threads=1, **choice).predict(images)
+        found = Counter(WORDS[answer.decision] for answer in answers)
+        return {label: found[label] for label in WORDS.values()} | {"All": len(images)}
+
+    for name in ("Screening", "Confirm", "Even", "Balanced"):
+        page.locator("#threshold-names label", has_text=name).click()
+        expect(page.locator("#threshold-value")).to_have_text(f"{bundle.thresholds[name.lower()]:.3f}")
+        named = told(threshold=name.lower())
+        until(page, lambda named=named: counts(page) == named)
+    page.locator("#sensitivity").fill("0.97")
+    expect(page.locator("#threshold-value")).to_have_text(f"{bundle.threshold(0.97):.3f}")
+    wanted = told(threshold=0.97)
+    until(page, lambda: counts(page) == wanted)
+    page.locator("#max-error").select_option("0.02")
+    referred = told(max_error=0.02)
+    until(page, lambda: counts(page) == referred)
+    assert len({json.dumps(one, sort_keys=True) for one in (told(), wanted, referred)}) > 1
+    page.reload()  # the choice and the cases outlive it
+    done(page, len(images))
+    expect(page.locator("#max-error")).to_have_value("0.02")
+    until(page, lambda: counts(page) == referred)
+
+
+def test_a_volume_is_scrolled(open_page, files, bundle):
+    page = open_page()
+    drop(page, [files / "head.nii.gz"])
+    done(page, 1)
+    answers = list(Predictor(bundle, threads=1).predict([files / "head.nii.gz"]))
+    scored = [place for place, answer in enumerate(answers) if answer.status == "ok"]
+    best = max(scored, key=lambda place: answers[place].probability)
+    number = page.locator("#slice-number")
+    expect(number).to_have_text(f"{best + 1} / {len(answers)}")
+    expect(page.locator("#strip .strip-bar")).to_have_count(len(answers))
+    page.locator("#slice-slider").fill("1")
+    expect(page.locator("#slice-title")).to_have_text("Slice 1")
+    expect(page.locator("#slice-decision")).to_have_text(WORDS[answers[0].decision])
+    box = page.locator("#strip svg").bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 3, box["y"] + 10)
+    expect(number).to_have_text(f"{len(answers)} / {len(answers)}")
+    page.locator("#stage canvas").hover()
+    page.mouse.wheel(0, -100)
+    expect(number).to_have_text(f"{len(answers) - 1} / {len(answers)}")
+    page.keyboard.press("Home")
+    expect(number).to_have_text(f"1 / {len(answers)}")
+    page.get_by_role("button", name="Most suspicious", exact=True).click()
+    expect(page.locator("#slice-probability")).to_have_text(f"{answers[best].probability:.3f}")
+    page.locator("#suspicious button").nth(1).click()
+    expect(number).not_to_have_text(f"{best + 1} / {len(answers)}")
+
+
+def test_the_table_sorts_filters_and_finds(open_page, images, expected):
+    page = open_page()
+    drop(page, images)
+    done(page, len(images))
+    names = page.locator("#case-rows .case-name")
+    page.get_by_role("button", name="Probability").click()
+    by_probability = sorted(expected, key=lambda name: -(expected[name].probability or -1))
+    expect(names).to_have_text(by_probability)
+    expect(page.locator("th[data-by=probability]")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("button", name="Case", exact=True).click()
+    expect(names).to_have_text(sorted(expected, key=natural))
+    page.locator("#filters button", has_text="No tumor").click()
+    expect(names).to_have_text(sorted(name for name, answer in expected.items() if answer.decision == "no_tumor"))
+    page.locator("#search").fill("nothing like it")
+    expect(names).to_have_count(0)
+    expect(page.locator("#no-match")).to_be_visible()
+    page.get_by_role("button", name="Show all").click()
+    expect(names).to_have_count(len(images))
+    page.get_by_role("button", name="Table only").click()
+    expect(page.locator("#case-title")).to_be_hidden()
+    expect(row(page, "holiday.png").locator(".cell-why")).to_contain_text(expected["holiday.png"].detail)
+
+
+def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bundle):
+    page = open_page()
+    drop(page, [*images, files / "head.nii.gz"])
+    done(page, len(images) + 1)
+    rows = list(csv.DictReader(io.StringIO(downloaded(page, "#export-csv"))))
+    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume"]
+    assert len(rows) == len(images) + 9
+    for found in (found for found in rows if not found["volume"]):
+        answer = expected[found["path"]]
+        assert (found["status"], found["decision"], found["detail"]) == (answer.status, answer.decision, answer.detail)
+        assert found["probability"] == ("" if answer.probability is None else str(answer.probability))
+    page.locator("#filters button", has_text="Refer").click()
+    expect(page.locator("#case-rows tr")).to_have_count(1)
+    saved = json.loads(downloaded(page, "#export-json"))
+    assert [answer["path"] for answer in saved["answers"]] == ["holiday.png"]
+    assert saved["threshold"] == bundle.thresholds["balanced"] and "Research use only" in saved["notice"]
+    page.locator("#filters button", has_text="All").click()
+    expect(page.locator("#case-rows tr")).to_have_count(len(images) + 1)
+    report = downloaded(page, "#export-report")
+    assert report.count('src="data:image/jpeg') == len(images)  # all but the broken file
+    assert "<script" not in report and bundle.notice in report and "broken.png" in report
+
+
+def test_names_are_text_never_markup(open_page, files, tmp_path):
+    name = "<img src=x onerror=alert(1)>.png"
+    shutil.copy(files / "tumor-4.png", tmp_path / name)
+    page = open_page()
+    page.set_input_files("#pick-files", tmp_path / name)
+    done(page, 1)
+    expect(page.locator("#case-title")).to_have_text(name)
+    assert page.locator("img[src=x]").count() == 0
+    assert "<img src=x" not in downloaded(page, "#export-report")
+
+
+def test_history_is_searched_judged_exported_and_deleted(open_page, server, images):
+    page = open_page()
+    drop(page, images)
+    done(page, len(images))
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-search").fill("tumor-12")
+    expect(page.locator("#history-rows tr").filter(has_not_text="tumor-12.png")).to_have_count(0)
+    kept = page.locator("#history-rows tr").filter(has_text="tumor-12.png")
+    kept.first.get_by_role("button").click()
+    expect(page.locator("#history-title")).to_have_text("tumor-12.png")
+    until(page, lambda: page.locator("#history-stage canvas").evaluate(SHADES)["coloured"] > 500)
+    page.locator("#history-verdict label", has_text="Disagree").click()
+    expect(page.locator(".save-state").last).to_have_text("Saved")
+    page.locator("#history-verdict textarea").fill("a vessel")
+    page.locator("#history-verdict textarea").blur()
+    expect(kept.first.locator(".badge")).to_have_text("Disagree")
+    expect(kept.first.locator(".has-note")).to_be_visible()
+    page.locator("#history-verdicts").select_option("disagree")
+    expect(page.locator("#history-total")).to_have_text("1 case")
+    with page.expect_download() as download:
+        page.locator("#history-export").click()
+    table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert [(found["verdict"], found["note"]) for found in table if found["verdict"]] == [("disagree", "a vessel")]
+    page.locator("#history-delete").click()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator("#history-total")).to_have_text("1 case")
+    page.locator("#history-delete").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("#history-empty")).to_be_visible()
+    page.locator("#history-verdicts").select_option("")
+    page.locator("#history-search").fill("")
+    expect(page.locator("#history-rows tr").first).to_be_visible()
+    page.locator("#history-delete-all").click()
+    page.get_by_role("button", name="Delete all").last.click()
+    expect(page.locator("#history-total")).to_have_text("0 cases")
+
+
+def test_about_shows_the_model_card(open_page, bundle):
+    page = open_page()
+    page.get_by_role("link", name="About").click()
+    expect(page.locator("#about-notice")).to_have_text(bundle.notice)
+    rows = page.locator("#performance tbody tr")
+    expect(rows).to_have_count(len(bundle.provenance["figures"]))
+    expect(page.locator("#facts")).to_contain_text(bundle.name)
+    for title, text in statements():
+        expect(page.get_by_role("region", name=title, exact=True)).to_have_text(title + text)
+
+
+def test_dark_follows_the_system_and_the_button(open_page):
+    page = open_page(color_scheme="dark")
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(background)
+    page.locator("#theme").click()
+    light = page.evaluate(background)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(background) == light
+    expect(page.locator("#theme")).to_have_attribute("aria-label", "Theme: light")
+    page.locator("#theme").click()
+    assert page.evaluate(background) == dark
+
+
+def test_a_phone_shows_one_thing_at_a_time(open_page, files, images):
+    page = open_page(**PHONE)
+
+    def fits():
+        return page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+    assert fits()
+    page.set_input_files("#pick-files", [*images, files / "head.nii.gz"])
+    done(page, len(images) + 1)
+    expect(page.locator("#case-title")).to_be_hidden()
+    assert fits()
+    row(page, "head.nii.gz").get_by_role("button").tap()
+    expect(page.locator("#case-title")).to_be_visible()
+    expect(page.locator("#search")).to_be_hidden()
+    assert fits()
+    page.get_by_role("button", name="Back to the list").tap()
+    expect(page.locator("#search")).to_be_visible()
+    for view in ("History", "About"):
+        page.get_by_role("link", name=view).tap()
+        assert fits()
+
+
+def test_keys_are_enough(open_page, files, images):
+    page = open_page()
+    page.on("filechooser", lambda chooser: chooser.set_files([*images, files / "head.nii.gz"]))
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.get_by_role("button", name="Choose files").focus()
+    page.keyboard.press("Enter")
+    done(page, len(images) + 1)
+    first = page.locator("#case-rows .case-open").first
+    first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#case-rows tr").nth(1)).to_have_class(re.compile("selected"))
+    page.keyboard.press("ArrowUp")
+    expect(first).to_have_attribute("aria-current", "true")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type("head")
+    expect(page.locator("#case-rows tr")).to_have_count(1)
+    page.keyboard.press("Tab")
+    page.locator("#case-rows .case-open").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+    page.keyboard.press("End")
+    expect(page.locator("#slice-number")).to_have_text("9 / 9")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#slice-number")).to_have_text("8 / 9")
+    page.keyboard.press("m")
+    expect(page.locator("#case-tools").get_by_label("Opacity")).to_have_value("0")
+    page.keyboard.press("+")
+    expect(page.locator(".zoom-words").first).to_have_text("125\u00a0%")
+    page.locator("input[name=threshold][value=balanced]").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#threshold-name")).to_have_text("Screening")
+    page.locator("#case-rows .case-open").first.focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_no_serious_barrier_in_any_view(open_page, files, images, look):
+    page = open_page(**look)
+    options = {"resultTypes": ["violations"]}
+    if "color_scheme" in look:  # only colours differ from the light page
+        options["runOnly"] = {"type": "rule", "values": ["color-contrast"]}
+    found = {}
+
+    def check(view):
+        violations = axe_api.Axe().run(page, options=options).response["violations"]
+        serious = [one for one in violations if one["impact"] in ("serious", "critical")]
+        found[view] = [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in serious]
+
+    check("empty")
+    page.set_input_files("#pick-files", [*images, files / "head.nii.gz"])
+    done(page, len(images) + 1)
+    page.locator(".threshold").evaluate("details => { details.open = true; }")
+    check("list")
+    for name in ("head.nii.gz", "holiday.png"):
+        open_case(page, name)
+        check(name)
+        if "is_mobile" in look:
+            page.get_by_role("button", name="Back to the list").click()
+    if not look:
+        open_case(page, "broken.png")
+        check("broken.png")
+        page.get_by_role("button", name="Table only").click()
+        check("table")
+        page.locator("#help").click()
+        check("shortcuts")
+        page.keyboard.press("Escape")
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-rows button").first.click()
+    check("history")
+    page.get_by_role("link", name="About").click()
+    check("about")
+    assert not {view: serious for view, serious in found.items() if serious}
+
+
+def test_a_busy_server_is_asked_again(open_page, images):
+    with serving("--queue", "1") as (url, _):
+        page = open_page(url, strict=False)  # Chromium writes each 429 to its console
+        refused = []
+        page.on("response", lambda reply: reply.status == 429 and refused.append(reply.url))
+        many = [path for path in images for _ in range(8)]
+        drop(page, many)
+        done(page, len(many))
+        page.get_by_role("link", name="History").click()
+        expect(page.locator("#history-off")).to_contain_text("--keep")
+    assert refused
+
+
+def test_a_lost_server_is_told_and_found_again(open_page, images):
+    with serving() as (url, process):
+        page = open_page(url, strict=False)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        drop(page, images[:1])
+        expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    with serving("--port", url.rsplit(":", 1)[1]):
+        done(page, 1)
+        expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_file_beyond_the_limits_is_refused_in_words(open_page, tmp_path):
+    with serving("--upload-mb", "1") as (url, _):
+        page = open_page(url, strict=False)
+        (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2 * 2**20))
+        page.set_input_files("#pick-files", tmp_path / "large.png")
+        done(page, 1)
+        open_case(page, "large.png")
+        expect(page.locator("#answer-reason")).to_contain_text("larger than")
