@@ -472,6 +472,17 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     expect(page.locator("#history-total")).to_have_text("0 cases")
 
 
+def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, images):
+    page = open_page()
+    drop(page, images[:1])
+    done(page, 1)
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.locator("#case-verdict label", has_text="Unsure").click()
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-verdicts").select_option("unsure")
+    expect(page.locator("#history-total")).to_have_text("1 case")
+
+
 def test_about_shows_the_model_card(open_page, bundle):
     page = open_page()
     page.get_by_role("link", name="About").click()

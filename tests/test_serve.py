@@ -129,6 +129,8 @@ def test_pictures_and_maps_lie_over_each_other(served, folder):
             continue
         images = [Image.open(io.BytesIO(reply.content)) for reply in (picture, drawn)]
         assert images[0].size == images[1].size and {image.mode for image in images} == {"L"}
+    small = requests.get(f"{base}/0/picture.png", params={"side": 48})
+    assert max(Image.open(io.BytesIO(small.content)).size) == 48
     head = draw(0, tumor=True).pixels
     shown = np.asarray(Image.open(io.BytesIO(requests.get(f"{base}/0/map.png").content)))
     expected = 255 * standard_map(head, Predictor().score(head).tumor_map, 128)
@@ -312,6 +314,8 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
         assert (case["probability"], case["volume"]) == (by_name["scan.nii.gz#3"]["probability"], "scan.nii.gz")
         assert case["leaning"] == ("tumor" if case["probability"] >= case["threshold"] else "no_tumor")
         assert cases["one.png"]["picture"] and not cases["broken.png"]["picture"]
+        told = requests.get(f"{running.url}/api/v1/jobs/{job['id']}", params={"after": len(answers)}).json()
+        assert told["cases"][by_name["scan.nii.gz#3"]["id"]] == case["id"] and not told["answers"]
         picture = requests.get(f"{history}/{case['id']}/picture.png")
         assert Image.open(io.BytesIO(picture.content)).mode == "L"
         judged = requests.put(f"{history}/{case['id']}/verdict", json={"verdict": "agree", "note": "n"}).json()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -121,4 +122,13 @@ def _add_page(app: FastAPI, service: Service) -> None:
             return response
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", _Assets(directory=PAGE))
+
+
+class _Assets(StaticFiles):
+    """Files of the page, asked for anew each time: after an upgrade no old module meets a new one."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["cache-control"] = "no-cache"
+        return response

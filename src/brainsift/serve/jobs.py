@@ -35,6 +35,7 @@ class Job:
         answers: what is complete, in order.
         error: why it failed.
         first_error: of the first slice that could not be read.
+        cases: of the history, one an answer, as far as they are kept.
     """
 
     def __init__(self, upload: Upload, rule: Rule, *, maps: bool = False) -> None:
@@ -44,6 +45,7 @@ class Job:
         self.state, self.done = "queued", 0
         self.total: int | None = None
         self.answers: list[Prediction] = []
+        self.cases: list[int] = []
         self.error: BrainsiftError | None = None
         self.first_error: BrainsiftError | None = None
         self.touched = time.monotonic()

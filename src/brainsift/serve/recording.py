@@ -25,7 +25,7 @@ def record(history: History, job: Job, *, model: str, size: int) -> None:
     rows = (_row(job, place, model, size if history.keeps_images else 0) for place in range(len(job.answers)))
     try:
         while chunk := list(islice(rows, _AT_ONCE)):
-            history.record(chunk)
+            job.cases += history.record(chunk)
     except BrainsiftError as error:
         _log.error("history not written", extra={"facts": {"code": error.code}})
 

@@ -14,7 +14,7 @@ from brainsift.errors import BrainsiftError, NotFoundError
 from brainsift.predict import COLUMNS
 from brainsift.serve.asking import BODY, Wanted, asked, in_time, unless_gone
 from brainsift.serve.jobs import Job
-from brainsift.serve.pictures import map_png, picture_png
+from brainsift.serve.pictures import SIDE, map_png, picture_png
 from brainsift.serve.schemas import ErrorReply, JobReply, Limits, ModelReply, PredictReply
 from brainsift.serve.service import Service, answers_of, volumes_of
 
@@ -141,10 +141,12 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
     pictures = {**errors(400, 404, 422), 200: _PNG}
 
     @api.get("/jobs/{job_id}/slices/{place}/picture.png", responses=pictures, response_class=Response)
-    async def picture(job_id: str, place: int) -> Response:
-        """A slice: 8-bit grey, square pixels, the longer side at most 1024."""
+    async def picture(
+        job_id: str, place: int, side: Annotated[int, Query(ge=16, le=SIDE, description="At most, pixels.")] = SIDE
+    ) -> Response:
+        """A slice: 8-bit grey, square pixels."""
         job = service.jobs.find(job_id)
-        png = await asyncio.to_thread(lambda: picture_png(job.read(place).grey()))
+        png = await asyncio.to_thread(lambda: picture_png(job.read(place).grey(), side))
         return Response(png, media_type="image/png")
 
     @api.get("/jobs/{job_id}/slices/{place}/map.png", responses=pictures, response_class=Response)
@@ -176,6 +178,7 @@ def _job_reply(request: Request, job: Job, after: int) -> JobReply:
         id=job.id,
         state=job.state,  # type: ignore[arg-type]
         done=job.done,
+        cases=job.cases,
         total=job.total,
         error=_error_reply(job.error, request.state.request_id) if job.error else None,
         created=job.created,

@@ -73,6 +73,7 @@ class JobReply(BaseModel):
     id: str = Field(examples=["wVZ0n2d7x0iPq1sYb8u3Kg"])
     state: State = Field(examples=["running"])
     done: int = Field(description="Slices that were scored.", examples=[12])
+    cases: list[int] = Field(description="Of the history, one an answer, as far as they are kept.", examples=[[7, 8]])
     total: int | None = Field(description="null until the files are listed.", examples=[96])
     error: ErrorReply | None = Field(default=None, description="Why it failed.")
     created: str = Field(examples=["2026-11-25T09:30:00+00:00"])

@@ -154,7 +154,7 @@ async function start() {
   rug.show(cases.all, cases.rule);
   if (narrow.matches) document.querySelector(".threshold").open = false;
 
-  const view = new CaseView(cases);
+  const view = new CaseView(cases, { keeps: model.history });
   const open = (one, { quiet = false } = {}) => {
     if (!quiet) {
       setWide(false);

@@ -1,6 +1,6 @@
 // The case: picture, map, answer in words; for a volume its slices.
 
-import { history, mapOf, pictureOf } from "./api.js";
+import { caseOf, history, mapOf, pictureOf } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { prefetch } from "./pictures.js";
@@ -11,10 +11,13 @@ import { VerdictForm } from "./verdict.js";
 import { because, explain, label, number } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
+const KEPT_TRIES = 10;
+const KEPT_WAIT_MS = 500;
 
 export class CaseView {
-  constructor(cases) {
+  constructor(cases, { keeps }) {
     this.cases = cases;
+    this.keeps = keeps;
     this.stage = new Stage();
     this.strip = new Strip(byId("strip"));
     this.scale = new Scale();
@@ -137,21 +140,31 @@ export class CaseView {
     const { slice, place } = one;
     if (one.isVolume) this.#showSliceAnswer();
     this.stage.setScrolls(one.isVolume);
-    this.#showVerdict(slice);
+    this.#showVerdict(one.job, slice);
     if (slice.status === "unreadable") return this.stage.say("There is no picture: the file could not be read.");
     await this.stage.show(addresses(one, place), { keepView });
     if (this.one !== one || !one.isVolume) return undefined;
     return prefetch(around(one).flatMap((near) => Object.values(addresses(one, near)).slice(0, 2).filter(Boolean)));
   }
 
-  async #showVerdict(slice) {
+  async #showVerdict(job, slice) {
     byId("case-verdict").hidden = true;
-    if (!slice.history) return;
-    const kept = await history.open(slice.history).catch(() => null);
+    if (!this.keeps || slice.id === null) return;
+    const kept = await keptCase(job, slice.id).catch(() => null);
     if (!kept || this.one?.slice.id !== slice.id) return;
     this.verdict.show(kept);
     byId("case-verdict").hidden = false;
   }
+}
+
+/** The case in the history, null where it is not kept; an answer is kept soon after it was given. */
+async function keptCase(job, n) {
+  for (let tries = 0; tries < KEPT_TRIES; tries += 1) {
+    const number = await caseOf(job, n);
+    if (number) return history.open(number);
+    await new Promise((resolve) => setTimeout(resolve, KEPT_WAIT_MS));
+  }
+  return null;
 }
 
 function addresses(one, place) {
