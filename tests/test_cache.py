@@ -1,5 +1,9 @@
 """The cache: each image once, whatever interrupts it."""
 
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 
@@ -71,3 +75,13 @@ def test_rows_without_pixels_are_marked(parted, tmp_path):
 def test_unknown_preprocessing_is_named(parted, tmp_path):
     with pytest.raises(UsageError, match="fancy"):
         cached_pixels(parted, tmp_path, preprocessing="fancy")
+
+
+def test_processes_that_share_a_cache_do_not_spoil_it(parted, tmp_path):
+    halves = [parted.iloc[::2], parted.iloc[1::2], parted.iloc[::3]]
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(cached_pixels, folder=tmp_path, size=32, workers=1), halves))
+    pixels, rows = cached_pixels(parted, tmp_path, size=32, workers=1)
+    assert len(pixels) == parted["sha256"].nunique()
+    for index in range(0, len(parted), 7):
+        assert np.array_equal(pixels[rows[index]], preprocess(parted["path"].iloc[index], size=32))

@@ -6,7 +6,8 @@ loses at most the image at hand.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from filelock import FileLock
 from joblib import Parallel, delayed
 
 from brainsift import intensity
@@ -54,11 +56,12 @@ def cached_pixels(
     if preprocessing not in PREPROCESSINGS:
         raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
     read = delayed(partial(preprocess, preprocessing=preprocessing, size=size))
-    store = _Store(folder, preprocessing, (size, size) if preprocessing == "standard" else (size, size, 3))
+    shape = (size, size) if preprocessing == "standard" else (size, size, 3)
     chosen = manifest["status"] == "ok"
-    return _cached(
-        store, manifest, chosen, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
-    )
+    with _opened(folder, preprocessing, shape) as store:
+        return _cached(
+            store, manifest, chosen, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
+        )
 
 
 def cached_outlines(
@@ -77,16 +80,25 @@ def cached_outlines(
         therein, int64 (n,), -1 where it has none.
     """
     read = delayed(partial(preprocess_outline, size=size))
-    store = _Store(folder, "outline", (size, size))
     chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
-    return _cached(
-        store,
-        manifest,
-        chosen,
-        lambda row: read(row.path, row.mask, channel=row.channel),
-        workers=workers,
-        progress=None,
-    )
+    with _opened(folder, "outline", (size, size)) as store:
+        return _cached(
+            store,
+            manifest,
+            chosen,
+            lambda row: read(row.path, row.mask, channel=row.channel),
+            workers=workers,
+            progress=None,
+        )
+
+
+@contextmanager
+def _opened(folder: Path, kind: str, shape: tuple[int, ...]) -> Iterator["_Store"]:
+    """Opens a part of the cache for this process alone: several trainings may share it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{kind}-{shape[0]}-v{intensity.VERSION}"
+    with FileLock(folder / f".{name}.lock"):
+        yield _Store(folder / name, shape)
 
 
 def _cached(
@@ -111,12 +123,10 @@ def _cached(
 class _Store:
     """One file of pixels and one of keys, for one preprocessing and size."""
 
-    def __init__(self, folder: Path, kind: str, shape: tuple[int, ...]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{kind}-{shape[0]}-v{intensity.VERSION}"
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.shape = shape
-        self.pixels_path = folder / f"{name}.u8"
-        self.keys_path = folder / f"{name}.keys"
+        self.pixels_path = path.with_name(f"{path.name}.u8")
+        self.keys_path = path.with_name(f"{path.name}.keys")
         self.places = self._read_places()
 
     def _read_places(self) -> dict[str, int]:
