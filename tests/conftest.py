@@ -1,7 +1,12 @@
 """What the tests share: where the real images are, and a small table of drawn heads."""
 
 import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores
 
@@ -66,3 +71,40 @@ def bundle_folder(small_run: Path) -> Path:
     from brainsift.export import export_run
 
     return export_run(small_run, small_run.parent / "bundle").folder
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """Starts `brainsift serve` on a free port: ``with serving(queue=1) as running: running.url``."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def served(serving):
+    """A service with the shipped network, for all tests that only ask."""
+    with serving() as running:
+        yield running
+
+
+@contextmanager
+def _serving(bundle=None, **settings):
+    from brainsift.serve.app import create_app
+    from brainsift.serve.config import ServeConfig
+    from brainsift.serve.server import Server, address, listen
+
+    config = ServeConfig(**{"port": 0, "browser": False, "threads": 2, "grace_s": 20, **settings})
+    app = create_app(config, bundle)
+    with listen(config) as listener:
+        server = Server(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        try:
+            yield SimpleNamespace(
+                url=address(config, listener), server=server, service=app.state.service, thread=thread
+            )
+        finally:
+            server.handle_exit(signal.SIGTERM, None)
+            thread.join()

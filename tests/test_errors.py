@@ -21,6 +21,18 @@ PROMISED = {
     "BundleError": (3, 422),
     "DownloadError": (4, 502),
     "RunError": (5, 409),
+    "HistoryError": (5, 500),
+    "ServeError": (4, 500),
+    "AuthError": (4, 401),
+    "ForbiddenError": (4, 403),
+    "NotFoundError": (4, 404),
+    "MethodError": (4, 405),
+    "PendingError": (4, 409),
+    "UploadError": (4, 413),
+    "MediaTypeError": (4, 415),
+    "BusyError": (4, 429),
+    "UnavailableError": (4, 503),
+    "SlowError": (4, 504),
 }
 KINDS = [
     kind
@@ -53,3 +65,4 @@ def test_message_json_and_pickle_say_the_same(kind):
     twin = pickle.loads(pickle.dumps(error))
     assert type(twin) is kind
     assert (str(twin), twin.to_dict()) == (str(error), told)
+    assert repr(errors.from_dict(told)) == repr(error)

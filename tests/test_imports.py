@@ -26,10 +26,13 @@ ORDER = """
     wording render batch_page
     study
     figures pictures audit_page verdict study_page report
+    client serve serve.config serve.schemas serve.pictures serve.metrics serve.history serve.history_routes
+    serve.archive serve.uploads serve.engine serve.jobs serve.recording
+    serve.gate serve.service serve.asking serve.routes serve.app serve.server
     flags cli
     commands commands._console commands._parts
     commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
-    commands.export commands.explain commands.card commands.calibrate commands.predict
+    commands.export commands.explain commands.card commands.calibrate commands.predict commands.serve
     commands.study commands.release commands.demo
     __main__
 """.split()  # noqa: SIM905
@@ -48,9 +51,15 @@ BASE = (
     "preprocess",
     "environment",
     "flags",
+    "serve.history",
+    "serve.history_routes",
     "cli",
     "commands.card",
     "commands.predict",
+    "commands.serve",
+    "client",
+    "serve.app",
+    "serve.server",
 )
 
 

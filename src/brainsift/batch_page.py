@@ -2,13 +2,15 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from brainsift.bundle import Bundle
 from brainsift.errors import InputError
+from brainsift.image import DecodedImage
 from brainsift.overlay import overlay
 from brainsift.predict import Prediction
 from brainsift.render import jpeg_uri, page_head, render, write_page
@@ -42,21 +44,39 @@ class Cases:
 def write_batch_report(
     answers: Sequence[Prediction], volumes: Sequence[VolumeAnswer], bundle: Bundle, threshold: float, out: Path
 ) -> None:
-    """Writes the report of a batch.
+    """Writes the report of a batch; for the other arguments see `batch_report`.
+
+    Args:
+        out: the HTML file, or a PDF where its name ends in .pdf.
+
+    Raises:
+        MissingExtraError: a PDF without the extra `pdf`.
+    """
+    write_page(out, batch_report(answers, volumes, bundle, threshold, lambda place: read_slice(answers[place].path)))
+
+
+def batch_report(
+    answers: Sequence[Prediction],
+    volumes: Sequence[VolumeAnswer],
+    bundle: Bundle,
+    threshold: float,
+    read: Callable[[int], DecodedImage],
+) -> str:
+    """Returns the report of a batch.
 
     Args:
         answers: of `Predictor.predict`; the files are read again for their pictures. The 400 most suspicious have one.
         volumes: of `summarise_volumes`.
         bundle: that answered.
         threshold: that was used.
-        out: the HTML file, or a PDF where its name ends in .pdf.
-
-    Raises:
-        MissingExtraError: a PDF without the extra `pdf`.
+        read: reads the image of an answer, by its place.
     """
     order = sorted(range(len(answers)), key=lambda place: -(answers[place].probability or 0.0))
     pictured = set(order[:_PICTURES])
-    cases = [_case(answer, bundle.size if place in pictured else 0) for place, answer in enumerate(answers)]
+    cases = [
+        _case(answer, bundle.size if place in pictured else 0, partial(read, place))
+        for place, answer in enumerate(answers)
+    ]
     counts = Counter(answer.decision or answer.status for answer in answers)
     head = page_head({"title": f"Is there a tumor? {len(answers)} images"})
     context = {
@@ -69,14 +89,14 @@ def write_batch_report(
         "volumes": [volume.to_dict() for volume in volumes],
         "without_picture": max(len(answers) - _PICTURES, 0),
     }
-    write_page(out, render("batch.html.j2", context))
+    return render("batch.html.j2", context)
 
 
-def _case(answer: Prediction, size: int) -> dict[str, Any]:
+def _case(answer: Prediction, size: int, read: Callable[[], DecodedImage]) -> dict[str, Any]:
     uri = ""
     if size and answer.tumor_map is not None:
         try:
-            uri = jpeg_uri(overlay(read_slice(answer.path).grey(), answer.tumor_map, size=size), side=_SIDE)
+            uri = jpeg_uri(overlay(read().grey(), answer.tumor_map, size=size), side=_SIDE)
         except (InputError, OSError):  # gone since it was scored: the answer stands without a picture
             uri = ""
     return {**answer.to_dict(), "picture": uri, "name": Path(answer.path).name}

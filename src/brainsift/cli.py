@@ -22,13 +22,14 @@ COMMANDS = {
     "export": "turn a run into a bundle that `predict` uses",
     "explain": "score where a network looks against outlines of tumors",
     "predict": "tell tumor from no tumor in images and folders",
+    "serve": "a web page and a REST service, on this machine",
     "calibrate": "adapt a bundle to a site from a small labelled set",
     "card": "print the model card of a bundle",
     "release": "audit, split, train, evaluate and export the network that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
 }
 _INTERRUPTED = 130
-_TORCH_FREE = ("predict", "card")
+_TORCH_FREE = ("predict", "card", "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

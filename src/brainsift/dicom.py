@@ -1,9 +1,11 @@
 """DICOM files to slices: series apart and in order, as their headers say; pixels as their headers want them shown."""
 
+import contextlib
 import copy
 import io
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +45,9 @@ _HEADS = "HEAD BRAIN SKULL NECK CRAN CEREB ENCEPH HIRN KOPF SCHAEDEL SCHÄDEL TE
 _WHOLE = "WHOLEBODY WHOLE BODY"
 _SAYS_NOTHING = frozenset(["", "OTHER", "UNKNOWN", "UNDEFINED", "NONE"])
 _MAX_FRAMES = 65_535
+_FRAME_BYTES = 16  # at least, whatever the compression
+_CHUNK = 1 << 20
+_WORD = 16  # characters of a code string in DICOM
 _SAME_PLANE = 0.99  # cosine between the normals of slices that count as parallel
 _BROKEN = "broken "
 _REMEDY = "Export it again, or leave it out."
@@ -107,20 +112,20 @@ def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = 
         raise UnreadableImageError(name, f"holds {frames:.0f} frames", "Save it, and pass its path to `predict`.")
     _check_pixels(dataset, name, limits)
     look = _flat(dataset, 0) if _FRAMES[1] in dataset or _FRAMES[2] in dataset else dataset
-    return _rendered(partial(_decoded, dataset, _syntax(dataset)), look, name, _syntax(dataset))
+    return _rendered(partial(_decoded, dataset, _syntax(dataset)), look, name, _syntax(dataset), limits)
 
 
 def load_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) -> Loaded:
     """Renders the content of a file of one frame; raises as `load_dataset` does."""
-    return load_dataset(_dataset(io.BytesIO(content), name), name=name, limits=limits)
+    return load_dataset(_dataset(io.BytesIO(content), name, limits), name=name, limits=limits)
 
 
 def header_reason(header: "Dataset") -> str:
     """Tells why a header is not that of an MR of a head; "" where nothing in it speaks against that."""
-    modality = str(header.get("Modality") or "").upper()
+    modality = _word(header.get("Modality"))
     if modality not in ("", "MR"):
         return f"its header says that it is {modality}, not MR"
-    part = str(header.get("BodyPartExamined") or "").upper().strip()
+    part = _word(header.get("BodyPartExamined"))
     if part in _SAYS_NOTHING or part in _WHOLE or any(word in part for word in _HEADS.split()):
         return ""
     return f"its header says that it shows {part}, not a head"
@@ -129,10 +134,12 @@ def header_reason(header: "Dataset") -> str:
 def _frames(path: str, limits: Limits) -> list[_Frame]:
     if Path(path).stat().st_size > limits.max_bytes:
         raise ImageSizeError(path, f"has more than {limits.max_bytes} bytes", "Save it smaller.")
-    header = _dataset(path, path, tags=[*_LOOK, *_PLACE, *_FRAMES])
+    header = _dataset(path, path, limits, tags=[*_LOOK, *_PLACE, *_FRAMES])
     count = int(_number(header.get("NumberOfFrames"), 1))
     if count > _MAX_FRAMES:
         raise ImageSizeError(path, f"has {count} frames, more than {_MAX_FRAMES}", "Split it.")
+    if count > Path(path).stat().st_size // _FRAME_BYTES:
+        raise UnreadableImageError(path, f"says that it has {count} frames, more than it has room for", _REMEDY)
     if count <= 1:
         return [_frame(header, path, 0, path, partial(_load_file, path, limits))]
     looks = (_flat(header, index) for index in range(count))
@@ -211,24 +218,27 @@ def _flat(header: "Dataset", index: int) -> "Dataset":
 
 
 def _load_file(path: str, limits: Limits) -> Loaded:
-    return load_dataset(_dataset(path, path), name=path, limits=limits)
+    return load_dataset(_dataset(path, path, limits), name=path, limits=limits)
 
 
 def _load_frame(path: str, index: int, look: "Dataset", name: str, limits: Limits) -> Loaded:
     from pydicom.pixels import pixel_array
 
-    header = _dataset(path, name, tags=["Rows"])
+    header = _dataset(path, name, limits, tags=["Rows"])
     check_size((int(_number(look.get("Columns"))), int(_number(look.get("Rows")))), name, limits)
-    return _rendered(partial(pixel_array, path, index=index), look, name, _syntax(header))
+    return _rendered(partial(pixel_array, path, index=index), look, name, _syntax(header), limits)
 
 
-def _dataset(source: str | io.BytesIO, name: str, *, tags: list[str] | None = None) -> "Dataset":
+def _dataset(source: str | io.BytesIO, name: str, limits: Limits, *, tags: list[str] | None = None) -> "Dataset":
     """Reads a data set: all of it, or some of its header."""
     from pydicom import dcmread
 
     force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
     try:
+        _check_deflated(source, name, limits)
         dataset = dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=tags)
+    except BrainsiftError:
+        raise
     except FileNotFoundError as error:
         raise UnreadableImageError(name, "no such file", "Check the path.") from error
     except Exception as error:  # pydicom raises nearly every type on broken files
@@ -236,6 +246,22 @@ def _dataset(source: str | io.BytesIO, name: str, *, tags: list[str] | None = No
     if not len(dataset):
         raise UnreadableImageError(name, "is no DICOM file", _REMEDY)
     return dataset
+
+
+def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None:
+    """Refuses a deflated data set that would fill the memory: pydicom unpacks all of it, even for its header."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    with contextlib.nullcontext(source) if isinstance(source, io.BytesIO) else Path(source).open("rb") as stream:
+        read_preamble(stream, force=True)
+        if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            unpacker, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+            while packed := unpacker.unconsumed_tail or stream.read(_CHUNK):
+                size += len(unpacker.decompress(packed, _CHUNK))
+                if size > limits.max_bytes:
+                    raise ImageSizeError(name, f"unpacks to more than {limits.max_bytes} bytes", "Save it smaller.")
+        stream.seek(0)
 
 
 def _check_pixels(dataset: "Dataset", name: str, limits: Limits) -> None:
@@ -263,10 +289,10 @@ def _decoded(dataset: "Dataset", syntax: Any) -> npt.NDArray[np.generic]:
     return np.asarray(pixel_array(whole))
 
 
-def _rendered(decode: "partial[Any]", look: "Dataset", name: str, syntax: Any) -> Loaded:
+def _rendered(decode: "partial[Any]", look: "Dataset", name: str, syntax: Any, limits: Limits) -> Loaded:
     _check_syntax(name, syntax)
     try:
-        return _shown(np.asarray(decode()), look, name)
+        return _shown(np.asarray(decode()), look, name, limits)
     except BrainsiftError:
         raise
     except Exception as error:  # as above
@@ -285,7 +311,7 @@ def _check_syntax(name: str, syntax: Any) -> None:
         raise UnreadableImageError(name, f"is compressed as {syntax.name}, which is not decoded here", _DECOMPRESS)
 
 
-def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str) -> Loaded:
+def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str, limits: Limits) -> Loaded:
     from pydicom.pixels import apply_color_lut, apply_modality_lut
 
     kind = str(look.get("PhotometricInterpretation") or "MONOCHROME2")
@@ -293,14 +319,15 @@ def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str) -> Loaded:
         raw = apply_color_lut(raw, look)
     if raw.ndim == 3:
         colours = raw if raw.dtype in (np.uint8, np.uint16) else raw.astype(np.uint16)
-        image = from_array(colours, name=name)
+        image = from_array(colours, name=name, limits=limits)
         return Loaded(_marked(image, kind), coarse_of(image.grey()))
     values = np.asarray(apply_modality_lut(raw, look))
     windowed = _windowed(values, look)
     if kind == "MONOCHROME1":  # the least value is white
         values, windowed = -values.astype(np.float32), windowed.max() - windowed
     spacing = _vector(look.get("PixelSpacing"), 2)
-    image = slice_of_values(windowed, name=name, spacing=(1.0, 1.0) if spacing is None else tuple(spacing))
+    square = (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1]))
+    image = slice_of_values(windowed, name=name, spacing=square, limits=limits)
     return Loaded(_marked(image, kind), coarse_of(values))
 
 
@@ -317,6 +344,11 @@ def _windowed(values: npt.NDArray[np.generic], look: "Dataset") -> npt.NDArray[n
 
 def _marked(image: DecodedImage, kind: str) -> DecodedImage:
     return DecodedImage(image.pixels, "DICOM", kind)
+
+
+def _word(value: Any) -> str:
+    """Returns a code of a header; what is longer than codes are is cut off."""
+    return "".join(letter for letter in str(value or "") if letter.isprintable()).upper().strip()[:_WORD]
 
 
 def _number(value: Any, otherwise: float = 0.0) -> float:

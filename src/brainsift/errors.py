@@ -10,10 +10,23 @@ BrainsiftError
 │   ├── ManifestError          a manifest that breaks its contract
 │   └── BundleError            altered, or made for another version
 ├── DownloadError          no network, or a refusal            exit 4, HTTP 502
-└── RunError               a run folder that cannot be used    exit 5, HTTP 409
+├── RunError               a run folder that cannot be used    exit 5, HTTP 409
+├── HistoryError           a history that cannot be used       exit 5, HTTP 500
+└── ServeError             the service failed                  exit 4, HTTP 500
+    ├── AuthError              no token, or a wrong one            exit 4, HTTP 401
+    ├── ForbiddenError         from a page of another site         exit 4, HTTP 403
+    ├── NotFoundError          nothing at this address             exit 4, HTTP 404
+    ├── MethodError            another method is meant             exit 4, HTTP 405
+    ├── PendingError           not done yet                        exit 4, HTTP 409
+    ├── UploadError            larger than the limits allow        exit 4, HTTP 413
+    ├── MediaTypeError         a body of a type not read here      exit 4, HTTP 415
+    ├── BusyError              too much is waiting                 exit 4, HTTP 429
+    ├── UnavailableError       starting, or stopping               exit 4, HTTP 503
+    └── SlowError              took longer than allowed            exit 4, HTTP 504
 """
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 
 class BrainsiftError(Exception):
@@ -122,3 +135,110 @@ class RunError(BrainsiftError):
     code = "run"
     exit_code = 5
     http_status = 409
+
+
+class HistoryError(BrainsiftError):
+    """A history of scored images that cannot be opened, read or written."""
+
+    code = "history"
+    exit_code = 5
+    http_status = 500
+
+
+class ServeError(BrainsiftError):
+    """The service failed; what it refuses has kinds of its own."""
+
+    code = "internal"
+    exit_code = 4
+
+
+class AuthError(ServeError):
+    """A request without the token, or with a wrong one."""
+
+    code = "unauthorized"
+    http_status = 401
+
+
+class ForbiddenError(ServeError):
+    """A request that a page of another site made, or for a host name that is not the service's."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class NotFoundError(ServeError):
+    """Nothing at this address."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class MethodError(ServeError):
+    """An address that takes other methods."""
+
+    code = "method"
+    http_status = 405
+
+
+class PendingError(ServeError):
+    """Something that is not done yet."""
+
+    code = "pending"
+    http_status = 409
+
+
+class UploadError(ServeError):
+    """An upload beyond the stated limits."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class MediaTypeError(ServeError):
+    """A body of a type that is not read here."""
+
+    code = "media_type"
+    http_status = 415
+
+
+class BusyError(ServeError):
+    """Too much is waiting; it is worth asking again later.
+
+    Attributes:
+        wait_s: seconds until then.
+    """
+
+    code = "busy"
+    http_status = 429
+    wait_s: int = 1
+
+
+class UnavailableError(ServeError):
+    """The service starts or stops."""
+
+    code = "unavailable"
+    http_status = 503
+
+
+class SlowError(ServeError):
+    """A request that took longer than allowed."""
+
+    code = "timeout"
+    http_status = 504
+
+
+def from_dict(told: Mapping[str, Any]) -> BrainsiftError:
+    """Makes an error of what `to_dict` returned; of an unknown code a `ServeError`.
+
+    >>> from_dict({"code": "busy", "subject": "queue", "rule": "is full", "remedy": "Wait."})
+    BusyError('queue: is full. Wait.')
+    """
+    kinds = {kind.code: kind for kind in _kinds(BrainsiftError)}
+    words = (str(told.get(name, "")) for name in ("subject", "rule", "remedy"))
+    return kinds.get(str(told.get("code")), ServeError)(*words)
+
+
+def _kinds(root: type[BrainsiftError]) -> Iterator[type[BrainsiftError]]:
+    for kind in root.__subclasses__():
+        yield kind
+        yield from _kinds(kind)

@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Container
+from pathlib import Path
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
@@ -67,7 +68,7 @@ def _type_options(hint: Any) -> dict[str, Any]:
         return {"choices": typing.get_args(hint)}
     if isinstance(hint, types.UnionType):
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME"}.get(hint, "VALUE")}
+    return {"type": hint, "metavar": {int: "N", float: "X", str: "NAME", Path: "FOLDER"}.get(hint, "VALUE")}
 
 
 def _shown(default: Any) -> str:

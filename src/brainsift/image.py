@@ -30,11 +30,13 @@ class Limits:
     Attributes:
         max_pixels: width times height, read from the header before anything is decoded.
         min_side: pixels; a shorter side is "tiny".
+        max_aspect: the longer side relative to the shorter one.
         max_bytes: size of the file.
     """
 
     max_pixels: int = 100_000_000
     min_side: int = 16
+    max_aspect: float = 50.0
     max_bytes: int = 512 * 1024 * 1024
 
 
@@ -162,6 +164,9 @@ def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> No
     if min(size) < limits.min_side:
         rule = f"is tiny: {width} x {height} pixels, where each side needs at least {limits.min_side}"
         raise ImageSizeError(label, rule, "Hand over the image in its full size.")
+    if max(size) > limits.max_aspect * min(size):
+        rule = f"is a strip: {width} x {height} pixels, one side more than {limits.max_aspect:g} times the other"
+        raise ImageSizeError(label, rule, "Hand over a picture of a head.")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -51,7 +51,8 @@ def nifti_slices(path: str | Path, *, limits: Limits = LIMITS) -> list[Slice]:
     count = volume.count
     names = [str(path)] if count == 1 else [f"{path}#{number}" for number in range(1, count + 1)]
     return [
-        Slice(name, str(path), partial(volume.load, place, name), note=volume.note) for place, name in enumerate(names)
+        Slice(name, str(path), partial(volume.load, place, name, limits), note=volume.note)
+        for place, name in enumerate(names)
     ]
 
 
@@ -79,13 +80,13 @@ class _Volume:
     _voxels: _Array | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def load(self, place: int, name: str) -> Loaded:
+    def load(self, place: int, name: str, limits: Limits = LIMITS) -> Loaded:
         """Cuts a slice: anterior, or for other planes superior, up; the patient's right, or front, on the left."""
         with self._lock:  # threads share the volume
             if self._voxels is None:
                 self._voxels = _guarded(str(self.path), self._read)
         cut = self._voxels[place].T[::-1, ::-1]
-        return Loaded(slice_of_values(cut, name=name, spacing=self.spacing), coarse_of(cut))
+        return Loaded(slice_of_values(cut, name=name, spacing=self.spacing, limits=limits), coarse_of(cut))
 
     def _read(self) -> _Array:
         from nibabel.orientations import apply_orientation

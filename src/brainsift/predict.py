@@ -69,6 +69,39 @@ class Prediction:
         return {name: getattr(self, name) for name in COLUMNS}
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What makes a probability a decision.
+
+    Attributes:
+        threshold: from which on the decision is "tumor".
+        margin: nearer to 0 in logits, an answer is referred.
+    """
+
+    threshold: float
+    margin: float = 0.0
+
+    def decide(self, probability: float) -> str:
+        """Returns "tumor", "no_tumor" or "refer"."""
+        if abs(log_odds(probability)) < self.margin:
+            return REFER
+        return CLASS_NAMES[int(probability >= self.threshold)]
+
+
+def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error: float | None = None) -> Rule:
+    """Finds the rule that is wanted; for the arguments see `Predictor`.
+
+    Raises:
+        UsageError: a threshold or a share that the bundle does not know.
+    """
+    if max_error is not None and threshold not in (None, "even"):
+        raise UsageError(
+            "threshold", "must be `even` with max_error, which promises nothing for others", "Leave it out."
+        )
+    wanted = threshold or ("balanced" if max_error is None else "even")
+    return Rule(bundle.threshold(wanted), 0.0 if max_error is None else bundle.margin(max_error))
+
+
 @dataclass(frozen=True, eq=False)
 class _Answers:
     """What the network says of a batch: (n,) logits, and where it draws maps, (n, h, w) maps and (n,) distances."""
@@ -79,7 +112,7 @@ class _Answers:
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class Read:
     """A preprocessed image, why it cannot be judged, and for a slice, what it is compared with others by."""
 
     pixels: npt.NDArray[np.uint8]
@@ -97,6 +130,7 @@ class Predictor:
         max_error: of the answers given, the largest share that may be wrong: what is not sure enough for that is
             referred. None refers nothing. The promise holds for the threshold `even` only.
         threads: for decoding and for the network; 0 for all cores.
+        spinning: let the network's threads wait for work actively: faster where nothing else runs, wasteful elsewhere.
 
     Raises:
         UsageError: a threshold or a share that the bundle does not know.
@@ -110,21 +144,28 @@ class Predictor:
         threshold: str | float | None = None,
         max_error: float | None = None,
         threads: int = 0,
+        spinning: bool = True,
     ) -> None:
         self.bundle = bundle or load_bundle()
-        if max_error is not None and threshold not in (None, "even"):
-            raise UsageError(
-                "threshold", "must be `even` with max_error, which promises nothing for others", "Leave it out."
-            )
-        self.threshold = self.bundle.threshold(threshold or ("balanced" if max_error is None else "even"))
-        self.margin = 0.0 if max_error is None else self.bundle.margin(max_error)
+        self.rule = make_rule(self.bundle, threshold=threshold, max_error=max_error)
         self.threads = threads or cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         self._session = onnxruntime.InferenceSession(
             str(self.bundle.network), options, providers=["CPUExecutionProvider"]
         )
         self._familiarity = self.bundle.familiarity()
+
+    @property
+    def threshold(self) -> float:
+        """Of the rule."""
+        return self.rule.threshold
+
+    @property
+    def margin(self) -> float:
+        """Of the rule."""
+        return self.rule.margin
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Returns the calibrated probability of tumor, (n,), of preprocessed pixels (n, size, size[, 3])."""
@@ -149,8 +190,8 @@ class Predictor:
         try:
             piece = find_slice(image) if isinstance(image, str | Path) else _slice(image, name)
         except InputError as error:
-            return next(self._answer([(_slice(b"", str(image)), error)]))[0]
-        return next(self._answer([(piece, self._read(piece))]))[0]
+            return next(self.answer([(_slice(b"", str(image)), error)]))[0]
+        return next(self.answer([(piece, self.read(piece))]))[0]
 
     def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
         """Yields one answer a file, in order; a file that cannot be read is reported, never fatal.
@@ -162,58 +203,60 @@ class Predictor:
         ['unreadable']
         """
         for volume, answers in groupby(self._scored(paths), key=lambda answer: answer[0].volume):
-            if not volume:
+            if volume:
+                yield from settled(list(answers))
+            else:
                 yield from (answer for answer, _ in answers)
-                continue
-            whole = list(answers)
-            for (answer, _), empty in zip(whole, nearly_empty([coarse for _, coarse in whole]), strict=True):
-                yield _without_head(answer) if empty else answer
 
     def _scored(self, paths: Iterable[str | Path]) -> Iterator[tuple[Prediction, Coarse | None]]:
         pieces = slices_of(paths)
         with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[tuple[Slice, Future[_Read | InputError]]] = deque()
+            waiting: deque[tuple[Slice, Future[Read | InputError]]] = deque()
             while True:
                 for piece in islice(pieces, max(2 * _BATCH - len(waiting), 0)):
-                    waiting.append((piece, pool.submit(self._read, piece)))
+                    waiting.append((piece, pool.submit(self.read, piece)))
                 if not waiting:
                     return
                 jobs = [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
-                yield from self._answer([(piece, future.result()) for piece, future in jobs])
+                yield from self.answer([(piece, future.result()) for piece, future in jobs])
 
-    def _read(self, piece: Slice) -> _Read | InputError:
+    def read(self, piece: Slice) -> Read | InputError:
+        """Decodes and preprocesses a slice; returns the error of one that cannot be read."""
         try:
             loaded = piece.load()
             pixels = preprocess_decoded(loaded.image, preprocessing=self.bundle.preprocessing, size=self.bundle.size)
         except InputError as error:
             return error
         reason = piece.reason or (foreign_reason(loaded.image, pixels) if self._familiarity else "")
-        return _Read(pixels, reason, loaded.coarse)
+        return Read(pixels, reason, loaded.coarse)
 
-    def _answer(self, jobs: Sequence[tuple[Slice, _Read | InputError]]) -> Iterator[tuple[Prediction, Coarse | None]]:
+    def answer(
+        self, jobs: Sequence[tuple[Slice, Read | InputError]], rules: Sequence[Rule] | None = None
+    ) -> Iterator[tuple[Prediction, Coarse | None]]:
+        """Yields the answers for a batch of slices that were read, each with what `settled` compares slices by.
+
+        Args:
+            jobs: slices and what `read` returned.
+            rules: one a slice; the predictor's own by default.
+        """
         pixels = [read.pixels for _, read in jobs if not isinstance(read, InputError)]
         answers = self._ask(np.stack(pixels)) if pixels else _Answers(np.zeros(0))
         probabilities, place = self._probabilities(answers), 0
-        for piece, read in jobs:
+        for (piece, read), rule in zip(jobs, rules or [self.rule] * len(jobs), strict=True):
             if isinstance(read, InputError):
                 detail = f"{read.rule}. {read.remedy}"
                 yield Prediction(piece.name, "unreadable", None, "", detail, volume=piece.volume), None
                 continue
-            answer = self._one(piece.name, read.reason, probabilities[place], answers, place)
-            detail = "; ".join(part for part in (answer.detail, piece.note) if part)
-            yield replace(answer, detail=detail, volume=piece.volume), read.coarse
+            reason = read.reason or self._unfamiliar(answers, place)
+            answer = _decided(piece, float(probabilities[place]), reason, rule)
+            tumor_map = None if answers.maps is None else answers.maps[place]
+            yield replace(answer, tumor_map=tumor_map), read.coarse
             place += 1
 
-    def _one(self, path: str, reason: str, probability: float, answers: _Answers, place: int) -> Prediction:
-        if not reason and self._familiarity and answers.distances is not None:
-            reason = UNFAMILIAR if answers.distances[place] > self._familiarity.limit else ""
-        tumor_map = None if answers.maps is None else answers.maps[place]
-        if reason:
-            return Prediction(path, "not_brain_mri", round(float(probability), 6), REFER, reason, tumor_map)
-        decision, detail = CLASS_NAMES[int(probability >= self.threshold)], ""
-        if abs(log_odds(probability)) < self.margin:
-            decision, detail = REFER, UNSURE
-        return Prediction(path, "ok", round(float(probability), 6), decision, detail, tumor_map)
+    def _unfamiliar(self, answers: _Answers, place: int) -> str:
+        if self._familiarity is None or answers.distances is None:
+            return ""
+        return UNFAMILIAR if answers.distances[place] > self._familiarity.limit else ""
 
     def _ask(self, pixels: npt.NDArray[np.uint8]) -> _Answers:
         found = self._session.run(None, {"images": network_input(pixels)})
@@ -227,6 +270,24 @@ class Predictor:
 
     def _probabilities(self, answers: _Answers) -> npt.NDArray[np.float64]:
         return 1 / (1 + np.exp(-answers.logits / self.bundle.temperature))
+
+
+def _decided(piece: Slice, probability: float, reason: str, rule: Rule) -> Prediction:
+    decision = REFER if reason else rule.decide(probability)
+    why = reason or (UNSURE if decision == REFER else "")
+    detail = "; ".join(part for part in (why, piece.note) if part)
+    status = "not_brain_mri" if reason else "ok"
+    return Prediction(piece.name, status, round(probability, 6), decision, detail, volume=piece.volume)
+
+
+def settled(scored: Sequence[tuple[Prediction, Coarse | None]]) -> list[Prediction]:
+    """Refers the slices of one volume that hold too little of the head, which only all of them together tell.
+
+    Args:
+        scored: as `Predictor.answer` yields them, all slices of the volume in order.
+    """
+    empty = nearly_empty([coarse for _, coarse in scored])
+    return [_without_head(answer) if one else answer for (answer, _), one in zip(scored, empty, strict=True)]
 
 
 def log_odds(probability: float) -> float:

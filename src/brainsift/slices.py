@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from brainsift.errors import BrainsiftError
-from brainsift.image import DecodedImage, from_array
+from brainsift.image import LIMITS, DecodedImage, Limits, check_size, from_array
 
 NEARLY_EMPTY = "hardly any of the head is in this slice"
 Coarse = npt.NDArray[np.float32]
@@ -72,7 +72,11 @@ def broken_slice(name: str, volume: str, error: BrainsiftError) -> Slice:
 
 
 def slice_of_values(
-    values: npt.NDArray[np.generic], *, name: str, spacing: tuple[float, float] = (1.0, 1.0)
+    values: npt.NDArray[np.generic],
+    *,
+    name: str,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    limits: Limits = LIMITS,
 ) -> DecodedImage:
     """Turns grey values into an image with square pixels.
 
@@ -80,8 +84,17 @@ def slice_of_values(
         values: (height, width) of any range.
         name: what errors call it.
         spacing: mm between rows and between columns.
+        limits: what is accepted at all; of the image with square pixels.
+
+    Raises:
+        ImageSizeError: beyond ``limits``.
     """
-    return from_array(_square(values, spacing), name=name)
+    height, width = _square_shape(values.shape, spacing)
+    check_size((width, height), name, limits)
+    if (height, width) != values.shape:
+        stretched = Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+        values = np.asarray(stretched)
+    return from_array(values, name=name, limits=limits)
 
 
 def coarse_of(values: npt.NDArray[np.generic]) -> Coarse:
@@ -121,13 +134,11 @@ def nearly_empty(coarse: Sequence[Coarse | None]) -> list[bool]:
     return empty
 
 
-def _square(values: npt.NDArray[np.generic], spacing: tuple[float, float]) -> npt.NDArray[np.generic]:
+def _square_shape(shape: tuple[int, ...], spacing: tuple[float, float]) -> tuple[int, int]:
     """Stretches the side with the wider spacing: on oblong pixels a head would look squeezed."""
+    height, width = shape
     rows, columns = spacing
     ratio = max(rows, columns) / min(rows, columns) if min(rows, columns) > 0 else 1.0
     if not _SAME_SPACING < ratio <= _MAX_STRETCH:
-        return values
-    height, width = values.shape
-    size = (width, round(height * ratio)) if rows > columns else (round(width * ratio), height)
-    stretched = Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(stretched)
+        return height, width
+    return (round(height * ratio), width) if rows > columns else (height, round(width * ratio))

@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from brainsift.files import replacing, write_csv
-from brainsift.labels import CLASS_NAMES
-from brainsift.predict import REFER, Prediction, log_odds
+from brainsift.predict import REFER, Prediction, Rule
 
 VOLUME_COLUMNS = ("volume", "n_slices", "probability", "decision", "suspicious")
 _ADJACENT = 3
@@ -94,5 +93,5 @@ def _summary(volume: str, slices: list[Prediction], threshold: float, margin: fl
     width = min(_ADJACENT, len(scored))
     probability = float(np.convolve(probabilities, np.full(width, 1 / width), mode="valid").max())
     suspicious = tuple(path for _, path in sorted(scored, key=lambda one: -one[0])[:_SHOWN])
-    decision = REFER if abs(log_odds(probability)) < margin else CLASS_NAMES[int(probability >= threshold)]
+    decision = Rule(threshold, margin).decide(probability)
     return VolumeAnswer(volume, len(scored), round(probability, 6), decision, suspicious)

@@ -11,7 +11,7 @@ from pathlib import Path
 from brainsift.dicom import SUFFIXES as DICOM_SUFFIXES
 from brainsift.dicom import dicom_slices
 from brainsift.errors import BrainsiftError, UsageError
-from brainsift.image import DecodedImage, decode
+from brainsift.image import LIMITS, DecodedImage, Limits, decode
 from brainsift.nifti import GZIP, is_nifti, nifti_slices
 from brainsift.slices import Loaded, Slice, broken_slice
 
@@ -56,7 +56,7 @@ def is_volume_name(path: Path) -> bool:
     return (not suffix or suffix[1:].isdigit()) and name != "dicomdir" and path.is_file() and kind_of(path) == "dicom"
 
 
-def slices_of(paths: Iterable[str | Path]) -> Iterator[Slice]:
+def slices_of(paths: Iterable[str | Path], *, limits: Limits = LIMITS) -> Iterator[Slice]:
     """Yields what is to be judged, file by file and slice by slice.
 
     The DICOM files of one folder that follow each other are read together: a series comes where its first file
@@ -70,7 +70,7 @@ def slices_of(paths: Iterable[str | Path]) -> Iterator[Slice]:
             return
         kind = kind_of(path)
         if kind != "dicom":
-            yield from _slices(path, kind)
+            yield from _slices(path, kind, limits)
             continue
         folder, together = Path(path).parent, [path]
         for other in waiting:
@@ -78,7 +78,7 @@ def slices_of(paths: Iterable[str | Path]) -> Iterator[Slice]:
                 ahead.append(other)
                 break
             together.append(other)
-        yield from _folder(together)
+        yield from _folder(together, limits)
 
 
 def find_slice(name: str | Path) -> Slice:
@@ -117,27 +117,27 @@ def _by_file(path: str, kind: str, changed_ns: int, size: int) -> tuple[Slice, .
     return tuple(nifti_slices(path) if kind == "nifti" else dicom_slices([path])[0][1])
 
 
-def _slices(path: str | Path, kind: str) -> Iterator[Slice]:
+def _slices(path: str | Path, kind: str, limits: Limits) -> Iterator[Slice]:
     if kind != "nifti":
-        yield _plain(str(path))
+        yield _plain(str(path), limits)
         return
     try:
-        found = nifti_slices(path)
+        found = nifti_slices(path, limits=limits)
     except BrainsiftError as error:
         yield broken_slice(str(path), str(path), error)
         return
     yield from found
 
 
-def _folder(paths: list[str | Path]) -> Iterator[Slice]:
+def _folder(paths: list[str | Path], limits: Limits) -> Iterator[Slice]:
     kinds = [(path, kind_of(path)) for path in paths]
-    series = dict(dicom_slices([path for path, kind in kinds if kind == "dicom"]))
+    series = dict(dicom_slices([path for path, kind in kinds if kind == "dicom"], limits=limits))
     for path, kind in kinds:
         if kind == "dicom":
             yield from series.pop(str(path), ())
         else:
-            yield from _slices(path, kind)
+            yield from _slices(path, kind, limits)
 
 
-def _plain(path: str) -> Slice:
-    return Slice(path, "", lambda: Loaded(decode(path)))
+def _plain(path: str, limits: Limits = LIMITS) -> Slice:
+    return Slice(path, "", lambda: Loaded(decode(path, limits=limits)))

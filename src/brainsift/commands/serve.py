@@ -1,0 +1,37 @@
+"""Show a web page that judges what is dropped on it, and answer over REST. Nothing leaves this machine."""
+
+import argparse
+import os
+from pathlib import Path
+
+from brainsift import flags
+from brainsift.bundle import SHIPPED, load_bundle
+from brainsift.commands._console import NOTICE, say
+from brainsift.serve.config import ServeConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument(
+        "--bundle", type=Path, default=SHIPPED, metavar="DIR", help="of `brainsift export` (default: the package's own)"
+    )
+    flags.add_flags(parser, ServeConfig)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until it is told to stop."""
+    from brainsift.serve.app import create_app  # the framework costs start-up time
+    from brainsift.serve.gate import log_to_stderr
+    from brainsift.serve.server import Server, address, listen
+
+    if os.environ.get("BRAINSIFT_TOKEN") and "token" not in arguments:
+        arguments.token = os.environ["BRAINSIFT_TOKEN"]
+    config = flags.make(arguments, ServeConfig)
+    app = create_app(config, load_bundle(arguments.bundle))
+    with listen(config) as listener:
+        url = address(config, listener)
+        opened = f"{url}/?token={config.token}" if config.token else f"{url}/"
+        say(f"{opened}\n{NOTICE}")
+        log_to_stderr()
+        Server(app, url=opened if config.browser else "").run(sockets=[listener])
+    return 0

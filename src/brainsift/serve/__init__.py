@@ -1,0 +1,1 @@
+"""Web page and REST service over `predict`; needs no torch."""

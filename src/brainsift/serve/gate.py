@@ -1,0 +1,202 @@
+"""What every request passes: its id, who may ask, headers for safety, one line in the log, one count."""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+import traceback
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from brainsift.errors import AuthError, BrainsiftError, BusyError, ForbiddenError, ServeError
+from brainsift.serve.config import MIB, ServeConfig, is_loopback
+from brainsift.serve.metrics import Metrics
+
+COOKIE = "brainsift_token"
+_log = logging.getLogger("brainsift.serve")
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+_OPEN = ("/healthz", "/readyz")
+_DRAINED, _DRAIN_S = 8 * MIB, 3.0
+_UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_SAFETY = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class JsonLines(logging.Formatter):
+    """Writes a record as one line of JSON; of an exception its kind and its places, not its words."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the line."""
+        told = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
+        told.update(getattr(record, "facts", {}))
+        if record.exc_info and record.exc_info[2]:
+            told["places"] = [f"{one.name}:{one.lineno}" for one in traceback.extract_tb(record.exc_info[2])]
+        return json.dumps(told)
+
+
+def log_to_stderr() -> None:
+    """Sends the service's log to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    _log.handlers, _log.propagate = [handler], False
+    _log.setLevel(logging.INFO)
+
+
+def error_response(error: BrainsiftError, request_id: str) -> JSONResponse:
+    """Returns an error as the one JSON shape."""
+    headers = {"retry-after": str(error.wait_s)} if isinstance(error, BusyError) else {}
+    if isinstance(error, AuthError):
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse({**error.to_dict(), "request_id": request_id}, error.http_status, headers)
+
+
+class Gate:
+    """Wraps the application.
+
+    Args:
+        app: the application.
+        config: with the token and the address.
+        metrics: counts.
+    """
+
+    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics) -> None:
+        self._app, self._config, self._metrics = app, config, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        await _Passage(self, scope, receive, send).run()
+
+    def refusal(self, scope: Scope, headers: Headers) -> BrainsiftError | None:
+        """Tells why a request may not pass."""
+        host = headers.get("host", "")
+        if is_loopback(self._config.host) and not is_loopback(_name_of(host)):
+            return ForbiddenError("Host", "is no name of this machine", "Use localhost or 127.0.0.1.")
+        origin = headers.get("origin")
+        if origin is not None and scope["method"] in _UNSAFE and urlsplit(origin).netloc != host:
+            return ForbiddenError("Origin", "is another site", "Use the page of this service.")
+        if self._config.token and scope["path"] not in _OPEN and not self._knows(scope, headers):
+            return AuthError("token", "is missing or wrong", "Send Authorization: Bearer TOKEN, or open /?token=TOKEN.")
+        return None
+
+    def _knows(self, scope: Scope, headers: Headers) -> bool:
+        scheme, _, sent = headers.get("authorization", "").partition(" ")
+        found = [sent] if scheme.lower() == "bearer" else []
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            cookie = None
+        found += [cookie.value] if cookie else []
+        if scope["path"] == "/":
+            query = re.search(r"(?:^|&)token=([^&]+)", scope["query_string"].decode("latin-1"))
+            found += [query[1]] if query else []
+        return any(is_token(one, self._config) for one in found)
+
+
+def is_token(sent: str, config: ServeConfig) -> bool:
+    """Compares a token in constant time."""
+    return hmac.compare_digest(sent.strip().encode(), (config.token or "").encode())
+
+
+class _Passage:
+    """One request on its way."""
+
+    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+        self._gate, self._scope, self._receive, self._send = gate, scope, receive, send
+        self._headers = Headers(scope=scope)
+        sent = self._headers.get("x-request-id", "")
+        self._id = sent if _SANE_ID.fullmatch(sent) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = self._id
+        self._status, self._received, self._sent = 0, 0, 0
+        has_body = "transfer-encoding" in self._headers or self._headers.get("content-length", "0") != "0"
+        self._more = has_body and "expect" not in self._headers  # of the body, on its way
+        self._started = time.perf_counter()
+
+    async def run(self) -> None:
+        """Answers, whatever happens."""
+        try:
+            refusal = self._gate.refusal(self._scope, self._headers)
+            if refusal:
+                await error_response(refusal, self._id)(self._scope, self._receive, self._answer)
+            else:
+                await self._gate._app(self._scope, self._hear, self._answer)
+        except ClientDisconnect:  # it is gone
+            self._status = self._status or 499
+        except Exception as error:
+            _log.exception("request failed", extra={"facts": {"request_id": self._id, "error": type(error).__name__}})
+            if not self._status:
+                failure = ServeError("request", f"failed: {type(error).__name__}", "Tell who runs the service.")
+                await error_response(failure, self._id)(self._scope, self._receive, self._answer)
+        finally:
+            self._note()
+
+    async def _hear(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        self._more = message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    async def _answer(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if message["status"] >= 400:
+                await self._drain()
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._id
+            for name, value in _SAFETY.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-store")
+        self._sent += len(message.get("body", b""))
+        async with asyncio.timeout(self._gate._config.timeout_s):  # some never read what they asked for
+            await self._send(message)
+
+    async def _drain(self) -> None:
+        """Reads what is left of a body: who is refused while still sending would not see why."""
+        limit = self._received + _DRAINED
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while self._more and self._received < limit:
+                    await self._hear()
+
+    def _note(self) -> None:
+        route = getattr(self._scope.get("route"), "path", "") or "other"
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
+        seconds = time.perf_counter() - self._started
+        self._gate._metrics.answered(method, route, self._status, seconds)
+        facts = {"request_id": self._id, "method": method, "route": route, "status": self._status}
+        sizes = {"ms": round(1000 * seconds, 1), "bytes_in": self._received, "bytes_out": self._sent}
+        _log.info("request", extra={"facts": {**facts, **sizes}})
+
+
+def _name_of(host: str) -> str:
+    """Returns a Host header without its port.
+
+    >>> _name_of("localhost:8765"), _name_of("[::1]:80"), _name_of("evil.example")
+    ('localhost', '::1', 'evil.example')
+    """
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,123 @@
+"""One process that listens: its socket, its start, and its end, which finishes what was accepted."""
+
+import asyncio
+import socket
+import sys
+import threading
+import webbrowser
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from brainsift.errors import UsageError
+from brainsift.serve.config import ServeConfig
+from brainsift.serve.service import Service
+
+_SLOW_HEADERS_S = 20
+
+
+def listen(config: ServeConfig) -> socket.socket:
+    """Binds the socket.
+
+    Raises:
+        UsageError: the address is not this machine's, or the port is taken or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host.strip("[]"), config.port))
+    except OSError as error:
+        listener.close()
+        rule = f"{config.host}:{config.port} cannot be listened on: {error.strerror or error}"
+        raise UsageError("port", rule, "Choose another with --port, or 0 for any free one.") from None
+    return listener
+
+
+def address(config: ServeConfig, listener: socket.socket) -> str:
+    """Returns the URL of the page on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)
+    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{bracketed}:{listener.getsockname()[1]}"
+
+
+class _Patient(H11Protocol):
+    """Hangs up on who connects and does not say in time what he wants, which uvicorn lets wait forever."""
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts the clock."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Starts the clock at a later request of the same connection."""
+        self._wait()
+        super().data_received(data)
+
+    def _wait(self) -> None:
+        if self._patience is None and self._idle():
+            self._patience = self.loop.call_later(_SLOW_HEADERS_S, self._hang_up, self.cycle)
+
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _hang_up(self, before: object) -> None:
+        self._patience = None
+        if self.cycle is before:  # no request came since
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Runs the application; told to stop, it takes no more work, finishes what it has, and ends.
+
+    Args:
+        app: of `create_app`.
+        url: to open in a browser once it listens; "" opens nothing.
+    """
+
+    def __init__(self, app: FastAPI, *, url: str = "") -> None:
+        self._service: Service = app.state.service
+        self._url = url
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        super().__init__(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                http=_Patient,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=max(1, round(self._service.config.grace_s)),
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, and opens the browser."""
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        if self._url and self.started:
+            threading.Thread(target=webbrowser.open, args=(self._url,), daemon=True).start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stops; told twice, at once."""
+        if self._service.stopping or self._loop is None:
+            self.should_exit = self.force_exit = True
+            return
+        self._service.stopping = True
+        print("brainsift serve: finishing what was accepted; once more ends it at once.", file=sys.stderr)
+        self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._finish()))
+
+    async def _finish(self) -> None:
+        try:
+            await asyncio.wait_for(self._service.jobs.drain(), self._service.config.grace_s)
+        except TimeoutError:
+            print("brainsift serve: the rest was given up.", file=sys.stderr)
+        self.should_exit = True

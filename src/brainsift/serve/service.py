@@ -1,0 +1,97 @@
+"""The parts of a running service, and how they start and stop."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import cached_property
+
+from brainsift import __version__
+from brainsift.bundle import Bundle
+from brainsift.files import sha256_of
+from brainsift.predict import Prediction, Predictor
+from brainsift.serve.config import ServeConfig
+from brainsift.serve.engine import Engine
+from brainsift.serve.history import History
+from brainsift.serve.jobs import Job, Jobs
+from brainsift.serve.metrics import Metrics
+from brainsift.serve.recording import record
+from brainsift.serve.schemas import Answer, Volume
+from brainsift.serve.uploads import Store
+
+
+class Service:
+    """What the routes work with.
+
+    Args:
+        config: how it runs.
+        bundle: the network.
+    """
+
+    def __init__(self, config: ServeConfig, bundle: Bundle) -> None:
+        self.config, self.bundle = config, bundle
+        self.metrics = Metrics()
+        self.stopping = False
+        self.predictor = Predictor(bundle, threads=config.threads, spinning=False)
+        self.engine = Engine(self.predictor, queue=config.queue, measured=self.metrics.scored)
+        self.store = Store(config)
+        self.history = History(config.keep, keep_images=config.keep_images) if config.keep else None
+        self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes, ended=self._record)
+        self.metrics.watch("waiting_slices", "Slices that wait.", lambda: self.engine.waiting)
+        self.metrics.watch("jobs", "Jobs that can be asked for.", lambda: len(self.jobs))
+        self.metrics.watch("stored_bytes", "Bytes of uploads on the disk.", lambda: self.store.used)
+
+    @cached_property
+    def network_sha256(self) -> str:
+        """Of the network's file."""
+        return sha256_of(self.bundle.network.read_bytes())
+
+    @property
+    def model(self) -> dict[str, str]:
+        """Which network answers."""
+        return {"name": self.bundle.name, "version": __version__, "network_sha256": self.network_sha256}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Forgets what expires while it runs, and cleans up."""
+        sweep = asyncio.create_task(self.jobs.sweep())
+        try:
+            yield
+        finally:
+            self.stopping = True
+            sweep.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.jobs.drain(), self.config.grace_s)
+            self.jobs.close()
+            await asyncio.to_thread(self.engine.close)
+            self.store.close()
+            if self.history:
+                self.history.close()
+
+    async def _record(self, job: Job) -> None:
+        if self.history:
+            model = f"{self.bundle.name} {__version__}"
+            await asyncio.to_thread(record, self.history, job, model=model, size=self.bundle.size)
+
+
+def answers_of(job: Job, after: int = 0) -> list[Answer]:
+    """Returns a job's answers as they go over the wire."""
+    return [_answer(place, answer, maps=job.maps) for place, answer in enumerate(job.answers[after:], start=after)]
+
+
+def volumes_of(job: Job) -> list[Volume]:
+    """Returns a job's volumes as they go over the wire."""
+    return [Volume(**{**vars(one), "suspicious": list(one.suspicious)}) for one in job.volumes()]
+
+
+def _answer(place: int, answer: Prediction, *, maps: bool) -> Answer:
+    drawn = {"map": None if answer.tumor_map is None else answer.tumor_map.round(4).tolist()} if maps else {}
+    return Answer(
+        id=place,
+        name=answer.path,
+        status=answer.status,  # type: ignore[arg-type]
+        probability=answer.probability,
+        decision=answer.decision,  # type: ignore[arg-type]
+        detail=answer.detail,
+        volume=answer.volume,
+        **drawn,
+    )
