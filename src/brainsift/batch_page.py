@@ -44,10 +44,7 @@ class Cases:
 def write_batch_report(
     answers: Sequence[Prediction], volumes: Sequence[VolumeAnswer], bundle: Bundle, threshold: float, out: Path
 ) -> None:
-    """Writes the report of a batch; for the other arguments see `batch_report`.
-
-    Args:
-        out: the HTML file, or a PDF where its name ends in .pdf.
+    """Writes the report of a batch to ``out``, as a PDF where its name ends in .pdf; see `batch_report`.
 
     Raises:
         MissingExtraError: a PDF without the extra `pdf`.
