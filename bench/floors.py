@@ -30,12 +30,17 @@ def reading_seconds(paths: list[str]) -> float:
 
 
 def decoding_seconds(paths: list[str], python: str) -> float:
-    """Returns seconds a file for reading and decoding by the fastest library; ``python`` is of its environment."""
+    """Returns seconds a file for reading and decoding by the fastest library, on the one core that this process has.
+
+    Args:
+        paths: of the files.
+        python: of the environment with the library.
+    """
     worker = Worker("decoding.py", python)
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "list.txt"
         listed.write_text("\n".join(paths), encoding="utf-8")
-        seconds = [float(worker.ask(listed, listed.with_suffix(".csv"))["seconds"]) for _ in range(_REPEATS + 1)]
+        seconds = [float(worker.ask(listed, listed.with_suffix(".csv"))["cpu_seconds"]) for _ in range(_REPEATS + 1)]
     worker.close()
     return min(seconds[1:]) / len(paths)
 

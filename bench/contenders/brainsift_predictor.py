@@ -1,6 +1,9 @@
 """The network that ships, through `brainsift.Predictor`, as `brainsift predict --csv` uses it."""
 
+import os
 from collections.abc import Iterator
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before NumPy is imported
 
 from worker import serve
 

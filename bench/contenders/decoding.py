@@ -59,10 +59,9 @@ class _Decoder:
     def __init__(self) -> None:
         cores = len(os.sched_getaffinity(0))
         cv2.setNumThreads(1)
-        self._pools: list[Executor] = [
-            ProcessPoolExecutor(cores, mp_context=get_context("forkserver")),
-            ThreadPoolExecutor(cores),
-        ]
+        self._pools: list[Executor] = [ThreadPoolExecutor(cores)]
+        if cores > 1:
+            self._pools.append(ProcessPoolExecutor(cores, mp_context=get_context("forkserver")))
 
     def score(self, paths: list[str]) -> Iterator[tuple[str, float]]:
         if len(self._pools) > 1:
