@@ -1,15 +1,12 @@
 """The network that ships, through `brainsift.Predictor`, as `brainsift predict --csv` uses it."""
 
-import os
 from collections.abc import Iterator
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before NumPy is imported
 
 from worker import serve
 
 from brainsift.predict import Predictor
 
-_predictor = Predictor()
+_predictor = Predictor(spinning=False)
 
 
 def _score(paths: list[str]) -> Iterator[tuple[str, float]]:

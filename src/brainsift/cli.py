@@ -29,7 +29,6 @@ COMMANDS = {
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
 }
 _INTERRUPTED = 130
-_THREADED = ("predict", "serve")  # images are read in threads, which must not wait for each other's matrix products
 _TORCH_FREE = ("predict", "card", "serve")
 
 
@@ -38,8 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     name = parser.parse_args(words[:1]).command
-    if name in _THREADED:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
     try:
         module = _load(name)
         code = int(module.run(_parser_of(name, module).parse_args(words[1:])) or 0)

@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         threshold=arguments.threshold if arguments.sensitivity is None else arguments.sensitivity,
         max_error=arguments.max_error,
         threads=arguments.threads,
+        spinning=False,  # the threads that decode share the cores
     )
     listed = arguments.paths == [STANDARD_INPUT]
     paths = read_list(sys.stdin) if listed else find_images(arguments.paths)
