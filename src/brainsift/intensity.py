@@ -153,7 +153,7 @@ def _block_means(grey: Grey, cell: int) -> _Floats:
     return means
 
 
-def _byte_block_sums(grey: npt.NDArray[np.uint8], cell: int) -> npt.NDArray[np.uint16]:
+def _byte_block_sums(grey: Grey, cell: int) -> _Floats:
     """Returns the sums of blocks of at most 16 x 16 bytes, which 16 bits hold: the same, and sooner."""
     lines = grey[::cell].astype(np.uint16)
     for line in range(1, cell):
@@ -161,7 +161,7 @@ def _byte_block_sums(grey: npt.NDArray[np.uint8], cell: int) -> npt.NDArray[np.u
     sums = lines[:, ::cell].copy()
     for column in range(1, cell):
         sums += lines[:, column::cell]
-    return sums
+    return sums.astype(np.float32)
 
 
 def _peeled(cells: _Floats) -> tuple[int, int, int, int]:
