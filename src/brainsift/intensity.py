@@ -157,7 +157,7 @@ def _byte_block_sums(grey: Grey, cell: int) -> _Floats:
     """Returns the sums of blocks of at most 16 x 16 bytes, which 16 bits hold: the same, and sooner."""
     lines = grey[::cell].astype(np.uint16)
     for line in range(1, cell):
-        lines += grey[line::cell]
+        np.add(lines, grey[line::cell], out=lines)
     sums = lines[:, ::cell].copy()
     for column in range(1, cell):
         sums += lines[:, column::cell]
