@@ -225,3 +225,15 @@ def test_real_images(data):
             if image.mode in ("L", "RGB", "P"):
                 np.testing.assert_array_equal(decoded.rgb(), np.asarray(image.convert("RGB")))
         assert decoded.grey().ndim == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_one_differing_channel_of_one_pixel_is_a_colour(dtype):
+    alike = np.repeat(np.random.default_rng(0).integers(0, 250, (20, 21, 1)).astype(dtype), 3, axis=2)
+    assert DecodedImage(alike, "PNG", "RGB").colourless
+    np.testing.assert_array_equal(DecodedImage(alike, "PNG", "RGB").grey(), alike[..., 0])
+    for place in ((0, 0, 0), (0, 0, 2), (7, 8, 1), (19, 20, 2)):
+        other = alike.copy()
+        other[place] += 1
+        assert not DecodedImage(other, "PNG", "RGB").colourless
+    assert DecodedImage(alike[..., 0], "PNG", "L").colourless

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import brainsift
+from brainsift.phantom import draw
 
 PACKAGE = Path(brainsift.__file__).parent
 # A module imports only what stands above it.
@@ -121,3 +123,14 @@ def test_the_base_install_is_enough(name):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_scoring_a_picture_imports_no_more_than_it_needs(tmp_path):
+    Image.fromarray(draw(1, tumor=True).pixels).save(tmp_path / "one.png")
+    script = (
+        "import sys\nfrom brainsift.cli import main\n"
+        f"assert main(['predict', {str(tmp_path / 'one.png')!r}]) == 0\n"
+        "print(*{'rich', 'jinja2', 'pydicom', 'nibabel', 'importlib.metadata'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == ""

@@ -1,6 +1,7 @@
 """The head crop and the scale of intensities, on drawn heads with what real pictures bring along."""
 
 import io
+import random
 import warnings
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
 from brainsift.image import decode
-from brainsift.intensity import head_box, standard
+from brainsift.intensity import _block_means, head_box, standard
+from brainsift.listing import find_images
 from brainsift.phantom import draw
 
 SEEDS = range(6)
@@ -205,3 +207,27 @@ def test_tiny_images_are_scaled_without_a_warning(side, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert standard(pixels, 32).shape == (32, 32)
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=20, max_side=70)), st.integers(1, 20))
+def test_bytes_are_summed_sooner_to_the_same_means(grey, cell):
+    np.testing.assert_array_equal(_block_means(grey, cell), _block_means(grey.astype(np.float32), cell))
+
+
+def test_bytes_and_the_same_values_as_floats_give_the_same_pixels_of_real_images(data):
+    paths = list(find_images([data / "br35h", data / "preet"]))
+    for path in random.Random(0).sample(paths, 200):
+        grey = decode(path).grey()
+        np.testing.assert_array_equal(standard(grey), standard(grey.astype(np.float32)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bytes_and_the_same_values_as_floats_give_the_same_pixels(seed):
+    for grey in (
+        phantom(seed),
+        phantom(seed, 480),
+        255 - phantom(seed),
+        np.kron(phantom(seed), np.ones((3, 2), np.uint8)),
+    ):
+        np.testing.assert_array_equal(standard(grey), standard(grey.astype(np.float32)))

@@ -7,7 +7,7 @@ from PIL import Image
 from brainsift.image import from_array
 from brainsift.intensity import standard
 from brainsift.phantom import draw
-from brainsift.scope import Familiarity, foreign_reason
+from brainsift.scope import Familiarity, _brightened, foreign_reason
 
 
 def _reason(pixels):
@@ -43,3 +43,9 @@ def test_distances_are_those_of_mahalanobis(tmp_path):
 def test_pillow_images_and_arrays_are_one_thing():
     pixels = draw(2, tumor=True).pixels
     assert np.array_equal(from_array(np.asarray(Image.fromarray(pixels))).pixels, pixels)
+
+
+@pytest.mark.parametrize("brightest", [0, 1, 3, 100, 254, 255])
+def test_looked_up_values_are_the_calculated_ones(brightest):
+    grey = np.minimum(np.arange(256), brightest).astype(np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(_brightened(grey), _brightened(grey.astype(np.uint16)))

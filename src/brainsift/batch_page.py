@@ -44,7 +44,7 @@ class Cases:
 def write_batch_report(
     answers: Sequence[Prediction], volumes: Sequence[VolumeAnswer], bundle: Bundle, threshold: float, out: Path
 ) -> None:
-    """Writes the report of a batch: HTML, or a PDF where the name ends in .pdf; for the arguments see `batch_report`.
+    """Writes the report of a batch to ``out``, as a PDF where its name ends in .pdf; see `batch_report`.
 
     Raises:
         MissingExtraError: a PDF without the extra `pdf`.

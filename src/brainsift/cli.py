@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     name = parser.parse_args(words[:1]).command
+    if name in _TORCH_FREE:  # images are read in threads, which must not wait for each other's matrix products
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
     try:
         module = _load(name)
         code = int(module.run(_parser_of(name, module).parse_args(words[1:])) or 0)

@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-from importlib import metadata
 from pathlib import Path
 
 from brainsift import __version__
@@ -58,6 +57,8 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata  # takes as long to import as a small command does to run
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,20 @@ class DecodedImage:
             return self.pixels
         if channel:
             return np.ascontiguousarray(self.pixels[..., CHANNELS.index(channel)])
-        return _luma(self.pixels)
+        return self._grey
+
+    @property
+    def colourless(self) -> bool:
+        """Tells whether the channels of all pixels are alike."""
+        return self.pixels.ndim == 2 or self._alike
+
+    @cached_property
+    def _alike(self) -> bool:
+        return _channels_alike(self.pixels)
+
+    @cached_property
+    def _grey(self) -> Pixels:
+        return np.ascontiguousarray(self.pixels[..., 0]) if self._alike else _luma(self.pixels)
 
     def rgb(self) -> npt.NDArray[np.uint8]:
         """Returns (height, width, 3) uint8; 16-bit values are divided so that the greatest becomes 255."""
@@ -183,7 +197,8 @@ def _pixels(image: Image.Image) -> Pixels:
     grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         image = _on_black(image)
-    return np.array(image.convert("L" if grey else "RGB"))
+    wanted = "L" if grey else "RGB"
+    return np.array(image if image.mode == wanted else image.convert(wanted))
 
 
 def _on_black(image: Image.Image) -> Image.Image:
@@ -207,10 +222,15 @@ def _as_uint16(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint16]:
     return np.rint((wide - low) * (65535 / ((high - low) or 1.0))).astype(np.uint16)
 
 
+def _channels_alike(pixels: Pixels) -> bool:
+    values = pixels.reshape(-1)
+    same = values[1:] == values[:-1]
+    same[2::3] = True  # of two pixels
+    return bool(same.all())
+
+
 def _luma(pixels: Pixels) -> Pixels:
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    if np.array_equal(red, green) and np.array_equal(green, blue):
-        return np.ascontiguousarray(red)
     # Pillow's own fixed-point weights, so that grey JPEGs and their RGB copies agree.
     luma = (red.astype(np.uint32) * 19595 + green.astype(np.uint32) * 38470 + blue.astype(np.uint32) * 7471) + 0x8000
     luma >>= 16

@@ -143,12 +143,25 @@ def _find_head(grey: Grey) -> _Head:
 def _block_means(grey: Grey, cell: int) -> _Floats:
     """Returns the means of whole blocks; pixels beyond the last whole block are left out."""
     rows, columns = grey.shape[0] // cell, grey.shape[1] // cell
+    if grey.dtype == np.uint8 and cell < 16:
+        return _byte_block_sums(grey[: rows * cell, : columns * cell], cell) / np.float32(cell * cell)
     blocks = grey[: rows * cell].reshape(rows, cell, grey.shape[1])
     sums = blocks[:, 0].astype(np.float32)
     for line in range(1, cell):
         sums += blocks[:, line]
     means: _Floats = sums[:, : columns * cell].reshape(rows, columns, cell).sum(axis=2) / np.float32(cell * cell)
     return means
+
+
+def _byte_block_sums(grey: Grey, cell: int) -> _Floats:
+    """Returns the sums of blocks of at most 16 x 16 bytes, which 16 bits hold: the same, and sooner."""
+    lines = grey[::cell].astype(np.uint16)
+    for line in range(1, cell):
+        np.add(lines, grey[line::cell], out=lines)
+    sums = lines[:, ::cell].copy()
+    for column in range(1, cell):
+        sums += lines[:, column::cell]
+    return sums.astype(np.float32)
 
 
 def _peeled(cells: _Floats) -> tuple[int, int, int, int]:

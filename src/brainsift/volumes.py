@@ -29,7 +29,8 @@ def kind_of(path: str | Path) -> str:
     taken for NIfTI, unless it starts as an image does.
     """
     try:
-        with Path(path).open("rb") as file:
+        # A Path and a buffer would cost more than the reading.
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
             head = file.read(_HEAD_BYTES)
             if head.startswith(GZIP):
                 head += file.read(_PACKED_BYTES - _HEAD_BYTES)

@@ -1,15 +1,14 @@
 """What the commands share: progress on standard error, tables on standard output."""
 
 import argparse
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-
 Report = Callable[[int, int, str], None]
+_PATIENCE = 0.5  # seconds; what is done by then shows no bar
 NOTICE = "Research use only. Not a medical device."
 
 
@@ -20,12 +19,34 @@ def add_output(parser: argparse.ArgumentParser, what: str) -> None:
 
 def say(text: str) -> None:
     """Prints a line for people."""
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    print(text)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """Shows one bar with the time left; yields ``report(done, total, words)``."""
+    """Shows one bar with the time left, on a terminal; yields ``report(done, total, words)``."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, words: None
+        return
+    start = time.monotonic()
+    with ExitStack() as stack:
+        show: Report | None = None
+
+        def report(done: int, total: int, words: str) -> None:
+            nonlocal show
+            if show is None and time.monotonic() - start > _PATIENCE:
+                show = stack.enter_context(_bar())
+            if show:
+                show(done, total, words)
+
+        yield report
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    from rich.console import Console  # costs as much to import as one image to score
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("starting", total=None)
@@ -54,6 +75,9 @@ def interval(score: Mapping[str, float | None] | None, *, percent: bool = False)
 
 def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table."""
+    from rich.console import Console
+    from rich.table import Table
+
     say(title)
     table = Table(header_style="bold")
     for index, name in enumerate(head):

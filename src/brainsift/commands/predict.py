@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         threshold=arguments.threshold if arguments.sensitivity is None else arguments.sensitivity,
         max_error=arguments.max_error,
         threads=arguments.threads,
+        spinning=False,  # the threads that decode share the cores
     )
     listed = arguments.paths == [STANDARD_INPUT]
     expected = 0 if listed else sum(1 for _ in find_images(arguments.paths))
