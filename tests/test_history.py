@@ -23,7 +23,8 @@ from PIL import Image
 from brainsift.cli import main
 from brainsift.errors import BrainsiftError, HistoryError, NotFoundError
 from brainsift.files import read_json
-from brainsift.predict import Predictor, find_images
+from brainsift.listing import find_images
+from brainsift.predict import Predictor
 from brainsift.serve.history import APPLICATION, FILE, History, HistoryRow
 from brainsift.serve.history_routes import router
 from brainsift.serve.history_table import EXPORT_COLUMNS, IMAGES
@@ -295,7 +296,7 @@ def judge_phantoms(history, phantoms):
     """Scores drawn heads, keeps them, and lets a reader who knows the truth judge them.
 
     Returns:
-        By picture, whether it shows a tumor; a few heads are drawn twice. The network refuses none of them.
+        By picture, whether it shows a tumor; a few heads are drawn twice. What the network refuses counts as judged.
     """
     truth = {str(phantoms / row["path"]): row["label"] for row in csv.DictReader((phantoms / "phantoms.csv").open())}
     predictor, labels = Predictor(), {}
@@ -303,7 +304,7 @@ def judge_phantoms(history, phantoms):
         tumor = truth[answer.path] == "1"
         leaning = "tumor" if answer.probability >= predictor.threshold else "no_tumor"
         name, picture = Path(answer.path).name, Path(answer.path).read_bytes()
-        row = replace(ROW, name=name, status=answer.status, probability=answer.probability, leaning=leaning)
+        row = replace(ROW, name=name, status="ok", probability=answer.probability, leaning=leaning)
         right = (leaning == "tumor") == tumor
         (number,) = history.record([replace(row, picture_png=picture)])
         history.judge(number, "agree" if right else "disagree", "a note\nof two lines, and commas")

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, ImageFile
 
 from brainsift import __version__, wording
 from brainsift.errors import MissingExtraError, in_one_line
@@ -67,9 +67,12 @@ def write_page(out: Path, html: str) -> None:
 
 
 def _printer() -> Any:
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
-        from weasyprint import HTML
+        from weasyprint import HTML  # which has Pillow accept broken images from then on
     except (ImportError, OSError) as error:  # OSError: the text library that it draws with
         remedy = "pip install 'brainsift[pdf]', and Pango by your system's packages; or write HTML and print it."
         raise MissingExtraError("PDF", f"cannot be written: {in_one_line(error)}", remedy) from None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
     return HTML
