@@ -116,15 +116,6 @@ def test_what_an_engine_does_not_know_is_refused(scans, flags, capsys):
     assert f"{flags[-2]}: " in capsys.readouterr().err
 
 
-def test_an_address_without_a_cluster_is_refused(scans, tmp_path):
-    pytest.importorskip("ray", reason="needs the extra ray")
-    flags = ["--engine", "ray", "--address", "host:0"]
-    done = subprocess.run(command(scans, tmp_path, *flags), capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "no Ray cluster at 'host:0'" in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "a.csv").exists()
-
-
 def test_a_machine_that_differs_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here = Scoring.here(threshold=None, max_error=None)
