@@ -33,8 +33,8 @@ from PIL import Image
 
 from brainsift.environment import describe
 from brainsift.files import write_json
+from brainsift.listing import find_images
 from brainsift.phantom import draw
-from brainsift.predict import find_images
 from brainsift.tables import markdown_table
 
 OURS = "brainsift serve"
