@@ -1,6 +1,6 @@
 """How long does a whole process take to start and to answer for one image, and how much memory does it need?
 
-Contenders take turns: Python itself, `brainsift --help`, `brainsift predict` of one image, and a Keras script that
+Contenders take turns: Python itself, brainsift, its help, `brainsift predict` of one image, and a Keras script that
 loads its network and scores the same image. Every process is new, the files are in the page cache. What
 `brainsift predict` imports is listed by the time that each package takes, from `python -X importtime`.
 
@@ -72,7 +72,7 @@ def _commands(rivals: str, image: str, folder: Path) -> list[Command]:
     brainsift = [sys.executable, "-m", "brainsift"]
     commands = [
         Command("`brainsift predict one.jpg`", [*brainsift, "predict", image]),
-        Command("`brainsift --help`", [*brainsift, "--help"]),
+        Command("brainsift, its help", [*brainsift, "--help"]),
         Command("`python -c pass`", [sys.executable, "-c", "pass"]),
     ]
     if not rivals:
