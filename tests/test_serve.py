@@ -262,6 +262,7 @@ def test_a_token_is_needed_beyond_this_machine(serving):
 
 
 def test_the_log_names_no_file_and_the_metrics_count(served, caplog):
+    assert requests.post(f"{served.url}/api/v1/predict", files={"files": ("a.png", png(1))}).status_code == 200
     with caplog.at_level(logging.INFO, "brainsift.serve"):
         files = {"files": ("Doe^John.png", b"\x89PNG broken")}
         assert requests.post(f"{served.url}/api/v1/predict?name=Doe%5EJohn", files=files).status_code == 422

@@ -4,7 +4,7 @@ import logging
 from itertools import islice
 
 from brainsift.errors import BrainsiftError
-from brainsift.labels import CLASS_NAMES
+from brainsift.predict import Rule
 from brainsift.serve.history import History, HistoryRow
 from brainsift.serve.jobs import Job
 from brainsift.serve.pictures import map_png, picture_png
@@ -32,7 +32,7 @@ def record(history: History, job: Job, *, model: str, size: int) -> None:
 
 def _row(job: Job, place: int, model: str, size: int) -> HistoryRow:
     answer, threshold = job.answers[place], job.rule.threshold
-    leaning = "" if answer.probability is None else CLASS_NAMES[int(answer.probability >= threshold)]
+    leaning = "" if answer.probability is None else Rule(threshold).decide(answer.probability)
     picture, drawn = _images(job, place, size) if size and leaning else (None, None)
     return HistoryRow(
         name=answer.path,
