@@ -190,7 +190,13 @@ class _Pooled(nn.Module):
 def _mobilenet_v2(size: int, in_channels: int) -> nn.Module:
     from transformers import MobileNetV2Config, MobileNetV2Model
 
-    return MobileNetV2Model(MobileNetV2Config(num_channels=in_channels, image_size=size, tf_padding=True))
+    model = MobileNetV2Model(MobileNetV2Config(num_channels=in_channels, image_size=size, tf_padding=True))
+    for layer in model.modules():
+        if (convolution := getattr(layer, "convolution", None)) and convolution.stride == (1, 1):
+            # TensorFlow pads both sides alike here, which the convolution does itself, without a copy.
+            convolution.padding = tuple(side // 2 for side in convolution.kernel_size)
+            layer.config = MobileNetV2Config(tf_padding=False)  # type: ignore[assignment]
+    return model
 
 
 def _mobilenet(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
