@@ -11,6 +11,19 @@ from brainsift.listing import find_images
 SOURCES = ("br35h", "preet")
 
 
+def data_folder() -> Path:
+    """Returns the folder of the two collections.
+
+    Exits with a reason where they are not there.
+    """
+    data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
+    missing = [name for name in SOURCES if not (data / name).is_dir()]
+    if missing:
+        print(f"skipped: no real images: {data} holds no {' and no '.join(missing)}; set BRAINSIFT_DATA")
+        sys.exit(0)
+    return data
+
+
 def sample(n: int, *, seed: int) -> list[str]:
     """Draws image files of two collections, no two of the same content, which also brings them into the page cache.
 
@@ -20,11 +33,7 @@ def sample(n: int, *, seed: int) -> list[str]:
 
     Exits with a reason where the collections are not there.
     """
-    data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
-    missing = [name for name in SOURCES if not (data / name).is_dir()]
-    if missing:
-        print(f"skipped: no real images: {data} holds no {' and no '.join(missing)}; set BRAINSIFT_DATA")
-        sys.exit(0)
+    data = data_folder()
     found = list(find_images([data / name for name in SOURCES]))
     random.Random(seed).shuffle(found)
     distinct: dict[str, str] = {}

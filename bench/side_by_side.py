@@ -68,8 +68,12 @@ class Worker:
 
     def ask(self, listed: Path, csv: Path) -> Entry:
         """Has a list of files scored."""
+        return self.do(list=str(listed), csv=str(csv))
+
+    def do(self, **task: Any) -> Entry:
+        """Has a task done."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"list": str(listed), "csv": str(csv)}) + "\n")
+        self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
         return self._read()
 

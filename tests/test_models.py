@@ -52,6 +52,10 @@ def test_twice_preprocessed_pixels_are_nearly_constant(name):
 @pytest.mark.parametrize("name", models.MODELS)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_network_has_its_recipes(name, recipe):
+    if recipe == "fast" and name != "compact":
+        with pytest.raises(UsageError, match="fast"):
+            make_config(name, recipe)
+        return
     config = make_config(name, recipe)
     expected = "baseline" if recipe == "baseline" else "standard"
     assert (config.model, config.recipe, config.preprocessing) == (name, recipe, expected)
@@ -62,3 +66,23 @@ def test_recipe_values_are_checked():
         make_config("compact", dropout=1.5)
     with pytest.raises(UsageError, match="recipe"):
         make_config("compact", "best")
+
+
+def test_frozen_blocks_compute_in_bf16_while_training_only():
+    torch.manual_seed(0)
+    model, images = models.build("compact", size=64), torch.rand(2, 1, 64, 64)
+    model.eval()
+    with torch.no_grad():
+        before = model(images)
+        model.freeze(5, bf16=True)
+        assert torch.equal(model(images), before)
+    model.train()
+    levels = model.body.levels(model.centred(images))
+    assert all(level.dtype == torch.float32 for level in levels)
+    model.outputs(images)[0].sum().backward()
+    trained = [parameter.grad is not None for parameter in model.body.blocks[5].parameters()]
+    assert all(trained)
+    assert all(parameter.grad is None for parameter in model.body.blocks[4].parameters())
+    model.body.n_bf16 = 0
+    exact = model.body.levels(model.centred(images))
+    assert not torch.equal(levels[0], exact[0])

@@ -28,32 +28,35 @@ _SIZE = 128
 _BATCH = 32
 
 
-def _network() -> keras.Model:
+def network() -> keras.Model:
+    """Returns the network of the baseline study, with fresh weights."""
     layers: list[keras.layers.Layer] = [keras.Input((_SIZE, _SIZE, 3))]
     for width in (32, 64, 128, 256):
-        layers += [keras.layers.Conv2D(width, 3, activation="relu"), keras.layers.MaxPooling2D(2)]
+        layers += [keras.layers.Conv2D(width, 3, activation="relu", kernel_regularizer=keras.regularizers.L2(0.005))]
+        layers += [keras.layers.MaxPooling2D(2)]
     layers += [keras.layers.Flatten(), keras.layers.Dropout(0.4), keras.layers.Dense(128, activation="relu")]
-    return keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
+    return keras.Sequential([*layers, keras.layers.Dropout(0.4), keras.layers.Dense(1, activation="sigmoid")])
 
 
-def _pixels(path: str) -> np.ndarray:
+def pixels(path: str) -> np.ndarray:
+    """Reads and prepares an image as the study does: (128, 128, 3) uint8."""
     return baseline(cv2.imread(path), _SIZE)
 
 
 def _score(model: keras.Model, paths: list[str]) -> Iterator[tuple[str, float]]:
-    images = np.stack([_pixels(path) for path in paths]).astype(np.float32) / np.float32(255)
+    images = np.stack([pixels(path) for path in paths]).astype(np.float32) / np.float32(255)
     yield from zip(paths, model.predict(images, batch_size=_BATCH, verbose=0)[:, 0].tolist(), strict=True)
 
 
 def main() -> None:
     match sys.argv[1:]:
         case ["--save", name]:
-            _network().save(name)
+            network().save(name)
         case ["--predict", name, path]:
             (answer,) = _score(keras.saving.load_model(name, compile=False), [path])
             print(*answer)
         case []:
-            model = _network()
+            model = network()
             serve(lambda paths: _score(model, paths), packages=("keras", "tensorflow-cpu", "opencv-python-headless"))
         case _:
             sys.exit(__doc__)

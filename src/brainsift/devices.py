@@ -33,6 +33,11 @@ def uses_bf16(model: str, precision: str, device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
+def freezes_bf16(precision: str, device: torch.device) -> bool:
+    """Tells whether blocks that are not trained compute in bf16: forward alone, even depthwise convolutions gain."""
+    return precision == "auto" and device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
     """Returns the context in which a forward pass runs."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else nullcontext()

@@ -11,6 +11,7 @@ with outlines.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -55,15 +56,18 @@ class Classifier(nn.Module):
         self.l2 = l2
         self._frozen: list[nn.Module] = []
 
-    def freeze(self, n_blocks: int) -> None:
+    def freeze(self, n_blocks: int, *, bf16: bool = False) -> None:
         """Keeps the first blocks of the body as they are, batch statistics included.
 
         Args:
             n_blocks: of the body's `blocks`; none in a body without them.
+            bf16: compute them in bf16 while training.
         """
         self._frozen = list(getattr(self.body, "blocks", []))[:n_blocks]
         for block in self._frozen:
             block.requires_grad_(False)
+        if bf16 and isinstance(self.body, _Mapping):
+            self.body.n_bf16 = len(self._frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Classifier":
@@ -231,6 +235,7 @@ class _Mapping(nn.Module):
         self.draw = nn.Conv2d(self._WIDTH, 1, 1)
         nn.init.constant_(cast(Tensor, self.draw.bias), -3.0)  # few places show a tumor
         self.n_features = self._WIDTH + 2
+        self.n_bf16 = 0  # blocks at the front that compute in bf16 while training
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -242,9 +247,13 @@ class _Mapping(nn.Module):
 
     def levels(self, images: Tensor) -> list[Tensor]:
         """Returns what the trunk sees at strides 8, 16 and 32."""
+        n_bf16 = self.n_bf16 if self.training else 0
         features, seen = images, []
-        for block in self.blocks:
-            features = block(features)
+        for place, block in enumerate(self.blocks):
+            with torch.autocast(images.device.type, torch.bfloat16) if place < n_bf16 else nullcontext():
+                features = block(features)
+            if place == n_bf16 - 1:
+                features = features.float()
             seen.append(features)
         return [seen[block] for block in self._levels]
 

@@ -170,7 +170,7 @@ class _Trainer:
             origin = pretrained.load(model, config.model, config.weights, to_input(self.images[:_UNFOLD_IMAGES]))
             write_json(self.folder / "environment.json", self._environment(model, origin))
         if not read_json(self.folder / "environment.json")["pretrained"].startswith(pretrained.SCRATCH):
-            model.freeze(config.frozen)
+            model.freeze(config.frozen, bf16=devices.freezes_bf16(config.precision, self.device))
         averaged = _averaged(model, config.average * self.steps)
         state = _State(model, averaged, _optimizer(model, config), [], _first_best(config))
         if saved.exists():
