@@ -17,20 +17,23 @@ import sys
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
+import requests
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from brainsift.bundle import load_bundle
+from brainsift.bundle import load_bundle, write_bundle
 from brainsift.card import statements
+from brainsift.cli import main
 from brainsift.phantom import draw
-from brainsift.predict import Predictor
+from brainsift.predict import Predictor, make_rule
 from brainsift.volume_answers import summarise_volumes
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
@@ -250,7 +253,7 @@ def test_a_drop_of_all_kinds_is_answered_as_the_command_line_does(open_page, fil
         shown = "–" if answer.probability is None else f"{answer.probability:.3f}"
         expect(row(page, name).locator(".bar-value")).to_have_text(shown)
     slices = list(Predictor(bundle, threads=1).predict([files / "head.nii.gz"]))
-    volume = summarise_volumes(slices, threshold=bundle.threshold("balanced"))[0]
+    volume = summarise_volumes(slices, make_rule(bundle))[0]
     expect(row(page, "head.nii.gz").locator("td .decision")).to_have_text(WORDS[volume.decision])
     expect(row(page, "head.nii.gz").locator(".bar-value")).to_have_text(f"{volume.probability:.3f}")
     assert {answer.decision for answer in expected.values()} == set(WORDS)  # else the files show too little
@@ -350,6 +353,38 @@ def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bu
     done(page, len(images))
     expect(page.locator("#max-error")).to_have_value(promised)
     until(page, lambda: counts(page) == referred)
+
+
+def test_a_volume_is_decided_at_confirm_unless_a_threshold_is_wanted(open_page, files, tmp_path, bundle):
+    scan = files / "head.nii.gz"
+    (volume,) = summarise_volumes(Predictor(bundle, threads=1).predict([scan]), make_rule(bundle))
+    limits = {"balanced": volume.probability - 0.01, "confirm": volume.probability + 0.01, "even": 0.5}
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    write_bundle(replace(bundle, folder=tmp_path / "bundle", thresholds=limits))
+    arguments = ["--bundle", str(tmp_path / "bundle"), "--threads", "1"]
+
+    def told(*wanted):
+        main(["predict", *arguments, *wanted, str(scan), "--volumes", str(tmp_path / "v.csv")])
+        (found,) = csv.DictReader((tmp_path / "v.csv").open())
+        return found["decision"], float(found["threshold"])
+
+    with serving(*arguments[:2]) as (url, _):
+        page = open_page(url)
+        drop(page, [scan])
+        done(page, 1)
+        for name in ("", "balanced", "confirm"):
+            if name:
+                page.locator("#threshold-names label", has_text=name.capitalize()).click()
+            limit = limits[name or "confirm"]
+            decision = "tumor" if volume.probability >= limit else "no_tumor"
+            assert told(*(["--threshold", name] if name else [])) == (decision, limit)
+            parts = [("files", (scan.name, scan.read_bytes()))]
+            reply = requests.post(f"{url}/api/v1/predict", files=parts, params={"threshold": name} if name else {})
+            assert [(one["decision"], one["threshold"]) for one in reply.json()["volumes"]] == [(decision, limit)]
+            expect(page.locator("#answer .decision")).to_have_text(WORDS[decision])
+            expect(page.locator("#answer-scale")).to_contain_text(f"threshold {limit:.3f}")
+            shown = json.loads(downloaded(page, "#export-json"))["volumes"]
+            assert [(one["decision"], one["threshold"]) for one in shown] == [(decision, limit)]
 
 
 def test_a_volume_is_scrolled(open_page, files, bundle):

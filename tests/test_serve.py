@@ -79,10 +79,11 @@ def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_
         assert told == known
         assert [one["id"] for one in found] == list(range(len(known)))
     assert {"not_brain_mri", "ok", "unreadable"} == {row["status"] for row in rows}
-    volumes = summarise_volumes(expected, threshold=predictor.threshold)
+    volumes = summarise_volumes(expected, predictor.rule)
     told = [{**vars(volumes[0]), "volume": "scan.nii.gz", "suspicious": reply["volumes"][0]["suspicious"]}]
     assert reply["volumes"] == last["volumes"] == result["volumes"] == told
     assert reply["volumes"][0]["suspicious"][0].startswith("scan.nii.gz#")
+    assert reply["volumes"][0]["threshold"] == predictor.rule.volume_threshold > predictor.threshold
     assert reply["threshold"] == predictor.threshold and "Research use only" in reply["notice"]
 
 

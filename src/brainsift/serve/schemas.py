@@ -43,6 +43,7 @@ class Volume(BaseModel):
     n_slices: int = Field(description="That were scored.", examples=[96])
     probability: float | None = Field(examples=[0.9127])
     decision: Decision = Field(examples=["tumor"])
+    threshold: float = Field(description="That it was decided at.", examples=[0.966507])
     suspicious: list[str] = Field(description="The five most suspicious slices.", examples=[["scan.nii.gz#12"]])
 
 

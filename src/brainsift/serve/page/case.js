@@ -74,7 +74,7 @@ export class CaseView {
 
   #showAnswers() {
     const { one } = this;
-    const { rule } = this.cases;
+    const { rule } = one;
     setText(byId("case-title"), one.name);
     byId("case-title").title = one.folder + one.name;
     setText(byId("case-where"), one.folder.replace(/\/$/, ""));

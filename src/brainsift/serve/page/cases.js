@@ -1,6 +1,6 @@
 // The cases on the page, and the rule that decides them.
 
-import { decide, summarise } from "./decide.js";
+import { decide, ofVolumes, summarise } from "./decide.js";
 import { UNSURE, inWords, reason } from "./words.js";
 
 /** One row of the list: an image, or a volume with its slices. */
@@ -18,9 +18,10 @@ export class Case {
   }
 
   decide(rule) {
+    this.rule = this.isVolume ? ofVolumes(rule) : rule;
     this.slices = this.answers.map((answer) => ({ ...answer, decision: decide(answer, rule), detail: reason(answer.detail) }));
     if (this.isVolume) {
-      Object.assign(this, summarise(this.answers, rule));
+      Object.assign(this, summarise(this.answers, this.rule));
       this.detail = this.status === "ok" ? "" : this.slices[0].detail;
       return;
     }

@@ -24,6 +24,7 @@ export function toJson(cases, rule, model) {
       n_slices: one.isVolume ? one.nScored : 1,
       probability: one.probability,
       decision: one.decision === "unreadable" ? "" : one.decision,
+      threshold: one.rule.threshold,
       suspicious: one.suspicious.map((place) => one.slices[place].name),
     }));
   const { name, version, network_sha256 } = model;
