@@ -480,24 +480,25 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     expect(page.locator("#history-rows tr").filter(has_not_text="tumor-12.png")).to_have_count(0)
     kept = page.locator("#history-rows tr").filter(has_text="tumor-12.png")
     kept.first.get_by_role("button").click()
-    expect(page.locator("#history-title")).to_have_text("tumor-12.png")
-    until(page, lambda: page.locator("#history-stage canvas").evaluate(SHADES)["coloured"] > 500)
-    page.locator("#history-verdict label", has_text="Disagree").click()
-    expect(page.locator(".save-state").last).to_have_text("Saved")
-    page.locator("#history-verdict textarea").fill("a vessel")
-    page.locator("#history-verdict textarea").blur()
+    expect(page.locator("#case-title")).to_have_text("tumor-12.png")
+    until(page, lambda: page.locator("#stage canvas").evaluate(SHADES)["coloured"] > 500)
+    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    expect(page.locator(".save-state").first).to_have_text("Saved")
+    page.locator("#case-verdict textarea").first.fill("a vessel")
+    page.locator("#case-verdict textarea").first.blur()
     expect(kept.first.locator(".badge")).to_have_text("Disagree")
     expect(kept.first.locator(".has-note")).to_be_visible()
     page.locator("#history-verdicts").select_option("disagree")
     expect(page.locator("#history-total")).to_have_text("1 case")
     with page.expect_download() as download:
-        page.locator("#history-export").click()
+        page.locator("#history-export summary").click()
+        page.locator("#export-images").click()
     table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
     assert [(found["verdict"], found["note"]) for found in table if found["verdict"]] == [("disagree", "a vessel")]
-    page.locator("#history-delete").click()
+    page.locator("#delete-case").click()
     page.get_by_role("button", name="Keep").click()
     expect(page.locator("#history-total")).to_have_text("1 case")
-    page.locator("#history-delete").click()
+    page.locator("#delete-case").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator("#history-empty")).to_be_visible()
     page.locator("#history-verdicts").select_option("")
@@ -510,13 +511,56 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
 
 def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, images):
     page = open_page()
-    drop(page, images[:1])
+    drop(page, images[-1:])
     done(page, 1)
     expect(page.locator("#case-verdict")).to_be_visible()
-    page.locator("#case-verdict label", has_text="Unsure").click()
+    page.locator("#case-verdict label", has_text="Unsure").first.click()
     page.get_by_role("link", name="History").click()
     page.locator("#history-verdicts").select_option("unsure")
     expect(page.locator("#history-total")).to_have_text("1 case")
+
+
+def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, images):
+    page = open_page(strict=False)  # Chromium writes to its console that what was deleted is not there
+    drop(page, [images[0], files / "head.nii.gz"])
+    done(page, 2)
+    open_case(page, "head.nii.gz")
+    shown = [page.locator(node).inner_text() for node in ("#answer-number", "#answer-scale", "#answer-words")]
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-search").fill("head.nii")
+    expect(page.locator("#history-rows tr").filter(has_not_text="head.nii.gz")).to_have_count(0)
+    kept = page.locator("#history-rows tr").first
+    expect(kept).to_contain_text("9 slices")
+    kept.get_by_role("button").click()
+    expect(page.locator("#answer-kind")).to_have_text("Volume, 9 slices")
+    assert [page.locator(node).inner_text() for node in ("#answer-number", "#answer-scale", "#answer-words")] == shown
+    expect(page.locator("#strip .strip-bar")).to_have_count(9)
+    until(page, lambda: shades(page)["coloured"] > 500)
+    page.keyboard.press("Home")
+    expect(page.locator("#slice-number")).to_have_text("1 / 9")
+    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    expect(kept.locator(".badge")).to_have_text("Disagree")
+    page.locator("#slice-verdict summary").click()
+    expect(page.locator("#slice-verdict-title")).to_have_text("On slice 1 alone")
+    page.locator("#slice-verdict label", has_text="Unsure").click()
+    expect(page.locator("#slice-verdict .save-state")).to_have_text("Saved")
+    page.get_by_role("button", name="Next slice").click()
+    expect(page.locator("#slice-verdict input:checked")).to_have_count(0)
+    tables = {}
+    for of in ("cases", "images"):
+        page.locator("#history-export summary").click()
+        with page.expect_download() as download:
+            page.locator(f"#export-{of}").click()
+        rows = csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8")))
+        tables[of] = [(row["verdict"], row["label"]) for row in rows if row["name"].startswith("head.nii.gz")]
+    assert ("disagree", "0" if "Tumor" in page.locator("#answer-decision").inner_text() else "1") in tables["cases"]
+    assert ("unsure", "") in tables["images"] and ("disagree", "0") not in tables["images"]
+    page.locator("#delete-case").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("link", name="Cases").click()
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+    expect(page.locator("#delete-case")).to_be_hidden()
 
 
 def test_about_shows_the_model_card(open_page, bundle):

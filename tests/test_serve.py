@@ -308,16 +308,25 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
         job = requests.post(f"{running.url}/api/v1/jobs", files=parts(folder)).json()
         _, answers = finished(running.url, job["id"])
         history = f"{running.url}/api/v1/history"
-        while (found := requests.get(history).json())["total"] < 1 + len(answers):
+        job_url = f"{running.url}/api/v1/jobs/{job['id']}"
+        while len(requests.get(job_url).json()["cases"]) < len(answers):
             time.sleep(0.05)
-        cases = {case["name"]: case for case in found["cases"]}
-        assert {answer["name"] for answer in answers} | {"one.png"} == set(cases)
+        images = {answer["name"] for answer in answers if not answer["volume"]}
+        cases = {case["name"]: case for case in requests.get(history).json()["cases"]}
+        assert images | {"one.png", "scan.nii.gz"} == set(cases)
+        volume = cases["scan.nii.gz"]
+        (whole,) = requests.get(f"{job_url}/result").json()["volumes"]
+        assert {name: volume[name] for name in ("probability", "decision", "threshold")}.items() <= whole.items()
+        slices = requests.get(f"{history}/{volume['id']}/slices").json()
+        assert len(slices) == volume["slices"] == 5 and {one["part_of"] for one in slices} == {volume["id"]}
+        cases |= {case["name"]: case for case in slices}
         by_name = {answer["name"]: answer for answer in answers}
         case = cases["scan.nii.gz#3"]
         assert (case["probability"], case["volume"]) == (by_name["scan.nii.gz#3"]["probability"], "scan.nii.gz")
-        assert case["leaning"] == ("tumor" if case["probability"] >= case["threshold"] else "no_tumor")
+        for one in (case, volume):
+            assert one["leaning"] == ("tumor" if one["probability"] >= one["threshold"] else "no_tumor")
         assert cases["one.png"]["picture"] and not cases["broken.png"]["picture"]
-        told = requests.get(f"{running.url}/api/v1/jobs/{job['id']}", params={"after": len(answers)}).json()
+        told = requests.get(job_url, params={"after": len(answers)}).json()
         assert told["cases"][by_name["scan.nii.gz#3"]["id"]] == case["id"] and not told["answers"]
         picture = requests.get(f"{history}/{case['id']}/picture.png")
         assert Image.open(io.BytesIO(picture.content)).mode == "L"

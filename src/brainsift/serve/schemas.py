@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
+Leaning = Literal["tumor", "no_tumor", ""]
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 NOTICE = "Research use only. Not a medical device."
 

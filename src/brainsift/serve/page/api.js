@@ -139,11 +139,12 @@ export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);
 export const history = {
   list: (query, signal) => callOnce("GET", "history", { query, signal }),
   open: (id) => callOnce("GET", `history/${encodeURIComponent(id)}`),
+  slices: (id) => callOnce("GET", `history/${encodeURIComponent(id)}/slices`),
   setVerdict: (id, verdict, note) =>
     callOnce("PUT", `history/${encodeURIComponent(id)}/verdict`, { body: { verdict, note } }),
   remove: (id) => callOnce("DELETE", `history/${encodeURIComponent(id)}`),
   removeAll: () => callOnce("DELETE", "history"),
   picture: (id) => address(`history/${encodeURIComponent(id)}/picture.png`),
   map: (id) => address(`history/${encodeURIComponent(id)}/map.png`),
-  table: () => address("history/export.csv"),
+  table: (of) => address("history/export.csv", { of }),
 };

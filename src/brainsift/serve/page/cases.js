@@ -1,5 +1,6 @@
 // The cases on the page, and the rule that decides them.
 
+import { mapOf, pictureOf } from "./api.js";
 import { decide, ofVolumes, summarise } from "./decide.js";
 import { UNSURE, inWords, reason } from "./words.js";
 
@@ -18,6 +19,7 @@ export class Case {
   }
 
   decide(rule) {
+    this.sliceRule = rule;
     this.rule = this.isVolume ? ofVolumes(rule) : rule;
     this.slices = this.answers.map((answer) => ({ ...answer, decision: decide(answer, rule), detail: reason(answer.detail) }));
     if (this.isVolume) {
@@ -27,6 +29,15 @@ export class Case {
     }
     const { status, probability, decision, detail } = this.slices[0];
     Object.assign(this, { status, probability, decision, detail, suspicious: [0] });
+  }
+
+  get where() {
+    return this.folder.replace(/\/$/, "");
+  }
+
+  /** Addresses of the picture and the map of a slice; null where there is none. */
+  layers({ id, has_map: mapped }) {
+    return { pictureUrl: pictureOf(this.job, id), mapUrl: mapped === false ? null : mapOf(this.job, id) };
   }
 
   get isVolume() {
