@@ -114,6 +114,7 @@ def test_what_is_wanted_decides(served):
     assert (sure["threshold"], sure["margin"]) == (0.5, bundle.margin(promised))
     mapped = ask(maps="true").json()["answers"][0]["map"]
     drawn = Predictor().score(png(1)).tumor_map
+    assert all(len(str(value)) <= 6 for row in mapped for value in row)
     assert np.allclose(mapped, drawn, atol=1e-4) and "map" not in ask().json()["answers"][0]
     for wrong in ({"threshold": "magic"}, {"sensitivity": 2}, {"max_error": 1e-9}, {"sensitivity": "x"}):
         assert ask(**wrong).status_code == 400

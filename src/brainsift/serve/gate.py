@@ -28,7 +28,7 @@ _log = logging.getLogger("brainsift.serve")
 _TALKATIVE = ("pydicom", "nibabel.global", "PIL")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
-_OPEN = ("/healthz", "/readyz")
+OPEN = ("/healthz", "/readyz")
 _DRAINED, _DRAIN_S = 8 * MIB, 3.0
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
@@ -63,7 +63,8 @@ def log_to_stderr() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    _log.handlers, _log.propagate = [handler], False
+    for log in (_log, logging.getLogger("uvicorn.error")):
+        log.handlers, log.propagate = [handler], False
     _log.setLevel(logging.INFO)
 
 
@@ -73,6 +74,14 @@ def error_response(error: BrainsiftError, request_id: str) -> JSONResponse:
     if isinstance(error, AuthError):
         headers["www-authenticate"] = "Bearer"
     return JSONResponse({**error.to_dict(), "request_id": request_id}, error.http_status, headers)
+
+
+def bare_reply(error: BrainsiftError) -> JSONResponse:
+    """Returns an error as it is sent where no request came to be; the connection ends with it."""
+    request_id = secrets.token_hex(8)
+    reply = error_response(error, request_id)
+    reply.headers.update({"x-request-id": request_id, "connection": "close", **_SAFETY})
+    return reply
 
 
 class Gate:
@@ -102,7 +111,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and scope["method"] in _UNSAFE and urlsplit(origin).netloc != host:
             return ForbiddenError("Origin", "is another site", "Use the page of this service.")
-        if self._config.token and scope["path"] not in _OPEN and not self._knows(scope, headers):
+        if self._config.token and scope["path"] not in OPEN and not self._knows(scope, headers):
             return AuthError("token", "is missing or wrong", "Send Authorization: Bearer TOKEN, or open /?token=TOKEN.")
         return None
 
@@ -159,7 +168,11 @@ class _Passage:
             self._note()
 
     async def _hear(self) -> Message:
-        message = await self._receive()
+        if self._more:  # a body that never ends
+            async with asyncio.timeout(max(0, self._started + self._gate._config.timeout_s - time.perf_counter())):
+                message = await self._receive()
+        else:
+            message = await self._receive()
         self._received += len(message.get("body", b""))
         self._more = message["type"] == "http.request" and message.get("more_body", False)
         return message
