@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
@@ -267,6 +268,138 @@ def test_a_folder_with_a_series_is_one_case_and_other_files_are_left_out(open_pa
     expect(page.locator("#skipped")).to_contain_text("1 file")
     expect(page.locator("#answer-kind")).to_have_text("Volume, 6 slices")
     expect(page.locator("#case-where")).to_have_text("study/ax t1")
+
+
+def drag(page, *paths):
+    """Drags files or folders from outside onto the page, as the system does."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def test_a_folder_that_is_dragged_in_is_walked(open_page, files, images, tmp_path):
+    shutil.copytree(files / "study", tmp_path / "study")
+    (tmp_path / "study" / "deeper").mkdir()
+    for name in [images[-1].name, *(f"{place}.png" for place in range(119))]:  # a browser lists 100 files at a time
+        shutil.copy(images[-1], tmp_path / "study" / "deeper" / name)
+    page = open_page()
+    drag(page, tmp_path / "study", images[-1])
+    done(page, 122)
+    expect(page.locator("#skipped")).to_contain_text("1 file")
+    expect(row(page, "IM0001").or_(row(page, "series 1"))).to_contain_text("6 slices")
+    open_case(page, "118.png")
+    expect(page.locator("#case-where")).to_have_text("study/deeper")
+    page.reload()
+    done(page, 122)
+    paths = [found["path"] for found in csv.DictReader(io.StringIO(downloaded(page, "#export-csv")))]
+    assert {f"study/deeper/{images[-1].name}", images[-1].name} < set(paths) and len(set(paths)) == 127
+    expect(page.locator("body")).not_to_have_class(re.compile("dragging"))
+
+
+def test_an_archive_of_a_series_is_one_case(open_page, files, tmp_path):
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
+        for path in sorted((files / "study").rglob("*")):
+            archive.write(path, path.relative_to(files))
+    page = open_page()
+    drag(page, tmp_path / "study.zip")
+    done(page, 1)
+    expect(page.locator("#answer-kind")).to_have_text("Volume, 6 slices")
+    until(page, lambda: shades(page)["bright"] > 500)
+
+
+def test_two_fingers_zoom_and_one_moves(open_page, images):
+    page = open_page(**PHONE)
+    page.set_input_files("#pick-files", images[-1:])
+    done(page, 1)
+    row(page, images[-1].name).get_by_role("button").tap()
+    until(page, lambda: shades(page)["bright"] > 500)
+    box = page.locator("#stage canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        points = [{"x": x + dx, "y": y + dy, "id": place} for place, (dx, dy) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def zoom():
+        return int(page.locator(".zoom-words").inner_text().split("\u00a0")[0])
+
+    touch("touchStart", (-30, 0), (30, 0))
+    for apart in (40, 60, 80, 90):
+        touch("touchMove", (-apart, 0), (apart, 0))
+    touch("touchEnd")
+    assert 250 < zoom() <= 310  # three times as far apart
+    assert page.evaluate("() => visualViewport.scale") == 1  # the picture, not the page
+    before = shades(page)
+    touch("touchStart", (0, 0))
+    touch("touchMove", (40, 20))
+    touch("touchMove", (90, 60))
+    touch("touchEnd")
+    until(page, lambda: shades(page) != before)
+    touch("touchStart", (-90, 0), (90, 0))
+    for apart in (60, 30, 10):
+        touch("touchMove", (-apart, 0), (apart, 0))
+    touch("touchEnd")
+    assert zoom() == 100
+
+
+def test_stop_ends_what_runs_and_leaves_what_is_there(open_page, images, tmp_path):
+    slices = np.repeat(stack(12, 9)[4:5], 3000, axis=0).transpose(2, 1, 0)
+    nibabel.Nifti1Image(slices.astype(np.int16), np.eye(4)).to_filename(tmp_path / "long.nii")
+    page = open_page()
+    drop(page, images[-1:])
+    done(page, 1)
+    page.set_input_files("#pick-files", tmp_path / "long.nii")
+    expect(page.locator("#progress-words")).to_contain_text("of 3,000")
+    with page.expect_response(lambda reply: reply.request.method == "DELETE" and "/jobs/" in reply.url) as deleted:
+        page.get_by_role("button", name="Stop").click()
+    assert deleted.value.status == 204
+    done(page, 1)
+    expect(page.locator("#progress")).to_be_hidden()
+    drop(page, images[-2:-1])
+    done(page, 2)
+
+
+def test_clear_forgets_here_and_on_the_server(open_page, server, images):
+    page = open_page()
+    with page.expect_response(lambda reply: reply.request.method == "POST" and reply.url.endswith("/jobs")) as sent:
+        drop(page, images)
+    done(page, len(images))
+    page.get_by_role("button", name="Clear the list").click()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator("#case-rows tr")).to_have_count(len(images))
+    page.get_by_role("button", name="Clear the list").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_role("heading", name="Is there a tumor")).to_be_visible()
+    expect(page.locator("#case-title")).to_be_hidden()
+    assert requests.get(f"{server}/api/v1/jobs/{sent.value.json()['id']}").status_code == 404
+    page.reload()
+    expect(page.locator("body[data-ready=true]")).to_be_attached()
+    expect(page.locator("#case-rows tr")).to_have_count(0)
+
+
+def test_the_page_asks_for_the_token(open_page, browser, images):
+    token = "a-token-of-more-than-16"
+    with serving("--token", token) as (url, _):
+        address = url.partition("/?")[0]
+        assert url == f"{address}/?token={token}"
+        page = open_page(url)  # as it is printed
+        expect(page).to_have_url(f"{address}/")
+        drop(page, images[-1:])
+        done(page, 1)
+        other = browser.new_page()
+        assert other.goto(address).status == 401
+        expect(other.get_by_role("alert")).to_have_count(0)
+        other.get_by_label("Token").fill("another-token-of-16")
+        other.get_by_role("button", name="Open").click()
+        expect(other.get_by_role("alert")).to_contain_text("not the token")
+        assert not axe_api.Axe().run(other).response["violations"]
+        other.get_by_label("Token").fill(token)
+        other.keyboard.press("Enter")
+        expect(other.locator("body[data-ready=true]")).to_be_attached()
+        expect(other).to_have_url(f"{address}/")
+        other.close()
 
 
 def test_the_case_shows_the_map_and_it_fades(open_page, images):

@@ -65,12 +65,12 @@ export class Cases extends EventTarget {
   }
 
   /** Adds the answers of a job to their cases: slices of one volume are one case. */
-  take(job, answers, folder) {
+  take(job, answers) {
     const touched = new Map();
     for (const answer of answers) {
       const key = answer.volume ? `${job}/v/${answer.volume}` : `${job}/${answer.id}`;
       const known = this.byKey.get(key);
-      const one = known ?? new Case(key, { name: answer.volume || answer.name, folder, job, volume: answer.volume });
+      const one = known ?? new Case(key, { name: answer.volume || answer.name, folder: answer.folder, job, volume: answer.volume });
       if (!known) this.#put(one);
       one.push(answer);
       touched.set(one, touched.get(one) ?? !known);
