@@ -732,6 +732,8 @@ def test_a_phone_shows_one_thing_at_a_time(open_page, files, images):
     done(page, len(images) + 1)
     expect(page.locator("#case-title")).to_be_hidden()
     assert fits()
+    page.locator(".threshold summary").tap()
+    assert fits()
     row(page, "head.nii.gz").get_by_role("button").tap()
     expect(page.locator("#case-title")).to_be_visible()
     expect(page.locator("#search")).to_be_hidden()

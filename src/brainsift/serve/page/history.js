@@ -134,7 +134,7 @@ export class HistoryView {
     bar.show(one, ruleOf(one));
     const title = el("span", { class: "case-name", title: one.name }, one.name);
     const button = el("button", { class: "case-open", onclick: () => this.open(one.id) }, title);
-    const sub = [one.slices ? counted(one.slices, "slice") : "", moment(one.created)].filter(Boolean).join(" · ");
+    const sub = [moment(one.created), one.slices ? counted(one.slices, "slice") : ""].filter(Boolean).join(" · ");
     const words = el("span", { class: "case-words" }, button, el("span", { class: "case-sub" }, sub));
     const verdict = el("td", { class: "cell-verdict" });
     const node = el(

@@ -6,7 +6,7 @@ import { percent, thresholds } from "./words.js";
 
 const STORED = "brainsift.threshold";
 const NAMES = {
-  "": ["Default", "Balanced for images. Confirm for volumes: of a hundred slices one is sooner taken for a tumor."],
+  "": ["Default", "Balanced for images. Confirm for volumes, whose many slices are as many chances of a false alarm."],
   balanced: ["Balanced", "Misses and false alarms weigh the same: the largest sum of sensitivity and specificity on validation images."],
   screening: ["Screening", "Few misses: 98\u00a0% of the tumors of the validation images were found. More false alarms."],
   confirm: ["Confirm", "Few false alarms: 98\u00a0% of the tumor-free validation images were called so. More misses."],
