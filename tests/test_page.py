@@ -34,7 +34,7 @@ from brainsift.bundle import load_bundle, write_bundle
 from brainsift.card import statements
 from brainsift.cli import main
 from brainsift.phantom import draw
-from brainsift.predict import Predictor, make_rule
+from brainsift.predict import Prediction, Predictor, make_rule
 from brainsift.volume_answers import summarise_volumes
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
@@ -518,6 +518,45 @@ def test_a_volume_is_decided_at_confirm_unless_a_threshold_is_wanted(open_page, 
             expect(page.locator("#answer-scale")).to_contain_text(f"threshold {limit:.3f}")
             shown = json.loads(downloaded(page, "#export-json"))["volumes"]
             assert [(one["decision"], one["threshold"]) for one in shown] == [(decision, limit)]
+
+
+RULES = """async (cases) => {
+  const { decide, makeRule, ofVolumes, summarise } = await import("/page/decide.js");
+  const model = await (await fetch("/api/v1/model")).json();
+  return cases.map(({choice, answers}) => {
+    const rule = makeRule(choice, model);
+    const {decision, probability, suspicious} = summarise(answers, ofVolumes(rule));
+    return [ofVolumes(rule).threshold, answers.map((one) => decide(one, rule)), decision, probability, suspicious];
+  });
+}"""
+
+
+def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
+    rng = np.random.default_rng(3)
+    wishes = [({}, {}), ({"sensitivity": 0.97}, {"threshold": 0.97})]
+    wishes += [({"name": name}, {"threshold": name}) for name in bundle.thresholds]
+    wishes += [({"maxError": float(share)}, {"max_error": float(share)}) for share in bundle.margins]
+    cases, expected = [], []
+    for turn in range(200):
+        choice, wanted = wishes[turn % len(wishes)]
+        rule = make_rule(bundle, **wanted)
+        answers = []
+        for place in range(rng.integers(2, 9)):
+            status = rng.choice(["ok", "ok", "ok", "not_brain_mri", "unreadable"])
+            probability = None if status == "unreadable" else round(float(rng.beta(2, 1)) ** 0.2, 6)
+            decision = "unreadable" if probability is None else "refer"
+            decision = rule.decide(probability) if status == "ok" else decision
+            answers.append(Prediction(str(place), str(status), probability, decision, volume="v"))
+        (volume,) = summarise_volumes(answers, rule)
+        told = "unreadable" if {answer.status for answer in answers} == {"unreadable"} else volume.decision
+        suspicious = [int(name) for name in volume.suspicious]
+        expected.append([volume.threshold, [one.decision for one in answers], told, volume.probability, suspicious])
+        cases.append({"choice": choice, "answers": [one.to_dict() for one in answers]})
+    found = open_page().evaluate(RULES, cases)
+    for one in found:
+        one[3] = one[3] and round(one[3], 6)
+    assert found == expected
+    assert len({one[2] for one in expected}) > 2
 
 
 def test_a_volume_is_scrolled(open_page, files, bundle):

@@ -128,9 +128,6 @@ export const follow = (id, after, signal) =>
 /** The job as it stands; an ApiError with status 404 where it is gone. */
 export const look = (id, after = 0) => callOnce("GET", `jobs/${id}`, { query: { after } });
 
-/** The number in the history of an answer, undefined while it is not kept. */
-export const caseOf = async (id, n) => (await look(id, Number.MAX_SAFE_INTEGER)).cases[n];
-
 export const forget = (id) => callOnce("DELETE", `jobs/${id}`).catch(() => null);
 
 export const pictureOf = (job, n, side) => address(`jobs/${job}/slices/${n}/picture.png`, { side });

@@ -1,6 +1,6 @@
 // The case: picture, map, answer in words; for a volume its slices.
 
-import { caseOf, history } from "./api.js";
+import { history, look } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { prefetch } from "./pictures.js";
@@ -152,7 +152,7 @@ export class CaseView {
     const { one } = this;
     this.kept = null;
     if (!this.keeps || one.status === "unreadable") return;
-    const kept = await (one.kept ?? keptOf(one)).catch(() => null);
+    const kept = await (one.kept ?? keptOf(one, () => this.one === one)).catch(() => null);
     if (!kept || this.one !== one) return;
     this.kept = kept;
     this.verdict.show(kept.whole);
@@ -170,15 +170,17 @@ export class CaseView {
 }
 
 /** What the history has of a case: {whole, slices}, null where it has nothing; an answer is kept soon after it was given. */
-async function keptOf(one) {
-  for (let tries = 0; tries < KEPT_TRIES && one.job; tries += 1) {
-    const number = await caseOf(one.job, one.answers.at(-1).id);
+async function keptOf(one, wanted) {
+  for (let left = KEPT_TRIES; left && one.job && wanted(); ) {
+    const { cases, state } = await look(one.job, Number.MAX_SAFE_INTEGER);
+    const number = cases[one.answers.at(-1).id];
     if (number) {
       const last = await history.open(number);
       if (!last.part_of) return { whole: last, slices: [] };
       const [whole, slices] = await Promise.all([history.open(last.part_of), history.slices(last.part_of)]);
       return { whole, slices };
     }
+    if (state !== "queued" && state !== "running") left -= 1; // it is kept when all of its job is scored
     await new Promise((resolve) => setTimeout(resolve, KEPT_WAIT_MS));
   }
   return null;
