@@ -248,7 +248,7 @@ def test_a_token_is_needed_beyond_this_machine(serving):
         def status(path="/api/v1/model", **headers):
             return requests.get(running.url + path, headers=headers, allow_redirects=False).status_code
 
-        assert status("/healthz") == status("/readyz") == 200
+        assert status("/healthz") == status("/readyz") == status("/page/page.css") == 200
         assert {status(path) for path in ("/", "/page/index.html", "/metrics", "/openapi.json", "/nowhere")} == {401}
         assert status() == status(Authorization="Bearer wrong") == status("/?token=wrong") == 401
         assert status(Authorization=f"Basic {TOKEN}") == status("/api/v1/model?token=" + TOKEN) == 401
