@@ -24,6 +24,7 @@ from brainsift.phantom import draw
 from brainsift.predict import Predictor
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.gate import JsonLines
+from brainsift.serve.pictures import picture_png
 from brainsift.volume_answers import summarise_volumes
 
 TOKEN = "a-token-of-more-than-16"
@@ -140,6 +141,19 @@ def test_pictures_and_maps_lie_over_each_other(served, folder):
     assert np.abs(shown - expected).max() <= 1
     for place in (len(answers), 10**9):
         assert requests.get(f"{base}/{place}/picture.png").json()["code"] == "not_found"
+
+
+def test_pictures_use_all_greys_of_dark_narrow_and_nearly_empty_slices():
+    def shown(pixels):
+        return np.unique(np.asarray(Image.open(io.BytesIO(picture_png(pixels)))))
+
+    head = draw(0, tumor=True, size=96).pixels
+    speck = np.zeros((96, 96), np.uint8)
+    speck[:2, :10] = range(10, 110, 10)
+    for pixels in (head, head // 8 + 90, head.astype(np.uint16) * 16, head.astype(np.float32) - 1000, speck):
+        greys = shown(pixels)
+        assert greys[0] == 0 and greys[-1] == 255 and len(greys) > 10
+    assert list(shown(np.full((8, 8), 7, np.uint8))) == [0]
 
 
 def test_a_job_is_told_as_table_and_page_and_then_forgotten(served, folder):
