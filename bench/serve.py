@@ -2,18 +2,23 @@
 
 All servers run on this machine's loopback, each image of a request is another drawn head, and each client sends its
 next request when it has its answer. Rounds go through servers and numbers of clients in turn, so that a busy machine
-is busy for all of them. Counted in the same run: requests/s, latencies, refusals (429), errors; then the time from a
-dropped slice to its first answer by way of a job, and the service's memory under load.
+is busy for all of them. Counted in the same run: requests/s, latencies, refusals (429), errors; then the time to the
+answer for a slice by way of a job, the time from a drop on the page, in Chromium, to the answer in its list, and the
+service's memory under load.
 
 Usage:
     pip install -r bench/requirements-serve.txt
     python bench/serve.py [--seconds 10] [--rounds 3] [--memory-seconds 600] [-o FILE]
+    python bench/serve.py --rounds 0 --memory-seconds 0    # the page alone; needs Chromium
 """
 
 import argparse
 import asyncio
+import base64
 import io
 import itertools
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,6 +48,23 @@ _MOST_REQUESTS = 50_000  # in one measurement
 _START_SECONDS, _STOP_SECONDS = 180, 60
 _TRIES = 20
 _SAMPLE_SECONDS = 5.0
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Drops a picture, and resolves to the milliseconds until the frame after which its row tells the answer.
+_DROP = """({name, content}) => new Promise((resolve) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0))], name));
+  const rows = document.getElementById("case-rows");
+  const start = performance.now();
+  const look = () => {
+    const row = [...rows.children].find((one) => one.textContent.includes(name));
+    if (!row?.querySelector(".bar-value").textContent) return;
+    watch.disconnect();
+    requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - start)));
+  };
+  const watch = new MutationObserver(look);
+  watch.observe(rows, { childList: true, subtree: true, characterData: true });
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+})"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--seconds", type=float, default=10.0, help="of one measurement")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 leaves the loads and the other servers out")
     parser.add_argument("--memory-seconds", type=float, default=600.0, help="0 leaves it out")
     parser.add_argument("--threads", type=int, default=0, help="of each server's network; 0 for all cores")
     parser.add_argument("--images", type=Path, help="a folder of images; drawn heads by default")
@@ -118,14 +140,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped as well
     images = _read(arguments.images) if arguments.images else _drawn(64)
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(kind, arguments.threads)) for kind in KINDS]
+        kinds = KINDS if arguments.rounds else KINDS[:1]
+        servers = [stack.enter_context(running(kind, arguments.threads)) for kind in kinds]
         loads = asyncio.run(all_loads(servers, images, arguments))
         first = asyncio.run(first_answers(servers[0], images))
+        page = asyncio.run(page_answers(servers[0], images))
     memory: list[tuple[float, float]] = []
     if arguments.memory_seconds:
         with running(KINDS[0], arguments.threads) as server:
             memory = asyncio.run(memory_under_load(server, images, arguments))
-    results = summary(loads, first, memory) | {"environment": describe(), "arguments": _plain(arguments)}
+    results = summary(loads, first, page, memory) | {"environment": describe(), "arguments": _plain(arguments)}
     print(tables(results))
     if arguments.output:
         write_json(arguments.output, results)
@@ -240,6 +264,28 @@ async def first_answers(server: Server, images: Sequence[bytes]) -> list[float]:
     return found
 
 
+async def page_answers(server: Server, images: Sequence[bytes]) -> list[float]:
+    """Measures what a reader waits for: seconds from the drop of a slice to its answer in the list of the page."""
+    chromium = os.environ.get("BRAINSIFT_CHROMIUM") or next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if chromium is None:
+        print("Without Chromium, the page is left out.", file=sys.stderr)
+        return []
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = await browser.new_page()
+        await page.goto(server.url("/"))
+        await page.wait_for_selector("body[data-ready=true]")
+        found = []
+        for number, image in enumerate(images[: _TRIES + 1]):
+            file = {"name": f"slice {number:03d}.png", "content": base64.b64encode(image).decode()}
+            found.append(await page.evaluate(_DROP, file) / 1000)
+            await page.wait_for_timeout(300)  # what follows the answer: the picture, the map
+        await browser.close()
+    return found[1:]  # at the first, Chromium compiles
+
+
 async def memory_under_load(
     server: Server, images: Sequence[bytes], arguments: argparse.Namespace
 ) -> list[tuple[float, float]]:
@@ -263,7 +309,10 @@ async def load_for(server: Server, images: Sequence[bytes], *, clients: int, sec
 
 
 def summary(
-    loads: dict[tuple[str, int], list[Tally]], first: Sequence[float], memory: Sequence[tuple[float, float]]
+    loads: dict[tuple[str, int], list[Tally]],
+    first: Sequence[float],
+    page: Sequence[float],
+    memory: Sequence[tuple[float, float]],
 ) -> dict[str, Any]:
     """Returns the figures as JSON takes them."""
     rates = {key: float(np.median([tally.rate() for tally in tallies])) for key, tallies in loads.items()}
@@ -280,7 +329,12 @@ def summary(
         }
         for (name, clients), tallies in loads.items()
     ]
-    return {"loads": rows, "first_answer_ms": _percentiles(first), "memory": _memory(memory)}
+    return {
+        "loads": rows,
+        "first_answer_ms": _percentiles(first),
+        "page_answer_ms": _percentiles(page),
+        "memory": _memory(memory),
+    }
 
 
 def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
@@ -304,11 +358,12 @@ def _memory(samples: Sequence[tuple[float, float]]) -> dict[str, Any]:
 def tables(results: dict[str, Any]) -> str:
     """Returns the figures as Markdown."""
     head = ("server", "clients", "requests/s (rounds)", "p50, ms", "p95, ms", "p99, ms", "429", "errors", "ours is")
-    parts = [markdown_table(head, [_row(row) for row in sorted(results["loads"], key=lambda row: row["clients"])])]
-    first, memory = results["first_answer_ms"], results["memory"]
-    parts.append(
-        f"A slice by way of a job: {first['p50']:.0f} ms (median), {first['max']:.0f} ms (slowest of {_TRIES})."
-    )
+    rows = [_row(row) for row in sorted(results["loads"], key=lambda row: row["clients"])]
+    parts = [markdown_table(head, rows)] if rows else []
+    memory = results["memory"]
+    for name, words in (("first", "A slice by way of a job"), ("page", "From the drop to the answer on the page")):
+        if times := results[f"{name}_answer_ms"]:
+            parts.append(f"{words}: {times['p50']:.0f} ms (median), {times['max']:.0f} ms (slowest of {_TRIES}).")
     if "late_mb" in memory:
         words = "Memory: {start_mb:.0f} MB at the start, {early_mb:.0f} MB warm, {late_mb:.0f} MB at the end"
         parts.append(f"{words}, at most {{peak_mb:.0f}} MB.".format(**memory))

@@ -11,14 +11,14 @@ from brainsift.batch_page import Cases, write_batch_report
 from brainsift.bundle import Bundle
 from brainsift.errors import MissingExtraError
 from brainsift.phantom import draw
-from brainsift.predict import Prediction
+from brainsift.predict import Prediction, Rule
 from brainsift.render import _printer
 from brainsift.volume_answers import summarise_volumes
 
 
 def _page(tmp_path, answers):
     bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
-    volumes = summarise_volumes(answers, threshold=0.4)
+    volumes = summarise_volumes(answers, Rule(0.4))
     write_batch_report(answers, volumes, bundle, 0.4, tmp_path / "page.html")
     return (tmp_path / "page.html").read_text(encoding="utf-8")
 

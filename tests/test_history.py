@@ -25,7 +25,7 @@ from brainsift.errors import BrainsiftError, HistoryError, NotFoundError
 from brainsift.files import read_json
 from brainsift.listing import find_images
 from brainsift.predict import Predictor
-from brainsift.serve.history import APPLICATION, FILE, History, HistoryRow
+from brainsift.serve.history import APPLICATION, FILE, SCHEMA, Case, History, HistoryRow
 from brainsift.serve.history_routes import router
 from brainsift.serve.history_table import EXPORT_COLUMNS, IMAGES
 
@@ -100,6 +100,53 @@ def test_search_takes_words_in_any_case_verdicts_and_decisions(history):
     assert found(verdict="disagree") == [names[1]]
     assert names[1] not in found(verdict="none")
     assert found(query="' OR 1 --") == []
+
+
+def kept_volume(history, **changes):
+    """A volume that leans to a tumor, with three slices; returns its number and theirs."""
+    whole = replace(ROW, name="scan.nii.gz", slices=3, threshold=0.95, probability=0.97)
+    (number,) = history.record([replace(whole, **changes)])
+    slices = [replace(ROW, name=f"scan.nii.gz#{place}", volume="scan.nii.gz", part_of=number) for place in (1, 2, 3)]
+    return number, history.record([replace(one, picture_png=png(40 + place)) for place, one in enumerate(slices)])
+
+
+def test_a_volume_is_one_case_with_its_slices(history, client):
+    number, slices = kept_volume(history)
+    (alone,) = history.record([ROW])
+    total, cases = history.search()
+    assert (total, [case.id for case in cases]) == (2, [alone, number])
+    assert (cases[1].slices, cases[1].threshold, cases[0].slices) == (3, 0.95, 0)
+    assert [case.id for case in history.slices(number)] == slices and history.slices(alone) == []
+    found = client.get(f"/api/v1/history/{number}/slices").json()
+    assert [(case["id"], case["part_of"]) for case in found] == [(one, number) for one in slices]
+    assert client.get("/api/v1/history/99/slices").status_code == 404
+    history.judge(slices[1], "disagree", "an artefact")
+    assert [case.id for case in history.search(query="scan artefact")[1]] == [number]
+    assert history.search(verdict="disagree")[0] == 0 and history.search(verdict="none")[0] == 2
+    history.delete(number)
+    assert history.search()[0] == 1 and not list((history.folder / IMAGES).iterdir())
+    with pytest.raises(NotFoundError):
+        history.open(slices[0])
+
+
+def test_a_volume_without_a_tumor_has_no_slice_with_one(history):
+    number, slices = kept_volume(history)
+
+    def labels(of="images"):
+        return [row["label"] for row in table(history.export(of=of))]
+
+    history.judge(number, "agree")
+    assert (labels(), labels("cases")) == (["", "", ""], ["1"])
+    history.judge(number, "disagree")
+    assert (labels(), labels("cases")) == (["0", "0", "0"], ["0"])
+    history.judge(slices[0], "agree")
+    history.judge(slices[1], "unsure")
+    assert labels() == ["1", "", "0"]
+    again, _ = kept_volume(history)
+    assert (labels(), labels("cases")) == (["1", "", "0"], ["0"])  # the same pictures: judged before
+    history.judge(again, "agree")
+    assert (labels(), labels("cases")) == (["1", "", ""], ["1"])
+    assert {(row["patient"], row["group"]) for row in table(history.export(of="cases"))} == {("scan.nii.gz",) * 2}
 
 
 def test_pages_tell_how_many_there_are(history):
@@ -199,7 +246,7 @@ def test_it_opens_again_after_a_kill(tmp_path):
     script = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom brainsift.serve import history as h\n"
         "history = h.History(Path(sys.argv[1]), keep_images=True)\n"
-        "row = h.HistoryRow('kept.png', '', 'ok', 0.9, 'tumor', 'tumor', 0.8, '', 'm', b'picture')\n"
+        "row = h.HistoryRow('kept.png', '', 'ok', 0.9, 'tumor', 'tumor', 0.8, '', 'm', picture_png=b'picture')\n"
         "history.judge(history.record([row])[0], 'agree', 'mine')\n"
         "def rows():\n"
         "    yield row\n"
@@ -238,7 +285,7 @@ def foreign(path: Path, *statements: str) -> None:
         (["PRAGMA application_id = 5", "PRAGMA user_version = 1"], "another program"),
         (
             [f"PRAGMA application_id = {APPLICATION}", "PRAGMA user_version = 7"],
-            "its schema is 7, this version reads 1",
+            f"its schema is 7, this version reads {SCHEMA}",
         ),
     ],
 )
@@ -317,13 +364,14 @@ def test_evaluate_reads_the_export_as_predictions_and_as_truth(tmp_path, phantom
     history = History(tmp_path / "kept", keep_images=keep_images)
     labels = judge_phantoms(history, phantoms)
     history.record([replace(ROW, name="never judged"), UNREADABLE])
+    kept_volume(history)
     file, scores = tmp_path / "mine.csv", tmp_path / "scores.json"
     file.write_text(history.export(), encoding="utf-8")
     monkeypatch.chdir(tmp_path.parent)
     assert main(["evaluate", "--predictions", str(file), "--manifest", str(file), "--json", str(scores)]) == 0
     found = read_json(scores)
     expected = (len(labels), sum(labels.values())) if keep_images else (96, 47)
-    assert (found["n"], found["n_tumor"], found["n_unlabelled"]) == (*expected, 1)
+    assert (found["n"], found["n_tumor"], found["n_unlabelled"]) == (*expected, 4)
     assert len(labels) == 92
     assert list(found["sources"]) == ["history"]
 
@@ -412,6 +460,7 @@ def test_the_examples_in_the_document_keep_to_its_schemas(client):
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     from brainsift.serve import history_routes
 
-    for name in ("CaseOut", "CasesOut", "VerdictIn", "DeletedOut"):
+    for name in ("CasesOut", "VerdictIn", "DeletedOut"):
         for example in schemas[name]["examples"]:
             getattr(history_routes, name).model_validate(example)
+    assert set(schemas["Case"]["properties"]) == set(Case.__dataclass_fields__)

@@ -15,22 +15,26 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
+import requests
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from brainsift.bundle import load_bundle
+from brainsift.bundle import load_bundle, write_bundle
 from brainsift.card import statements
+from brainsift.cli import main
 from brainsift.phantom import draw
-from brainsift.predict import Predictor
+from brainsift.predict import Prediction, Predictor, make_rule
 from brainsift.volume_answers import summarise_volumes
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
@@ -250,7 +254,7 @@ def test_a_drop_of_all_kinds_is_answered_as_the_command_line_does(open_page, fil
         shown = "–" if answer.probability is None else f"{answer.probability:.3f}"
         expect(row(page, name).locator(".bar-value")).to_have_text(shown)
     slices = list(Predictor(bundle, threads=1).predict([files / "head.nii.gz"]))
-    volume = summarise_volumes(slices, threshold=bundle.threshold("balanced"))[0]
+    volume = summarise_volumes(slices, make_rule(bundle))[0]
     expect(row(page, "head.nii.gz").locator("td .decision")).to_have_text(WORDS[volume.decision])
     expect(row(page, "head.nii.gz").locator(".bar-value")).to_have_text(f"{volume.probability:.3f}")
     assert {answer.decision for answer in expected.values()} == set(WORDS)  # else the files show too little
@@ -264,6 +268,138 @@ def test_a_folder_with_a_series_is_one_case_and_other_files_are_left_out(open_pa
     expect(page.locator("#skipped")).to_contain_text("1 file")
     expect(page.locator("#answer-kind")).to_have_text("Volume, 6 slices")
     expect(page.locator("#case-where")).to_have_text("study/ax t1")
+
+
+def drag(page, *paths):
+    """Drags files or folders from outside onto the page, as the system does."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def test_a_folder_that_is_dragged_in_is_walked(open_page, files, images, tmp_path):
+    shutil.copytree(files / "study", tmp_path / "study")
+    (tmp_path / "study" / "deeper").mkdir()
+    for name in [images[-1].name, *(f"{place}.png" for place in range(119))]:  # a browser lists 100 files at a time
+        shutil.copy(images[-1], tmp_path / "study" / "deeper" / name)
+    page = open_page()
+    drag(page, tmp_path / "study", images[-1])
+    done(page, 122)
+    expect(page.locator("#skipped")).to_contain_text("1 file")
+    expect(row(page, "IM0001").or_(row(page, "series 1"))).to_contain_text("6 slices")
+    open_case(page, "118.png")
+    expect(page.locator("#case-where")).to_have_text("study/deeper")
+    page.reload()
+    done(page, 122)
+    paths = [found["path"] for found in csv.DictReader(io.StringIO(downloaded(page, "#export-csv")))]
+    assert {f"study/deeper/{images[-1].name}", images[-1].name} < set(paths) and len(set(paths)) == 127
+    expect(page.locator("body")).not_to_have_class(re.compile("dragging"))
+
+
+def test_an_archive_of_a_series_is_one_case(open_page, files, tmp_path):
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
+        for path in sorted((files / "study").rglob("*")):
+            archive.write(path, path.relative_to(files))
+    page = open_page()
+    drag(page, tmp_path / "study.zip")
+    done(page, 1)
+    expect(page.locator("#answer-kind")).to_have_text("Volume, 6 slices")
+    until(page, lambda: shades(page)["bright"] > 500)
+
+
+def test_two_fingers_zoom_and_one_moves(open_page, images):
+    page = open_page(**PHONE)
+    page.set_input_files("#pick-files", images[-1:])
+    done(page, 1)
+    row(page, images[-1].name).get_by_role("button").tap()
+    until(page, lambda: shades(page)["bright"] > 500)
+    box = page.locator("#stage canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        points = [{"x": x + dx, "y": y + dy, "id": place} for place, (dx, dy) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def zoom():
+        return int(page.locator(".zoom-words").inner_text().split("\u00a0")[0])
+
+    touch("touchStart", (-30, 0), (30, 0))
+    for apart in (40, 60, 80, 90):
+        touch("touchMove", (-apart, 0), (apart, 0))
+    touch("touchEnd")
+    assert 250 < zoom() <= 310  # three times as far apart
+    assert page.evaluate("() => visualViewport.scale") == 1  # the picture, not the page
+    before = shades(page)
+    touch("touchStart", (0, 0))
+    touch("touchMove", (40, 20))
+    touch("touchMove", (90, 60))
+    touch("touchEnd")
+    until(page, lambda: shades(page) != before)
+    touch("touchStart", (-90, 0), (90, 0))
+    for apart in (60, 30, 10):
+        touch("touchMove", (-apart, 0), (apart, 0))
+    touch("touchEnd")
+    assert zoom() == 100
+
+
+def test_stop_ends_what_runs_and_leaves_what_is_there(open_page, images, tmp_path):
+    slices = np.repeat(stack(12, 9)[4:5], 3000, axis=0).transpose(2, 1, 0)
+    nibabel.Nifti1Image(slices.astype(np.int16), np.eye(4)).to_filename(tmp_path / "long.nii")
+    page = open_page()
+    drop(page, images[-1:])
+    done(page, 1)
+    page.set_input_files("#pick-files", tmp_path / "long.nii")
+    expect(page.locator("#progress-words")).to_contain_text("of 3,000")
+    with page.expect_response(lambda reply: reply.request.method == "DELETE" and "/jobs/" in reply.url) as deleted:
+        page.get_by_role("button", name="Stop").click()
+    assert deleted.value.status == 204
+    done(page, 1)
+    expect(page.locator("#progress")).to_be_hidden()
+    drop(page, images[-2:-1])
+    done(page, 2)
+
+
+def test_clear_forgets_here_and_on_the_server(open_page, server, images):
+    page = open_page()
+    with page.expect_response(lambda reply: reply.request.method == "POST" and reply.url.endswith("/jobs")) as sent:
+        drop(page, images)
+    done(page, len(images))
+    page.get_by_role("button", name="Clear the list").click()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator("#case-rows tr")).to_have_count(len(images))
+    page.get_by_role("button", name="Clear the list").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.get_by_role("heading", name="Is there a tumor")).to_be_visible()
+    expect(page.locator("#case-title")).to_be_hidden()
+    assert requests.get(f"{server}/api/v1/jobs/{sent.value.json()['id']}").status_code == 404
+    page.reload()
+    expect(page.locator("body[data-ready=true]")).to_be_attached()
+    expect(page.locator("#case-rows tr")).to_have_count(0)
+
+
+def test_the_page_asks_for_the_token(open_page, browser, images):
+    token = "a-token-of-more-than-16"
+    with serving("--token", token) as (url, _):
+        address = url.partition("/?")[0]
+        assert url == f"{address}/?token={token}"
+        page = open_page(url)  # as it is printed
+        expect(page).to_have_url(f"{address}/")
+        drop(page, images[-1:])
+        done(page, 1)
+        other = browser.new_page()
+        assert other.goto(address).status == 401
+        expect(other.get_by_role("alert")).to_have_count(0)
+        other.get_by_label("Token").fill("another-token-of-16")
+        other.get_by_role("button", name="Open").click()
+        expect(other.get_by_role("alert")).to_contain_text("not the token")
+        assert not axe_api.Axe().run(other).response["violations"]
+        other.get_by_label("Token").fill(token)
+        other.keyboard.press("Enter")
+        expect(other.locator("body[data-ready=true]")).to_be_attached()
+        expect(other).to_have_url(f"{address}/")
+        other.close()
 
 
 def test_the_case_shows_the_map_and_it_fades(open_page, images):
@@ -350,6 +486,77 @@ def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bu
     done(page, len(images))
     expect(page.locator("#max-error")).to_have_value(promised)
     until(page, lambda: counts(page) == referred)
+
+
+def test_a_volume_is_decided_at_confirm_unless_a_threshold_is_wanted(open_page, files, tmp_path, bundle):
+    scan = files / "head.nii.gz"
+    (volume,) = summarise_volumes(Predictor(bundle, threads=1).predict([scan]), make_rule(bundle))
+    limits = {"balanced": volume.probability - 0.01, "confirm": volume.probability + 0.01, "even": 0.5}
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    write_bundle(replace(bundle, folder=tmp_path / "bundle", thresholds=limits))
+    arguments = ["--bundle", str(tmp_path / "bundle"), "--threads", "1"]
+
+    def told(*wanted):
+        main(["predict", *arguments, *wanted, str(scan), "--volumes", str(tmp_path / "v.csv")])
+        (found,) = csv.DictReader((tmp_path / "v.csv").open())
+        return found["decision"], float(found["threshold"])
+
+    with serving(*arguments[:2]) as (url, _):
+        page = open_page(url)
+        drop(page, [scan])
+        done(page, 1)
+        for name in ("", "balanced", "confirm"):
+            if name:
+                page.locator("#threshold-names label", has_text=name.capitalize()).click()
+            limit = limits[name or "confirm"]
+            decision = "tumor" if volume.probability >= limit else "no_tumor"
+            assert told(*(["--threshold", name] if name else [])) == (decision, limit)
+            parts = [("files", (scan.name, scan.read_bytes()))]
+            reply = requests.post(f"{url}/api/v1/predict", files=parts, params={"threshold": name} if name else {})
+            assert [(one["decision"], one["threshold"]) for one in reply.json()["volumes"]] == [(decision, limit)]
+            expect(page.locator("#answer .decision")).to_have_text(WORDS[decision])
+            expect(page.locator("#answer-scale")).to_contain_text(f"threshold {limit:.3f}")
+            shown = json.loads(downloaded(page, "#export-json"))["volumes"]
+            assert [(one["decision"], one["threshold"]) for one in shown] == [(decision, limit)]
+
+
+RULES = """async (cases) => {
+  const { decide, makeRule, ofVolumes, summarise } = await import("/page/decide.js");
+  const model = await (await fetch("/api/v1/model")).json();
+  return cases.map(({choice, answers}) => {
+    const rule = makeRule(choice, model);
+    const {decision, probability, suspicious} = summarise(answers, ofVolumes(rule));
+    return [ofVolumes(rule).threshold, answers.map((one) => decide(one, rule)), decision, probability, suspicious];
+  });
+}"""
+
+
+def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
+    rng = np.random.default_rng(3)
+    wishes = [({}, {}), ({"sensitivity": 0.97}, {"threshold": 0.97})]
+    wishes += [({"name": name}, {"threshold": name}) for name in bundle.thresholds]
+    wishes += [({"maxError": float(share)}, {"max_error": float(share)}) for share in bundle.margins]
+    cases, expected = [], []
+    for turn in range(200):
+        choice, wanted = wishes[turn % len(wishes)]
+        rule = make_rule(bundle, **wanted)
+        answers = []
+        for place in range(rng.integers(2, 9)):
+            status = rng.choice(["ok", "ok", "ok", "not_brain_mri", "unreadable"])
+            probability = None if status == "unreadable" else round(float(rng.beta(2, 1)) ** 0.2, 6)
+            decision = "unreadable" if probability is None else "refer"
+            decision = rule.decide(probability) if status == "ok" else decision
+            answers.append(Prediction(str(place), str(status), probability, decision, volume="v"))
+        (volume,) = summarise_volumes(answers, rule)
+        told = "unreadable" if {answer.status for answer in answers} == {"unreadable"} else volume.decision
+        suspicious = [int(name) for name in volume.suspicious]
+        expected.append([volume.threshold, [one.decision for one in answers], told, volume.probability, suspicious])
+        cases.append({"choice": choice, "answers": [one.to_dict() for one in answers]})
+    found = open_page().evaluate(RULES, cases)
+    for one in found:
+        one[3] = one[3] and round(one[3], 6)
+    assert found == expected
+    assert len({one[2] for one in expected}) > 2
 
 
 def test_a_volume_is_scrolled(open_page, files, bundle):
@@ -445,24 +652,25 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     expect(page.locator("#history-rows tr").filter(has_not_text="tumor-12.png")).to_have_count(0)
     kept = page.locator("#history-rows tr").filter(has_text="tumor-12.png")
     kept.first.get_by_role("button").click()
-    expect(page.locator("#history-title")).to_have_text("tumor-12.png")
-    until(page, lambda: page.locator("#history-stage canvas").evaluate(SHADES)["coloured"] > 500)
-    page.locator("#history-verdict label", has_text="Disagree").click()
-    expect(page.locator(".save-state").last).to_have_text("Saved")
-    page.locator("#history-verdict textarea").fill("a vessel")
-    page.locator("#history-verdict textarea").blur()
+    expect(page.locator("#case-title")).to_have_text("tumor-12.png")
+    until(page, lambda: page.locator("#stage canvas").evaluate(SHADES)["coloured"] > 500)
+    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    expect(page.locator(".save-state").first).to_have_text("Saved")
+    page.locator("#case-verdict textarea").first.fill("a vessel")
+    page.locator("#case-verdict textarea").first.blur()
     expect(kept.first.locator(".badge")).to_have_text("Disagree")
     expect(kept.first.locator(".has-note")).to_be_visible()
     page.locator("#history-verdicts").select_option("disagree")
     expect(page.locator("#history-total")).to_have_text("1 case")
     with page.expect_download() as download:
-        page.locator("#history-export").click()
+        page.locator("#history-export summary").click()
+        page.locator("#export-images").click()
     table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
     assert [(found["verdict"], found["note"]) for found in table if found["verdict"]] == [("disagree", "a vessel")]
-    page.locator("#history-delete").click()
+    page.locator("#delete-case").click()
     page.get_by_role("button", name="Keep").click()
     expect(page.locator("#history-total")).to_have_text("1 case")
-    page.locator("#history-delete").click()
+    page.locator("#delete-case").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator("#history-empty")).to_be_visible()
     page.locator("#history-verdicts").select_option("")
@@ -475,13 +683,56 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
 
 def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, images):
     page = open_page()
-    drop(page, images[:1])
+    drop(page, images[-1:])
     done(page, 1)
     expect(page.locator("#case-verdict")).to_be_visible()
-    page.locator("#case-verdict label", has_text="Unsure").click()
+    page.locator("#case-verdict label", has_text="Unsure").first.click()
     page.get_by_role("link", name="History").click()
     page.locator("#history-verdicts").select_option("unsure")
     expect(page.locator("#history-total")).to_have_text("1 case")
+
+
+def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, images):
+    page = open_page(strict=False)  # Chromium writes to its console that what was deleted is not there
+    drop(page, [images[0], files / "head.nii.gz"])
+    done(page, 2)
+    open_case(page, "head.nii.gz")
+    shown = [page.locator(node).inner_text() for node in ("#answer-number", "#answer-scale", "#answer-words")]
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-search").fill("head.nii")
+    expect(page.locator("#history-rows tr").filter(has_not_text="head.nii.gz")).to_have_count(0)
+    kept = page.locator("#history-rows tr").first
+    expect(kept).to_contain_text("9 slices")
+    kept.get_by_role("button").click()
+    expect(page.locator("#answer-kind")).to_have_text("Volume, 9 slices")
+    assert [page.locator(node).inner_text() for node in ("#answer-number", "#answer-scale", "#answer-words")] == shown
+    expect(page.locator("#strip .strip-bar")).to_have_count(9)
+    until(page, lambda: shades(page)["coloured"] > 500)
+    page.keyboard.press("Home")
+    expect(page.locator("#slice-number")).to_have_text("1 / 9")
+    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    expect(kept.locator(".badge")).to_have_text("Disagree")
+    page.locator("#slice-verdict summary").click()
+    expect(page.locator("#slice-verdict-title")).to_have_text("On slice 1 alone")
+    page.locator("#slice-verdict label", has_text="Unsure").click()
+    expect(page.locator("#slice-verdict .save-state")).to_have_text("Saved")
+    page.get_by_role("button", name="Next slice").click()
+    expect(page.locator("#slice-verdict input:checked")).to_have_count(0)
+    tables = {}
+    for of in ("cases", "images"):
+        page.locator("#history-export summary").click()
+        with page.expect_download() as download:
+            page.locator(f"#export-{of}").click()
+        rows = csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8")))
+        tables[of] = [(row["verdict"], row["label"]) for row in rows if row["name"].startswith("head.nii.gz")]
+    assert ("disagree", "0" if "Tumor" in page.locator("#answer-decision").inner_text() else "1") in tables["cases"]
+    assert ("unsure", "") in tables["images"] and ("disagree", "0") not in tables["images"]
+    page.locator("#delete-case").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("link", name="Cases").click()
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+    expect(page.locator("#delete-case")).to_be_hidden()
 
 
 def test_about_shows_the_model_card(open_page, bundle):
@@ -519,6 +770,8 @@ def test_a_phone_shows_one_thing_at_a_time(open_page, files, images):
     page.set_input_files("#pick-files", [*images, files / "head.nii.gz"])
     done(page, len(images) + 1)
     expect(page.locator("#case-title")).to_be_hidden()
+    assert fits()
+    page.locator(".threshold summary").tap()
     assert fits()
     row(page, "head.nii.gz").get_by_role("button").tap()
     expect(page.locator("#case-title")).to_be_visible()

@@ -19,7 +19,7 @@ from brainsift.errors import BundleError, InputError, RunError, UsageError
 from brainsift.evaluate import calibrated_predictions, evaluate_run
 from brainsift.export import export_run
 from brainsift.listing import find_images
-from brainsift.predict import Predictor
+from brainsift.predict import Predictor, make_rule
 from brainsift.recipes import make_config
 from brainsift.train import train
 
@@ -170,10 +170,26 @@ def test_thresholds_by_name_and_by_sensitivity(bundle_folder):
     bundle = load_bundle(bundle_folder)
     assert Predictor(bundle, threshold="screening").threshold == bundle.thresholds["screening"]
     assert Predictor(bundle, threshold=0.6).threshold >= Predictor(bundle, threshold=0.99).threshold
+    with pytest.raises(UsageError, match="sensitivity"):
+        Predictor(bundle, threshold=0.0)
     with pytest.raises(UsageError, match="balanced, screening"):
         Predictor(bundle, threshold="magic")
     with pytest.raises(UsageError, match="sensitivity"):
         Predictor(bundle, threshold=0.9999)
+
+
+def test_only_without_a_wish_volumes_have_a_threshold_of_their_own():
+    bundle = load_bundle()
+    named = {"balanced": 0.4, "even": 0.5}
+
+    def threshold(thresholds=named, **wanted):
+        return make_rule(replace(bundle, thresholds=thresholds), **wanted).of_volumes.threshold
+
+    assert threshold({**named, "confirm": 0.9}) == 0.9
+    assert threshold({**named, "confirm": 0.9}, threshold="balanced") == 0.4
+    assert threshold({**named, "confirm": 0.9}, max_error=float(min(bundle.margins, key=float))) == 0.5
+    assert threshold({**named, "confirm": 0.3}) == threshold() == 0.4
+    assert make_rule(bundle, threshold=0.97).of_volumes.threshold == bundle.threshold(0.97)
 
 
 def test_what_is_not_sure_enough_is_referred(bundle_folder, parted):

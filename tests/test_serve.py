@@ -24,6 +24,7 @@ from brainsift.phantom import draw
 from brainsift.predict import Predictor
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.gate import JsonLines
+from brainsift.serve.pictures import picture_png
 from brainsift.volume_answers import summarise_volumes
 
 TOKEN = "a-token-of-more-than-16"
@@ -79,10 +80,11 @@ def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_
         assert told == known
         assert [one["id"] for one in found] == list(range(len(known)))
     assert {"not_brain_mri", "ok", "unreadable"} == {row["status"] for row in rows}
-    volumes = summarise_volumes(expected, threshold=predictor.threshold)
+    volumes = summarise_volumes(expected, predictor.rule)
     told = [{**vars(volumes[0]), "volume": "scan.nii.gz", "suspicious": reply["volumes"][0]["suspicious"]}]
     assert reply["volumes"] == last["volumes"] == result["volumes"] == told
     assert reply["volumes"][0]["suspicious"][0].startswith("scan.nii.gz#")
+    assert reply["volumes"][0]["threshold"] == predictor.rule.volume_threshold > predictor.threshold
     assert reply["threshold"] == predictor.threshold and "Research use only" in reply["notice"]
 
 
@@ -113,6 +115,7 @@ def test_what_is_wanted_decides(served):
     assert (sure["threshold"], sure["margin"]) == (0.5, bundle.margin(promised))
     mapped = ask(maps="true").json()["answers"][0]["map"]
     drawn = Predictor().score(png(1)).tumor_map
+    assert all(len(str(value)) <= 6 for row in mapped for value in row)
     assert np.allclose(mapped, drawn, atol=1e-4) and "map" not in ask().json()["answers"][0]
     for wrong in ({"threshold": "magic"}, {"sensitivity": 2}, {"max_error": 1e-9}, {"sensitivity": "x"}):
         assert ask(**wrong).status_code == 400
@@ -138,6 +141,19 @@ def test_pictures_and_maps_lie_over_each_other(served, folder):
     assert np.abs(shown - expected).max() <= 1
     for place in (len(answers), 10**9):
         assert requests.get(f"{base}/{place}/picture.png").json()["code"] == "not_found"
+
+
+def test_pictures_use_all_greys_of_dark_narrow_and_nearly_empty_slices():
+    def shown(pixels):
+        return np.unique(np.asarray(Image.open(io.BytesIO(picture_png(pixels)))))
+
+    head = draw(0, tumor=True, size=96).pixels
+    speck = np.zeros((96, 96), np.uint8)
+    speck[:2, :10] = range(10, 110, 10)
+    for pixels in (head, head // 8 + 90, head.astype(np.uint16) * 16, head.astype(np.float32) - 1000, speck):
+        greys = shown(pixels)
+        assert greys[0] == 0 and greys[-1] == 255 and len(greys) > 10
+    assert list(shown(np.full((8, 8), 7, np.uint8))) == [0]
 
 
 def test_a_job_is_told_as_table_and_page_and_then_forgotten(served, folder):
@@ -246,7 +262,7 @@ def test_a_token_is_needed_beyond_this_machine(serving):
         def status(path="/api/v1/model", **headers):
             return requests.get(running.url + path, headers=headers, allow_redirects=False).status_code
 
-        assert status("/healthz") == status("/readyz") == 200
+        assert status("/healthz") == status("/readyz") == status("/page/page.css") == 200
         assert {status(path) for path in ("/", "/page/index.html", "/metrics", "/openapi.json", "/nowhere")} == {401}
         assert status() == status(Authorization="Bearer wrong") == status("/?token=wrong") == 401
         assert status(Authorization=f"Basic {TOKEN}") == status("/api/v1/model?token=" + TOKEN) == 401
@@ -307,16 +323,25 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
         job = requests.post(f"{running.url}/api/v1/jobs", files=parts(folder)).json()
         _, answers = finished(running.url, job["id"])
         history = f"{running.url}/api/v1/history"
-        while (found := requests.get(history).json())["total"] < 1 + len(answers):
+        job_url = f"{running.url}/api/v1/jobs/{job['id']}"
+        while len(requests.get(job_url).json()["cases"]) < len(answers):
             time.sleep(0.05)
-        cases = {case["name"]: case for case in found["cases"]}
-        assert {answer["name"] for answer in answers} | {"one.png"} == set(cases)
+        images = {answer["name"] for answer in answers if not answer["volume"]}
+        cases = {case["name"]: case for case in requests.get(history).json()["cases"]}
+        assert images | {"one.png", "scan.nii.gz"} == set(cases)
+        volume = cases["scan.nii.gz"]
+        (whole,) = requests.get(f"{job_url}/result").json()["volumes"]
+        assert {name: volume[name] for name in ("probability", "decision", "threshold")}.items() <= whole.items()
+        slices = requests.get(f"{history}/{volume['id']}/slices").json()
+        assert len(slices) == volume["slices"] == 5 and {one["part_of"] for one in slices} == {volume["id"]}
+        cases |= {case["name"]: case for case in slices}
         by_name = {answer["name"]: answer for answer in answers}
         case = cases["scan.nii.gz#3"]
         assert (case["probability"], case["volume"]) == (by_name["scan.nii.gz#3"]["probability"], "scan.nii.gz")
-        assert case["leaning"] == ("tumor" if case["probability"] >= case["threshold"] else "no_tumor")
+        for one in (case, volume):
+            assert one["leaning"] == ("tumor" if one["probability"] >= one["threshold"] else "no_tumor")
         assert cases["one.png"]["picture"] and not cases["broken.png"]["picture"]
-        told = requests.get(f"{running.url}/api/v1/jobs/{job['id']}", params={"after": len(answers)}).json()
+        told = requests.get(job_url, params={"after": len(answers)}).json()
         assert told["cases"][by_name["scan.nii.gz#3"]["id"]] == case["id"] and not told["answers"]
         picture = requests.get(f"{history}/{case['id']}/picture.png")
         assert Image.open(io.BytesIO(picture.content)).mode == "L"

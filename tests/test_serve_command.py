@@ -1,6 +1,7 @@
 """`brainsift serve` as a process: it says where it listens, stops gracefully, and leaves nothing behind."""
 
 import io
+import json
 import os
 import signal
 import socket
@@ -80,6 +81,17 @@ def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
     assert process.returncode == 0
     assert not any(process.temporary.iterdir())
     assert "Doe" not in log and "Traceback" not in log and '"route": "/api/v1/jobs/{job_id}"' in log
+
+
+def test_the_log_is_json_also_of_what_is_no_http(process):
+    host, _, port = process.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"hello\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400")
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=60)
+    told = [json.loads(line)["event"] for line in log.splitlines() if line.startswith("{")]
+    assert "Invalid HTTP request received." in told and log.count("Invalid HTTP") == 1
 
 
 def test_a_busy_port_is_said_clearly(capsys):

@@ -3,6 +3,7 @@
 BRAINSIFT_FUZZ sets how many broken headers are sent (300 by default; 10000 take some minutes).
 """
 
+import contextlib
 import gzip
 import io
 import json
@@ -270,6 +271,52 @@ def test_headers_that_never_end_are_hung_up_on(serving, monkeypatch):
         assert connection.recv(100) == b""
         with raw(running.url, b"", wait=20) as silent:
             assert silent.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    "sent", [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"\x16\x03\x01\x02"]
+)
+def test_what_is_no_http_is_told_so_in_the_one_shape(served, sent):
+    with raw(served.url, sent + b"\r\n\r\n") as connection:
+        head, _, body = answer(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400") and set(json.loads(body)) == SHAPE
+    assert b"connection: close" in head and json.loads(body)["request_id"].encode() in head
+    assert served_well(served.url)
+
+
+def test_a_body_that_breaks_http_costs_nobody_else_anything(served):
+    chunked = head_of(1).replace(b"Content-Length: 1", b"Transfer-Encoding: chunked")
+    with raw(served.url, chunked + b"not a length\r\n") as connection:
+        assert answer(connection).startswith(b"HTTP/1.1 400")
+    assert served_well(served.url)
+
+
+def test_slow_verdicts_end(serving, tmp_path):
+    with serving(timeout_s=0.5, keep=tmp_path) as running:
+        sent = (
+            head_of(50, "/api/v1/history/1/verdict").replace(b"POST", b"PUT").replace(b"image/png", b"application/json")
+        )
+        with raw(running.url, sent + b"{") as connection:
+            assert answer(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_connections_beyond_the_limit_are_told_or_hung_up_on(serving, monkeypatch):
+    monkeypatch.setattr("brainsift.serve.server._TOLD", 1)
+    with serving(connections=2) as running:
+        idle = [raw(running.url, b"") for _ in range(2)]
+        reply = requests.get(f"{running.url}/api/v1/model")
+        assert (reply.status_code, reply.json()["code"], reply.headers["Retry-After"]) == (429, "busy", "2")
+        assert reply.headers["Connection"] == "close" and "nosniff" in reply.headers.values()
+        assert requests.get(f"{running.url}/healthz").status_code == 200
+        idle.append(raw(running.url, b""))
+        with raw(running.url, b"") as fourth, contextlib.suppress(ConnectionResetError):
+            assert fourth.recv(1) == b""
+        for connection in idle:
+            connection.close()
+        until = time.monotonic() + 30
+        while requests.get(f"{running.url}/api/v1/model").status_code != 200:
+            assert time.monotonic() < until
+        assert served_well(running.url)
 
 
 def test_a_full_queue_answers_429_and_the_reason_reaches_who_is_still_sending(serving):

@@ -23,7 +23,7 @@ from brainsift.image import Limits
 from brainsift.listing import find_images
 from brainsift.nifti import nifti_slices
 from brainsift.phantom import draw
-from brainsift.predict import Prediction, Predictor
+from brainsift.predict import Prediction, Predictor, Rule
 from brainsift.slices import NEARLY_EMPTY, coarse_of, nearly_empty
 from brainsift.volume_answers import summarise_volumes
 from brainsift.volumes import find_slice, kind_of, read_slice, slices_of
@@ -296,8 +296,11 @@ def test_the_answer_for_a_volume_is_the_best_run_of_three():
         one("f", 1.0, "not_brain_mri"),
     ]
     answers += [one("g", 0.7, name="w"), one("x", None, "unreadable", "y"), Prediction("p.png", "ok", 1.0, "tumor")]
-    first, second, third = summarise_volumes(answers, threshold=0.5)
+    first, second, third = summarise_volumes(answers, Rule(0.4, volume_threshold=0.5))
     assert (first.volume, first.n_slices, first.probability, first.decision) == ("v", 5, 0.5, "tumor")
+    assert [one.threshold for one in (first, second, third)] == [0.5, 0.4, 0.4]  # two have but one slice
+    assert summarise_volumes(answers, Rule(0.4, volume_threshold=0.51))[0].decision == "no_tumor"
+    assert summarise_volumes(answers, Rule(0.4, margin=0.1, volume_threshold=0.51))[0].decision == "refer"
     assert first.suspicious == ("a", "d", "e", "c", "b")
     assert (second.probability, second.decision) == (0.7, "tumor")
     assert (third.probability, third.decision, third.n_slices) == (None, "refer", 0)

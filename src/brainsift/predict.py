@@ -76,10 +76,17 @@ class Rule:
     Attributes:
         threshold: from which on the decision is "tumor".
         margin: nearer to 0 in logits, an answer is referred.
+        volume_threshold: from which on a volume is "tumor"; None: as `threshold`.
     """
 
     threshold: float
     margin: float = 0.0
+    volume_threshold: float | None = None
+
+    @property
+    def of_volumes(self) -> "Rule":
+        """The rule for a volume as a whole."""
+        return Rule(self.threshold if self.volume_threshold is None else self.volume_threshold, self.margin)
 
     def decide(self, probability: float) -> str:
         """Returns "tumor", "no_tumor" or "refer"."""
@@ -91,6 +98,9 @@ class Rule:
 def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error: float | None = None) -> Rule:
     """Finds the rule that is wanted; for the arguments see `Predictor`.
 
+    Where nothing is wanted, images are decided at `balanced`, and volumes at `confirm` if that is higher: of a hundred
+    slices one is sooner taken for a tumor than of one.
+
     Raises:
         UsageError: a threshold or a share that the bundle does not know.
     """
@@ -98,8 +108,11 @@ def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error
         raise UsageError(
             "threshold", "must be `even` with max_error, which promises nothing for others", "Leave it out."
         )
-    wanted = threshold or ("balanced" if max_error is None else "even")
-    return Rule(bundle.threshold(wanted), 0.0 if max_error is None else bundle.margin(max_error))
+    if threshold is None and max_error is None:
+        balanced = bundle.threshold("balanced")
+        return Rule(balanced, volume_threshold=max(balanced, bundle.thresholds.get("confirm", balanced)))
+    margin = 0.0 if max_error is None else bundle.margin(max_error)
+    return Rule(bundle.threshold("even" if threshold is None else threshold), margin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +138,8 @@ class Predictor:
 
     Args:
         bundle: from `load_bundle`; the one that comes with the package by default.
-        threshold: one of the bundle's, by name, or the wanted sensitivity; `balanced` by default, and `even` with
-            ``max_error``.
+        threshold: one of the bundle's, by name, or the wanted sensitivity; by default `balanced`, for volumes
+            `confirm`, and `even` with ``max_error``.
         max_error: of the answers given, the largest share that may be wrong: what is not sure enough for that is
             referred. None refers nothing. The promise holds for the threshold `even` only.
         threads: for decoding and for the network; 0 for all cores.

@@ -10,7 +10,7 @@ from PIL import Image
 from brainsift.files import replacing, write_csv
 from brainsift.predict import REFER, Prediction, Rule
 
-VOLUME_COLUMNS = ("volume", "n_slices", "probability", "decision", "suspicious")
+VOLUME_COLUMNS = ("volume", "n_slices", "probability", "decision", "threshold", "suspicious")
 _ADJACENT = 3
 _SHOWN = 5
 _TILE = 384
@@ -25,6 +25,7 @@ class VolumeAnswer:
         n_slices: number of slices that were scored.
         probability: the largest mean over three adjacent slices; None where no slice could be scored.
         decision: "tumor", "no_tumor", or "refer" where no slice could be scored or the answer is not sure enough.
+        threshold: that it was decided at.
         suspicious: names of the five slices with the largest probability, the largest first.
     """
 
@@ -32,6 +33,7 @@ class VolumeAnswer:
     n_slices: int
     probability: float | None
     decision: str
+    threshold: float
     suspicious: tuple[str, ...]
 
     def to_dict(self) -> dict[str, str | int | float | None]:
@@ -40,9 +42,7 @@ class VolumeAnswer:
         return {**row, "suspicious": "; ".join(self.suspicious)}
 
 
-def summarise_volumes(
-    predictions: Iterable[Prediction], *, threshold: float, margin: float = 0.0
-) -> list[VolumeAnswer]:
+def summarise_volumes(predictions: Iterable[Prediction], rule: Rule) -> list[VolumeAnswer]:
     """Answers for each volume.
 
     The probability is the mean of the calibrated probabilities over three adjacent slices, where that mean is largest.
@@ -53,10 +53,10 @@ def summarise_volumes(
 
     Args:
         predictions: in the order of the slices, as `Predictor.predict` yields them; plain images are left out.
-        threshold: from which on the decision is "tumor", as `Predictor.threshold`.
-        margin: as `Predictor.margin`; nearer to 0 in logits, the volume is referred. No share of errors is promised.
+        rule: as `Predictor.rule`, of which `Rule.of_volumes` decides; a volume of one slice is decided as an image is.
+            With a margin no share of errors is promised.
     """
-    found = VolumeAnswers(threshold=threshold, margin=margin)
+    found = VolumeAnswers(rule)
     for one in predictions:
         found.add(one)
     return found.finish()
@@ -66,12 +66,11 @@ class VolumeAnswers:
     """The answers for volumes as those for their slices come; of a volume that is complete, only its answer is kept.
 
     Args:
-        threshold: see `summarise_volumes`.
-        margin: see `summarise_volumes`.
+        rule: see `summarise_volumes`.
     """
 
-    def __init__(self, *, threshold: float, margin: float = 0.0) -> None:
-        self._threshold, self._margin = threshold, margin
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
         self._slices: list[Prediction] = []
         self._answers: list[VolumeAnswer] = []
 
@@ -90,7 +89,7 @@ class VolumeAnswers:
     def _close(self) -> None:
         if self._slices:
             volume = self._slices[0].volume
-            self._answers.append(_summary(volume, self._slices, self._threshold, self._margin))
+            self._answers.append(_summary(volume, self._slices, self._rule))
             self._slices = []
 
 
@@ -116,13 +115,13 @@ def write_montage(pictures: Sequence[Path], path: Path) -> None:
         sheet.save(temporary)
 
 
-def _summary(volume: str, slices: list[Prediction], threshold: float, margin: float) -> VolumeAnswer:
+def _summary(volume: str, slices: list[Prediction], rule: Rule) -> VolumeAnswer:
+    own = rule.of_volumes if len(slices) > 1 else rule
     scored = [(one.probability, one.path) for one in slices if one.status == "ok" and one.probability is not None]
     if not scored:
-        return VolumeAnswer(volume, 0, None, REFER, ())
+        return VolumeAnswer(volume, 0, None, REFER, own.threshold, ())
     probabilities = np.array([probability for probability, _ in scored])
     width = min(_ADJACENT, len(scored))
     probability = float(np.convolve(probabilities, np.full(width, 1 / width), mode="valid").max())
     suspicious = tuple(path for _, path in sorted(scored, key=lambda one: -one[0])[:_SHOWN])
-    decision = Rule(threshold, margin).decide(probability)
-    return VolumeAnswer(volume, len(scored), round(probability, 6), decision, suspicious)
+    return VolumeAnswer(volume, len(scored), round(probability, 6), own.decide(probability), own.threshold, suspicious)

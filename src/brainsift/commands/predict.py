@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument(
-        "--threshold", metavar="NAME", help="balanced (default), screening, confirm or even (with --max-error)"
+        "--threshold",
+        metavar="NAME",
+        help="balanced (default; of volumes confirm), screening, confirm, even (with --max-error)",
     )
     threshold.add_argument("--sensitivity", type=float, metavar="X", help="the threshold that reaches it, 0.5 to 0.995")
     parser.add_argument(
@@ -81,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     listed = arguments.paths == [STANDARD_INPUT]
     expected = 0 if listed else sum(1 for _ in find_images(arguments.paths))
     statuses, decisions = Counter[str](), Counter[str]()
-    slices = VolumeAnswers(threshold=predictor.threshold, margin=predictor.margin)
+    slices = VolumeAnswers(predictor.rule)
     maps: dict[str, Path] = {}
     cases = _cases() if arguments.report else None
     with ExitStack() as stack:
@@ -193,7 +195,8 @@ def _line(answer: Prediction) -> str:
 def _volume_line(answer: VolumeAnswer) -> str:
     if answer.probability is None:
         return f"volume {answer.volume}\t{answer.decision}\tno slice could be scored"
-    return f"volume {answer.volume}\t{answer.decision}\t{answer.probability:.3f}\tof {answer.n_slices} slices"
+    words = f"{answer.probability:.3f}\tof {answer.n_slices} slices, threshold {answer.threshold:.3f}"
+    return f"volume {answer.volume}\t{answer.decision}\t{words}"
 
 
 def _write_montages(volumes: Sequence[VolumeAnswer], maps: Mapping[str, Path], folder: Path) -> None:

@@ -25,6 +25,7 @@ class ServeConfig:
         keep: folder of the history; without it nothing is kept.
         keep_images: keep the pictures with the history as well.
         threads: for decoding and for the network; 0 for all cores.
+        connections: that may be open at a time.
         queue: slices that may wait; beyond that the service answers that it is busy.
         upload_mb: size of an upload, and of a volume once unpacked, MiB.
         unpacked_mb: size of what an archive holds, MiB.
@@ -44,6 +45,7 @@ class ServeConfig:
     keep: Path | None = None
     keep_images: bool = False
     threads: int = 0
+    connections: int = 512
     queue: int = 256
     upload_mb: int = 256
     unpacked_mb: int = 1024

@@ -12,11 +12,12 @@ import time
 import traceback
 import warnings
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brainsift.errors import AuthError, BrainsiftError, BusyError, ForbiddenError, ServeError, SlowError
@@ -28,7 +29,10 @@ _log = logging.getLogger("brainsift.serve")
 _TALKATIVE = ("pydicom", "nibabel.global", "PIL")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
-_OPEN = ("/healthz", "/readyz")
+OPEN = ("/healthz", "/readyz")
+_UNLOCKED = (*OPEN, "/page/page.css")  # the page that asks for the token has its looks
+_ASK = Path(__file__).parent / "page" / "token.html"
+_WRONG = re.compile(r' *<p class="reason".*</p>\n')
 _DRAINED, _DRAIN_S = 8 * MIB, 3.0
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
@@ -63,7 +67,8 @@ def log_to_stderr() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    _log.handlers, _log.propagate = [handler], False
+    for log in (_log, logging.getLogger("uvicorn.error")):
+        log.handlers, log.propagate = [handler], False
     _log.setLevel(logging.INFO)
 
 
@@ -73,6 +78,22 @@ def error_response(error: BrainsiftError, request_id: str) -> JSONResponse:
     if isinstance(error, AuthError):
         headers["www-authenticate"] = "Bearer"
     return JSONResponse({**error.to_dict(), "request_id": request_id}, error.http_status, headers)
+
+
+def _refused(error: BrainsiftError, request_id: str, scope: Scope, headers: Headers) -> Response:
+    """Returns an error; who opens the page without a token in a browser is asked for it."""
+    if isinstance(error, AuthError) and scope["path"] == "/" and "text/html" in headers.get("accept", ""):
+        text = _ASK.read_text(encoding="utf-8")
+        return HTMLResponse(text if b"token=" in scope["query_string"] else _WRONG.sub("", text), error.http_status)
+    return error_response(error, request_id)
+
+
+def bare_reply(error: BrainsiftError) -> JSONResponse:
+    """Returns an error as it is sent where no request came to be; the connection ends with it."""
+    request_id = secrets.token_hex(8)
+    reply = error_response(error, request_id)
+    reply.headers.update({"x-request-id": request_id, "connection": "close", **_SAFETY})
+    return reply
 
 
 class Gate:
@@ -102,7 +123,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and scope["method"] in _UNSAFE and urlsplit(origin).netloc != host:
             return ForbiddenError("Origin", "is another site", "Use the page of this service.")
-        if self._config.token and scope["path"] not in _OPEN and not self._knows(scope, headers):
+        if self._config.token and scope["path"] not in _UNLOCKED and not self._knows(scope, headers):
             return AuthError("token", "is missing or wrong", "Send Authorization: Bearer TOKEN, or open /?token=TOKEN.")
         return None
 
@@ -145,7 +166,8 @@ class _Passage:
         try:
             refusal = self._gate.refusal(self._scope, self._headers)
             if refusal:
-                await error_response(refusal, self._id)(self._scope, self._receive, self._answer)
+                reply = _refused(refusal, self._id, self._scope, self._headers)
+                await reply(self._scope, self._receive, self._answer)
             else:
                 await self._gate._app(self._scope, self._hear, self._answer)
         except ClientDisconnect:  # it is gone
@@ -159,7 +181,11 @@ class _Passage:
             self._note()
 
     async def _hear(self) -> Message:
-        message = await self._receive()
+        if self._more:  # a body that never ends
+            async with asyncio.timeout(max(0, self._started + self._gate._config.timeout_s - time.perf_counter())):
+                message = await self._receive()
+        else:
+            message = await self._receive()
         self._received += len(message.get("body", b""))
         self._more = message["type"] == "http.request" and message.get("more_body", False)
         return message

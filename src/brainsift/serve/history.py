@@ -1,6 +1,6 @@
 """What was scored, and what readers said of it: one SQLite file on this machine, and PNG files where asked.
 
-FOLDER/history.sqlite   a row an image, with the reader's verdict; mode 0600
+FOLDER/history.sqlite   a row an image, a slice, or a volume, with the reader's verdict; mode 0600
 FOLDER/images/          12.png and 12-map.png of case 12; folder 0700, files 0600
 
 Rows and images that were deleted leave nothing in these files: SQLite overwrites them, and its log is emptied.
@@ -16,23 +16,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
 
 from brainsift.errors import HistoryError, NotFoundError, in_one_line
 from brainsift.files import sha256_of
 from brainsift.serve.history_table import IMAGES, as_csv
+from brainsift.serve.schemas import Decision, Leaning, Status
 
 FILE = "history.sqlite"
 APPLICATION = 0x62736874
 """SQLite's mark of whose file it is: "bsht"."""
-SCHEMA = 1
+SCHEMA = 2
 Verdict = Literal["agree", "disagree", "unsure"]
 Layer = Literal["picture", "map"]
+Of = Literal["images", "cases"]
 _WAIT_SECONDS = 15.0
 _SUFFIX: dict[Layer, str] = {"picture": ".png", "map": "-map.png"}
 _TABLE = f"""
 CREATE TABLE cases (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again after a case is deleted
+    part_of INTEGER,  -- of a slice of a volume: the case of the volume
     created TEXT NOT NULL,
     name TEXT NOT NULL,
     volume TEXT NOT NULL,
@@ -41,8 +46,10 @@ CREATE TABLE cases (
     decision TEXT NOT NULL,
     leaning TEXT NOT NULL,
     threshold REAL NOT NULL,
+    margin REAL NOT NULL,
     detail TEXT NOT NULL,
     model TEXT NOT NULL,
+    slices INTEGER NOT NULL,
     picture TEXT NOT NULL,  -- SHA-256 of the kept picture, or empty
     map INTEGER NOT NULL,
     verdict TEXT CHECK (verdict IN {get_args(Verdict)}),
@@ -50,75 +57,61 @@ CREATE TABLE cases (
     judged TEXT
 )
 """
-# Of a picture that was scored more than once, the case that was judged last, or else the newest.
-_ONE_A_PICTURE = """
+_INDEX = "CREATE INDEX slices_of ON cases (part_of)"
+_WANTED: dict[Of, str] = {"images": "slices = 0", "cases": "part_of IS NULL"}
+# Of what was scored more than once, the case that was judged last, or else the newest. The same picture is the same
+# image, and a volume of the same pictures the same volume.
+_ONE_EACH = """
 SELECT * FROM (
-    SELECT *, ROW_NUMBER() OVER (
-        PARTITION BY CASE picture WHEN '' THEN CAST(id AS TEXT) ELSE picture END ORDER BY judged DESC, id DESC
-    ) AS place FROM cases
+    SELECT one.*, whole.leaning AS volume_leaning, whole.verdict AS volume_verdict, ROW_NUMBER() OVER (
+        PARTITION BY coalesce(
+            nullif(one.picture, ''),
+            nullif((SELECT group_concat(picture, '') FROM cases AS own WHERE own.part_of = one.id), ''),
+            one.id
+        ) ORDER BY one.judged IS NULL, coalesce(one.judged, whole.judged) DESC, one.id DESC
+    ) AS place FROM cases AS one LEFT JOIN cases AS whole ON whole.id = one.part_of WHERE one.{wanted}
 ) WHERE place = 1 ORDER BY id
 """
 
 
 @dataclass(frozen=True)
-class HistoryRow:
-    """An answer to keep.
+class Kept:
+    """What is kept of an answer for an image, a slice, or a volume as a whole."""
 
-    Attributes:
-        name: for display.
-        volume: of the slice, or "".
-        status: "ok", "not_brain_mri" or "unreadable".
-        probability: calibrated; None where unreadable.
-        decision: "tumor", "no_tumor", "refer", or "" where unreadable.
-        leaning: which side of the threshold the probability is on, "tumor" or "no_tumor"; "" where unreadable.
-        threshold: that was in use.
-        detail: why, in words.
-        model: name and version of the network.
-        picture_png: the image as PNG; kept only where the history keeps images.
-        map_png: its tumor map as PNG; likewise.
-    """
+    name: Annotated[str, Field(description="For display.")]
+    volume: Annotated[str, Field(description="Of the slice, or empty.")]
+    status: Status
+    probability: Annotated[float | None, Field(description="Calibrated; null where unreadable.")]
+    decision: Decision
+    leaning: Annotated[Leaning, Field(description="Side of the threshold; empty where unreadable.")]
+    threshold: Annotated[float, Field(description="That was in use.")]
+    detail: Annotated[str, Field(description="Why, in words.")]
+    model: Annotated[str, Field(description="Name and version of the network.")]
+    margin: Annotated[float, Field(description="Nearer to 0 in logits, an answer was referred.")] = 0.0
+    slices: Annotated[int, Field(description="Of a volume as a whole; 0 for an image or a slice.")] = 0
+    part_of: Annotated[int | None, Field(description="Of a slice of a volume, the case of the volume.")] = None
 
-    name: str
-    volume: str
-    status: str
-    probability: float | None
-    decision: str
-    leaning: str
-    threshold: float
-    detail: str
-    model: str
+
+@dataclass(frozen=True)
+class HistoryRow(Kept):
+    """An answer to keep, with its image and tumor map as PNG, which are kept only where the history keeps images."""
+
     picture_png: bytes | None = field(default=None, repr=False)
     map_png: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A kept answer; the attributes are those of `HistoryRow` and these.
+@dataclass(frozen=True, kw_only=True)
+class Case(Kept):
+    """A kept answer and the reader's verdict on it."""
 
-    Attributes:
-        id: its number, never given twice.
-        created: when it was scored, ISO 8601, UTC.
-        picture: whether the image is kept.
-        map: whether its tumor map is kept.
-        verdict: of the reader on the leaning; None before he gave one.
-        note: the reader's.
-    """
-
-    id: int
-    created: str
-    name: str
-    volume: str
-    status: str
-    probability: float | None
-    decision: str
-    leaning: str
-    threshold: float
-    detail: str
-    model: str
-    picture: bool
-    map: bool
-    verdict: Verdict | None
-    note: str
+    id: Annotated[int, Field(description="Its number, never given twice.")]
+    created: Annotated[str, Field(description="When it was scored, ISO 8601, UTC.")]
+    picture: Annotated[bool, Field(description="Whether the image is kept.")]
+    map: Annotated[bool, Field(description="Whether its tumor map is kept.")]
+    verdict: Annotated[
+        Verdict | None, Field(description="On the leaning; of what is called no brain MRI, on that. null before one.")
+    ]
+    note: Annotated[str, Field(description="The reader's.")]
 
 
 class _Connection(sqlite3.Connection):
@@ -163,10 +156,10 @@ class History:
     def search(
         self, *, query: str = "", verdict: str = "", decision: str = "", limit: int = 50, offset: int = 0
     ) -> tuple[int, list[Case]]:
-        """Finds cases, the newest first.
+        """Finds images and volumes, the newest first; the slices of a volume are no cases of their own.
 
         Args:
-            query: words that all stand in the name, the volume, the detail or the note, upper or lower case.
+            query: words that all stand in the name, the detail or the note of a case or its slices, in any case.
             verdict: "agree", "disagree", "unsure", "none" for cases without one, or "" for all.
             decision: one of them, or "" for all.
             limit: of cases returned.
@@ -175,10 +168,11 @@ class History:
         Returns:
             How many there are in all, and a page of them.
         """
-        words = [("instr(casefold(name||' '||volume||' '||detail||' '||note), ?)", word) for word in _folded(query)]
+        found = "id IN (SELECT ifnull(part_of, id) FROM cases WHERE instr(casefold(name||' '||detail||' '||note), ?))"
+        words = [(found, word) for word in _folded(query)]
         given = [("ifnull(verdict, 'none') = ?", verdict), ("decision = ?", decision)]
         tests = words + [test for test in given if test[1]]
-        where = " AND ".join(["1", *(test for test, _ in tests)])
+        where = " AND ".join(["part_of IS NULL", *(test for test, _ in tests)])
         values = [value for _, value in tests]
         page = f"SELECT * FROM cases WHERE {where} ORDER BY id DESC LIMIT ? OFFSET ?"
         with self._told():
@@ -198,6 +192,17 @@ class History:
             raise _no_case(number)
         return _case(row)
 
+    def slices(self, number: int) -> list[Case]:
+        """Returns the slices of a volume, in order.
+
+        Raises:
+            NotFoundError: there is no case of this number.
+        """
+        self.open(number)
+        with self._told():
+            rows = self._connection().execute("SELECT * FROM cases WHERE part_of = ? ORDER BY id", [number]).fetchall()
+        return [_case(row) for row in rows]
+
     def image(self, number: int, layer: Layer) -> bytes:
         """Returns a kept image as PNG.
 
@@ -211,7 +216,9 @@ class History:
         return path.read_bytes()
 
     def judge(self, number: int, verdict: Verdict | None, note: str = "") -> Case:
-        """Puts down what a reader says of the leaning of a case; the last word counts.
+        """Puts down what a reader says of a case; the last word counts.
+
+        He agrees or disagrees with the leaning; of what is called no brain MRI, with that.
 
         Raises:
             NotFoundError: there is none of this number.
@@ -225,31 +232,34 @@ class History:
         return self.open(number)
 
     def delete(self, number: int) -> None:
-        """Deletes a case and its images.
+        """Deletes a case, its slices and their images.
 
         Raises:
             NotFoundError: there is none of this number.
         """
-        if not self._delete("id = ?", [number]):
-            raise _no_case(number)
+        self.open(number)
+        self._delete("? IN (id, part_of)", [number])
 
     def clear(self) -> int:
         """Deletes all cases and images; returns how many cases there were."""
         return self._delete("1", [])
 
-    def export(self, folder: str = "") -> str:
+    def export(self, folder: str = "", of: Of = "images") -> str:
         """Returns a CSV table that `brainsift evaluate` reads as predictions and as truth, and `brainsift calibrate`.
 
-        A row an image: where the same picture was scored more than once, the case that was judged last. ``label`` is 1
-        or 0 where a reader agreed or disagreed with the leaning of an image with status "ok", else empty. ``path`` is
-        that of the kept image, or stands for it where none was kept. The slices of a volume have its name as
-        ``patient``, because they belong together.
+        Where the same picture was scored more than once, the case that was judged last. ``label`` is 1 or 0 where a
+        reader agreed or disagreed with the leaning of an image with status "ok", else empty; slices of a volume
+        that he called free of tumor have a 0, unless he judged them by themselves. ``path`` is that of the kept image,
+        or stands for it where none was kept. The slices of a volume have its name as ``patient``, because they belong
+        together.
 
         Args:
             folder: of the history as it is called where the table is read; this folder by default.
+            of: "images", a row an image and a row a slice; or "cases", a row an image and a row a volume, which
+                `calibrate` cannot use.
         """
         with self._told():
-            rows = self._connection().execute(_ONE_A_PICTURE).fetchall()
+            rows = self._connection().execute(_ONE_EACH.format(wanted=_WANTED[of])).fetchall()
         return as_csv(map(dict, rows), folder or str(self.folder))
 
     def close(self) -> None:
@@ -281,6 +291,7 @@ class History:
         with self._writing() as connection:
             if _is_new(connection, self._file):
                 connection.execute(_TABLE)
+                connection.execute(_INDEX)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
             self._sweep(connection)
@@ -315,17 +326,11 @@ class History:
 
     def _insert(self, connection: sqlite3.Connection, row: HistoryRow, created: str) -> int:
         picture = row.picture_png if self.keeps_images else None
+        kept = {name: getattr(row, name) for name in Kept.__dataclass_fields__}
         values = {
+            **kept,
+            **{name: _printable(kept[name]) for name in ("name", "volume", "detail")},
             "created": created,
-            "name": _printable(row.name),
-            "volume": _printable(row.volume),
-            "status": row.status,
-            "probability": row.probability,
-            "decision": row.decision,
-            "leaning": row.leaning,
-            "threshold": row.threshold,
-            "detail": _printable(row.detail),
-            "model": row.model,
             "picture": sha256_of(picture) if picture else "",
             "map": bool(self.keeps_images and row.map_png),
         }
@@ -344,13 +349,13 @@ class History:
 
     def _delete(self, where: str, values: Sequence[int]) -> int:
         with self._writing() as connection:
-            numbers = [row[0] for row in connection.execute(f"SELECT id FROM cases WHERE {where}", values)]
+            rows = connection.execute(f"SELECT id, part_of FROM cases WHERE {where}", values).fetchall()
             connection.execute(f"DELETE FROM cases WHERE {where}", values)
         with self._told():
-            self._remove_images(numbers)
+            self._remove_images([row["id"] for row in rows])
             # The log still holds what was deleted until its pages are in the file and it is emptied.
             self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return len(numbers)
+        return sum(row["part_of"] is None for row in rows)
 
     def _remove_images(self, numbers: Sequence[int]) -> None:
         for number in numbers:

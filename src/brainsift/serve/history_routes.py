@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from brainsift.errors import NotFoundError
-from brainsift.serve.history import History, Verdict
+from brainsift.serve.history import Case, History, Of, Verdict
 
 PREFIX = "/api/v1/history"
 _LARGEST = 2**63 - 1  # of SQLite
@@ -19,9 +19,12 @@ _EXAMPLE: dict[str, Any] = {
     "probability": 0.934211,
     "decision": "tumor",
     "leaning": "tumor",
-    "threshold": 0.810080,
+    "threshold": 0.55629,
     "detail": "",
-    "model": "compact 0.1.0",
+    "model": "lite0 0.1.0",
+    "margin": 0.0,
+    "slices": 0,
+    "part_of": 11,
     "picture": True,
     "map": True,
     "verdict": "agree",
@@ -31,39 +34,17 @@ VerdictFilter = Literal["", "agree", "disagree", "unsure", "none"]
 Number = Annotated[int, Path(ge=1, le=_LARGEST, description="number of the case", examples=[12])]
 
 
-class CaseOut(BaseModel):
-    """A kept answer and the reader's verdict on it."""
-
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_EXAMPLE]})
-
-    id: int
-    created: str = Field(description="when it was scored, ISO 8601, UTC")
-    name: str
-    volume: str
-    status: Literal["ok", "not_brain_mri", "unreadable"]
-    probability: float | None
-    decision: Literal["tumor", "no_tumor", "refer", ""]
-    leaning: Literal["tumor", "no_tumor", ""] = Field(description="side of the threshold; empty where unreadable")
-    threshold: float
-    detail: str
-    model: str
-    picture: bool = Field(description="whether the image is kept")
-    map: bool = Field(description="whether its tumor map is kept")
-    verdict: Verdict | None = Field(description="on the leaning")
-    note: str
-
-
 class CasesOut(BaseModel):
     """A page of cases, the newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"total": 1, "cases": [_EXAMPLE]}]})
 
     total: int
-    cases: list[CaseOut]
+    cases: list[Case]
 
 
 class VerdictIn(BaseModel):
-    """What a reader says of the leaning of a case: the last word counts."""
+    """What a reader says of a case: the last word counts."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"verdict": "disagree", "note": "vessel, not tumor"}]}
@@ -106,14 +87,14 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     def search(
         history: kept,
         *,
-        query: Annotated[str, Query(max_length=200, description="words of name, volume, detail or note")] = "",
+        query: Annotated[str, Query(max_length=200, description="words of name, detail or note")] = "",
         verdict: Annotated[VerdictFilter, Query(description="`none`: without a verdict")] = "",
         decision: Literal["", "tumor", "no_tumor", "refer"] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
     ) -> CasesOut:
         total, cases = history.search(query=query, verdict=verdict, decision=decision, limit=limit, offset=offset)
-        return CasesOut(total=total, cases=[CaseOut.model_validate(case) for case in cases])
+        return CasesOut(total=total, cases=cases)
 
     @made.delete("", summary="Delete all cases and images")
     def clear(history: kept) -> DeletedOut:
@@ -123,21 +104,26 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     def export(
         history: kept,
         folder: Annotated[str, Query(max_length=1000, description="of the history, where the table is read")] = "",
+        of: Annotated[Of, Query(description="a row an image and a slice, or a row an image and a volume")] = "images",
     ) -> Response:
         attached = {"Content-Disposition": 'attachment; filename="brainsift-history.csv"'}
-        return Response(history.export(folder), media_type="text/csv; charset=utf-8", headers=attached)
+        return Response(history.export(folder, of), media_type="text/csv; charset=utf-8", headers=attached)
 
 
 def _add_cases(made: APIRouter, kept: Any) -> None:
     @made.get("/{number}", summary="Open a case")
-    def open_case(history: kept, number: Number) -> CaseOut:
-        return CaseOut.model_validate(history.open(number))
+    def open_case(history: kept, number: Number) -> Case:
+        return history.open(number)
+
+    @made.get("/{number}/slices", summary="The slices of a volume, in order")
+    def slices(history: kept, number: Number) -> list[Case]:
+        return history.slices(number)
 
     @made.put("/{number}/verdict", summary="Say what you think of a case")
-    def judge(history: kept, number: Number, verdict: VerdictIn) -> CaseOut:
-        return CaseOut.model_validate(history.judge(number, verdict.verdict, verdict.note))
+    def judge(history: kept, number: Number, verdict: VerdictIn) -> Case:
+        return history.judge(number, verdict.verdict, verdict.note)
 
-    @made.delete("/{number}", status_code=204, summary="Delete a case and its images")
+    @made.delete("/{number}", status_code=204, summary="Delete a case, its slices and their images")
     def delete(history: kept, number: Number) -> None:
         history.delete(number)
 

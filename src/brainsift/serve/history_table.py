@@ -29,6 +29,7 @@ EXPORT_COLUMNS = (
     "threshold",
     "detail",
     "model",
+    "slices",
 )
 _FORMULA = ("=", "+", "-", "@")
 Row = Mapping[str, Any]
@@ -57,7 +58,7 @@ def _exported(row: Row, folder: str) -> dict[str, Any]:
         "channel": "",
         "source": "history",
         "label": _label(row),
-        "patient": row["volume"],
+        "patient": row["volume"] or (name if row["slices"] else ""),
         "group": row["volume"] or name,
     }
     texts = ("patient", "group", "note", "name", "volume", "detail", "model")
@@ -68,9 +69,18 @@ _NO_PATH = str.maketrans("/\\", "__")
 
 
 def _label(row: Row) -> str:
-    if row["status"] != "ok" or row["verdict"] not in ("agree", "disagree"):
+    """Returns "1", "0", or "" where no verdict tells; a volume without a tumor has no slice with one."""
+    if row["status"] != "ok":
         return ""
-    return str(int((row["leaning"] == CLASS_NAMES[1]) == (row["verdict"] == "agree")))
+    if row["verdict"] is None and _truth(row["volume_leaning"], row["volume_verdict"]) == "0":
+        return "0"
+    return _truth(row["leaning"], row["verdict"])
+
+
+def _truth(leaning: str | None, verdict: str | None) -> str:
+    if not leaning or verdict not in ("agree", "disagree"):
+        return ""
+    return str(int((leaning == CLASS_NAMES[1]) == (verdict == "agree")))
 
 
 def _no_formula(text: str) -> str:

@@ -62,7 +62,7 @@ class Job:
         """Returns one answer a volume, once it is done."""
         if self.state != "done":
             return []
-        return summarise_volumes(self.answers, threshold=self.rule.threshold, margin=self.rule.margin)
+        return summarise_volumes(self.answers, self.rule)
 
     async def news(self, after: int, wait_s: float) -> None:
         """Returns as soon as there are answers from ``after`` on, there is progress, it is over, or time is up."""

@@ -15,6 +15,8 @@ _WINDOW = (0.5, 99.5)  # percentiles
 def picture_png(grey: intensity.Grey, side: int = SIDE) -> bytes:
     """Draws a slice: 8-bit grey between its 0.5th and 99.5th percentile, the longer side at most so many pixels."""
     low, high = np.percentile(grey, _WINDOW)
+    if high <= low:  # hardly anything but background
+        low, high = grey.min(), grey.max()
     span = max(float(high - low), 1e-6)
     return _png(np.clip((grey.astype(np.float32) - np.float32(low)) * np.float32(255 / span), 0, 255), side)
 

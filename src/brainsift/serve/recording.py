@@ -1,13 +1,16 @@
-"""A job that is done -> rows of the history."""
+"""A job that is done -> cases of the history: images, and volumes with their slices."""
 
 import logging
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any
 
 from brainsift.errors import BrainsiftError
-from brainsift.predict import Rule
+from brainsift.predict import Prediction, Rule
 from brainsift.serve.history import History, HistoryRow
 from brainsift.serve.jobs import Job
 from brainsift.serve.pictures import map_png, picture_png
+from brainsift.volume_answers import VolumeAnswer
 
 _log = logging.getLogger("brainsift.serve")
 _AT_ONCE = 32  # rows with their pictures in memory
@@ -22,30 +25,55 @@ def record(history: History, job: Job, *, model: str, size: int) -> None:
         model: name and version of the network.
         size: side of the network's input, pixels.
     """
-    rows = (_row(job, place, model, size if history.keeps_images else 0) for place in range(len(job.answers)))
     try:
-        while chunk := list(islice(rows, _AT_ONCE)):
-            job.cases += history.record(chunk)
+        for volume, places in _groups(job):
+            (whole,) = history.record([_volume_row(job, volume, places, model)]) if volume else (None,)
+            rows = (_row(job, place, model, size if history.keeps_images else 0, whole) for place in places)
+            while chunk := list(islice(rows, _AT_ONCE)):
+                job.cases += history.record(chunk)
     except BrainsiftError as error:
         _log.error("history not written", extra={"facts": {"code": error.code}})
 
 
-def _row(job: Job, place: int, model: str, size: int) -> HistoryRow:
-    answer, threshold = job.answers[place], job.rule.threshold
-    leaning = "" if answer.probability is None else Rule(threshold).decide(answer.probability)
-    picture, drawn = _images(job, place, size) if size and leaning else (None, None)
+def _groups(job: Job) -> Iterator[tuple[VolumeAnswer | None, list[int]]]:
+    """Yields the places of answers that belong together, with the answer for a volume of more than one slice."""
+    volumes = iter(job.volumes())
+    for name, group in groupby(range(len(job.answers)), key=lambda place: job.answers[place].volume):
+        places = list(group)
+        volume = next(volumes) if name else None
+        yield volume if len(places) > 1 else None, places
+
+
+def _volume_row(job: Job, volume: VolumeAnswer, places: Sequence[int], model: str) -> HistoryRow:
+    status, decision, detail = "ok", volume.decision, ""
+    if volume.probability is None:
+        readable = any(job.answers[place].probability is not None for place in places)
+        status, decision = ("not_brain_mri", decision) if readable else ("unreadable", "")
+        detail = job.answers[places[0]].detail
+    whole = Prediction(volume.volume, status, volume.probability, decision, detail)
+    return _kept(whole, job.rule.of_volumes, model, slices=len(places))
+
+
+def _row(job: Job, place: int, model: str, size: int, whole: int | None) -> HistoryRow:
+    answer = job.answers[place]
+    picture, drawn = _images(job, place, size) if size and answer.probability is not None else (None, None)
+    return _kept(answer, job.rule, model, part_of=whole, picture_png=picture, map_png=drawn)
+
+
+def _kept(answer: Prediction, rule: Rule, model: str, **more: Any) -> HistoryRow:
+    probability = answer.probability
     return HistoryRow(
         name=answer.path,
         volume=answer.volume,
-        status=answer.status,
-        probability=answer.probability,
-        decision=answer.decision,
-        leaning=leaning,
-        threshold=threshold,
+        status=answer.status,  # type: ignore[arg-type]
+        probability=probability,
+        decision=answer.decision,  # type: ignore[arg-type]
+        leaning="" if probability is None else Rule(rule.threshold).decide(probability),  # type: ignore[arg-type]
+        threshold=rule.threshold,
+        margin=rule.margin,
         detail=answer.detail,
         model=model,
-        picture_png=picture,
-        map_png=drawn,
+        **more,
     )
 
 

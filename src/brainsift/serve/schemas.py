@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
+Leaning = Literal["tumor", "no_tumor", ""]
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 NOTICE = "Research use only. Not a medical device."
 
@@ -41,16 +42,17 @@ class Volume(BaseModel):
 
     volume: str = Field(examples=["scan.nii.gz"])
     n_slices: int = Field(description="That were scored.", examples=[96])
-    probability: float | None = Field(examples=[0.9127])
+    probability: float | None = Field(examples=[0.9695])
     decision: Decision = Field(examples=["tumor"])
+    threshold: float = Field(description="That it was decided at.", examples=[0.966507])
     suspicious: list[str] = Field(description="The five most suspicious slices.", examples=[["scan.nii.gz#12"]])
 
 
 class ModelName(BaseModel):
     """Which network answered."""
 
-    name: str = Field(examples=["compact"])
-    version: str = Field(description="Of brainsift.", examples=["0.2.0"])
+    name: str = Field(examples=["lite0"])
+    version: str = Field(description="Of brainsift.", examples=["0.1.0"])
     network_sha256: str = Field(examples=["4d5d38aa23def8c0725064af791856527fd1ccb41d4b81bd5adffa3f20e89902"])
 
 
@@ -59,7 +61,7 @@ class PredictReply(BaseModel):
 
     request_id: str = Field(examples=["5f0c9d0a1b2c4d3e"])
     model: ModelName
-    threshold: float = Field(examples=[0.81008])
+    threshold: float = Field(description="Of images and slices; a volume has its own.", examples=[0.55629])
     margin: float = Field(description="Nearer to 0 in logits, an answer is referred.", examples=[0.0])
     notice: str = Field(examples=[NOTICE])
     answers: list[Answer]
@@ -77,7 +79,7 @@ class JobReply(BaseModel):
     total: int | None = Field(description="null until the files are listed.", examples=[96])
     error: ErrorReply | None = Field(default=None, description="Why it failed.")
     created: str = Field(examples=["2026-11-25T09:30:00+00:00"])
-    threshold: float = Field(examples=[0.81008])
+    threshold: float = Field(description="Of images and slices; a volume has its own.", examples=[0.55629])
     margin: float = Field(examples=[0.0])
     answers: list[Answer]
     volumes: list[Volume] = Field(description="Once it is done.")
@@ -97,12 +99,12 @@ class ModelReply(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    name: str = Field(examples=["compact"])
-    version: str = Field(examples=["0.2.0"])
+    name: str = Field(examples=["lite0"])
+    version: str = Field(examples=["0.1.0"])
     network_sha256: str
     size: int = Field(description="Side of the network's input, pixels.", examples=[128])
     temperature: float = Field(examples=[0.788])
-    thresholds: dict[str, float] = Field(examples=[{"balanced": 0.81}])
+    thresholds: dict[str, float] = Field(examples=[{"balanced": 0.556, "confirm": 0.967}])
     sensitivities: list[list[float]] = Field(description="Pairs of a sensitivity and its threshold.")
     margins: dict[str, dict[str, float]] = Field(examples=[{"0.05": {"margin": 1.95, "referred": 0.149}}])
     test: dict[str, Any]
@@ -114,7 +116,7 @@ class ModelReply(BaseModel):
         description="Titles and sentences of the model card: what it is for, what not, and its limits.",
         examples=[[("Intended use", "Research and teaching.")]],
     )
-    environment: dict[str, Any] = Field(description="Where the network comes from.", examples=[{"parameters": 789956}])
+    environment: dict[str, Any] = Field(description="Where the network comes from.", examples=[{"parameters": 3060000}])
     history: bool = Field(description="Whether what was scored is kept.")
     keeps_images: bool
     limits: Limits

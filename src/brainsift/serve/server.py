@@ -1,21 +1,27 @@
 """One process that listens: its socket, its start, and its end, which finishes what was accepted."""
 
 import asyncio
+import functools
 import socket
 import sys
 import threading
 import webbrowser
 from types import FrameType
+from typing import Any
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from brainsift.errors import UsageError
+from brainsift.errors import BusyError, UsageError
 from brainsift.serve.config import ServeConfig
+from brainsift.serve.gate import OPEN, Gate, bare_reply, error_response
 from brainsift.serve.service import Service
 
 _SLOW_HEADERS_S = 20
+_TOLD = 64  # connections beyond the limit that are told so; more are hung up on
 
 
 def listen(config: ServeConfig) -> socket.socket:
@@ -44,15 +50,53 @@ def address(config: ServeConfig, listener: socket.socket) -> str:
     return f"http://{bracketed}:{listener.getsockname()[1]}"
 
 
-class _Patient(H11Protocol):
-    """Hangs up on who connects and does not say in time what he wants, which uvicorn lets wait forever."""
+def _crowded(app: ASGIApp, service: Service) -> ASGIApp:
+    """Returns an application for connections beyond the limit, which tells of nothing but its health."""
+    error = BusyError("connections", f"are {service.config.connections} already", "Try again in 2 s.")
+    error.wait_s = 2
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        response = error_response(error, scope["state"]["request_id"])
+        response.headers["connection"] = "close"
+        await response(scope, receive, send)
+
+    refusing = Gate(refuse, config=service.config, metrics=service.metrics)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await (app if scope["path"] in OPEN else refusing)(scope, receive, send)
+
+    return answer
+
+
+class _Connection(H11Protocol):
+    """Adds to uvicorn a limit of connections, a limit of time to say what is wanted, and errors of the one shape."""
 
     _patience: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, most: int, crowded: ASGIApp, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._most, self._crowded = most, crowded
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock."""
         super().connection_made(transport)
+        if len(self.connections) > self._most:
+            self.app = self._crowded
+        if len(self.connections) > self._most + _TOLD:
+            transport.abort()
         self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            reply = bare_reply(UsageError("request", "is no HTTP as RFC 9112 has it", "Use a library to send it."))
+            events = (
+                h11.Response(status_code=reply.status_code, headers=reply.raw_headers),
+                h11.Data(data=bytes(reply.body)),
+                h11.EndOfMessage(),
+            )
+            self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Starts the clock at a later request of the same connection."""
@@ -94,7 +138,9 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 ws="none",
-                http=_Patient,
+                http=functools.partial(  # type: ignore[arg-type]
+                    _Connection, most=self._service.config.connections, crowded=_crowded(app, self._service)
+                ),
                 timeout_keep_alive=10,
                 timeout_graceful_shutdown=max(1, round(self._service.config.grace_s)),
             )

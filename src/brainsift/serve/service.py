@@ -84,7 +84,9 @@ def volumes_of(job: Job) -> list[Volume]:
 
 
 def _answer(place: int, answer: Prediction, *, maps: bool) -> Answer:
-    drawn = {"map": None if answer.tumor_map is None else answer.tumor_map.round(4).tolist()} if maps else {}
+    drawn = (
+        {"map": None if answer.tumor_map is None else answer.tumor_map.astype(float).round(4).tolist()} if maps else {}
+    )
     return Answer(
         id=place,
         name=answer.path,

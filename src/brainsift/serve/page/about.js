@@ -105,7 +105,7 @@ function thresholds(model) {
   return section(
     "thresholds",
     "Thresholds and referral",
-    el("p", {}, "All thresholds come from validation images, and so do the shares of wrong answers, which hold with 90\u00a0% confidence on images like those."),
+    el("p", {}, "Where no other is chosen, images are decided at “balanced”, volumes at “confirm”. All thresholds come from validation images, and so do the shares of wrong answers, which hold with 90\u00a0% confidence on images like those."),
     el(
       "div",
       { class: "side-by-side" },

@@ -128,9 +128,6 @@ export const follow = (id, after, signal) =>
 /** The job as it stands; an ApiError with status 404 where it is gone. */
 export const look = (id, after = 0) => callOnce("GET", `jobs/${id}`, { query: { after } });
 
-/** The number in the history of an answer, undefined while it is not kept. */
-export const caseOf = async (id, n) => (await look(id, Number.MAX_SAFE_INTEGER)).cases[n];
-
 export const forget = (id) => callOnce("DELETE", `jobs/${id}`).catch(() => null);
 
 export const pictureOf = (job, n, side) => address(`jobs/${job}/slices/${n}/picture.png`, { side });
@@ -139,11 +136,12 @@ export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);
 export const history = {
   list: (query, signal) => callOnce("GET", "history", { query, signal }),
   open: (id) => callOnce("GET", `history/${encodeURIComponent(id)}`),
+  slices: (id) => callOnce("GET", `history/${encodeURIComponent(id)}/slices`),
   setVerdict: (id, verdict, note) =>
     callOnce("PUT", `history/${encodeURIComponent(id)}/verdict`, { body: { verdict, note } }),
   remove: (id) => callOnce("DELETE", `history/${encodeURIComponent(id)}`),
   removeAll: () => callOnce("DELETE", "history"),
   picture: (id) => address(`history/${encodeURIComponent(id)}/picture.png`),
   map: (id) => address(`history/${encodeURIComponent(id)}/map.png`),
-  table: () => address("history/export.csv"),
+  table: (of) => address("history/export.csv", { of }),
 };

@@ -19,7 +19,7 @@ const VIEWS = ["cases", "history", "about"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 const narrow = matchMedia("(max-width: 759px)");
 
-function showView(name, history) {
+function showView(name) {
   for (const view of VIEWS) byId(`view-${view}`).hidden = view !== name;
   for (const link of document.querySelectorAll("#views a")) {
     if (link.hash === `#/${name}`) link.setAttribute("aria-current", "page");
@@ -28,7 +28,6 @@ function showView(name, history) {
   document.title = name === "cases" ? "brainsift" : `${name === "about" ? "About" : "History"} · brainsift`;
   document.body.dataset.view = name;
   window.scrollTo(0, 0);
-  if (name === "history") history.refresh();
 }
 
 const currentView = () => VIEWS.find((view) => location.hash === `#/${view}`) ?? "cases";
@@ -53,7 +52,7 @@ function fail(error) {
 let listPlace = 0; // how far the list was scrolled on a phone, where the case takes its place
 
 function showPane(pane) {
-  const view = byId("view-cases");
+  const view = byId(`view-${currentView()}`);
   if (view.dataset.pane === pane) return;
   if (pane === "case") listPlace = window.scrollY;
   view.dataset.pane = pane;
@@ -116,15 +115,25 @@ function listenToIntake(intake, cases, open) {
   });
 }
 
-function listenToPanes(cases, list) {
+/** The case that is looked at follows what happens to it. */
+function listenToCases(cases, view) {
+  cases.addEventListener("selected", () => currentView() === "cases" && view.show(cases.selected));
+  for (const type of ["rule", "changed"]) {
+    cases.addEventListener(type, ({ detail }) => {
+      if (view.one && view.one === cases.selected && (!detail || detail === view.one)) view.update();
+    });
+  }
+}
+
+function listenToPanes(step) {
   const back = () => {
-    if (byId("view-cases").dataset.pane !== "case") return;
+    if (byId(`view-${currentView()}`).dataset.pane !== "case") return;
     showPane("list");
-    if (narrow.matches) document.querySelector("#case-rows .selected .case-open")?.focus();
+    if (narrow.matches) document.querySelector(`#view-${currentView()} .selected .case-open`)?.focus();
   };
   byId("back").addEventListener("click", back);
-  byId("previous-case").addEventListener("click", () => list.step(-1));
-  byId("next-case").addEventListener("click", () => list.step(1));
+  byId("previous-case").addEventListener("click", () => step(-1));
+  byId("next-case").addEventListener("click", () => step(1));
   byId("wide").addEventListener("click", () => setWide(byId("wide").getAttribute("aria-pressed") !== "true"));
   return back;
 }
@@ -154,7 +163,7 @@ async function start() {
   rug.show(cases.all, cases.rule);
   if (narrow.matches) document.querySelector(".threshold").open = false;
 
-  const view = new CaseView(cases, { keeps: model.history });
+  const view = new CaseView({ keeps: model.history });
   const open = (one, { quiet = false } = {}) => {
     if (!quiet) {
       setWide(false);
@@ -165,8 +174,14 @@ async function start() {
   };
   const list = new List(cases, open);
   const intake = new Intake(cases, model);
-  const history = new HistoryView(model);
-  const back = listenToPanes(cases, list);
+  const history = new HistoryView(model, (one) => {
+    view.show(one);
+    showPane(one ? "case" : "list");
+  });
+  const viewed = () => (currentView() === "history" ? history : list);
+  const step = (by) => viewed().step(by);
+  const back = listenToPanes(step);
+  listenToCases(cases, view);
   listenToIntake(intake, cases, open);
   new ExportMenu(cases, list, model);
   showAbout(model);
@@ -177,10 +192,28 @@ async function start() {
     showPane("list");
     intake.add(found).catch(fail);
   });
-  const active = () => currentView() === "cases";
-  listenToKeys({ list, view, viewer: view.stage.viewer, stage: view.stage, addFiles: () => byId("pick-files").click(), back, active });
-  window.addEventListener("hashchange", () => showView(currentView(), history));
-  showView(currentView(), history);
+  const keys = {
+    step,
+    view,
+    viewer: view.stage.viewer,
+    stage: view.stage,
+    search: () => byId(currentView() === "history" ? "history-search" : "search").focus(),
+    addFiles: () => byId("pick-files").click(),
+    back,
+    active: () => currentView() !== "about",
+  };
+  listenToKeys(keys);
+  const enter = () => {
+    const name = currentView();
+    showView(name);
+    if (name === "about") return;
+    byId("delete-case").hidden = name !== "history";
+    document.querySelector(`#view-${name} .work`).append(byId("case-pane")); // both lists show their cases in it
+    if (name === "history") history.refresh();
+    else view.show(cases.selected);
+  };
+  window.addEventListener("hashchange", enter);
+  enter();
   await intake.restore();
   document.body.dataset.ready = "true";
 }

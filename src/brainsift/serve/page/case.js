@@ -1,6 +1,6 @@
 // The case: picture, map, answer in words; for a volume its slices.
 
-import { caseOf, history, mapOf, pictureOf } from "./api.js";
+import { history, look } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { prefetch } from "./pictures.js";
@@ -15,24 +15,35 @@ const KEPT_TRIES = 10;
 const KEPT_WAIT_MS = 500;
 
 export class CaseView {
-  constructor(cases, { keeps }) {
-    this.cases = cases;
+  constructor({ keeps }) {
     this.keeps = keeps;
+    this.one = null;
+    this.kept = null;
     this.stage = new Stage();
     this.strip = new Strip(byId("strip"));
     this.scale = new Scale();
     this.sliceScale = new Scale();
     this.verdict = new VerdictForm();
+    this.sliceVerdict = new VerdictForm();
     byId("stage").prepend(this.stage.node);
     byId("answer-scale").append(this.scale.node);
     byId("slice-scale").append(this.sliceScale.node);
     byId("case-tools").append(this.stage.tools);
-    byId("case-verdict").append(this.verdict.node);
+    byId("case-verdict").prepend(this.verdict.node);
+    byId("slice-verdict").append(this.sliceVerdict.node);
     this.#listen();
   }
 
-  get one() {
-    return this.cases.selected;
+  /** Shows a case, or that there is none. */
+  show(one) {
+    this.one = one;
+    byId("case-none").hidden = Boolean(one);
+    byId("case-body").hidden = !one;
+    byId("case-verdict").hidden = true;
+    if (!one) return this.stage.viewer.clear();
+    this.update();
+    this.#loadVerdicts();
+    return this.#showSlice(false);
   }
 
   /** Goes to a slice of the volume that is shown. */
@@ -52,10 +63,7 @@ export class CaseView {
   }
 
   #listen() {
-    const { cases, stage, strip } = this;
-    cases.addEventListener("selected", () => this.#show());
-    cases.addEventListener("rule", () => this.one && this.#showAnswers());
-    cases.addEventListener("changed", ({ detail }) => detail === this.one && this.#showAnswers());
+    const { stage, strip } = this;
     stage.viewer.addEventListener("scroll", ({ detail }) => this.step(detail));
     strip.addEventListener("go", ({ detail }) => this.go(detail));
     byId("slice-slider").addEventListener("input", (event) => this.go(Number(event.target.value) - 1));
@@ -64,20 +72,13 @@ export class CaseView {
     byId("most-suspicious").addEventListener("click", () => this.goToMostSuspicious());
   }
 
-  #show() {
-    byId("case-none").hidden = Boolean(this.one);
-    byId("case-body").hidden = !this.one;
-    if (!this.one) return this.stage.viewer.clear();
-    this.#showAnswers();
-    return this.#showSlice(false);
-  }
-
-  #showAnswers() {
+  /** Shows what has changed: more slices, or another threshold. */
+  update() {
     const { one } = this;
-    const { rule } = this.cases;
+    const { rule } = one;
     setText(byId("case-title"), one.name);
     byId("case-title").title = one.folder + one.name;
-    setText(byId("case-where"), one.folder.replace(/\/$/, ""));
+    setText(byId("case-where"), one.where);
     byId("answer").dataset.decision = one.decision;
     setText(byId("answer-kind"), one.isVolume ? `Volume, ${one.answers.length} slices` : one.status === "unreadable" ? "File" : "Slice");
     byId("answer-decision").replaceChildren(decisionCell(one.decision));
@@ -99,9 +100,8 @@ export class CaseView {
 
   #showVolume() {
     const { one } = this;
-    const { rule } = this.cases;
     byId("slice-slider").max = one.answers.length;
-    this.strip.show(one.slices, rule);
+    this.strip.show(one.slices, one.sliceRule);
     byId("most-suspicious").disabled = !one.suspicious.length;
     byId("suspicious").replaceChildren(...one.suspicious.map((place) => this.#suspiciousButton(place)));
     byId("suspicious-head").hidden = !one.suspicious.length;
@@ -128,7 +128,7 @@ export class CaseView {
     setText(byId("slice-title"), `Slice ${place + 1}`);
     byId("slice-decision").replaceChildren(decisionCell(slice.decision));
     setText(byId("slice-probability"), slice.probability === null ? "" : number(slice.probability));
-    this.sliceScale.show(slice, this.cases.rule);
+    this.sliceScale.show(slice, one.sliceRule);
     this.#showReason(byId("slice-reason"), slice);
     for (const button of document.querySelectorAll("#suspicious button")) {
       button.setAttribute("aria-current", String(Number(button.dataset.place) === place));
@@ -140,28 +140,47 @@ export class CaseView {
     const { slice, place } = one;
     if (one.isVolume) this.#showSliceAnswer();
     this.stage.setScrolls(one.isVolume);
-    this.#showVerdict(one.job, slice);
+    this.#showSliceVerdict();
     if (slice.status === "unreadable") return this.stage.say("There is no picture: the file could not be read.");
+    if (!one.layers(slice).pictureUrl) return this.stage.say("Its image was not kept. The server keeps images when it is started with --keep-images.");
     await this.stage.show(addresses(one, place), { keepView });
     if (this.one !== one || !one.isVolume) return undefined;
-    return prefetch(around(one).flatMap((near) => Object.values(addresses(one, near)).slice(0, 2).filter(Boolean)));
+    return prefetch(around(one).flatMap((near) => Object.values(one.layers(one.slices[near])).filter(Boolean)));
   }
 
-  async #showVerdict(job, slice) {
-    byId("case-verdict").hidden = true;
-    if (!this.keeps || slice.id === null) return;
-    const kept = await keptCase(job, slice.id).catch(() => null);
-    if (!kept || this.one?.slice.id !== slice.id) return;
-    this.verdict.show(kept);
+  async #loadVerdicts() {
+    const { one } = this;
+    this.kept = null;
+    if (!this.keeps || one.status === "unreadable") return;
+    const kept = await (one.kept ?? keptOf(one, () => this.one === one)).catch(() => null);
+    if (!kept || this.one !== one) return;
+    this.kept = kept;
+    this.verdict.show(kept.whole);
+    byId("slice-verdict").hidden = !kept.slices.length;
     byId("case-verdict").hidden = false;
+    this.#showSliceVerdict();
+  }
+
+  #showSliceVerdict() {
+    const record = this.kept?.slices[this.one.place];
+    if (!record) return;
+    setText(byId("slice-verdict-title"), `On slice ${this.one.place + 1} alone`);
+    this.sliceVerdict.show(record);
   }
 }
 
-/** The case in the history, null where it is not kept; an answer is kept soon after it was given. */
-async function keptCase(job, n) {
-  for (let tries = 0; tries < KEPT_TRIES; tries += 1) {
-    const number = await caseOf(job, n);
-    if (number) return history.open(number);
+/** What the history has of a case: {whole, slices}, null where it has nothing; an answer is kept soon after it was given. */
+async function keptOf(one, wanted) {
+  for (let left = KEPT_TRIES; left && one.job && wanted(); ) {
+    const { cases, state } = await look(one.job, Number.MAX_SAFE_INTEGER);
+    const number = cases[one.answers.at(-1).id];
+    if (number) {
+      const last = await history.open(number);
+      if (!last.part_of) return { whole: last, slices: [] };
+      const [whole, slices] = await Promise.all([history.open(last.part_of), history.slices(last.part_of)]);
+      return { whole, slices };
+    }
+    if (state !== "queued" && state !== "running") left -= 1; // it is kept when all of its job is scored
     await new Promise((resolve) => setTimeout(resolve, KEPT_WAIT_MS));
   }
   return null;
@@ -172,8 +191,7 @@ function addresses(one, place) {
   const which = one.isVolume ? `${one.name}, slice ${place + 1} of ${one.answers.length}` : one.name;
   const answer = slice.probability === null ? "" : `, probability of a tumor ${number(slice.probability)}`;
   const words = `${which}: ${label(slice.decision)}${answer}`;
-  const mapUrl = slice.has_map === false ? null : mapOf(one.job, slice.id);
-  return { pictureUrl: pictureOf(one.job, slice.id), mapUrl, words };
+  return { ...one.layers(slice), words };
 }
 
 function around(one) {

@@ -1,6 +1,7 @@
 // The cases on the page, and the rule that decides them.
 
-import { decide, summarise } from "./decide.js";
+import { mapOf, pictureOf } from "./api.js";
+import { decide, ofVolumes, summarise } from "./decide.js";
 import { UNSURE, inWords, reason } from "./words.js";
 
 /** One row of the list: an image, or a volume with its slices. */
@@ -18,14 +19,25 @@ export class Case {
   }
 
   decide(rule) {
+    this.sliceRule = rule;
+    this.rule = this.isVolume ? ofVolumes(rule) : rule;
     this.slices = this.answers.map((answer) => ({ ...answer, decision: decide(answer, rule), detail: reason(answer.detail) }));
     if (this.isVolume) {
-      Object.assign(this, summarise(this.answers, rule));
+      Object.assign(this, summarise(this.answers, this.rule));
       this.detail = this.status === "ok" ? "" : this.slices[0].detail;
       return;
     }
     const { status, probability, decision, detail } = this.slices[0];
     Object.assign(this, { status, probability, decision, detail, suspicious: [0] });
+  }
+
+  get where() {
+    return this.folder.replace(/\/$/, "");
+  }
+
+  /** Addresses of the picture and the map of a slice; null where there is none. */
+  layers({ id, has_map: mapped }) {
+    return { pictureUrl: pictureOf(this.job, id), mapUrl: mapped === false ? null : mapOf(this.job, id) };
   }
 
   get isVolume() {
@@ -53,12 +65,12 @@ export class Cases extends EventTarget {
   }
 
   /** Adds the answers of a job to their cases: slices of one volume are one case. */
-  take(job, answers, folder) {
+  take(job, answers) {
     const touched = new Map();
     for (const answer of answers) {
       const key = answer.volume ? `${job}/v/${answer.volume}` : `${job}/${answer.id}`;
       const known = this.byKey.get(key);
-      const one = known ?? new Case(key, { name: answer.volume || answer.name, folder, job, volume: answer.volume });
+      const one = known ?? new Case(key, { name: answer.volume || answer.name, folder: answer.folder, job, volume: answer.volume });
       if (!known) this.#put(one);
       one.push(answer);
       touched.set(one, touched.get(one) ?? !known);

@@ -15,6 +15,9 @@ const side = (probability, rule) => {
   return probability >= rule.threshold ? "tumor" : "no_tumor";
 };
 
+/** The rule for a volume as a whole: without a wish of the reader, it has a higher threshold than a slice. */
+export const ofVolumes = (rule) => ({ ...rule, threshold: rule.volumeThreshold ?? rule.threshold });
+
 /** "tumor", "no_tumor", "refer" or "unreadable" of one slice. */
 export function decide(answer, rule) {
   if (answer.status === "unreadable" || answer.probability === null) return "unreadable";
@@ -22,7 +25,8 @@ export function decide(answer, rule) {
 }
 
 /**
- * The answer for the slices of a volume: the largest mean of probabilities over three adjacent slices.
+ * The answer for the slices of a volume, by the rule of `ofVolumes`: the largest mean of probabilities over three
+ * adjacent slices.
  * `suspicious` holds the places of the slices with the largest probability, the largest first.
  */
 export function summarise(answers, rule) {
@@ -71,7 +75,7 @@ export function marginFor(maxError, margins) {
 }
 
 /**
- * What decides, made from what the reader chose: `{ name }`, `{ sensitivity }` or `{ maxError }`.
+ * What decides, made from what the reader chose: `{ name }`, `{ sensitivity }`, `{ maxError }`, or nothing.
  * `query` is the same for the server.
  */
 export function makeRule(choice, model) {
@@ -83,5 +87,7 @@ export function makeRule(choice, model) {
     const threshold = thresholdFor(choice.sensitivity, model.sensitivities);
     return { choice, threshold, margin: 0, query: { sensitivity: choice.sensitivity } };
   }
+  const { balanced, confirm = balanced } = model.thresholds;
+  if (!choice.name) return { choice, threshold: balanced, volumeThreshold: Math.max(balanced, confirm), margin: 0, query: {} };
   return { choice, threshold: model.thresholds[choice.name], margin: 0, query: { threshold: choice.name } };
 }

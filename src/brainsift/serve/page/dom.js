@@ -61,6 +61,19 @@ export function unhurried(act, pauseMs) {
   };
 }
 
+/** Closes a menu when something else is clicked, a link in it is, or with Escape. */
+export function closing(menu) {
+  document.addEventListener("click", ({ target }) => {
+    if (!menu.contains(target) || target.closest("a")) menu.open = false;
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    event.stopPropagation();
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+}
+
 /** Says something to screen readers. */
 export function announce(text) {
   setText(byId("live"), text);

@@ -1,7 +1,7 @@
 // What the list shows -> CSV, JSON, or a report to hand on.
 
 import { rowsOf } from "./cases.js";
-import { announce, byId, save, setText } from "./dom.js";
+import { announce, byId, closing, save, setText } from "./dom.js";
 import { writeReport } from "./report.js";
 import { counted } from "./words.js";
 
@@ -24,6 +24,7 @@ export function toJson(cases, rule, model) {
       n_slices: one.isVolume ? one.nScored : 1,
       probability: one.probability,
       decision: one.decision === "unreadable" ? "" : one.decision,
+      threshold: one.rule.threshold,
       suspicious: one.suspicious.map((place) => one.slices[place].name),
     }));
   const { name, version, network_sha256 } = model;
@@ -45,15 +46,7 @@ export class ExportMenu {
       const all = cases.all.length;
       setText(byId("export-what"), some === all ? `All ${counted(all, "case")}` : `${some} of ${counted(all, "case")}, as filtered`);
     });
-    document.addEventListener("click", (event) => {
-      if (!this.menu.contains(event.target)) this.menu.open = false;
-    });
-    this.menu.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || !this.menu.open) return;
-      event.stopPropagation();
-      this.menu.open = false;
-      this.menu.querySelector("summary").focus();
-    });
+    closing(this.menu);
   }
 
   #save(text, type, ending) {

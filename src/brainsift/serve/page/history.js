@@ -1,44 +1,75 @@
 // What was scored before, where the server keeps it: search, open, judge, delete, export.
 
 import { history as api } from "./api.js";
-import { announce, byId, confirmed, el, setText } from "./dom.js";
+import { Case } from "./cases.js";
+import { summarise } from "./decide.js";
+import { announce, byId, closing, confirmed, el, setText } from "./dom.js";
 import { decisionCell } from "./list.js";
-import { Bar, Scale } from "./scale.js";
-import { Stage } from "./stage.js";
-import { VerdictForm } from "./verdict.js";
-import { because, counted, explain, inWords, moment, number, reason } from "./words.js";
+import { Bar } from "./scale.js";
+import { counted, inWords, moment, reason } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 200;
 const VERDICTS = { agree: "Agree", disagree: "Disagree", unsure: "Unsure" };
 
+const ruleOf = ({ threshold, margin }) => ({ threshold, margin });
+const decisionOf = ({ decision }) => decision || "unreadable";
+
+/** A case of the history: decided as it was when it was scored. */
+class KeptCase extends Case {
+  constructor(whole, slices) {
+    super(`kept/${whole.id}`, { name: whole.name });
+    this.kept = Promise.resolve({ whole, slices });
+    this.whole = whole;
+    this.answers = slices.length ? slices : [whole];
+    this.slices = this.answers.map((one) => ({ ...one, decision: decisionOf(one), detail: reason(one.detail) }));
+    this.sliceRule = ruleOf(this.answers[0]);
+    this.rule = ruleOf(whole);
+    const { status, probability } = whole;
+    Object.assign(this, { status, probability, decision: decisionOf(whole), detail: reason(whole.detail) });
+    const { suspicious, nScored } = summarise(this.answers, this.rule);
+    Object.assign(this, { suspicious, nScored });
+  }
+
+  get where() {
+    return `${moment(this.whole.created)} · network ${this.whole.model}`;
+  }
+
+  get isVolume() {
+    return this.whole.slices > 0;
+  }
+
+  layers({ id, picture, map }) {
+    return { pictureUrl: picture ? api.picture(id) : null, mapUrl: map ? api.map(id) : null };
+  }
+}
+
 export class HistoryView {
   #timer = 0;
   #asked = null;
+  #opening = 0;
 
-  constructor(model) {
+  /** `onopen(case)` shows a case, or with null that there is none. */
+  constructor(model, onopen) {
     this.model = model;
+    this.onopen = onopen;
     this.rows = new Map();
     this.selected = null;
     this.total = 0;
     byId("history-off").hidden = model.history;
     byId("history-on").hidden = !model.history;
     if (!model.history) return;
-    this.stage = new Stage();
-    this.stage.setScrolls(false);
-    this.scale = new Scale();
-    this.verdict = new VerdictForm((saved) => this.#saved(saved));
-    byId("history-stage").append(this.stage.node);
-    byId("history-scale").append(this.scale.node);
-    byId("history-tools").append(this.stage.tools);
-    byId("history-verdict").append(this.verdict.node);
-    byId("history-export").href = api.table();
+    closing(byId("history-export"));
+    byId("export-images").href = api.table("images");
+    byId("export-cases").href = api.table("cases");
     this.#listen();
   }
 
   /** Reads the newest cases; called whenever the view is opened. */
   refresh() {
-    return this.model.history ? this.#load(0) : undefined;
+    if (!this.model.history) return undefined;
+    this.open(this.selected);
+    return this.#load(0);
   }
 
   #listen() {
@@ -48,9 +79,16 @@ export class HistoryView {
     });
     for (const id of ["history-decision", "history-verdicts"]) byId(id).addEventListener("change", () => this.#load(0));
     byId("history-more").addEventListener("click", () => this.#load(this.rows.size));
-    byId("history-delete").addEventListener("click", () => this.#remove());
+    byId("delete-case").addEventListener("click", () => this.#remove());
     byId("history-delete-all").addEventListener("click", () => this.#removeAll());
-    byId("history-back").addEventListener("click", () => this.#open(null));
+    document.addEventListener("judged", ({ detail }) => this.#judged(detail));
+  }
+
+  /** Goes to the next (1) or the last (-1) case of the list. */
+  step(by) {
+    const ids = [...this.rows.keys()];
+    const at = ids.indexOf(this.selected);
+    if (ids.length) this.open(ids[at < 0 ? 0 : Math.min(Math.max(at + by, 0), ids.length - 1)]);
   }
 
   async #load(offset) {
@@ -78,7 +116,7 @@ export class HistoryView {
     byId("history-error").hidden = true;
     byId("history-rows").replaceChildren(...[...this.rows.values()].map((row) => row.node));
     this.#showTotal();
-    if (this.selected && !this.rows.has(this.selected.id)) this.#open(null);
+    if (this.selected && !this.rows.has(this.selected)) this.open(null);
     else this.#mark();
   }
 
@@ -93,16 +131,17 @@ export class HistoryView {
 
   #row(one) {
     const bar = new Bar();
-    bar.show(one, { threshold: one.threshold, margin: 0 });
+    bar.show(one, ruleOf(one));
     const title = el("span", { class: "case-name", title: one.name }, one.name);
-    const button = el("button", { class: "case-open", onclick: () => this.#open(one.id) }, title);
-    const words = el("span", { class: "case-words" }, button, el("span", { class: "case-sub" }, moment(one.created)));
+    const button = el("button", { class: "case-open", onclick: () => this.open(one.id) }, title);
+    const sub = [moment(one.created), one.slices ? counted(one.slices, "slice") : ""].filter(Boolean).join(" · ");
+    const words = el("span", { class: "case-words" }, button, el("span", { class: "case-sub" }, sub));
     const verdict = el("td", { class: "cell-verdict" });
     const node = el(
       "tr",
       {},
       el("th", { scope: "row", class: "cell-case" }, words),
-      el("td", { class: "cell-decision" }, decisionCell(one.decision || "unreadable")),
+      el("td", { class: "cell-decision" }, decisionCell(decisionOf(one))),
       el("td", { class: "cell-probability" }, bar.node),
       verdict,
     );
@@ -111,50 +150,31 @@ export class HistoryView {
     return row;
   }
 
-  async #open(id) {
-    this.selected = id ? this.rows.get(id).one : null;
+  async open(id) {
+    this.selected = id;
+    this.#opening += 1;
+    const turn = this.#opening;
     this.#mark();
-    byId("history-on").dataset.pane = id ? "case" : "list";
-    byId("history-none").hidden = Boolean(id);
-    byId("history-body").hidden = !id;
-    if (!id) return;
-    const { selected: one } = this;
-    this.#showCase(one);
-    if (!one.picture) {
-      this.stage.say("Its image was not kept. The server keeps images when it is started with --keep-images.");
-      return;
+    if (!id) return this.onopen(null);
+    const { one } = this.rows.get(id);
+    try {
+      const slices = one.slices ? await api.slices(id) : [];
+      if (turn === this.#opening) this.onopen(new KeptCase(one, slices));
+    } catch (error) {
+      this.#fail(error);
     }
-    const mapUrl = one.map === false ? null : api.map(id);
-    await this.stage.show({ pictureUrl: api.picture(id), mapUrl, words: one.name });
-  }
-
-  #showCase(one) {
-    const rule = { threshold: one.threshold, margin: 0 };
-    const decision = one.decision || "unreadable";
-    setText(byId("history-title"), one.name);
-    byId("history-title").title = one.name;
-    setText(byId("history-when"), `${moment(one.created)} · network ${one.model}`);
-    byId("history-answer").dataset.decision = decision;
-    byId("history-decision-word").replaceChildren(decisionCell(decision));
-    setText(byId("history-number"), one.probability === null ? "" : number(one.probability));
-    setText(byId("history-words"), explain({ ...one, decision }, rule));
-    const why = reason(one.detail ?? "");
-    byId("history-reason").hidden = !why;
-    setText(byId("history-reason"), because({ status: one.status, detail: why }));
-    this.scale.show({ ...one, decision }, rule);
-    byId("history-verdict").hidden = one.status === "unreadable";
-    this.verdict.show(one);
+    return undefined;
   }
 
   #mark() {
     for (const [id, row] of this.rows) {
-      row.node.classList.toggle("selected", id === this.selected?.id);
-      if (id === this.selected?.id) row.button.setAttribute("aria-current", "true");
+      row.node.classList.toggle("selected", id === this.selected);
+      if (id === this.selected) row.button.setAttribute("aria-current", "true");
       else row.button.removeAttribute("aria-current");
     }
   }
 
-  #saved(saved) {
+  #judged(saved) {
     const row = this.rows.get(saved.id);
     if (!row) return;
     Object.assign(row.one, saved);
@@ -162,7 +182,7 @@ export class HistoryView {
   }
 
   async #remove() {
-    const { selected: one } = this;
+    const one = this.rows.get(this.selected)?.one;
     if (!one) return;
     const text = `“${one.name}” and your verdict on it are removed from this server. This cannot be undone.`;
     if (!(await confirmed({ title: "Delete this case?", text, action: "Delete" }))) return;
@@ -184,7 +204,7 @@ export class HistoryView {
   async #deleting(act) {
     try {
       await act();
-      this.#open(null);
+      this.open(null);
       await this.#load(0);
       byId("history-search").focus();
     } catch (error) {

@@ -11,7 +11,7 @@ const STORED = "brainsift.jobs";
 export class Intake extends EventTarget {
   #waiting = [];
   #running = new Set();
-  #jobs = new Map(); // id -> {folder}
+  #jobs = new Map(); // id -> {folder, places}
 
   constructor(cases, model) {
     super();
@@ -69,11 +69,11 @@ export class Intake extends EventTarget {
 
   /** Brings back the jobs that this tab had before it was reloaded. */
   async restore() {
-    for (const { id, folder } of stored()) {
+    for (const { id, folder, places } of stored()) {
       try {
         const job = await api.look(id);
-        this.#jobs.set(id, { folder });
-        this.#waiting.push({ kind: "known", folder, files: [], job, expected: job.total ?? job.answers.length });
+        this.#jobs.set(id, { folder, places });
+        this.#waiting.push({ kind: "known", folder, places, files: [], job, expected: job.total ?? job.answers.length });
         this.total += job.total ?? job.answers.length;
       } catch {
         // expired, or another server
@@ -121,7 +121,8 @@ export class Intake extends EventTarget {
     const job = await api.submit(files, this.cases.rule.query, { onprogress, signal });
     group.sent = 1;
     group.id = job.id;
-    this.#jobs.set(job.id, { folder: group.folder });
+    if (group.kind === "image") group.places = group.files.map(({ file, folder }) => ({ folder, name: file.name }));
+    this.#jobs.set(job.id, { folder: group.folder, places: group.places });
     this.#store();
     return job;
   }
@@ -140,12 +141,13 @@ export class Intake extends EventTarget {
 
   #take(group, job) {
     if (job.total !== null) this.#expect(group, Math.max(job.total, group.taken));
-    const fresh = job.answers.filter((answer) => answer.id >= group.taken);
+    const placed = group.places?.length === job.total ? group.places : []; // one answer a file, in their order
+    const fresh = job.answers.filter(({ id }) => id >= group.taken).map((answer) => at(answer, group.folder, placed[answer.id]));
     group.taken += fresh.length;
     const scored = Math.max(job.done, group.taken); // answers for a volume come when all of its slices are scored
     this.done += scored - group.scored;
     group.scored = scored;
-    this.cases.take(job.id, fresh, group.folder);
+    this.cases.take(job.id, fresh);
     this.#tell();
   }
 
@@ -175,7 +177,7 @@ export class Intake extends EventTarget {
   }
 
   #store() {
-    const jobs = [...this.#jobs].map(([id, { folder }]) => ({ id, folder }));
+    const jobs = [...this.#jobs].map(([id, known]) => ({ id, ...known }));
     try {
       sessionStorage.setItem(STORED, JSON.stringify(jobs));
     } catch {
@@ -186,6 +188,12 @@ export class Intake extends EventTarget {
   #tell() {
     this.dispatchEvent(new Event("progress"));
   }
+}
+
+/** An answer with the folder of its file; the server, which does not know folders, counts files of the same name. */
+function at(answer, folder, place) {
+  const name = place && answer.name.startsWith(place.name) ? place.name : answer.name;
+  return { ...answer, name, folder: place?.folder ?? folder };
 }
 
 const STOPPED = { code: "stopped", subject: "The server", rule: "stopped this job", remedy: "Drop the files again." };

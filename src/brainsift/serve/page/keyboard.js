@@ -8,9 +8,9 @@ const SMALL = 0.05;
 const PAN = 40;
 
 /** Each: the keys as shown, what `event.key` may be, the words, and what to do. */
-const shortcuts = ({ list, view, viewer, stage, addFiles, back }) => [
-  ["↓", ["ArrowDown", "j"], "Next case", () => list.step(1)],
-  ["↑", ["ArrowUp", "k"], "Previous case", () => list.step(-1)],
+const shortcuts = ({ step, view, viewer, stage, search, addFiles, back }) => [
+  ["↓", ["ArrowDown", "j"], "Next case", () => step(1)],
+  ["↑", ["ArrowUp", "k"], "Previous case", () => step(-1)],
   ["→", ["ArrowRight"], "Next slice", () => view.step(1)],
   ["←", ["ArrowLeft"], "Previous slice", () => view.step(-1)],
   ["Home", ["Home"], "First slice", () => view.go(0)],
@@ -24,7 +24,7 @@ const shortcuts = ({ list, view, viewer, stage, addFiles, back }) => [
   ["−", ["-"], "Zoom out", () => viewer.zoomOut()],
   ["0", ["0"], "Fit to the frame", () => viewer.fit()],
   ["W", ["w"], "Reset the window", () => stage.resetWindow()],
-  ["/", ["/"], "Search", () => byId("search").focus()],
+  ["/", ["/"], "Search", search],
   ["O", ["o"], "Add files", addFiles],
   ["Esc", ["Escape"], "Back to the list", back],
   ["?", ["?"], "This list", () => byId("shortcuts").showModal()],

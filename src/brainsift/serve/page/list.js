@@ -64,7 +64,7 @@ export class List {
       this.body.replaceChildren(...nodes);
     }
     for (const key of this.#rows.keys()) if (!this.cases.byKey.has(key)) this.#rows.delete(key);
-    for (const row of rows) row.update(this.cases.rule);
+    for (const row of rows) row.update();
     this.#mark();
     this.#showCounts();
     const left = shown.length - rows.length;
@@ -157,12 +157,12 @@ class Row {
     this.node = el("tr", {}, first, this.decision, el("td", { class: "cell-probability" }, this.bar.node), this.slices, this.why);
   }
 
-  update(rule) {
+  update() {
     const { one } = this;
-    const said = `${one.decision}/${one.probability}/${rule.threshold}/${one.answers.length}/${one.place}`;
+    const said = `${one.decision}/${one.probability}/${one.rule.threshold}/${one.answers.length}/${one.place}`;
     if (said === this.said) return;
     this.said = said;
-    this.bar.show(one, rule);
+    this.bar.show(one, one.rule);
     this.decision.replaceChildren(decisionCell(one.decision));
     this.told.replaceChildren(decisionCell(one.decision));
     const slices = one.isVolume ? counted(one.answers.length, "slice") : "";

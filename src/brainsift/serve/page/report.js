@@ -5,7 +5,7 @@ import { contour } from "./contour.js";
 import { el } from "./dom.js";
 import { picture } from "./pictures.js";
 import { heatOf } from "./viewer.js";
-import { because, counted, explain, label, moment, number } from "./words.js";
+import { because, counted, explain, label, moment, number, thresholds } from "./words.js";
 
 const PICTURES = 400; // a page with more is slow to open
 const SIDE = 240;
@@ -32,7 +32,7 @@ export async function writeReport(cases, rule, model, onprogress) {
   const order = [...cases].sort((a, b) => (b.probability ?? -1) - (a.probability ?? -1));
   for (const [place, one] of order.entries()) {
     onprogress(place, order.length);
-    list.append(item(one, rule, place < PICTURES ? await drawn(one) : ""));
+    list.append(item(one, place < PICTURES ? await drawn(one) : ""));
   }
   // as text: the policy of this page would not let it make a <style>
   const styled = page.documentElement.outerHTML.replace("</head>", () => `<style>${STYLE}</style></head>`);
@@ -48,13 +48,13 @@ function head(cases, rule, model) {
   return [
     el("h1", {}, "Is there a tumor?"),
     el("p", { class: "muted" }, made),
-    el("p", {}, `${said.join(" · ")}. Threshold ${number(rule.threshold)}${margin}.`),
+    el("p", {}, `${said.join(" · ")}. Threshold ${thresholds(rule)}${margin}.`),
     el("p", {}, el("strong", {}, model.notice)),
     el("p", { class: "muted" }, "Most suspicious first. Orange: where the network sees a tumor; the line where both answers are as likely."),
   ];
 }
 
-function item(one, rule, source) {
+function item(one, source) {
   const shown = source ? el("img", { src: source, alt: `${one.name} with the tumor map` }) : el("span", { class: "missing" }, "no picture");
   const slice = one.isVolume ? `, slice ${one.place + 1} of ${one.answers.length}` : "";
   const probability = one.probability === null ? "" : ` ${number(one.probability)}`;
@@ -64,9 +64,11 @@ function item(one, rule, source) {
     shown,
     el("h2", {}, one.folder + one.name + slice),
     el("p", { class: `figures ${one.decision}` }, el("span", { class: "decision" }, label(one.decision)), probability),
-    el("p", { class: "muted" }, one.detail ? because(one) : one.isVolume ? "Largest mean over three adjacent slices." : explain(one, rule)),
+    el("p", { class: "muted" }, one.detail ? because(one) : one.isVolume ? volumeWords(one) : explain(one, one.rule)),
   );
 }
+
+const volumeWords = (one) => `Largest mean over three adjacent slices, threshold ${number(one.rule.threshold)}.`;
 
 async function drawn(one) {
   const { slice } = one;

@@ -1,5 +1,6 @@
 // Probabilities drawn against the threshold in use.
 
+import { ofVolumes } from "./decide.js";
 import { el, setVariable, svg } from "./dom.js";
 import { label, number } from "./words.js";
 
@@ -59,8 +60,9 @@ export class Rug {
     this.marks = svg("g");
     this.band = svg("rect", { class: "rug-band", y: 0, height: HEIGHT });
     this.limit = svg("line", { class: "rug-limit", y1: 0, y2: HEIGHT });
+    this.volumeLimit = svg("line", { class: "rug-limit of-volumes", y1: 0, y2: HEIGHT });
     const drawing = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" };
-    this.svg = svg("svg", { class: "rug", ...drawing }, this.band, this.marks, this.limit);
+    this.svg = svg("svg", { class: "rug", ...drawing }, this.band, this.marks, this.limit, this.volumeLimit);
     const ends = el("span", { class: "rug-ends", "aria-hidden": "true" }, el("span", {}, "0"), el("span", {}, "all cases, by probability"), el("span", {}, "1"));
     node.append(this.svg, ends);
   }
@@ -78,6 +80,9 @@ export class Rug {
     const half = 1 / (1 + Math.exp(-rule.margin)) - 0.5;
     this.band.setAttribute("x", x(0.5 - half));
     this.band.setAttribute("width", Math.max(0, 2 * half * (WIDTH - 4)));
-    for (const end of ["x1", "x2"]) this.limit.setAttribute(end, x(rule.threshold));
+    for (const [line, { threshold }] of [[this.limit, rule], [this.volumeLimit, ofVolumes(rule)]]) {
+      for (const end of ["x1", "x2"]) line.setAttribute(end, x(threshold));
+    }
+    this.volumeLimit.toggleAttribute("hidden", !cases.some((one) => one.isVolume));
   }
 }

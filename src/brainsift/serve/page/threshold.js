@@ -2,10 +2,11 @@
 
 import { makeRule, sensitivityOf } from "./decide.js";
 import { byId, el, setText } from "./dom.js";
-import { number, percent } from "./words.js";
+import { percent, thresholds } from "./words.js";
 
-const STORED = "brainsift.choice";
+const STORED = "brainsift.threshold";
 const NAMES = {
+  "": ["Default", "Balanced for images. Confirm for volumes, whose many slices are as many chances of a false alarm."],
   balanced: ["Balanced", "Misses and false alarms weigh the same: the largest sum of sensitivity and specificity on validation images."],
   screening: ["Screening", "Few misses: 98\u00a0% of the tumors of the validation images were found. More false alarms."],
   confirm: ["Confirm", "Few false alarms: 98\u00a0% of the tumor-free validation images were called so. More misses."],
@@ -38,7 +39,7 @@ export class ThresholdPanel {
 
   #fill() {
     const names = Object.keys(this.model.thresholds);
-    byId("threshold-names").append(...names.map((name) => this.#radio(name, title(name), () => ({ name }))));
+    byId("threshold-names").append(...["", ...names].map((name) => this.#radio(name, title(name), () => ({ name }))));
     const pairs = this.model.sensitivities;
     byId("by-sensitivity").hidden = !pairs.length;
     if (pairs.length) this.#fillSlider(pairs.map(([sensitivity]) => sensitivity));
@@ -49,7 +50,7 @@ export class ThresholdPanel {
       ...shares.map((share) => el("option", { value: share }, `if more than ${percent(Number(share), 0)} of the answers would be wrong`)),
     );
     this.errors.addEventListener("change", () => {
-      this.choose(this.errors.value ? { maxError: Number(this.errors.value) } : { name: "balanced" });
+      this.choose(this.errors.value ? { maxError: Number(this.errors.value) } : {});
     });
   }
 
@@ -64,7 +65,7 @@ export class ThresholdPanel {
   }
 
   #stored() {
-    const fallback = { name: "balanced" };
+    const fallback = {};
     try {
       const choice = JSON.parse(localStorage.getItem(STORED)) ?? fallback;
       const { threshold, margin } = makeRule(choice, this.model);
@@ -75,13 +76,13 @@ export class ThresholdPanel {
   }
 
   #show() {
-    const { choice, threshold } = this.rule;
-    const name = choice.maxError ? "even" : (choice.name ?? "");
+    const { choice } = this.rule;
+    const name = choice.sensitivity ? null : choice.maxError ? "even" : (choice.name ?? "");
     for (const radio of document.querySelectorAll("input[name=threshold]")) radio.checked = radio.value === name;
     this.errors.value = choice.maxError ? String(choice.maxError) : "";
     this.#showSensitivity();
     setText(byId("threshold-name"), this.#named());
-    setText(byId("threshold-value"), number(threshold));
+    setText(byId("threshold-value"), thresholds(this.rule));
     setText(byId("threshold-words"), this.#words());
   }
 
@@ -97,13 +98,13 @@ export class ThresholdPanel {
   #named() {
     const { choice } = this.rule;
     if (choice.sensitivity) return `sensitivity ${percent(choice.sensitivity)}`;
-    return choice.maxError ? `errors ≤ ${percent(choice.maxError, 0)}` : title(choice.name);
+    return choice.maxError ? `errors ≤ ${percent(choice.maxError, 0)}` : title(choice.name ?? "");
   }
 
   #words() {
     const { choice } = this.rule;
     if (choice.sensitivity) return `The largest threshold that found ${percent(choice.sensitivity)} of the tumors of the validation images.`;
-    if (!choice.maxError) return NAMES[choice.name]?.[1] ?? "";
+    if (!choice.maxError) return NAMES[choice.name ?? ""]?.[1] ?? "";
     const referred = this.model.margins[String(choice.maxError)]?.referred;
     const cost = referred === undefined ? "" : ` Of the validation images ${percent(referred, 0)} were referred.`;
     return `Answers near even odds are referred, so that of those given at most ${percent(choice.maxError, 0)} are wrong, on images like the validation images.${cost}`;

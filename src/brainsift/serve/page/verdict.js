@@ -1,4 +1,5 @@
-// A reader's own verdict on a kept case: agree, disagree or unsure, with a note; saved as it is made.
+// A reader's own verdict on a kept case: agree, disagree or unsure, with a note; saved as it is made. The document
+// then hears "judged" with the case.
 
 import { history } from "./api.js";
 import { announce, el, setText } from "./dom.js";
@@ -11,8 +12,7 @@ let forms = 0;
 export class VerdictForm {
   #timer = 0;
 
-  constructor(onsaved = () => {}) {
-    this.onsaved = onsaved;
+  constructor() {
     forms += 1;
     this.name = `verdict-${forms}`;
     this.state = el("span", { class: "save-state", "aria-live": "polite" });
@@ -33,8 +33,7 @@ export class VerdictForm {
     this.#flush();
     this.one = one;
     this.note.value = one.note ?? "";
-    const seen = one.leaning === "tumor" ? "a tumor" : one.leaning === "no_tumor" ? "no tumor" : "nothing";
-    setText(this.leaning, one.decision === "refer" ? `The network leans to ${seen}.` : `The network sees ${seen}.`);
+    setText(this.leaning, said(one));
     setText(this.state, "");
     this.#check(one.verdict);
   }
@@ -72,8 +71,8 @@ export class VerdictForm {
     const verdict = this.node.querySelector("input:checked")?.value ?? null;
     setText(this.state, "Saving");
     try {
-      const saved = await history.setVerdict(one.id, verdict, this.note.value);
-      this.onsaved(saved);
+      Object.assign(one, await history.setVerdict(one.id, verdict, this.note.value));
+      document.dispatchEvent(new CustomEvent("judged", { detail: one }));
       if (this.one !== one) return;
       this.clear.hidden = !verdict;
       setText(this.state, "Saved");
@@ -82,4 +81,11 @@ export class VerdictForm {
       announce(`The verdict was not saved. ${inWords(error)}`);
     }
   }
+}
+
+/** What the verdict is on. */
+function said({ status, decision, leaning, slices }) {
+  if (status === "not_brain_mri") return slices ? "The network could judge none of the slices." : "The network takes this for no brain MRI that it can judge.";
+  const seen = leaning === "tumor" ? "a tumor" : "no tumor";
+  return `The network ${decision === "refer" ? "leans to" : "sees"} ${seen}${slices ? " in this volume" : ""}.`;
 }

@@ -12,6 +12,10 @@ export const number = (value, digits = 3) => (Number.isFinite(value) ? value.toF
 /** 0.9312 -> "93.1 %", with a no-break space. */
 export const percent = (value, digits = 1) => (Number.isFinite(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
 
+/** The thresholds of a rule: "0.556", or "0.556, volumes 0.967". */
+export const thresholds = ({ threshold, volumeThreshold = threshold }) =>
+  volumeThreshold === threshold ? number(threshold) : `${number(threshold)}, volumes ${number(volumeThreshold)}`;
+
 export const counted = (count, noun, plural = `${noun}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`;
 
