@@ -1,8 +1,9 @@
 """What do audit, cache, predict and report cost as the number of images grows: seconds and peak memory?
 
-Each stage runs as a user would run it, in a process of its own, on drawn images of which no two are near-duplicates:
-two drawn heads, each turned and shifted, laid over one another, with noise and another contrast. The images stay in
-the folder, and so do the figures: what was interrupted goes on, and what is measured is not measured again.
+Each stage runs as a user would run it, in a process of its own, on drawn images of which hardly any two are
+near-duplicates: two drawn heads, each turned and shifted, laid over one another, with noise and another contrast. The
+images stay in the folder, and so do the figures: what was interrupted goes on, and what is measured is not measured
+again. The cache needs the manifest of the audit of as many images.
 
 Usage:
     python bench/growth.py -o FOLDER [--sizes 1000 10000 100000] [--stages audit cache predict report]
