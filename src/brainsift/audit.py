@@ -56,7 +56,7 @@ class AuditConfig:
     Attributes:
         min_similarity: correlation of fine texture from which two images count as near-duplicates.
         probes: run the shortcut probes.
-        workers: processes; 0 for one a core.
+        workers: threads; 0 for one a core.
         seed: of the probes.
     """
 
