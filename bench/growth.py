@@ -107,13 +107,13 @@ def measured(command: Sequence[str]) -> Entry:
     return {
         "seconds": round(seconds, 2),
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_mb": round(max(peak[0], usage.ru_maxrss * 1024) / 1e6, 1),
+        "peak_mb": round(peak[0] / 1e6, 1),
     }
 
 
 def _watch(pid: int, peak: list[int], done: threading.Event) -> None:
     while not done.wait(_PERIOD):
-        peak[0] = max(peak[0], sum(_resident_bytes(one) for one in _family(pid)))
+        peak[0] = max(peak[0], _memory(pid, "VmHWM"), sum(_memory(one, "VmRSS") for one in _family(pid)))
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -127,11 +127,13 @@ def _family(pid: int) -> Iterator[int]:
         yield from _family(child)
 
 
-def _resident_bytes(pid: int) -> int:
+def _memory(pid: int, key: str) -> int:
+    """Returns bytes from the status that Linux gives of a process: resident now, or at most since it began."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has ended
         return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), 0)
 
 
 def make_images(folder: Path, size: int) -> Path:

@@ -76,11 +76,11 @@ def probe(
     if min(table.groupby("label")["group"].nunique().reindex([0.0, 1.0], fill_value=0)) < _FOLDS:
         return []
     images = _Images(labels, groups, {protocol: _folds(labels, groups, protocol, seed) for protocol in PROTOCOLS})
-    sizes, borders = table[["width", "height"]].to_numpy(np.float32), border_of(frames).astype(np.float32)
+    sizes = table[["width", "height"]].to_numpy(np.int64)
     thumbnails = _shrunk(frames).reshape(len(frames), -1)
     found = []
     for entry in chain(
-        _by_trees({"image size": sizes, "border": borders}, images, seed, workers),
+        _by_trees({"image size": sizes, "border": border_of(frames)}, images, seed, workers),
         _by_nearest(thumbnails, images, seed),
     ):
         found.append(entry)
@@ -107,7 +107,7 @@ def _folds(labels: Ints, groups: npt.NDArray[np.intp], protocol: str, seed: int)
     return folds
 
 
-def _by_trees(rules: dict[str, Floats], images: _Images, seed: int, workers: int) -> Iterator[Entry]:
+def _by_trees(rules: dict[str, npt.NDArray[Any]], images: _Images, seed: int, workers: int) -> Iterator[Entry]:
     for name, features in rules.items():
         for protocol in PROTOCOLS:
             trees = ExtraTreesClassifier(_TREES, random_state=seed, n_jobs=workers)
@@ -136,9 +136,10 @@ def _scores(probabilities: Floats, images: _Images, seed: int) -> Entry:
     return {metric: scores[metric].to_dict() for metric in _METRICS}
 
 
-def _cross_fitted(trees: ExtraTreesClassifier, features: Floats, labels: Ints, folds: Ints) -> Floats:
+def _cross_fitted(trees: ExtraTreesClassifier, features: npt.NDArray[Any], labels: Ints, folds: Ints) -> Floats:
     """Returns the probabilities that trees fitted on the other folds give; copies are fitted once, with a weight."""
     kinds, kind = np.unique(features, axis=0, return_inverse=True)
+    kinds = kinds.astype(np.float32)
     probabilities = np.zeros(len(labels))
     with config_context(assume_finite=True, skip_parameter_validation=True):
         for fold in range(_FOLDS):
