@@ -8,16 +8,15 @@ Usage:
 """
 
 import argparse
-import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
+from changes import Bytes, Change, jpeg, rotated
 from sklearn.metrics import roc_auc_score
 
 from brainsift.bundle import SHIPPED, load_bundle
@@ -28,41 +27,21 @@ from brainsift.manifest import read_manifest
 from brainsift.predict import Prediction, Predictor
 from brainsift.tables import markdown_table
 
-Bytes = npt.NDArray[np.uint8]
-Change = Callable[[Bytes], Bytes]
-
 
 def _noise(share: float) -> Change:
     chance = np.random.default_rng(0)
     return lambda grey: np.clip(grey + chance.normal(0, share * 255, grey.shape), 0, 255).astype(np.uint8)
 
 
-def _turned(degrees: float) -> Change:
-    def change(grey: Bytes) -> Bytes:
-        height, width = grey.shape
-        return cv2.warpAffine(grey, cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1), (width, height))
-
-    return change
-
-
-def _jpeg(quality: int) -> Change:
-    def change(grey: Bytes) -> Bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(grey).save(buffer, "JPEG", quality=quality)
-        return np.asarray(Image.open(buffer))
-
-    return change
-
-
 CHANGES: dict[str, Change] = {
     "as it is": lambda grey: grey,
     "noise, 5 % of the range": _noise(0.05),
     "noise, 10 % of the range": _noise(0.10),
-    "turned by 15°": _turned(15),
+    "turned by 15°": rotated(15),
     "turned by 90°": lambda grey: np.ascontiguousarray(np.rot90(grey)),
     "mirrored": lambda grey: np.ascontiguousarray(grey[:, ::-1]),
     "blurred, 2 pixels of 256": lambda grey: cv2.GaussianBlur(grey, (0, 0), max(grey.shape) / 128),
-    "JPEG quality 10": _jpeg(10),
+    "JPEG quality 10": jpeg(10),
     "half the resolution": lambda grey: cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
     "gamma 0.5": lambda grey: (255 * (grey / 255) ** 0.5).astype(np.uint8),
     "gamma 2": lambda grey: (255 * (grey / 255) ** 2).astype(np.uint8),

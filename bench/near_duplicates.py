@@ -4,8 +4,7 @@ Recall: real images are copied on purpose (re-encoded, rescaled, re-contrasted, 
 copy at a time, and looked for among all images. A copy is found when it is paired with its original or with an image
 that was in its original's group before.
 
-Precision: a contact
-sheet of accepted pairs is drawn for the eye.
+Precision: a contact sheet of accepted pairs is drawn for the eye.
 
 Usage:
     BRAINSIFT_DATA=../shared/data python bench/near_duplicates.py [-o FOLDER] [--copies 150] [--half tune|test]
@@ -15,15 +14,15 @@ Thresholds were chosen on `--half tune`; the figures in docs/audit.md are those 
 
 import argparse
 import hashlib
-import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from changes import Change, jpeg, rotated
 from PIL import Image, ImageDraw
 
 from brainsift.image import decode
@@ -31,17 +30,7 @@ from brainsift.neighbours import NeighbourConfig, Views, candidates, components,
 from brainsift.sketch import Bytes, Sketch, sketch, turned
 from brainsift.sources import collect
 
-Change = Callable[[Bytes], Bytes]
 _TILE = 128
-
-
-def _jpeg(quality: int) -> Change:
-    def change(grey: Bytes) -> Bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(grey).save(buffer, "JPEG", quality=quality)
-        return np.asarray(decode(buffer.getvalue()).grey(), np.uint8)
-
-    return change
 
 
 def _scaled(factor: float) -> Change:
@@ -68,15 +57,6 @@ def _cropped(share: float) -> Change:
     return change
 
 
-def _rotated(degrees: float) -> Change:
-    def change(grey: Bytes) -> Bytes:
-        height, width = grey.shape
-        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-        return np.asarray(cv2.warpAffine(grey, matrix, (width, height)), np.uint8)
-
-    return change
-
-
 def _chain(*changes: Change) -> Change:
     def change(grey: Bytes) -> Bytes:
         for one in changes:
@@ -87,7 +67,7 @@ def _chain(*changes: Change) -> Change:
 
 
 CHANGES: dict[str, Change] = {
-    "JPEG quality 30": _jpeg(30),
+    "JPEG quality 30": jpeg(30),
     "half size": _scaled(0.5),
     "squeezed to 224 x 224": lambda grey: _resized(grey, 224, 224),
     "gamma 0.6": _gamma(0.6),
@@ -103,10 +83,10 @@ CHANGES: dict[str, Change] = {
     "turned 90": lambda grey: np.ascontiguousarray(np.rot90(grey)),
     "turned 180": lambda grey: turned(grey, 3),
     "turned 270": lambda grey: np.ascontiguousarray(np.rot90(grey, 3)),
-    "turned 5": _rotated(5),
-    "turned -8": _rotated(-8),
-    "mirrored, turned 4, gamma 1.3, JPEG 50": _chain(lambda grey: turned(grey, 1), _rotated(4), _gamma(1.3), _jpeg(50)),
-    "crop 8 %, half size, contrast x 1.5, JPEG 40": _chain(_cropped(0.08), _scaled(0.5), _linear(1.5, 0), _jpeg(40)),
+    "turned 5": rotated(5),
+    "turned -8": rotated(-8),
+    "mirrored, turned 4, gamma 1.3, JPEG 50": _chain(lambda grey: turned(grey, 1), rotated(4), _gamma(1.3), jpeg(50)),
+    "crop 8 %, half size, contrast x 1.5, JPEG 40": _chain(_cropped(0.08), _scaled(0.5), _linear(1.5, 0), jpeg(40)),
 }
 
 

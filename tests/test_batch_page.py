@@ -62,6 +62,26 @@ def test_only_the_most_suspicious_keep_their_maps(monkeypatch):
     assert kept == [0.9, 0.8, 0.5] and len(cases.answers) == 5
 
 
+def test_of_many_cases_the_most_suspicious_are_listed_and_all_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("brainsift.batch_page._PICTURES", 1)
+    monkeypatch.setattr("brainsift.batch_page._CASES", 3)
+    answers = [
+        Prediction(f"{number}.png", "ok", probability, "tumor" if probability > 0.4 else "no_tumor")
+        for number, probability in enumerate((0.3, 0.9, 0.1, 0.8, 0.5))
+    ]
+    answers.append(Prediction("broken.png", "unreadable", None, "", "is empty"))
+    cases = Cases()
+    for answer in answers:
+        cases.add(answer)
+    assert [answer.path for answer in cases.answers] == ["1.png", "3.png", "4.png"]
+    cases.write([], Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4}), 0.4, tmp_path / "some.html")
+    for page in ((tmp_path / "some.html").read_text(encoding="utf-8"), _page(tmp_path, answers)):
+        assert re.findall(r'<tr data-name="(.)', page) == ["1", "3", "4"]
+        assert "<strong>3</strong> tumor" in page and "<strong>1</strong> unreadable" in page and "6 images" in page
+        assert "Only the 3 most suspicious are listed; 3 more stand in the CSV table" in page
+        assert "The 2 least suspicious of them have no picture" in page
+
+
 def test_the_page_can_be_a_pdf(tmp_path):
     try:
         _printer()

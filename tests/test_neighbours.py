@@ -131,6 +131,12 @@ def test_threads_change_nothing(greys, originals):
     pd.testing.assert_frame_equal(near_duplicates(both, workers=1), near_duplicates(both, workers=2))
 
 
+def test_looking_up_in_parts_changes_nothing(originals, monkeypatch):
+    whole = candidates(originals, NeighbourConfig())
+    monkeypatch.setattr("brainsift.neighbours._QUERIES", 7)
+    pd.testing.assert_frame_equal(candidates(originals, NeighbourConfig()), whole)
+
+
 def test_many_copies_become_one_group(greys):
     many = [change(greys[0]) for change in COPIES.values()] + [greys[0], greys[1]]
     groups = components(len(many), near_duplicates(views_of(many)))

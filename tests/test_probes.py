@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from brainsift.probes import PROTOCOLS, probe
+from brainsift.metrics import scores
+from brainsift.probes import PROTOCOLS, probe, sample_groups
 
 NAMES = ("image size", "border", "nearest neighbour", "shuffled labels")
 
@@ -82,6 +85,47 @@ def test_copies_leak_on_random_folds_only(plain, name):
 def test_shuffled_labels_stay_near_chance_without_copies(shortcuts):
     for protocol in PROTOCOLS:
         assert accuracy(shortcuts, "shuffled labels", protocol) == pytest.approx(0.5, abs=0.25)
+
+
+def test_shuffled_labels_are_dealt_many_times(plain):
+    for protocol, (lowest, highest) in {"random": (0.9, 1.0), "grouped": (0.45, 0.55)}.items():
+        row = plain[0]["shuffled labels", protocol]
+        value, spread = row["balanced_accuracy"], row["spread"]["balanced_accuracy"]
+        assert row["dealings"] == 100 and set(row["spread"]) == {"accuracy", "balanced_accuracy", "roc_auc"}
+        assert lowest <= value["value"] <= highest
+        assert spread["low"] <= value["value"] <= spread["high"] and "100 dealings" in row["meaning"]
+    # the mean is better known than what one dealing gives
+    assert value["high"] - value["low"] < (spread["high"] - spread["low"]) / 2
+    assert "spread" not in plain[0]["border", "grouped"]
+
+
+def test_copies_are_fitted_once_with_the_same_result(shortcuts):
+    table, frames = collection(width=(200, 230), rim=(0, 40), copies=1)
+    table["width"] += np.random.default_rng(1).integers(0, 40, len(table))
+    row = probe(table, frames, progress=lambda *call: None)[0]
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    trees = ExtraTreesClassifier(100, random_state=0)
+    sides = table[["width", "height"]].to_numpy(np.float32)
+    expected = cross_val_predict(trees, sides, table["label"], cv=folds, method="predict_proba")[:, 1]
+    assert 0.6 < row["accuracy"]["value"] < 0.95
+    for metric in ("accuracy", "balanced_accuracy", "roc_auc"):
+        assert row[metric]["value"] == pytest.approx(scores(table["label"], expected)[metric], abs=1e-9)
+
+
+def test_the_nearest_neighbour_is_the_nearest_of_the_other_folds():
+    table, frames = collection(groups=20, copies=1, seed=5)
+    frames[1::2] = frames[::2] ^ 3  # each looks like one of the other class, which mostly is in another fold
+    found = {(row["name"], row["protocol"]): row for row in probe(table, frames, progress=lambda *call: None)}
+    assert found["nearest neighbour", "random"]["accuracy"]["value"] < 0.35
+
+
+def test_of_many_images_whole_groups_are_drawn():
+    table, _ = collection(groups=50, copies=3)
+    drawn = sample_groups(table, limit=40)
+    assert len(drawn) == 39 and set(drawn.groupby("group").size()) == {3}
+    assert sample_groups(table, limit=150) is table
+    pd.testing.assert_frame_equal(drawn, sample_groups(table, limit=40))
+    assert set(drawn["group"]) != set(sample_groups(table, limit=40, seed=1)["group"])
 
 
 def test_too_few_groups_of_a_class_give_no_probes():

@@ -12,7 +12,7 @@ from PIL import Image
 from brainsift import scan as module
 from brainsift.image import decode
 from brainsift.phantom import draw
-from brainsift.scan import scan
+from brainsift.scan import in_threads, scan
 from brainsift.scope import off_topic_reason
 from brainsift.sketch import SIDE, sketch
 
@@ -45,6 +45,22 @@ def reason_of(pixels, channel=""):
 @pytest.fixture
 def heads(tmp_path):
     return [save(tmp_path / f"heads/{seed}.png", head(seed)) for seed in range(8)]
+
+
+def test_sketches_stand_in_the_order_of_the_table_and_copies_share_one(tmp_path):
+    paths = [save(tmp_path / f"{seed}.png", head(seed)) for seed in (5, 1, 4)]
+    again = save(tmp_path / "again.png", head(1), compress_level=0)
+    facts, sketches = scan(listed(paths[0], paths[1], again, paths[2]), tmp_path / "scan.sqlite", workers=2)
+    rows = [sketches.rows[sha256, ""] for sha256 in facts["sha256"]]
+    assert facts["sha256"].nunique() == 4 and rows == [0, 1, 1, 2] and len(sketches.frame) == len(sketches.head) == 3
+    assert np.array_equal(sketches.head[2], sketch(head(4)).head)
+
+
+def test_threads_keep_the_order_and_do_not_run_ahead():
+    taken = []
+    results = in_threads(lambda number: number**2, (taken.append(number) or number for number in range(1000)), 2)
+    assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16] and len(taken) < 50
+    assert list(results) == [number**2 for number in range(5, 1000)]
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from brainsift.errors import ManifestError
 from brainsift.files import write_json
 from brainsift.manifest import AUDIT_COLUMNS, write_manifest
 from brainsift.neighbours import NeighbourConfig, Views, near_duplicates
-from brainsift.probes import probe
+from brainsift.probes import probe, sample_groups
 from brainsift.scan import Sketches, scan
 
 SCHEMA = 1
@@ -56,7 +56,7 @@ class AuditConfig:
     Attributes:
         min_similarity: correlation of fine texture from which two images count as near-duplicates.
         probes: run the shortcut probes.
-        workers: processes; 0 for one a core.
+        workers: threads; 0 for one a core.
         seed: of the probes.
     """
 
@@ -131,8 +131,7 @@ def _near_pairs(
 ) -> pd.DataFrame:
     """Returns pairs of distinct images that are near-duplicates: rows of the manifest (first, second), similarity."""
     ok = manifest[manifest["status"] == "ok"].drop_duplicates(["pixels_sha256", "channel"])
-    rows = [sketches.rows[key] for key in zip(ok["sha256"], ok["channel"], strict=True)]
-    views = Views(sketches.frame[rows], sketches.head[rows], sketches.box[rows])
+    views = Views(sketches.frame, sketches.head, sketches.box)  # which stand in the order of `ok`
     settings = NeighbourConfig(min_similarity=config.min_similarity)
     pairs = near_duplicates(views, settings, workers=workers, progress=report)
     index = ok.index.to_numpy()
@@ -187,7 +186,7 @@ def _probes(
     chosen = (manifest["status"] == "ok") & manifest["label"].notna()
     if "role" in manifest:
         chosen &= manifest["role"] != "external"
-    rows = manifest[chosen]
+    rows = sample_groups(manifest[chosen], seed=config.seed)
     frames = sketches.frame[[sketches.rows[key] for key in zip(rows["sha256"], rows["channel"], strict=True)]]
     return probe(
         rows, frames, seed=config.seed, workers=workers, progress=lambda done, total: report(done, total, "probes")

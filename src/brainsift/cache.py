@@ -6,7 +6,7 @@ loses at most the image at hand.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -114,7 +114,7 @@ def _cached(
     missing = (keys != "") & ~keys.isin(list(store.places))
     wanted = np.flatnonzero(missing & ~keys.duplicated())
     if len(wanted):
-        jobs = [job(row) for row in manifest.iloc[wanted].itertuples()]
+        jobs = (job(row) for row in manifest.iloc[wanted].itertuples())
         store.add(keys.iloc[wanted], jobs, workers=workers or cores(), progress=progress)
     rows = np.array([store.places.get(key, -1) for key in keys], dtype=np.int64)
     return store.pixels(), rows
@@ -139,7 +139,7 @@ class _Store:
         os.truncate(self.pixels_path, len(places) * int(np.prod(self.shape)))
         return places
 
-    def add(self, keys: pd.Series, jobs: Sequence[Any], *, workers: int, progress: Progress | None) -> None:
+    def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, progress: Progress | None) -> None:
         """Does the jobs in parallel and appends what they return."""
         results = Parallel(workers, return_as="generator", batch_size=16)(jobs)
         with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as names:

@@ -9,7 +9,7 @@ brightness and contrast are evened out around each pixel. All heads look alike f
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 
 import cv2
@@ -48,6 +48,8 @@ _MIN_OVERLAP = 0.7
 _STRETCH = (0.65, 1.5)  # a map beyond these factors lays one detail over another image
 _IMAGES_A_CHUNK = 64
 _ORIENTATIONS_A_PAIR = 2
+_SECOND_CHOICE = 2  # a less likely orientation is tried for so many nearest neighbours; farther ones never gain by it
+_QUERIES = 4096  # images that are looked up at once, so that the tables of neighbours stay small
 _ROUNDS = (2, 5)  # nearest neighbours first: what they join need not be compared
 _IDENTITY: _Affine = np.eye(2, 3, dtype=np.float32)
 _SEARCH = ("orientation", "cosine")
@@ -196,6 +198,16 @@ class _Prepared:
     fine: Floats
     coarse: Floats
 
+    @cached_property
+    def fine_texture(self) -> Floats:
+        """Returns the texture of the view."""
+        return _texture(self.fine)
+
+    @cached_property
+    def coarse_texture(self) -> Floats:
+        """Returns the texture of the small view."""
+        return _texture(self.coarse)
+
     @classmethod
     def of(cls, view: Bytes) -> "_Prepared":
         levels = equalised(view)
@@ -207,14 +219,22 @@ def _nearest(vectors: Floats, config: NeighbourConfig, threads: int) -> pd.DataF
     """Returns for each image its nearest others over all orientations, best orientations first."""
     index = _index(vectors, config)
     faiss.omp_set_num_threads(threads)
+    starts = range(0, max(len(vectors), 1), _QUERIES)
+    return _ordered(pd.concat([_looked_up(index, vectors, start, config) for start in starts], ignore_index=True))
+
+
+def _looked_up(index: faiss.IndexHNSWFlat, vectors: Floats, start: int, config: NeighbourConfig) -> pd.DataFrame:
+    """Asks for the neighbours of some images, from ``start`` on."""
+    some = vectors[start : start + _QUERIES]
     wanted = min(config.neighbours + 1, index.ntotal)
+    first = np.repeat(np.arange(start, start + len(some)), wanted)
     parts = []
     for orientation in range(ORIENTATIONS if wanted else 0):
-        cosines, positions = index.search(turned_descriptors(vectors, orientation), wanted)
-        part = {"first": np.repeat(np.arange(len(vectors)), wanted), "second": positions.ravel()}
-        parts.append(pd.DataFrame(part).assign(orientation=orientation, cosine=cosines.ravel()))
+        cosines, positions = index.search(turned_descriptors(some, orientation), wanted)
+        part = {"first": first, "second": positions.ravel(), "orientation": orientation, "cosine": cosines.ravel()}
+        parts.append(pd.DataFrame(part))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*PAIR_COLUMNS[:2], *_SEARCH])
-    return _ordered(_strongest(table, config))
+    return _strongest(table, config)
 
 
 def _index(vectors: Floats, config: NeighbourConfig) -> faiss.IndexHNSWFlat:
@@ -227,14 +247,15 @@ def _index(vectors: Floats, config: NeighbourConfig) -> faiss.IndexHNSWFlat:
 
 
 def _strongest(table: pd.DataFrame, config: NeighbourConfig) -> pd.DataFrame:
-    """Keeps for each image its nearest others, each with its two best orientations."""
+    """Keeps for each image its nearest others, each with its best orientation, the very nearest with their two best."""
     table = table[(table["second"] >= 0) & (table["first"] != table["second"])]
     table = table[table["cosine"] >= config.min_cosine]
     table = table.sort_values(["first", "cosine"], ascending=[True, False], kind="stable")
     best = table.drop_duplicates(["first", "second"])
     best = best.assign(rank=best.groupby("first").cumcount())[["first", "second", "rank"]]
     kept = table.merge(best[best["rank"] < config.neighbours], on=["first", "second"])
-    return kept[kept.groupby(["first", "second"]).cumcount() < _ORIENTATIONS_A_PAIR]
+    tried = np.where(kept["rank"] < _SECOND_CHOICE, _ORIENTATIONS_A_PAIR, 1)
+    return kept[kept.groupby(["first", "second"]).cumcount() < tried]
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
@@ -294,20 +315,20 @@ def _similarity(fixed: _Prepared, moving: _Prepared, start: _Affine, config: Nei
     reached, matrix = _aligned(fixed.coarse, moving.coarse, _scaled(start, _COARSE_SIDE / SIDE), _COARSE_STEPS)
     if (
         reached < config.min_coarse
-        or _texture_correlation(fixed.coarse, moving.coarse, matrix) < config.min_coarse_texture
+        or _texture_correlation(fixed.coarse_texture, moving.coarse, matrix) < config.min_coarse_texture
     ):
         return 0.0
     reached, matrix = _aligned(fixed.fine, moving.fine, _scaled(matrix, SIDE / _COARSE_SIDE), _FINE_STEPS)
     if reached < config.min_coarse or not _plausible(matrix):
         return 0.0
-    return _texture_correlation(fixed.fine, moving.fine, matrix)
+    return _texture_correlation(fixed.fine_texture, moving.fine, matrix)
 
 
 def _scaled(matrix: _Affine, factor: float) -> _Affine:
     """Returns the same map between views of another size; pixel centres, not corners, have whole coordinates."""
-    linear, shift = matrix[:, :2], matrix[:, 2:]
-    half = np.full((2, 1), (factor - 1) / 2, np.float32)
-    return np.hstack([linear, factor * shift + half - linear @ half]).astype(np.float32)
+    scaled, half = matrix.copy(), np.float32((factor - 1) / 2)
+    scaled[:, 2] = np.float32(factor) * matrix[:, 2] + half - matrix[:, :2].sum(axis=1) * half
+    return scaled
 
 
 def _aligned(fixed: Floats, moving: Floats, start: _Affine, steps: int) -> tuple[float, _Affine]:
@@ -318,7 +339,7 @@ def _aligned(fixed: Floats, moving: Floats, start: _Affine, steps: int) -> tuple
         IEEE TPAMI 30(10), 2008.
     """
     until = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-3)
-    everywhere = np.ones(fixed.shape, np.uint8)
+    everywhere = _everywhere(len(fixed))
     try:
         reached, matrix = cv2.findTransformECC(fixed, moving, start.copy(), cv2.MOTION_AFFINE, until, everywhere, 1)
     except cv2.error:  # it says so by an exception when the iteration runs away
@@ -331,14 +352,15 @@ def _plausible(matrix: _Affine) -> bool:
     return bool(stretches.min() > _STRETCH[0] and stretches.max() < _STRETCH[1])
 
 
-def _texture_correlation(fixed: Floats, moving: Floats, matrix: _Affine) -> float:
-    side = len(fixed)
+def _texture_correlation(texture: Floats, moving: Floats, matrix: _Affine) -> float:
+    """Correlates the texture of a view with that of another one, which is laid over it first."""
+    side = len(texture)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(moving, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=-1.0)
     inside = _core(side) & (laid >= 0)
-    if inside.sum() < _MIN_OVERLAP * _core(side).sum():
+    if np.count_nonzero(inside) < _MIN_OVERLAP * np.count_nonzero(_core(side)):
         return 0.0
-    first, second = _texture(fixed)[inside], _texture(np.maximum(laid, 0.0))[inside]
+    first, second = texture[inside], _texture(np.maximum(laid, 0.0))[inside]
     first, second = first - first.mean(), second - second.mean()
     lengths = float(np.sqrt((first @ first) * (second @ second)))
     return float(first @ second) / lengths if lengths > 0 else 0.0
@@ -349,6 +371,11 @@ def _core(side: int) -> npt.NDArray[np.bool_]:
     """Returns the ellipse whose texture counts: without the outline of the head, which all heads share."""
     steps = (np.arange(side) - (side - 1) / 2) / (side / 2)
     return np.hypot(steps[:, None], steps) < _CORE
+
+
+@cache
+def _everywhere(side: int) -> Bytes:
+    return np.ones((side, side), np.uint8)
 
 
 def _texture(levels: Floats) -> Floats:

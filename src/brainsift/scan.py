@@ -7,16 +7,18 @@ a second scan reads only what is new, and a copy is decoded once.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
 
 from brainsift.errors import BrainsiftError, ImageSizeError
 from brainsift.image import decode
@@ -25,8 +27,12 @@ from brainsift.sketch import SIDE, VERSION, Bytes, Floats, sketch
 
 Progress = Callable[[int, int, str], None]
 Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
+Key = tuple[str, str]  # SHA-256, channel
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 _BATCH = 256
+_AHEAD = 8  # tasks a thread that wait or whose results do
 _RULES = 2  # bumped whenever other images count as off topic, so that stored verdicts are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
@@ -56,9 +62,19 @@ class Seen:
     off_topic: bool = False
 
 
+_FACTS = tuple(field.name for field in fields(Seen))
+
+
 @dataclass(frozen=True, eq=False)
 class Sketches:
-    """The sketches of m distinct images: key -> row, and the arrays (m, 64, 64), (m, 64, 64), (m, 4)."""
+    """The sketches of m images of distinct pixels, in the order in which the table names them first.
+
+    Attributes:
+        rows: (sha256, channel) -> row; copies with the same pixels share one.
+        frame: (m, 64, 64).
+        head: (m, 64, 64).
+        box: (m, 4).
+    """
 
     rows: dict[tuple[str, str], int]
     frame: Bytes
@@ -74,7 +90,7 @@ def scan(
     Args:
         table: with the columns path and channel.
         store: SQLite file of what was seen before; made where it is missing.
-        workers: processes.
+        workers: threads; decoding, resizing and hashing let go of the interpreter lock.
         progress: called with (done, total, stage).
 
     Returns:
@@ -90,15 +106,15 @@ def scan(
         known = set(database.execute(f"select sha256, channel from {_TABLE}"))
         paths = dict(zip(keys, table["path"], strict=True))
         jobs = [(paths[key], key[1], key[0]) for key in paths if key not in known]
-        results = Parallel(workers, return_as="generator", batch_size=16)(delayed(_look)(job) for job in jobs)
-        for done, row in enumerate(results, start=1):
+        for done, row in enumerate(in_threads(_look, jobs, workers), start=1):
             database.execute(f"insert or replace into {_TABLE} values (?, ?, ?, ?, ?, ?)", row)
             if done % _BATCH == 0 or done == len(jobs):
                 database.commit()
                 if progress:
                     progress(done, len(jobs), "reading files")
-        seen, sketches = _read_back(database, set(paths))
-    facts = pd.DataFrame([asdict(seen[key]) for key in keys], index=table.index)
+        seen = _read_seen(database, paths)
+        sketches = _read_sketches(database, seen)
+    facts = pd.DataFrame({name: [getattr(seen[key], name) for key in keys] for name in _FACTS}, index=table.index)
     facts["sha256"] = [key[0] for key in keys]
     facts["bytes"] = [hashes[path][1] for path in table["path"]]
     return facts, sketches
@@ -107,12 +123,22 @@ def scan(
 def _hashes(paths: Sequence[str], workers: int, progress: Progress | None) -> dict[str, tuple[str, int]]:
     """Returns SHA-256 and size of each file; a file that cannot be opened is known by its path."""
     found = {}
-    with ThreadPoolExecutor(2 * workers) as pool:
-        for path, result in zip(paths, pool.map(_hash_file, paths), strict=True):
-            found[path] = result
-            if progress and len(found) % _BATCH == 0:
-                progress(len(found), len(paths), "hashing files")
+    for path, result in zip(paths, in_threads(_hash_file, paths, 2 * workers), strict=True):
+        found[path] = result
+        if progress and len(found) % _BATCH == 0:
+            progress(len(found), len(paths), "hashing files")
     return found
+
+
+def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
+    """Yields the results in order; only a few are waiting at any time, however many tasks there are."""
+    remaining = iter(tasks)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = deque(pool.submit(function, task) for task in islice(remaining, _AHEAD * workers))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, task) for task in islice(remaining, 1))
+            yield result
 
 
 def _hash_file(path: str) -> tuple[str, int]:
@@ -149,29 +175,33 @@ def _look(job: Job) -> tuple[object, ...]:
 
 
 def _pixel_hash(pixels: npt.NDArray[np.generic]) -> str:
-    shape = ",".join(map(str, pixels.shape)).encode()
-    return hashlib.sha256(shape + b":" + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    digest = hashlib.sha256(",".join(map(str, pixels.shape)).encode() + b":")
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
-def _read_back(
-    database: sqlite3.Connection, wanted: set[tuple[str, str]]
-) -> tuple[dict[tuple[str, str], Seen], Sketches]:
-    seen: dict[tuple[str, str], Seen] = {}
-    rows: dict[tuple[str, str], int] = {}
-    blobs: list[tuple[bytes, bytes, bytes]] = []
-    for sha256, channel, text, *views in database.execute(f"select * from {_TABLE} order by sha256, channel"):
-        key = (sha256, channel)
-        if key not in wanted:
-            continue
-        seen[key] = Seen(**json.loads(text))
-        if views[0] is not None:
-            rows[key] = len(blobs)
-            blobs.append((views[0], views[1], views[2]))
-    frame, head, box = (b"".join(parts) for parts in zip(*blobs, strict=True)) if blobs else (b"", b"", b"")
-    square = (-1, SIDE, SIDE)
-    return seen, Sketches(
-        rows,
-        np.frombuffer(frame, np.uint8).reshape(square),
-        np.frombuffer(head, np.uint8).reshape(square),
-        np.frombuffer(box, np.float32).reshape(-1, 4),
-    )
+def _read_seen(database: sqlite3.Connection, wanted: Mapping[Key, str]) -> dict[Key, Seen]:
+    """Returns what is known of the images wanted, in their order."""
+    rows = database.execute(f"select sha256, channel, seen from {_TABLE}")
+    found = {
+        (sha256, channel): Seen(**json.loads(text)) for sha256, channel, text in rows if (sha256, channel) in wanted
+    }
+    return {key: found[key] for key in wanted}
+
+
+def _read_sketches(database: sqlite3.Connection, seen: Mapping[Key, Seen]) -> Sketches:
+    """Reads the sketches of the images that are ok, one for all that have the same pixels."""
+    firsts: dict[Key, Key] = {}  # pixels -> the first image that shows them
+    for key, one in seen.items():
+        if one.status == "ok":
+            firsts.setdefault((one.pixels_sha256, key[1]), key)
+    own = {key: row for row, key in enumerate(firsts.values())}
+    frame, head = (np.zeros((len(own), SIDE, SIDE), np.uint8) for _ in range(2))
+    box = np.zeros((len(own), 4), np.float32)
+    for sha256, channel, *views in database.execute(f"select sha256, channel, frame, head, box from {_TABLE}"):
+        row = own.get((sha256, channel))
+        if row is not None:
+            frame[row], head[row] = (np.frombuffer(view, np.uint8).reshape(SIDE, SIDE) for view in views[:2])
+            box[row] = np.frombuffer(views[2], np.float32)
+    shared = {key: own[firsts[one.pixels_sha256, key[1]]] for key, one in seen.items() if one.status == "ok"}
+    return Sketches(shared, frame, head, box)

@@ -121,7 +121,7 @@ def equalised(view: Bytes) -> Floats:
     """Replaces grey levels by their mid-ranks in 0..1, so that any monotone change of contrast drops out."""
     counts = np.bincount(view.ravel(), minlength=256)
     ranks = (np.cumsum(counts) - counts / 2) / view.size
-    return np.asarray(ranks[view], np.float32)
+    return np.asarray(cv2.LUT(np.ascontiguousarray(view), ranks.astype(np.float32)), np.float32)
 
 
 def _low_frequencies(view: Bytes) -> Floats:

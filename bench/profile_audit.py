@@ -1,0 +1,76 @@
+"""Where does the time of an audit go? Processor seconds of each stage on the real images, on one thread.
+
+Usage:
+    BRAINSIFT_DATA=../shared/data OMP_NUM_THREADS=1 python bench/profile_audit.py
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+START = time.process_time()  # before the imports, which are a stage of their own
+
+import cv2  # noqa: E402
+
+from brainsift.audit import AuditConfig, audit, write_audit  # noqa: E402
+from brainsift.neighbours import NeighbourConfig, Views, candidates, near_duplicates  # noqa: E402
+from brainsift.probes import probe  # noqa: E402
+from brainsift.report import write_audit_report  # noqa: E402
+from brainsift.scan import scan  # noqa: E402
+from brainsift.sources import collect  # noqa: E402
+from brainsift.tables import markdown_table  # noqa: E402
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    clock = _Clock()
+    clock.stop("imports")
+    data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
+    table = collect([f"{name}={data / name}" for name in ("br35h", "preet")])
+    clock.stop("listing")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        facts, sketches = scan(table, folder / "scan.sqlite")
+        clock.stop("reading")
+        manifest = table.join(facts)
+        distinct = manifest[manifest["status"] == "ok"].drop_duplicates(["pixels_sha256", "channel"])
+        rows = [sketches.rows[key] for key in zip(distinct["sha256"], distinct["channel"], strict=True)]
+        views = Views(sketches.frame[rows], sketches.head[rows], sketches.box[rows])
+        near_duplicates(views)
+        clock.stop("near-duplicates")
+        candidates(views, NeighbourConfig())
+        clock.stop("of which looking candidates up")
+        result = audit(table, AuditConfig(probes=False, workers=1), cache=folder)  # what was scanned stays known
+        clock.skip()
+        labelled = result.manifest[result.manifest["status"] == "ok"]
+        frames = sketches.frame[
+            [sketches.rows[key] for key in zip(labelled["sha256"], labelled["channel"], strict=True)]
+        ]
+        probe(labelled, frames, progress=lambda done, total: None)
+        clock.stop("probes")
+        write_audit(result, folder)
+        write_audit_report(result.findings, result.manifest, folder / "report.html")
+        clock.stop("tables and page")
+    total = sum(seconds for stage, seconds in clock.seconds.items() if not stage.startswith("of which"))
+    rows = [(stage, f"{seconds:.1f}") for stage, seconds in (*clock.seconds.items(), ("all", total))]
+    print(markdown_table(("stage", "processor seconds"), rows))
+
+
+class _Clock:
+    """Processor seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = START
+
+    def stop(self, stage: str) -> None:
+        self.seconds[stage] = time.process_time() - self._last
+        self.skip()
+
+    def skip(self) -> None:
+        self._last = time.process_time()
+
+
+if __name__ == "__main__":
+    main()
