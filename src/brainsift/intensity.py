@@ -116,6 +116,28 @@ def head_box(grey: Grey) -> tuple[int, int, int, int]:
     return _find_head(_finite(grey)).box
 
 
+def percentile_of(
+    values: npt.NDArray[np.uint8 | np.float32], percent: float, *, highest: int = 0
+) -> np.float32 | np.float64:
+    """Returns what `numpy.percentile` does, sooner.
+
+    Args:
+        values: of any shape, finite.
+        percent: 0 to 100.
+        highest: how many of the values are looked at, the greatest ones; 0 for all.
+    """
+    n = highest or values.size
+    place = (n - 1) * (percent / 100)
+    below = values.size - n + int(place)
+    ordered = np.partition(values, below, axis=None)
+    low = ordered[below]
+    high = ordered[below + 1 :].min() if place > int(place) else low
+    kind = np.float32 if values.dtype == np.float32 else np.float64
+    share, rest = kind(place - int(place)), kind(1 - (place - int(place)))
+    step = high - low
+    return low + step * share if share < 0.5 else high - step * rest
+
+
 def _finite(grey: Grey) -> Grey:
     if grey.dtype.kind == "f":
         return np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
@@ -128,15 +150,19 @@ def _find_head(grey: Grey) -> _Head:
     cells = _block_means(grey, cell)
     top, bottom, left, right = _peeled(cells)
     background, rise = _levels(cells[top:bottom, left:right])
-    lit = np.abs(cells - background) > abs(rise)
+    apart = np.abs(cells - background)
+    lit = apart > abs(rise)
     top, bottom, left, right = _unframed(lit, (top, bottom, left, right))
-    framed = np.ones(cells.shape, bool)
-    framed[top:bottom, left:right] = False
-    inside = _main_patch(lit & ~framed)
-    weights = inside * np.clip(np.abs(cells - background) / (abs(rise) or 1.0) - 1, 0, 1)
-    if inside.sum() < _MIN_SHARE * inside.size:
-        inside = weights = ~framed
-    near = _grown(_grown(inside)) & ~framed
+    unframed = np.zeros(cells.shape, bool)
+    unframed[top:bottom, left:right] = True
+    inside = _main_patch(lit & unframed)
+    if np.count_nonzero(inside) < _MIN_SHARE * inside.size:
+        inside = weights = unframed
+    else:
+        apart /= abs(rise) or 1.0
+        apart -= 1
+        weights = inside * np.clip(apart, 0, 1, out=apart)
+    near = _grown(_grown(inside)) & unframed
     return _Head(_pixel_box(weights, cell, grey.shape), near, cell, background, rise)
 
 
@@ -168,16 +194,19 @@ def _peeled(cells: _Floats) -> tuple[int, int, int, int]:
     """Returns the box that is left without even lines at its sides: black or white margins, bars and frames."""
     tolerance = _EVEN * float(np.ptp(cells))
     top, bottom, left, right = 0, cells.shape[0], 0, cells.shape[1]
+    turned = np.ascontiguousarray(cells.T)  # the range down a column is found sooner than that along a row
     while True:
-        before = (top, bottom, left, right)
-        top, bottom = _peeled_lines(cells[:, left:right], top, bottom, tolerance)
-        left, right = _peeled_lines(cells.T[:, top:bottom], left, right, tolerance)
-        if before == (top, bottom, left, right):
-            return before
+        before = (left, right)
+        top, bottom = _peeled_lines(turned[left:right], top, bottom, tolerance)
+        left, right = _peeled_lines(cells[top:bottom], left, right, tolerance)
+        if before == (left, right):  # the rows would stay as they are
+            return top, bottom, left, right
 
 
-def _peeled_lines(lines: _Floats, start: int, stop: int, tolerance: float) -> tuple[int, int]:
-    uneven = np.flatnonzero(np.ptp(lines[start:stop], axis=1) > tolerance)
+def _peeled_lines(across: _Floats, start: int, stop: int, tolerance: float) -> tuple[int, int]:
+    """Peels lines, which are columns of ``across``."""
+    lines = across[:, start:stop]
+    uneven = np.flatnonzero(lines.max(axis=0) - lines.min(axis=0) > tolerance)
     if uneven.size < 2:
         return start, stop
     return start + int(uneven[0]), start + int(uneven[-1]) + 1
@@ -185,14 +214,31 @@ def _peeled_lines(lines: _Floats, start: int, stop: int, tolerance: float) -> tu
 
 def _levels(core: _Floats) -> tuple[float, float]:
     """Returns the level of the background, and how far a head cell is at least from it (below 0: darker)."""
-    low, middle, bright = np.percentile(core, (2.0, 75.0, _BRIGHT))
-    corner = float(np.median(_corners(core)))
-    span = core.max() - low
+    ordered = np.sort(core, axis=None)
+    low, middle, bright = (_percentile(ordered, percent) for percent in (2.0, 75.0, _BRIGHT))
+    corner = _median(np.sort(_corners(core), axis=None))
+    span = float(ordered[-1]) - low
     if corner > middle - _EVEN * span and corner - low > _INVERTED * span:
-        return corner, float(_RISE * (low - corner))
-    background = float(np.median(core[core <= low + _RISE * (bright - low)]))
+        return corner, _RISE * (low - corner)
+    background = _median(ordered[: np.searchsorted(ordered, low + _RISE * (bright - low), "right")])
     # The lowest cells lie about two standard deviations of the noise below the background.
-    return background, max(float(_RISE * (bright - background)), 2 * (background - float(low)))
+    return background, max(_RISE * (bright - background), 2 * (background - low))
+
+
+def _percentile(ordered: _Floats, percent: float) -> float:
+    """Returns what `numpy.percentile` does, of values in order."""
+    place = (ordered.size - 1) * (percent / 100)
+    below = int(place)
+    share = place - below
+    low, high = ordered[below], ordered[min(below + 1, ordered.size - 1)]
+    step = float(high - low)
+    return float(low) + step * share if share < 0.5 else float(high) - step * (1 - share)
+
+
+def _median(ordered: _Floats) -> float:
+    """Returns what `numpy.median` does, of values in order."""
+    middle = ordered.size // 2
+    return float(ordered[middle] if ordered.size % 2 else (ordered[middle - 1] + ordered[middle]) / np.float32(2))
 
 
 def _corners(cells: _Floats) -> _Floats:
@@ -220,7 +266,7 @@ def _unframed(lit: _Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int
 def _frame_depth(lines: _Mask) -> int:
     if not lines.size:
         return 0
-    shares = lines[:_FRAME_DEPTH].mean(axis=1)
+    shares = np.add.reduce(lines[:_FRAME_DEPTH], axis=1, dtype=np.float64) / lines.shape[1]
     fuller = np.flatnonzero(shares[:-2] > shares[2:] + _FRAME)
     return int(fuller[-1]) + 1 if fuller.size else 0
 
@@ -236,11 +282,18 @@ def _main_patch(lit: _Mask) -> _Mask:
     counts[0] = 0
     if not counts.any():
         return lit
-    rows, columns = np.nonzero(labels == counts.argmax())
-    box = labels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    chosen = np.zeros(counts.shape, bool)
-    chosen[box.ravel()] = True
-    return _filled((chosen & (counts > _PART * counts.max()))[labels])
+    largest = int(counts.argmax())
+    chosen = labels == largest
+    box = labels[_span(chosen.any(axis=1)), _span(chosen.any(axis=0))]
+    for other in np.flatnonzero(counts > _PART * counts[largest]):
+        if other != largest and (box == other).any():
+            chosen |= labels == other
+    return _filled(chosen)
+
+
+def _span(line: _Mask) -> slice:
+    """Returns from the first to the last true element."""
+    return slice(int(line.argmax()), line.size - int(line[::-1].argmax()))
 
 
 def _grown(mask: _Mask) -> _Mask:
@@ -255,27 +308,36 @@ def _grown(mask: _Mask) -> _Mask:
 
 def _labels(mask: _Mask) -> npt.NDArray[np.int64]:
     """Numbers the 4-connected patches from 1, by joining the runs of each row (Rosenfeld and Pfaltz, 1966)."""
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
-    parents = list(range(len(rows) + 1))
-    _join_runs(rows.tolist(), starts.tolist(), stops.tolist(), parents)
-    roots = np.array([_root(parents, run) for run in range(len(parents))])
-    runs = np.zeros(mask.shape, np.int64)
-    runs[rows, starts] = 1
-    runs = np.cumsum(runs.ravel()).reshape(mask.shape) * mask
-    return roots[runs]
+    height, width = mask.shape
+    stride = width + 1  # a cell of background before each row
+    flat = np.zeros(height * stride + 1, bool)
+    flat[:-1].reshape(height, stride)[:, 1:] = mask
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    values = np.zeros(edges.size + 1, np.int64)
+    values[1::2] = _patches(edges[::2], edges[1::2], stride)
+    lengths = np.diff(edges, prepend=0, append=flat.size - 1)
+    return np.repeat(values, lengths).reshape(height, stride)[:, 1:]
 
 
-def _join_runs(rows: list[int], starts: list[int], stops: list[int], parents: list[int]) -> None:
+def _patches(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.int64]:
+    """Returns the number of the patch of each run, from the places in the whole mask where runs start and stop."""
+    parents = list(range(starts.size + 1))
+    _join_runs(starts.tolist(), stops.tolist(), stride, parents)
+    roots = np.array(parents)
+    while ((further := roots[roots]) != roots).any():
+        roots = further
+    return roots[1:]
+
+
+def _join_runs(starts: list[int], stops: list[int], stride: int, parents: list[int]) -> None:
     above = 0
-    for run, row in enumerate(rows):
-        while rows[above] < row - 1 or (rows[above] == row - 1 and stops[above] <= starts[run]):
+    for run, (start, stop) in enumerate(zip(starts, stops, strict=True), 1):
+        while stops[above] <= start - stride:
             above += 1
-        touching = above
-        while rows[touching] == row - 1 and starts[touching] < stops[run]:
-            parents[_root(parents, run + 1)] = _root(parents, touching + 1)
+        touching, root = above, run
+        while starts[touching] < stop - stride:
             touching += 1
+            parents[root] = root = _root(parents, touching)
 
 
 def _root(parents: list[int], run: int) -> int:
@@ -287,13 +349,15 @@ def _root(parents: list[int], run: int) -> int:
 
 def _filled(mask: _Mask) -> _Mask:
     """Returns the cells that lie between two cells of the mask, in their row or in their column."""
-    return _between(mask, 0) | _between(mask, 1)
+    return _between(mask) | _between(np.ascontiguousarray(mask.T)).T
 
 
-def _between(mask: _Mask, axis: int) -> _Mask:
-    ahead = np.logical_or.accumulate(mask, axis=axis)
-    behind = np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis=axis), axis)
-    between: _Mask = ahead & behind
+def _between(mask: _Mask) -> _Mask:
+    """Returns from the first to the last true cell of each row."""
+    places = np.arange(mask.shape[1], dtype=np.int16)
+    first = mask.argmax(axis=1).astype(np.int16)
+    last = (places.size - mask[:, ::-1].argmax(axis=1)).astype(np.int16) * mask.any(axis=1)
+    between: _Mask = (places >= first[:, None]) & (places < last[:, None])
     return between
 
 
@@ -383,9 +447,10 @@ def _triangle(length: int, size: int) -> _Floats:
 def _scaled(values: _Floats, rise: float) -> npt.NDArray[np.uint8]:
     """Maps the background to 0 and bright head to 255, or, where the head is darker, to 255 and 0."""
     heights = values if rise >= 0 else -values
-    head = heights[heights > abs(rise)]
-    if not head.size:
+    n_head = int(np.count_nonzero(heights > abs(rise)))
+    if not n_head:
         return np.zeros(values.shape, np.uint8)
-    heights *= np.float32(255 / np.percentile(head, _LIT))
-    bytes_ = np.clip(heights + 0.5, 0, 255).astype(np.uint8)
+    heights *= np.float32(255) / percentile_of(heights, _LIT, highest=n_head)
+    heights += np.float32(0.5)
+    bytes_ = np.minimum(np.maximum(heights, 0, out=heights), 255, out=heights).astype(np.uint8)
     return bytes_ if rise >= 0 else 255 - bytes_
