@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
 from brainsift.image import decode
-from brainsift.intensity import _block_means, _filled, _labels, _levels, head_box, percentile_of, standard
+from brainsift.intensity import _levels, head_box, percentile_of, standard
 from brainsift.listing import find_images
 from brainsift.phantom import draw
 
@@ -209,12 +209,6 @@ def test_tiny_images_are_scaled_without_a_warning(side, seed):
         assert standard(pixels, 32).shape == (32, 32)
 
 
-@settings(deadline=None)
-@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=20, max_side=70)), st.integers(1, 20))
-def test_bytes_are_summed_sooner_to_the_same_means(grey, cell):
-    np.testing.assert_array_equal(_block_means(grey, cell), _block_means(grey.astype(np.float32), cell))
-
-
 def test_bytes_and_the_same_values_as_floats_give_the_same_pixels_of_real_images(data):
     paths = list(find_images([data / "br35h", data / "preet"]))
     for path in random.Random(0).sample(paths, 200):
@@ -263,31 +257,3 @@ def test_levels_are_those_of_numpy_on_a_dark_background(cells):
     if rise >= 0:
         assert background == np.median(cells[cells <= low + 0.12 * (bright - low)])
         assert rise == max(0.12 * (bright - background), 2 * (background - low))
-
-
-@settings(deadline=None)
-@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14)))
-def test_patches_are_what_a_flood_reaches(mask):
-    labels = _labels(mask)
-    np.testing.assert_array_equal(labels > 0, mask)
-    for label in np.unique(labels[mask]):
-        np.testing.assert_array_equal(_flooded(mask, tuple(np.argwhere(labels == label)[0])), labels == label)
-
-
-def _flooded(mask, start):
-    reached, waiting = np.zeros_like(mask), [start]
-    while waiting:
-        y, x = waiting.pop()
-        if 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x] and not reached[y, x]:
-            reached[y, x] = True
-            waiting += [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
-    return reached
-
-
-@settings(deadline=None)
-@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14)))
-def test_filled_is_what_lies_between_two_cells(mask):
-    def between(lines):
-        return [[line[: place + 1].any() and line[place:].any() for place in range(line.size)] for line in lines]
-
-    np.testing.assert_array_equal(_filled(mask), np.array(between(mask)) | np.array(between(mask.T)).T)
