@@ -14,7 +14,7 @@ from brainsift.patches import Mask, filled, grown, labels
 from brainsift.resizing import Floats, Grey, block_means, resize
 
 VERSION = 3
-"""Bumped whenever a number that `standard` returns changes."""
+"""Bumped whenever a number that `standard` returns changes, by more than sums rounded in another order."""
 
 _Box = tuple[slice, slice]  # rows, columns
 
