@@ -328,10 +328,10 @@ def _soft_inside(head: _Head, box: _Box, height: int, width: int) -> Floats:
 def _cell_weights(start: int, stop: int, cell: int, cells: int, size: int) -> Floats:
     """Returns (size, cells): linear interpolation between the centres of cells at the centres of output pixels."""
     places = (start + (np.arange(size, dtype=np.float32) + 0.5) * ((stop - start) / size)) / cell - 0.5
-    places = np.clip(places, 0, cells - 1)
-    distances = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
-    weights: Floats = np.maximum(1 - distances, 0).astype(np.float32)
-    return weights
+    places = np.minimum(np.maximum(places, 0), cells - 1)
+    weights = np.asarray(places[:, None] - np.arange(cells, dtype=np.float32), np.float32)
+    np.subtract(1, np.abs(weights, out=weights), out=weights)
+    return np.maximum(weights, 0, out=weights)
 
 
 def _scaled(values: Floats, rise: float) -> npt.NDArray[np.uint8]:

@@ -16,14 +16,14 @@ def grown(mask: Mask) -> Mask:
     return larger
 
 
-def labels(mask: Mask) -> npt.NDArray[np.int64]:
+def labels(mask: Mask) -> npt.NDArray[np.int32]:
     """Numbers the 4-connected patches from 1, by joining the runs of each row (Rosenfeld and Pfaltz, 1966)."""
     height, width = mask.shape
     stride = width + 1  # a cell of background before each row
     flat = np.zeros(height * stride + 1, bool)
     flat[:-1].reshape(height, stride)[:, 1:] = mask
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    values = np.zeros(edges.size + 1, np.int64)
+    values = np.zeros(edges.size + 1, np.int32)
     values[1::2] = _patches(edges[::2], edges[1::2], stride)
     lengths = np.diff(edges, prepend=0, append=flat.size - 1)
     return np.repeat(values, lengths).reshape(height, stride)[:, 1:]

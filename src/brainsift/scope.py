@@ -113,14 +113,14 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
 
 def border_of(frames: _Bytes) -> _Bytes:
     """Returns the outermost pixels of frames (m, 64, 64) as (m, k): what six pixels are of an image of 128."""
-    return frames[:, _ring()]
+    return frames.reshape(len(frames), -1).take(_ring(), axis=1)
 
 
 @cache
-def _ring() -> npt.NDArray[np.bool_]:
+def _ring() -> npt.NDArray[np.intp]:
     ring = np.ones((FRAME_SIDE, FRAME_SIDE), bool)
     ring[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    return ring
+    return np.flatnonzero(ring)
 
 
 def _border_reason(frame: _Bytes) -> str:
