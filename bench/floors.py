@@ -68,7 +68,7 @@ def multiply_adds(network: onnx.ModelProto) -> int:
     network.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     graph = onnx.shape_inference.infer_shapes(network).graph
     shapes = {value.name: _shape(value) for value in [*graph.value_info, *graph.output]}
-    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    weights = shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}  # some are cast from float16
     total = 0
     for node in graph.node:
         if node.op_type == "Conv":  # each output sums over a kernel of (channels of its group, height, width)

@@ -43,7 +43,7 @@ _PARTS: dict[str, tuple[Any, str]] = {
     "decoding": (volumes, "decode"),
     "grey": (image.DecodedImage, "grey"),
     "finding the head": (intensity, "_find_head"),
-    "resizing": (intensity, "_resize"),
+    "resizing": (intensity, "resize"),
     "masking, scaling": (predict, "preprocess_decoded"),
     "rules on the image": (predict, "foreign_reason"),
     "input of the network": (predict, "network_input"),

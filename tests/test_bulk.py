@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -93,6 +94,7 @@ def test_a_killed_worker_loses_and_changes_nothing(scans, tmp_path):
 
 def test_without_ray_the_extra_is_named(scans, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("brainsift.commands.predict.Predictor", None)  # workers alone load the network
     with pytest.raises(MissingExtraError, match=r"brainsift\[ray\]"):
         bulk._ray()
     assert main(["predict", str(scans), "--engine", "ray", "--csv", str(tmp_path / "a.csv")]) == 2
@@ -135,3 +137,29 @@ def test_ray_is_imported_only_when_asked_for(scans):
         f"main(['predict', {str(image)!r}]); sys.exit(bool({{'ray', 'pyarrow'}} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "localhost:{port}", "127.0.0.1:port"]
+)
+def test_an_address_where_nothing_answers_is_refused_at_once(address):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and does not listen
+        port = held.getsockname()[1]
+        with pytest.raises((OSError, ValueError)):
+            bulk._check_answering(address.format(port=port))
+        held.listen()
+        bulk._check_answering(f"127.0.0.1:{port}")
+    for known in ("", "auto", "local"):
+        bulk._check_answering(known)
+
+
+def test_a_wrong_address_is_an_error_of_usage(scans, tmp_path, capsys):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        csv = tmp_path / "a.csv"
+        assert main(["predict", str(scans), "--engine", "ray", "--address", address, "--csv", str(csv)]) == 2
+    assert f"no Ray cluster at '{address}'" in capsys.readouterr().err
+    assert not csv.exists()

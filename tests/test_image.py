@@ -237,3 +237,26 @@ def test_one_differing_channel_of_one_pixel_is_a_colour(dtype):
         other[place] += 1
         assert not DecodedImage(other, "PNG", "RGB").colourless
     assert DecodedImage(alike[..., 0], "PNG", "L").colourless
+
+
+def test_alike_channels_of_a_file_are_one_in_memory_and_the_same_pixels():
+    grey = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8)
+    alike = np.repeat(grey[..., None], 3, axis=2)
+    decoded = decode(content(Image.fromarray(alike)))
+    assert decoded.colourless and np.shares_memory(decoded.grey(), decoded.pixels[..., 2])
+    np.testing.assert_array_equal(decoded.rgb(), alike)
+    np.testing.assert_array_equal(decoded.grey("B"), grey)
+    alike[39, 29, 2] ^= 1
+    other = decode(content(Image.fromarray(alike)))
+    assert not other.colourless
+    np.testing.assert_array_equal(other.pixels, alike)
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [(np.uint8, 1), (np.uint16, 257)])
+def test_grey_is_luma_that_gives_way_to_the_weakest_channel_by_chroma(dtype, unit):
+    rgb = np.random.default_rng(1).integers(0, 255 * unit, (64, 64, 3)).astype(dtype)
+    rgb[:32] = rgb[:32, :, :1] // 2 + rgb[:32] % (20 * unit)  # hardly coloured
+    luma = (rgb.astype(np.int64) @ [19595, 38470, 7471] + 0x8000) >> 16
+    share = np.clip((np.ptp(rgb, axis=2) / unit - 32) / 32, 0, 1)
+    expected = luma + (rgb.min(axis=2) - luma) * share
+    assert np.abs(DecodedImage(rgb, "PNG", "RGB").grey() - expected).max() <= 0.51

@@ -15,7 +15,7 @@ PACKAGE = Path(brainsift.__file__).parent
 # A module imports only what stands above it.
 ORDER = """
     errors labels files environment
-    image intensity baseline outlines preprocess
+    image patches resizing intensity baseline outlines preprocess
     manifest sources fetch phantom
     metrics
     scope sketch scan neighbours probes audit

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
 from brainsift.image import decode
-from brainsift.intensity import _block_means, head_box, standard
+from brainsift.intensity import _levels, head_box, percentile_of, standard
 from brainsift.listing import find_images
 from brainsift.phantom import draw
 
@@ -209,12 +209,6 @@ def test_tiny_images_are_scaled_without_a_warning(side, seed):
         assert standard(pixels, 32).shape == (32, 32)
 
 
-@settings(deadline=None)
-@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=20, max_side=70)), st.integers(1, 20))
-def test_bytes_are_summed_sooner_to_the_same_means(grey, cell):
-    np.testing.assert_array_equal(_block_means(grey, cell), _block_means(grey.astype(np.float32), cell))
-
-
 def test_bytes_and_the_same_values_as_floats_give_the_same_pixels_of_real_images(data):
     paths = list(find_images([data / "br35h", data / "preet"]))
     for path in random.Random(0).sample(paths, 200):
@@ -231,3 +225,35 @@ def test_bytes_and_the_same_values_as_floats_give_the_same_pixels(seed):
         np.kron(phantom(seed), np.ones((3, 2), np.uint8)),
     ):
         np.testing.assert_array_equal(standard(grey), standard(grey.astype(np.float32)))
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from([np.dtype(np.uint8), np.dtype(np.float32)]), st.integers(1, 90), elements=st.integers(0, 200)
+    ),
+    st.sampled_from([0.0, 2.0, 50.0, 98.0, 99.5, 100.0]),
+)
+def test_percentiles_are_those_of_numpy(values, percent):
+    if values.dtype == np.float32:
+        values /= np.float32(3)
+    assert percentile_of(values, percent) == np.percentile(values, percent)
+    highest = values[values > 30]
+    if highest.size:
+        assert percentile_of(values, percent, highest=highest.size) == np.percentile(highest, percent)
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12), elements=st.integers(0, 9)
+    )
+)
+def test_levels_are_those_of_numpy_on_a_dark_background(cells):
+    cells[:] = np.sort(cells, axis=None).reshape(cells.shape) / np.float32(7)
+    cells[-6:] = cells.min()  # the corners
+    low, bright = np.percentile(cells, (2.0, 90.0))
+    background, rise = _levels(cells)
+    if rise >= 0:
+        assert background == np.median(cells[cells <= low + 0.12 * (bright - low)])
+        assert rise == max(0.12 * (bright - background), 2 * (background - low))

@@ -9,15 +9,16 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from PIL import Image
 
-from brainsift.bundle import load_bundle
+from brainsift.bundle import load_bundle, write_bundle
 from brainsift.cli import main
 from brainsift.errors import BundleError, InputError, RunError, UsageError
 from brainsift.evaluate import calibrated_predictions, evaluate_run
-from brainsift.export import export_run
+from brainsift.export import export_run, halve_bundle
 from brainsift.listing import find_images
 from brainsift.predict import Predictor, make_rule
 from brainsift.recipes import make_config
@@ -28,7 +29,34 @@ def test_onnx_answers_as_torch_does(small_run, bundle_folder):
     expected = calibrated_predictions(small_run)
     answers = list(Predictor(load_bundle(bundle_folder), threads=1).predict(expected["path"]))
     assert [answer.path for answer in answers] == list(expected["path"])
-    assert np.allclose([answer.probability for answer in answers], expected["probability"], atol=1e-4)
+    # Large weights are stored in float16.
+    assert np.allclose([answer.probability for answer in answers], expected["probability"], atol=1e-3)
+
+
+def test_large_weights_are_stored_in_half_the_bytes_and_answer_the_same(bundle_folder, tmp_path):
+    network = onnx.load(bundle_folder / "network.onnx")
+    sizes = {}
+    for place, tensor in enumerate(network.graph.initializer):
+        values = onnx.numpy_helper.to_array(tensor)
+        sizes.setdefault(values.dtype.name, []).append(values.size)
+        if values.dtype == np.float16:
+            network.graph.initializer[place].CopyFrom(
+                onnx.numpy_helper.from_array(values.astype(np.float32), tensor.name.removesuffix("_float16"))
+            )
+    assert sum(sizes["float16"]) > sum(sizes["float32"]) and max(sizes["float32"]) < min(sizes["float16"])
+    casts = [node for node in network.graph.node if node.name.endswith("_float16_cast")]
+    assert len(casts) == len(sizes["float16"])
+    for node in casts:
+        network.graph.node.remove(node)
+    old = tmp_path / "old"
+    old.mkdir()
+    onnx.save(network, old / "network.onnx")
+    write_bundle(replace(load_bundle(bundle_folder), folder=old))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    expected = Predictor(load_bundle(old), threads=1).probabilities(pixels)
+    halved = halve_bundle(halve_bundle(old).folder)
+    assert halved.network.stat().st_size == (bundle_folder / "network.onnx").stat().st_size
+    np.testing.assert_array_equal(Predictor(halved, threads=1).probabilities(pixels), expected)
 
 
 @pytest.mark.parametrize("model", ["baseline-cnn", "mobilenet", "resnet50"])

@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import platform
+import socket
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Listing = Callable[[], Iterable[str]]
 """Lists the files; it is called in another process of the same machine, so it has to be picklable."""
 
+_CONNECT_SECONDS = 10
 _STORE_BYTES = 256 * 1024**2  # paths and answers only; images never pass through it
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -39,6 +41,7 @@ _QUIET = {
     "RAY_DATA_LOG_LEVEL": "CRITICAL",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # no line of a worker, nor that one died, goes to standard output
 }
+_ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1"}  # of some 40 seconds, where Ray would make 20
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,11 @@ def predict_bulk(
 
     Raises:
         MissingExtraError: Ray is not installed.
-        UsageError: no cluster answers at the address.
+        UsageError: no cluster answers at the address: within 10 seconds where nothing listens, and within a minute
+            where something else does.
         BrainsiftError: a worker's machine differs from this one, or Ray gave up.
     """
-    ray = _ray()
+    ray = _ray(address)
     with _cluster(ray, workers, address) as found:
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         try:
@@ -180,15 +184,24 @@ def _cluster(ray: Any, workers: int, address: str) -> Iterator[int]:
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     own = {"num_cpus": workers or cores(), "object_store_memory": _STORE_BYTES, "include_dashboard": False}
     try:
+        _check_answering(address)
         with _muted():
             ray.init(address=address or "local", **({} if address else own), **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         remedy = "Start one with `ray start --head`, or leave the address out."
         raise UsageError("address", f"no Ray cluster at {address!r}: {in_one_line(error)}", remedy) from None
     try:
         yield workers or max(int(ray.cluster_resources().get("CPU", 1)), 1)
     finally:
         ray.shutdown()
+
+
+def _check_answering(address: str) -> None:
+    """Raises OSError or ValueError where no machine answers at host:port; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
+            pass
 
 
 @contextmanager
@@ -204,8 +217,8 @@ def _muted() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _ray() -> Any:
-    os.environ.update(_QUIET)
+def _ray(address: str = "") -> Any:
+    os.environ.update(_QUIET | (_ONE_TRY if address else {}))
     try:
         import ray
         import ray.data

@@ -1,9 +1,14 @@
-"""From a run folder to a bundle."""
+"""From a run folder to a bundle.
+
+Large weights are stored in float16 and turned into float32 when the network is loaded, which halves the file; small
+tensors, whose rounding would be felt most, stay as they are.
+"""
 
 import io
 import logging
 import warnings
 from contextlib import redirect_stdout
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,7 @@ from brainsift.scope import Familiarity
 
 _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
 _KNOWN = 0.997  # share of the validation part that counts as known
+_HALVED = 16_384  # elements from which on a tensor of weights is stored in float16
 _FURTHER = 1.15  # slices of a source never seen lie further out than those of validation
 
 
@@ -156,14 +162,46 @@ def _write_onnx(model: models.Classifier, config: TrainConfig, example: Tensor, 
             dynamo=True,
             external_data=False,
         )
-        _forget_sources(temporary)
+        network = onnx.load(temporary)
+        _forget_sources(network)
+        _halve_weights(network)
+        onnx.save(network, temporary)
 
 
-def _forget_sources(path: Path) -> None:
+def _forget_sources(network: onnx.ModelProto) -> None:
     """Takes out what torch notes of the files that defined each node: paths of the machine, half a megabyte."""
-    model = onnx.load(path)
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+    graph = network.graph
+    for part in (network, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-    onnx.save(model, path)
+
+
+def _halve_weights(network: onnx.ModelProto) -> None:
+    """Stores large weights in float16, each with a cast to float32, which ONNX Runtime does once, when it loads."""
+    graph = network.graph
+    for place, tensor in enumerate(graph.initializer):
+        if tensor.data_type != onnx.TensorProto.FLOAT or prod(tensor.dims) < _HALVED:
+            continue
+        values, stored = onnx.numpy_helper.to_array(tensor), f"{tensor.name}_float16"
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        cast = onnx.helper.make_node("Cast", [stored], [tensor.name], name=f"{stored}_cast", to=tensor.data_type)
+        graph.node.insert(0, cast)
+        graph.initializer[place].CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+
+
+def halve_bundle(folder: Path) -> Bundle:
+    """Stores the large weights of a bundle from an earlier version in float16, as `export_run` does.
+
+    ``python -c "import pathlib, brainsift.export as e; e.halve_bundle(pathlib.Path('BUNDLE'))"``
+
+    Raises:
+        BundleError: missing, altered, or made for another version of brainsift.
+    """
+    bundle = load_bundle(folder)
+    network = onnx.load(bundle.network)
+    _halve_weights(network)
+    with replacing(bundle.network) as temporary:
+        onnx.save(network, temporary)
+    write_bundle(bundle)
+    return load_bundle(folder)

@@ -1,6 +1,7 @@
 """File or bytes to pixels: all decoding, and all limits on size."""
 
 import io
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +50,8 @@ class DecodedImage:
     """The pixels of one file, upright and opaque.
 
     Attributes:
-        pixels: (height, width) or (height, width, 3), uint8 or uint16.
+        pixels: (height, width) or (height, width, 3), uint8 or uint16; not to be written to. Where the channels of
+            a file are alike, they are one in memory.
         format: as found in the content: "JPEG", "PNG", "TIFF", ...
         mode: the file's own, in Pillow's words: "L", "RGB", "P", "RGBA", "I;16", ...
     """
@@ -86,7 +88,7 @@ class DecodedImage:
 
     @cached_property
     def _alike(self) -> bool:
-        return _channels_alike(self.pixels)
+        return self.pixels.strides[2] == 0 or _channels_alike(self.pixels)
 
     @cached_property
     def _grey(self) -> Pixels:
@@ -95,7 +97,7 @@ class DecodedImage:
     def rgb(self) -> npt.NDArray[np.uint8]:
         """Returns (height, width, 3) uint8; 16-bit values are divided so that the greatest becomes 255."""
         pixels = _as_uint8(self.pixels)
-        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        return np.ascontiguousarray(pixels) if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limits = LIMITS) -> DecodedImage:
@@ -156,13 +158,23 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
 
 
 def _content(source: str | Path | bytes, label: str, limits: Limits) -> bytes:
-    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
-    if size > limits.max_bytes:
-        raise ImageSizeError(label, f"has {size} bytes, more than {limits.max_bytes}", "Save it smaller.")
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    content = source if isinstance(source, bytes) else _file_content(source, label, limits)
+    _check_bytes(len(content), label, limits)
     if not content:
         raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE)
     return content
+
+
+def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
+    # A Path and a buffer would cost more than the reading.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        _check_bytes(os.fstat(file.fileno()).st_size, label, limits)
+        return file.read()
+
+
+def _check_bytes(size: int, label: str, limits: Limits) -> None:
+    if size > limits.max_bytes:
+        raise ImageSizeError(label, f"has {size} bytes, more than {limits.max_bytes}", "Save it smaller.")
 
 
 def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> None:
@@ -198,7 +210,14 @@ def _pixels(image: Image.Image) -> Pixels:
     if image.has_transparency_data:
         image = _on_black(image)
     wanted = "L" if grey else "RGB"
-    return np.array(image if image.mode == wanted else image.convert(wanted))
+    image = image if image.mode == wanted else image.convert(wanted)
+    height, width = image.height, image.width
+    if grey:
+        return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
+    red = image.tobytes("raw", "R")
+    if all(image.tobytes("raw", channel) == red for channel in ("G", "B")):
+        return np.broadcast_to(np.frombuffer(red, np.uint8).reshape(height, width, 1), (height, width, 3))
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, 3)
 
 
 def _on_black(image: Image.Image) -> Image.Image:
@@ -230,13 +249,20 @@ def _channels_alike(pixels: Pixels) -> bool:
 
 
 def _luma(pixels: Pixels) -> Pixels:
-    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    red, green, blue = (np.ascontiguousarray(pixels[..., channel]) for channel in range(3))
     # Pillow's own fixed-point weights, so that grey JPEGs and their RGB copies agree.
-    luma = (red.astype(np.uint32) * 19595 + green.astype(np.uint32) * 38470 + blue.astype(np.uint32) * 7471) + 0x8000
-    luma >>= 16
+    wide = red * np.uint32(19595) + green * np.uint32(38470)
+    wide += blue * np.uint32(7471)
+    wide += np.uint32(0x8000)
+    wide >>= np.uint32(16)
+    luma = wide.astype(pixels.dtype)
     weakest = np.minimum(np.minimum(red, green), blue)
     chroma = np.maximum(np.maximum(red, green), blue) - weakest
     unit = 1 if pixels.dtype == np.uint8 else 257
-    share = (chroma.astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
-    np.clip(share, 0, 1, out=share)
-    return np.rint(luma + (weakest - luma.astype(np.float32)) * share).astype(pixels.dtype)
+    coloured = chroma > _CHROMA_GREY * unit
+    if coloured.any():
+        share = (chroma[coloured].astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
+        grey = wide[coloured]
+        nearer = (weakest[coloured] - grey.astype(np.float32)) * np.minimum(share, 1)
+        luma[coloured] = np.rint(grey + nearer).astype(pixels.dtype)
+    return luma

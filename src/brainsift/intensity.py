@@ -6,17 +6,16 @@ What lies outside of it (noise, letters, frames) becomes 0, because where an ima
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 3
-"""Bumped whenever a number that `standard` returns changes."""
+from brainsift.patches import Mask, filled, grown, labels
+from brainsift.resizing import Floats, Grey, block_means, resize
 
-Grey = npt.NDArray[np.uint8 | np.uint16 | np.floating]
-_Floats = npt.NDArray[np.float32]
-_Mask = npt.NDArray[np.bool_]
+VERSION = 3
+"""Bumped whenever a number that `standard` returns changes, by more than sums rounded in another order."""
+
 _Box = tuple[slice, slice]  # rows, columns
 
 _GRID = 100  # cells along the longer side, at most
@@ -39,7 +38,7 @@ class _Head:
     """Where the head is: its box in pixels, and the cells in it and two around it that belong to no frame."""
 
     box: tuple[int, int, int, int]
-    near: _Mask
+    near: Mask
     cell: int
     background: float
     rise: float
@@ -62,7 +61,7 @@ def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
     grey = _finite(grey)
     head = _find_head(grey)
     box, place = _placement(head, grey.shape, size)
-    values = _resize(grey[box], *_extent(place))
+    values = resize(grey[box], *_extent(place))
     values -= np.float32(head.background)
     values *= _soft_inside(head, box, *_extent(place))
     result = np.full((size, size), 0 if head.rise >= 0 else 255, np.uint8)
@@ -71,7 +70,7 @@ def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
     return result
 
 
-def standard_outline(grey: Grey, outline: _Mask, size: int = 128) -> npt.NDArray[np.uint8]:
+def standard_outline(grey: Grey, outline: Mask, size: int = 128) -> npt.NDArray[np.uint8]:
     """Places an outline just as `standard` places its image.
 
     Args:
@@ -85,11 +84,11 @@ def standard_outline(grey: Grey, outline: _Mask, size: int = 128) -> npt.NDArray
     grey = _finite(grey)
     box, place = _placement(_find_head(grey), grey.shape, size)
     result = np.zeros((size, size), np.uint8)
-    result[place] = np.rint(_resize(outline[box].astype(np.float32) * 255, *_extent(place)))
+    result[place] = np.rint(resize(outline[box].astype(np.float32) * 255, *_extent(place)))
     return result
 
 
-def standard_map(grey: Grey, tumor_map: npt.NDArray[np.floating], size: int = 128) -> _Floats:
+def standard_map(grey: Grey, tumor_map: npt.NDArray[np.floating], size: int = 128) -> Floats:
     """Lays what was drawn on the network's input back over the image.
 
     Args:
@@ -102,9 +101,9 @@ def standard_map(grey: Grey, tumor_map: npt.NDArray[np.floating], size: int = 12
     """
     grey = _finite(grey)
     box, place = _placement(_find_head(grey), grey.shape, size)
-    whole = _resize(np.asarray(tumor_map, np.float32), size, size)
+    whole = resize(np.asarray(tumor_map, np.float32), size, size)
     result = np.zeros(grey.shape, np.float32)
-    result[box] = _resize(whole[place], *_extent(box))
+    result[box] = resize(whole[place], *_extent(box))
     return result
 
 
@@ -116,6 +115,28 @@ def head_box(grey: Grey) -> tuple[int, int, int, int]:
     return _find_head(_finite(grey)).box
 
 
+def percentile_of(
+    values: npt.NDArray[np.uint8 | np.float32], percent: float, *, highest: int = 0
+) -> np.float32 | np.float64:
+    """Returns what `numpy.percentile` does, sooner.
+
+    Args:
+        values: of any shape, finite.
+        percent: 0 to 100.
+        highest: how many of the values are looked at, the greatest ones; 0 for all.
+    """
+    n = highest or values.size
+    place = (n - 1) * (percent / 100)
+    below = values.size - n + int(place)
+    ordered = np.partition(values, below, axis=None)
+    low = ordered[below]
+    high = ordered[below + 1 :].min() if place > int(place) else low
+    kind = np.float32 if values.dtype == np.float32 else np.float64
+    share, rest = kind(place - int(place)), kind(1 - (place - int(place)))
+    step = high - low
+    return low + step * share if share < 0.5 else high - step * rest
+
+
 def _finite(grey: Grey) -> Grey:
     if grey.dtype.kind == "f":
         return np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
@@ -125,77 +146,77 @@ def _finite(grey: Grey) -> Grey:
 def _find_head(grey: Grey) -> _Head:
     height, width = grey.shape
     cell = max(1, -(-max(height, width) // _GRID))
-    cells = _block_means(grey, cell)
+    cells = block_means(grey, cell)
     top, bottom, left, right = _peeled(cells)
     background, rise = _levels(cells[top:bottom, left:right])
-    lit = np.abs(cells - background) > abs(rise)
+    apart = np.abs(cells - background)
+    lit = apart > abs(rise)
     top, bottom, left, right = _unframed(lit, (top, bottom, left, right))
-    framed = np.ones(cells.shape, bool)
-    framed[top:bottom, left:right] = False
-    inside = _main_patch(lit & ~framed)
-    weights = inside * np.clip(np.abs(cells - background) / (abs(rise) or 1.0) - 1, 0, 1)
-    if inside.sum() < _MIN_SHARE * inside.size:
-        inside = weights = ~framed
-    near = _grown(_grown(inside)) & ~framed
+    unframed = np.zeros(cells.shape, bool)
+    unframed[top:bottom, left:right] = True
+    inside = _main_patch(lit & unframed)
+    if np.count_nonzero(inside) < _MIN_SHARE * inside.size:
+        inside = weights = unframed
+    else:
+        apart /= abs(rise) or 1.0
+        apart -= 1
+        weights = inside * np.clip(apart, 0, 1, out=apart)
+    near = grown(grown(inside)) & unframed
     return _Head(_pixel_box(weights, cell, grey.shape), near, cell, background, rise)
 
 
-def _block_means(grey: Grey, cell: int) -> _Floats:
-    """Returns the means of whole blocks; pixels beyond the last whole block are left out."""
-    rows, columns = grey.shape[0] // cell, grey.shape[1] // cell
-    if grey.dtype == np.uint8 and cell < 16:
-        return _byte_block_sums(grey[: rows * cell, : columns * cell], cell) / np.float32(cell * cell)
-    blocks = grey[: rows * cell].reshape(rows, cell, grey.shape[1])
-    sums = blocks[:, 0].astype(np.float32)
-    for line in range(1, cell):
-        sums += blocks[:, line]
-    means: _Floats = sums[:, : columns * cell].reshape(rows, columns, cell).sum(axis=2) / np.float32(cell * cell)
-    return means
-
-
-def _byte_block_sums(grey: Grey, cell: int) -> _Floats:
-    """Returns the sums of blocks of at most 16 x 16 bytes, which 16 bits hold: the same, and sooner."""
-    lines = grey[::cell].astype(np.uint16)
-    for line in range(1, cell):
-        np.add(lines, grey[line::cell], out=lines)
-    sums = lines[:, ::cell].copy()
-    for column in range(1, cell):
-        sums += lines[:, column::cell]
-    return sums.astype(np.float32)
-
-
-def _peeled(cells: _Floats) -> tuple[int, int, int, int]:
+def _peeled(cells: Floats) -> tuple[int, int, int, int]:
     """Returns the box that is left without even lines at its sides: black or white margins, bars and frames."""
     tolerance = _EVEN * float(np.ptp(cells))
     top, bottom, left, right = 0, cells.shape[0], 0, cells.shape[1]
+    turned = np.ascontiguousarray(cells.T)  # the range down a column is found sooner than that along a row
     while True:
-        before = (top, bottom, left, right)
-        top, bottom = _peeled_lines(cells[:, left:right], top, bottom, tolerance)
-        left, right = _peeled_lines(cells.T[:, top:bottom], left, right, tolerance)
-        if before == (top, bottom, left, right):
-            return before
+        before = (left, right)
+        top, bottom = _peeled_lines(turned[left:right], top, bottom, tolerance)
+        left, right = _peeled_lines(cells[top:bottom], left, right, tolerance)
+        if before == (left, right):  # the rows would stay as they are
+            return top, bottom, left, right
 
 
-def _peeled_lines(lines: _Floats, start: int, stop: int, tolerance: float) -> tuple[int, int]:
-    uneven = np.flatnonzero(np.ptp(lines[start:stop], axis=1) > tolerance)
+def _peeled_lines(across: Floats, start: int, stop: int, tolerance: float) -> tuple[int, int]:
+    """Peels lines, which are columns of ``across``."""
+    lines = across[:, start:stop]
+    uneven = np.flatnonzero(lines.max(axis=0) - lines.min(axis=0) > tolerance)
     if uneven.size < 2:
         return start, stop
     return start + int(uneven[0]), start + int(uneven[-1]) + 1
 
 
-def _levels(core: _Floats) -> tuple[float, float]:
+def _levels(core: Floats) -> tuple[float, float]:
     """Returns the level of the background, and how far a head cell is at least from it (below 0: darker)."""
-    low, middle, bright = np.percentile(core, (2.0, 75.0, _BRIGHT))
-    corner = float(np.median(_corners(core)))
-    span = core.max() - low
+    ordered = np.sort(core, axis=None)
+    low, middle, bright = (_percentile(ordered, percent) for percent in (2.0, 75.0, _BRIGHT))
+    corner = _median(np.sort(_corners(core), axis=None))
+    span = float(ordered[-1]) - low
     if corner > middle - _EVEN * span and corner - low > _INVERTED * span:
-        return corner, float(_RISE * (low - corner))
-    background = float(np.median(core[core <= low + _RISE * (bright - low)]))
+        return corner, _RISE * (low - corner)
+    background = _median(ordered[: np.searchsorted(ordered, low + _RISE * (bright - low), "right")])
     # The lowest cells lie about two standard deviations of the noise below the background.
-    return background, max(float(_RISE * (bright - background)), 2 * (background - float(low)))
+    return background, max(_RISE * (bright - background), 2 * (background - low))
 
 
-def _corners(cells: _Floats) -> _Floats:
+def _percentile(ordered: Floats, percent: float) -> float:
+    """Returns what `numpy.percentile` does, of values in order."""
+    place = (ordered.size - 1) * (percent / 100)
+    below = int(place)
+    share = place - below
+    low, high = ordered[below], ordered[min(below + 1, ordered.size - 1)]
+    step = float(high - low)
+    return float(low) + step * share if share < 0.5 else float(high) - step * (1 - share)
+
+
+def _median(ordered: Floats) -> float:
+    """Returns what `numpy.median` does, of values in order."""
+    middle = ordered.size // 2
+    return float(ordered[middle] if ordered.size % 2 else (ordered[middle - 1] + ordered[middle]) / np.float32(2))
+
+
+def _corners(cells: Floats) -> Floats:
     """Returns cells near the four corners, but not at the sides, where frames may be left."""
     rows, columns = (_ends(length) for length in cells.shape)
     return cells[np.ix_(rows, columns)]
@@ -206,7 +227,7 @@ def _ends(length: int) -> npt.NDArray[np.int64]:
     return np.concatenate([near, length - 1 - near])
 
 
-def _unframed(lit: _Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _unframed(lit: Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     """Returns the box without bright lines at its sides: outer lines far fuller than the line behind them."""
     top, bottom, left, right = box
     top, bottom = (
@@ -217,87 +238,40 @@ def _unframed(lit: _Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int
     return top, bottom, left + _frame_depth(columns), right - _frame_depth(columns[::-1])
 
 
-def _frame_depth(lines: _Mask) -> int:
+def _frame_depth(lines: Mask) -> int:
     if not lines.size:
         return 0
-    shares = lines[:_FRAME_DEPTH].mean(axis=1)
+    shares = np.add.reduce(lines[:_FRAME_DEPTH], axis=1, dtype=np.float64) / lines.shape[1]
     fuller = np.flatnonzero(shares[:-2] > shares[2:] + _FRAME)
     return int(fuller[-1]) + 1 if fuller.size else 0
 
 
-def _main_patch(lit: _Mask) -> _Mask:
+def _main_patch(lit: Mask) -> Mask:
     """Returns the largest patch of neighbouring cells with the larger ones that reach into its box, filled.
 
     The dark skull parts the scalp from the brain; patches up to two cells apart count as one, and where the skull is
     wider than that, the ring of the scalp still cuts the corners of the brain's box.
     """
-    labels = _labels(_grown(lit)) * lit
-    counts = np.bincount(labels.ravel())
+    numbers = labels(grown(lit)) * lit
+    counts = np.bincount(numbers.ravel())
     counts[0] = 0
     if not counts.any():
         return lit
-    rows, columns = np.nonzero(labels == counts.argmax())
-    box = labels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    chosen = np.zeros(counts.shape, bool)
-    chosen[box.ravel()] = True
-    return _filled((chosen & (counts > _PART * counts.max()))[labels])
+    largest = int(counts.argmax())
+    chosen = numbers == largest
+    box = numbers[_span(chosen.any(axis=1)), _span(chosen.any(axis=0))]
+    for other in np.flatnonzero(counts > _PART * counts[largest]):
+        if other != largest and (box == other).any():
+            chosen |= numbers == other
+    return filled(chosen)
 
 
-def _grown(mask: _Mask) -> _Mask:
-    """Returns the mask with the four neighbours of its cells."""
-    grown = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:-1] |= mask[1:]
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    return grown
+def _span(line: Mask) -> slice:
+    """Returns from the first to the last true element."""
+    return slice(int(line.argmax()), line.size - int(line[::-1].argmax()))
 
 
-def _labels(mask: _Mask) -> npt.NDArray[np.int64]:
-    """Numbers the 4-connected patches from 1, by joining the runs of each row (Rosenfeld and Pfaltz, 1966)."""
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
-    parents = list(range(len(rows) + 1))
-    _join_runs(rows.tolist(), starts.tolist(), stops.tolist(), parents)
-    roots = np.array([_root(parents, run) for run in range(len(parents))])
-    runs = np.zeros(mask.shape, np.int64)
-    runs[rows, starts] = 1
-    runs = np.cumsum(runs.ravel()).reshape(mask.shape) * mask
-    return roots[runs]
-
-
-def _join_runs(rows: list[int], starts: list[int], stops: list[int], parents: list[int]) -> None:
-    above = 0
-    for run, row in enumerate(rows):
-        while rows[above] < row - 1 or (rows[above] == row - 1 and stops[above] <= starts[run]):
-            above += 1
-        touching = above
-        while rows[touching] == row - 1 and starts[touching] < stops[run]:
-            parents[_root(parents, run + 1)] = _root(parents, touching + 1)
-            touching += 1
-
-
-def _root(parents: list[int], run: int) -> int:
-    while parents[run] != run:
-        parents[run] = parents[parents[run]]
-        run = parents[run]
-    return run
-
-
-def _filled(mask: _Mask) -> _Mask:
-    """Returns the cells that lie between two cells of the mask, in their row or in their column."""
-    return _between(mask, 0) | _between(mask, 1)
-
-
-def _between(mask: _Mask, axis: int) -> _Mask:
-    ahead = np.logical_or.accumulate(mask, axis=axis)
-    behind = np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis=axis), axis)
-    between: _Mask = ahead & behind
-    return between
-
-
-def _pixel_box(weights: _Floats | _Mask, cell: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+def _pixel_box(weights: Floats | Mask, cell: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
     rows, columns = weights.sum(axis=1), weights.sum(axis=0)
     top, bottom = _edge(rows), len(rows) - _edge(rows[::-1])
     left, right = _edge(columns), len(columns) - _edge(columns[::-1])
@@ -341,7 +315,7 @@ def _with_margin(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tupl
     return max(0, top - margin), min(shape[0], bottom + margin), max(0, left - margin), min(shape[1], right + margin)
 
 
-def _soft_inside(head: _Head, box: _Box, height: int, width: int) -> _Floats:
+def _soft_inside(head: _Head, box: _Box, height: int, width: int) -> Floats:
     """Returns 1 in and near the head, falling to 0 over one cell more."""
     cells = head.near.astype(np.float32)
     rows, columns = (
@@ -351,41 +325,22 @@ def _soft_inside(head: _Head, box: _Box, height: int, width: int) -> _Floats:
     return np.asarray(rows @ cells @ columns.T, np.float32)
 
 
-def _cell_weights(start: int, stop: int, cell: int, cells: int, size: int) -> _Floats:
+def _cell_weights(start: int, stop: int, cell: int, cells: int, size: int) -> Floats:
     """Returns (size, cells): linear interpolation between the centres of cells at the centres of output pixels."""
     places = (start + (np.arange(size, dtype=np.float32) + 0.5) * ((stop - start) / size)) / cell - 0.5
-    places = np.clip(places, 0, cells - 1)
-    distances = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
-    weights: _Floats = np.maximum(1 - distances, 0).astype(np.float32)
-    return weights
+    places = np.minimum(np.maximum(places, 0), cells - 1)
+    weights = np.asarray(places[:, None] - np.arange(cells, dtype=np.float32), np.float32)
+    np.subtract(1, np.abs(weights, out=weights), out=weights)
+    return np.maximum(weights, 0, out=weights)
 
 
-def _resize(pixels: Grey, height: int, width: int) -> _Floats:
-    shrink = max(pixels.shape) / max(height, width)
-    if shrink >= 4:  # whole blocks first: the matrices below would cost much more
-        pixels = _block_means(pixels, int(shrink / 2))
-    rows, columns = _triangle(pixels.shape[0], height), _triangle(pixels.shape[1], width)
-    return rows @ pixels.astype(np.float32) @ columns.T
-
-
-@lru_cache(maxsize=128)
-def _triangle(length: int, size: int) -> _Floats:
-    """Returns (size, length): the triangle filter, widened when it shrinks so that nothing aliases."""
-    scale = length / size
-    centres = (np.arange(size, dtype=np.float32) + 0.5) * scale - 0.5
-    distances = np.abs(centres[:, None] - np.arange(length, dtype=np.float32))
-    weights: _Floats = np.maximum(1 - distances / np.float32(max(scale, 1.0)), 0).astype(np.float32)
-    weights /= weights.sum(axis=1, keepdims=True)
-    weights.setflags(write=False)
-    return weights
-
-
-def _scaled(values: _Floats, rise: float) -> npt.NDArray[np.uint8]:
+def _scaled(values: Floats, rise: float) -> npt.NDArray[np.uint8]:
     """Maps the background to 0 and bright head to 255, or, where the head is darker, to 255 and 0."""
     heights = values if rise >= 0 else -values
-    head = heights[heights > abs(rise)]
-    if not head.size:
+    n_head = int(np.count_nonzero(heights > abs(rise)))
+    if not n_head:
         return np.zeros(values.shape, np.uint8)
-    heights *= np.float32(255 / np.percentile(head, _LIT))
-    bytes_ = np.clip(heights + 0.5, 0, 255).astype(np.uint8)
+    heights *= np.float32(255) / percentile_of(heights, _LIT, highest=n_head)
+    heights += np.float32(0.5)
+    bytes_ = np.minimum(np.maximum(heights, 0, out=heights), 255, out=heights).astype(np.uint8)
     return bytes_ if rise >= 0 else 255 - bytes_

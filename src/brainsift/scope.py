@@ -5,6 +5,7 @@ has learned from: the Mahalanobis distance of its features (Lee et al. 2018).
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from brainsift.files import replacing
 from brainsift.image import DecodedImage, Pixels
+from brainsift.intensity import percentile_of
 
 FRAME_SIDE = 64
 UNFAMILIAR = "does not resemble the head slices that the network has learned from"
@@ -72,16 +74,21 @@ def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> str:
     corners = sorted(pixels[[0, 0, -1, -1], [0, -1, 0, -1]].tolist())
     if corners[1] + corners[2] > 2 * 250:
         return "inverted: a dark head on a bright background"
-    frame = Image.fromarray(_brightened(decoded.grey()))
-    return off_topic_reason(decoded, np.asarray(frame.resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)))
+    frame = _brightened(decoded.grey()).resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
+    return off_topic_reason(decoded, np.asarray(frame))
 
 
-def _brightened(grey: Pixels) -> _Bytes:
+def _brightened(grey: Pixels) -> Image.Image:
     """Returns grey values so that the greatest becomes 255."""
-    factor = 255 / max(int(grey.max()), 1)
-    if grey.dtype == np.uint8:  # a look-up costs less than arithmetic
-        return np.minimum(np.arange(256, dtype=np.float32) * factor, 255).astype(np.uint8)[grey]
-    return (grey.astype(np.float32) * factor).astype(np.uint8)
+    brightest = int(grey.max())
+    factor = 255 / max(brightest, 1)
+    if grey.dtype != np.uint8:
+        return Image.fromarray((grey.astype(np.float32) * factor).astype(np.uint8))
+    image = Image.fromarray(grey)
+    if brightest in (0, 255):
+        return image
+    # A look-up costs less than arithmetic.
+    return image.point(np.minimum(np.arange(256, dtype=np.float32) * factor, 255).astype(np.uint8).tolist())
 
 
 def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") -> str:
@@ -106,18 +113,23 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
 
 def border_of(frames: _Bytes) -> _Bytes:
     """Returns the outermost pixels of frames (m, 64, 64) as (m, k): what six pixels are of an image of 128."""
+    return frames.reshape(len(frames), -1).take(_ring(), axis=1)
+
+
+@cache
+def _ring() -> npt.NDArray[np.intp]:
     ring = np.ones((FRAME_SIDE, FRAME_SIDE), bool)
     ring[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    return frames[:, ring]
+    return np.flatnonzero(ring)
 
 
 def _border_reason(frame: _Bytes) -> str:
     """Looks for the background around a head, which photographs and radiographs of the chest lack."""
-    bright = max(float(np.percentile(frame, 98)), 1.0)
+    bright = max(float(percentile_of(frame, 98)), 1.0)
     border = border_of(frame[None])[0] / bright
     if border.std() < _EVEN:
         return ""
-    background = float(((border < _DARK) | (border > _WHITE)).mean())
+    background = np.count_nonzero((border < _DARK) | (border > _WHITE)) / border.size
     if background < _MIN_DARK_BORDER:
         return f"only {background:.0%} of its border is background"
     side = _brightest_side(frame) / bright
@@ -126,5 +138,5 @@ def _border_reason(frame: _Bytes) -> str:
 
 def _brightest_side(frame: _Bytes) -> float:
     """Returns the mean of the darkest line of the brightest side: a thin bright frame does not count."""
-    turns = (np.rot90(frame, quarter)[:_BORDER] for quarter in range(4))
-    return max(float(lines.mean(axis=1).min()) for lines in turns)
+    sides = np.stack([frame[:_BORDER], frame[-_BORDER:], frame[:, :_BORDER].T, frame[:, -_BORDER:].T])
+    return float(sides.sum(axis=2).min(axis=1).max() / FRAME_SIDE)

@@ -40,9 +40,9 @@ def kind_of(path: str | Path) -> str:
         return "dicom"
     if is_nifti(head):
         return "nifti"
-    name = Path(path).name.lower()
     if head.startswith(_IMAGES):
         return ""
+    name = Path(path).name.lower()
     return "dicom" if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(NIFTI_SUFFIXES) else ""
 
 

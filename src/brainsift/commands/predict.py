@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainsift.bundle import SHIPPED, load_bundle
+from brainsift.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.commands._console import NOTICE, progress_bar, say
 from brainsift.errors import UsageError
 from brainsift.files import csv_rows, json_rows
 from brainsift.listing import STANDARD_INPUT, find_images, read_list
 from brainsift.overlay import write_overlay
-from brainsift.predict import COLUMNS, Prediction, Predictor
+from brainsift.predict import COLUMNS, Prediction, Predictor, make_rule
 from brainsift.volume_answers import VolumeAnswer, VolumeAnswers, write_montage, write_volumes
 
 if TYPE_CHECKING:
@@ -73,17 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predicts."""
     _check(arguments)
-    predictor = Predictor(
-        load_bundle(arguments.bundle),
-        threshold=arguments.threshold if arguments.sensitivity is None else arguments.sensitivity,
-        max_error=arguments.max_error,
-        threads=arguments.threads,
-        spinning=False,  # the threads that decode share the cores
-    )
+    bundle = load_bundle(arguments.bundle)
+    rule = make_rule(bundle, threshold=_threshold(arguments), max_error=arguments.max_error)
     listed = arguments.paths == [STANDARD_INPUT]
     expected = 0 if listed else sum(1 for _ in find_images(arguments.paths))
     statuses, decisions = Counter[str](), Counter[str]()
-    slices = VolumeAnswers(predictor.rule)
+    slices = VolumeAnswers(rule)
     maps: dict[str, Path] = {}
     cases = _cases() if arguments.report else None
     with ExitStack() as stack:
@@ -91,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.engine == "ray":
             answers = _bulk_answers(arguments, stack)
         else:
+            predictor = _predictor(arguments, bundle)
             answers = predictor.predict(read_list(sys.stdin) if listed else find_images(arguments.paths))
         for number, answer in enumerate(answers):
             for write in writers:
@@ -98,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             if not writers:
                 print(_line(answer))
             if arguments.heatmaps and answer.tumor_map is not None:
-                picture = write_overlay(answer, arguments.heatmaps, size=predictor.bundle.size, number=number)
+                picture = write_overlay(answer, arguments.heatmaps, size=bundle.size, number=number)
                 maps.update({answer.path: picture} if answer.volume else {})
             if cases:
                 cases.add(answer)
@@ -112,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.volumes:
         write_volumes(volumes, arguments.volumes)
     if cases:
-        cases.write(volumes, predictor.bundle, predictor.threshold, arguments.report)
+        cases.write(volumes, bundle, rule.threshold, arguments.report)
     if arguments.heatmaps:
         _write_montages(volumes, maps, arguments.heatmaps)
     print(NOTICE, file=sys.stderr)
@@ -145,14 +141,24 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--workers", f"must be 1 or more, not {arguments.workers}", "Leave it out for one a core.")
 
 
+def _threshold(arguments: argparse.Namespace) -> str | float | None:
+    return arguments.threshold if arguments.sensitivity is None else arguments.sensitivity
+
+
+def _predictor(arguments: argparse.Namespace, bundle: Bundle) -> Predictor:
+    return Predictor(
+        bundle,
+        threshold=_threshold(arguments),
+        max_error=arguments.max_error,
+        threads=arguments.threads,
+        spinning=False,  # the threads that decode share the cores
+    )
+
+
 def _bulk_answers(arguments: argparse.Namespace, stack: ExitStack) -> Iterable[Prediction]:
     from brainsift.bulk import Scoring, predict_bulk
 
-    scoring = Scoring.here(
-        arguments.bundle,
-        threshold=arguments.threshold if arguments.sensitivity is None else arguments.sensitivity,
-        max_error=arguments.max_error,
-    )
+    scoring = Scoring.here(arguments.bundle, threshold=_threshold(arguments), max_error=arguments.max_error)
     listing: Callable[[], Iterable[str]] = partial(find_images, arguments.paths)
     if arguments.paths == [STANDARD_INPUT]:
         spool = Path(stack.enter_context(tempfile.TemporaryDirectory()), "paths")

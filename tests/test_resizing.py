@@ -1,0 +1,34 @@
+"""Block means and resized images, against the plainest way to compute them."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from brainsift.resizing import block_means, resize
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=20, max_side=70)), st.integers(1, 20))
+def test_bytes_are_summed_sooner_to_the_same_means(grey, cell):
+    np.testing.assert_array_equal(block_means(grey, cell), block_means(grey.astype(np.float32), cell))
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=150)),
+    st.integers(1, 150),
+    st.integers(1, 150),
+)
+def test_resized_is_the_product_with_the_whole_filter(pixels, height, width):
+    if max(pixels.shape) >= 4 * max(height, width):
+        pixels = block_means(pixels, int(max(pixels.shape) / max(height, width) / 2))
+    expected = triangle(pixels.shape[0], height) @ pixels @ triangle(pixels.shape[1], width).T
+    np.testing.assert_allclose(resize(pixels, height, width), expected, atol=2e-3)
+
+
+def triangle(length, size):
+    scale = length / size
+    distances = np.abs((np.arange(size)[:, None] + 0.5) * scale - 0.5 - np.arange(length))
+    weights = np.maximum(1 - distances / max(scale, 1), 0)
+    return weights / weights.sum(axis=1, keepdims=True)
