@@ -14,7 +14,6 @@ Thresholds were chosen on `--half tune`; the figures in docs/audit.md are those 
 
 import argparse
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 from changes import Change, jpeg, rotated
 from PIL import Image, ImageDraw
+from real_images import collections
 
 from brainsift.image import decode
 from brainsift.neighbours import NeighbourConfig, Views, candidates, components, near_duplicates, verified
@@ -92,8 +92,7 @@ CHANGES: dict[str, Change] = {
 
 def main() -> None:
     arguments = _arguments()
-    data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
-    table, greys = _distinct(collect([f"br35h={data / 'br35h'}", f"preet={data / 'preet'}"]))
+    table, greys = _distinct(collect(collections()))
     views = _views(sketch(grey) for grey in greys)
     pairs = near_duplicates(views, workers=2)
     groups = components(len(views), pairs)

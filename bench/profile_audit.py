@@ -4,7 +4,6 @@ Usage:
     BRAINSIFT_DATA=../shared/data OMP_NUM_THREADS=1 python bench/profile_audit.py
 """
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 START = time.process_time()  # before the imports, which are a stage of their own
 
 import cv2  # noqa: E402
+from real_images import collections  # noqa: E402
 
 from brainsift.audit import AuditConfig, audit, write_audit  # noqa: E402
 from brainsift.neighbours import NeighbourConfig, Views, candidates, near_duplicates  # noqa: E402
@@ -26,17 +26,13 @@ def main() -> None:
     cv2.setNumThreads(1)
     clock = _Clock()
     clock.stop("imports")
-    data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
-    table = collect([f"{name}={data / name}" for name in ("br35h", "preet")])
+    table = collect(collections())
     clock.stop("listing")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        facts, sketches = scan(table, folder / "scan.sqlite")
+        _, sketches = scan(table, folder / "scan.sqlite")
         clock.stop("reading")
-        manifest = table.join(facts)
-        distinct = manifest[manifest["status"] == "ok"].drop_duplicates(["pixels_sha256", "channel"])
-        rows = [sketches.rows[key] for key in zip(distinct["sha256"], distinct["channel"], strict=True)]
-        views = Views(sketches.frame[rows], sketches.head[rows], sketches.box[rows])
+        views = Views(sketches.frame, sketches.head, sketches.box)
         near_duplicates(views)
         clock.stop("near-duplicates")
         candidates(views, NeighbourConfig())
@@ -44,10 +40,7 @@ def main() -> None:
         result = audit(table, AuditConfig(probes=False, workers=1), cache=folder)  # what was scanned stays known
         clock.skip()
         labelled = result.manifest[result.manifest["status"] == "ok"]
-        frames = sketches.frame[
-            [sketches.rows[key] for key in zip(labelled["sha256"], labelled["channel"], strict=True)]
-        ]
-        probe(labelled, frames, progress=lambda done, total: None)
+        probe(labelled, sketches.frames_of(labelled), progress=lambda done, total: None)
         clock.stop("probes")
         write_audit(result, folder)
         write_audit_report(result.findings, result.manifest, folder / "report.html")

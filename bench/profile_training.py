@@ -1,8 +1,8 @@
 """Where does the time of training go, operation by operation on one core, and what is the least that it could take?
 
-An epoch of drawn slices goes through `train` under torch's profiler. The floor is the multiply-adds of forward and
-backward passes, of what is trained and what is frozen, at the rate of a large float32 matrix product on this core;
-where the processor has bf16, a layer that uses it can be below its part of the floor.
+The steps of an epoch on drawn slices go through `train` under torch's profiler. The floor is the multiply-adds of all
+convolutions, forward and, where they are trained, backward, at the rate of a large float32 matrix product on this
+core; where the processor has bf16, a layer that uses it can be below its part of the floor.
 To see what a change brought, run it again with the sources of another commit on PYTHONPATH.
 
 Usage:
@@ -12,7 +12,6 @@ Usage:
 import argparse
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 # ruff: noqa: E402
@@ -22,8 +21,8 @@ import pandas as pd
 import torch
 from floors import matmul_rate
 from side_by_side import hardware, machine_line
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from brainsift.audit import AuditConfig, audit
 from brainsift.phantom import write_phantoms
@@ -46,10 +45,6 @@ _PARTS = {
 _REST = "the rest"
 
 
-class _StopError(Exception):
-    """Ends a run after its epoch, before all images are predicted."""
-
-
 def main() -> None:
     """Measures."""
     arguments = _arguments()
@@ -66,9 +61,9 @@ def main() -> None:
     print("| part | µs an image | share, % |\n|---|---:|---:|")
     total = sum(parts.values())
     for part, spent in parts.items():
-        print(f"| {part} | {1e6 * spent / arguments.images:.0f} | {100 * spent / total:.0f} |")
-    print(f"| all | {1e6 * total / arguments.images:.0f} | 100 |")
-    print(f"\n{arguments.images / seconds:.0f} images/s; floor {1e6 * floor:.0f} µs an image")
+        print(f"| {part} | {1e6 * spent:.0f} | {100 * spent / total:.0f} |")
+    print(f"| all | {1e6 * total:.0f} | 100 |")
+    print(f"\n{1 / seconds:.0f} images/s, validation included; floor {1e6 * floor:.0f} µs an image")
 
 
 def _arguments() -> argparse.Namespace:
@@ -80,21 +75,23 @@ def _arguments() -> argparse.Namespace:
 
 
 def _profiled(config: TrainConfig, folder: Path) -> tuple[float, dict[str, float]]:
-    """Trains once to warm up and once under the profiler; returns the seconds of the epoch, and those of each part."""
+    """Trains once as it is and once under the profiler; returns seconds an image of the epoch, and of each part."""
     table = _table(folder)
-    train(table, config, folder / "warm-up", cache=folder / "cache")
     seconds: list[float] = []
+    train(table, config, folder / "plain", cache=folder / "cache", on_epoch=lambda row: seconds.append(row["seconds"]))
+    seen = profile(activities=[ProfilerActivity.CPU])
 
-    def stop(row: dict[str, float]) -> None:
-        seconds.append(row["seconds"])
-        raise _StopError
+    def watch(done: int, steps: int, _: str) -> None:  # from the end of the first step to that of the last one
+        if done == 1:
+            seen.start()
+        if done == steps:
+            seen.stop()
 
-    with profile(activities=[ProfilerActivity.CPU]) as seen, suppress(_StopError):
-        train(table, config, folder / "run", cache=folder / "cache", on_epoch=stop)
+    train(table, config, folder / "profiled", cache=folder / "cache", progress=watch)
     parts: dict[str, float] = dict.fromkeys((*_PARTS, _REST), 0.0)
     for operation in seen.key_averages():
-        parts[_part(operation.key)] += operation.self_cpu_time_total / 1e6
-    return seconds[0], parts
+        parts[_part(operation.key)] += operation.self_cpu_time_total / 1e6 / (config.epoch_images - config.batch_size)
+    return seconds[0] / config.epoch_images, parts
 
 
 def _part(operation: str) -> str:
@@ -108,15 +105,22 @@ def _table(folder: Path) -> pd.DataFrame:
     return table.assign(part=["validation" if place % 10 == 0 else "train" for place in range(len(table))])
 
 
-def _multiply_adds(config: TrainConfig) -> float:
-    """Returns the multiply-adds of a training step for one image; frozen blocks go forward only."""
+def _multiply_adds(config: TrainConfig) -> int:
+    """Returns the multiply-adds of a training step for one image: trained convolutions also go backward, twice."""
     model = build_network(config)
     model.freeze(config.frozen)
-    model.train()
-    images = torch.rand(2, 1, config.size, config.size)
-    with FlopCounterMode(display=False) as counter:
-        model.outputs(images)[0].sum().backward()
-    return counter.get_total_flops() / 2 / len(images)
+    total = 0
+
+    def count(convolution: nn.Conv2d, _: object, output: torch.Tensor) -> None:
+        nonlocal total
+        passes = 3 if convolution.weight.requires_grad else 1
+        total += passes * output.numel() * convolution.weight[0].numel()
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    model.eval()(torch.rand(1, 1, config.size, config.size))
+    return total
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The real images that the speed benchmarks run on."""
+"""The real images that benchmarks run on."""
 
 import os
 import random
@@ -8,16 +8,20 @@ from pathlib import Path
 from brainsift.files import sha256_of
 from brainsift.listing import find_images
 
-SOURCES = ("br35h", "preet")
+_SOURCES = ("br35h", "preet")
 
 
-def data_folder() -> Path:
-    """Returns the folder of the two collections.
+def collections() -> list[str]:
+    """Returns the two collections as brainsift takes them, NAME=PATH.
 
     Exits with a reason where they are not there.
     """
+    return [f"{name}={_data_folder() / name}" for name in _SOURCES]
+
+
+def _data_folder() -> Path:
     data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
-    missing = [name for name in SOURCES if not (data / name).is_dir()]
+    missing = [name for name in _SOURCES if not (data / name).is_dir()]
     if missing:
         print(f"skipped: no real images: {data} holds no {' and no '.join(missing)}; set BRAINSIFT_DATA")
         sys.exit(0)
@@ -33,8 +37,8 @@ def sample(n: int, *, seed: int) -> list[str]:
 
     Exits with a reason where the collections are not there.
     """
-    data = data_folder()
-    found = list(find_images([data / name for name in SOURCES]))
+    data = _data_folder()
+    found = list(find_images([data / name for name in _SOURCES]))
     random.Random(seed).shuffle(found)
     distinct: dict[str, str] = {}
     for path in found:

@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any
 
 import pandas as pd
-from real_images import data_folder
+from real_images import collections
 from side_by_side import Entry, Figures, Spread, Worker, hardware, in_turns, machine_line, table
 
 from brainsift.files import read_json, write_json
@@ -95,8 +95,7 @@ def _arguments() -> argparse.Namespace:
 def _audit(folder: Path) -> float:
     """Returns the seconds of an audit of the raw folders, from nothing."""
     shutil.rmtree(folder, ignore_errors=True)
-    data = data_folder()
-    return _command("audit", f"br35h={data / 'br35h'}", f"preet={data / 'preet'}", "--no-probes", "-o", str(folder))
+    return _command("audit", *collections(), "--no-probes", "-o", str(folder))
 
 
 def _command(*words: str) -> float:

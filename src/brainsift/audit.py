@@ -187,9 +187,12 @@ def _probes(
     if "role" in manifest:
         chosen &= manifest["role"] != "external"
     rows = sample_groups(manifest[chosen], seed=config.seed)
-    frames = sketches.frame[[sketches.rows[key] for key in zip(rows["sha256"], rows["channel"], strict=True)]]
     return probe(
-        rows, frames, seed=config.seed, workers=workers, progress=lambda done, total: report(done, total, "probes")
+        rows,
+        sketches.frames_of(rows),
+        seed=config.seed,
+        workers=workers,
+        progress=lambda done, total: report(done, total, "probes"),
     )
 
 

@@ -195,11 +195,12 @@ def _mobilenet_v2(size: int, in_channels: int) -> nn.Module:
     from transformers import MobileNetV2Config, MobileNetV2Model
 
     model = MobileNetV2Model(MobileNetV2Config(num_channels=in_channels, image_size=size, tf_padding=True))
+    padded = MobileNetV2Config(tf_padding=False)
     for layer in model.modules():
         if (convolution := getattr(layer, "convolution", None)) and convolution.stride == (1, 1):
             # TensorFlow pads both sides alike here, which the convolution does itself, without a copy.
             convolution.padding = tuple(side // 2 for side in convolution.kernel_size)
-            layer.config = MobileNetV2Config(tf_padding=False)  # type: ignore[assignment]
+            layer.config = padded  # type: ignore[assignment]
     return model
 
 

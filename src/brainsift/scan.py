@@ -76,10 +76,14 @@ class Sketches:
         box: (m, 4).
     """
 
-    rows: dict[tuple[str, str], int]
+    rows: dict[Key, int]
     frame: Bytes
     head: Bytes
     box: Floats
+
+    def frames_of(self, table: pd.DataFrame) -> Bytes:
+        """Returns the frames of a table's rows, (n, 64, 64), found by sha256 and channel."""
+        return self.frame[[self.rows[key] for key in zip(table["sha256"], table["channel"], strict=True)]]
 
 
 def scan(
