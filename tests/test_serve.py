@@ -283,6 +283,10 @@ def test_the_log_names_no_file_and_the_metrics_count(served, caplog):
         files = {"files": ("Doe^John.png", b"\x89PNG broken")}
         assert requests.post(f"{served.url}/api/v1/predict?name=Doe%5EJohn", files=files).status_code == 422
         requests.get(f"{served.url}/Doe%5EJohn")
+        until = time.monotonic() + 30
+        while not any('"status": 404' in JsonLines().format(record) for record in caplog.records):
+            assert time.monotonic() < until  # a line is written once its answer is sent
+            time.sleep(0.01)
     lines = [JsonLines().format(record) for record in caplog.records]
     told = [json.loads(line) for line in lines]
     assert [(one["method"], one["route"], one["status"]) for one in told[-2:]] == [
