@@ -720,6 +720,8 @@ def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, i
     kept = page.locator("#history-rows tr").first
     expect(kept).to_contain_text("9 slices")
     kept.get_by_role("button").click()
+    expect(page.locator("#case-body")).to_be_visible()  # hidden, it still holds what was shown before
+    expect(page.locator("#case-where")).to_contain_text("network")
     expect(page.locator("#answer-kind")).to_have_text("Volume, 9 slices")
     assert [page.locator(node).inner_text() for node in ("#answer-number", "#answer-scale", "#answer-words")] == shown
     expect(page.locator("#strip .strip-bar")).to_have_count(9)
