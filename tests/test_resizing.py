@@ -24,7 +24,8 @@ def test_resized_is_the_product_with_the_whole_filter(pixels, height, width):
     if max(pixels.shape) >= 4 * max(height, width):
         pixels = block_means(pixels, int(max(pixels.shape) / max(height, width) / 2))
     expected = triangle(pixels.shape[0], height) @ pixels @ triangle(pixels.shape[1], width).T
-    np.testing.assert_allclose(resize(pixels, height, width), expected, atol=2e-3)
+    # float32 knows a place of up to 150 to about 1e-5, and neighbours differ by up to 255
+    np.testing.assert_allclose(resize(pixels, height, width), expected, atol=2e-2)
 
 
 def triangle(length, size):
