@@ -21,7 +21,7 @@ from side_by_side import hardware, machine_line
 from sklearn.metrics import roc_auc_score
 
 from brainsift import calibrate
-from brainsift.manifest import read_manifest
+from brainsift.evaluate import calibrated_predictions
 
 # The two Kaggle collections share most of their pictures, so they are left out together.
 _SOURCES = {
@@ -97,7 +97,7 @@ def _trained(arguments: argparse.Namespace, source: str, idea: str) -> Path:
 
 
 def _scores(run: Path) -> list[Score]:
-    found = read_manifest(run / "predictions.csv")
+    found = calibrated_predictions(run)
     validation, test = (found[found["part"] == part] for part in ("validation", "test"))
     threshold = calibrate.thresholds(validation["label"], validation["probability"])["balanced"]
     return [_score(str(contrast), rows, threshold) for contrast, rows in test.groupby("contrast")]
