@@ -188,20 +188,3 @@ def _halve_weights(network: onnx.ModelProto) -> None:
         cast = onnx.helper.make_node("Cast", [stored], [tensor.name], name=f"{stored}_cast", to=tensor.data_type)
         graph.node.insert(0, cast)
         graph.initializer[place].CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
-
-
-def halve_bundle(folder: Path) -> Bundle:
-    """Stores the large weights of a bundle from an earlier version in float16, as `export_run` does.
-
-    ``python -c "import pathlib, brainsift.export as e; e.halve_bundle(pathlib.Path('BUNDLE'))"``
-
-    Raises:
-        BundleError: missing, altered, or made for another version of brainsift.
-    """
-    bundle = load_bundle(folder)
-    network = onnx.load(bundle.network)
-    _halve_weights(network)
-    with replacing(bundle.network) as temporary:
-        onnx.save(network, temporary)
-    write_bundle(bundle)
-    return load_bundle(folder)
