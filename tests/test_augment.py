@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainsift.augment import augment, spoil, to_input
+from brainsift.augment import augment, burn_in, spoil, to_input
 
 
 def disc(n=4, size=64):
@@ -70,6 +70,16 @@ def test_artifacts_keep_background_range_and_order_of_draws():
     assert torch.equal(first, again) and not torch.equal(first, images)
     assert float(first.min()) >= 0 and float(first.max()) <= 1 and float(first[:, :, :8].max()) == 0
     assert torch.equal(spoil(images, strength=0.0, generator=torch.Generator()), images)
+
+
+def test_letters_are_burned_into_a_share():
+    images = torch.full((200, 1, 64, 64), 0.2)
+    burned, again = (burn_in(images, share=0.3, generator=torch.Generator().manual_seed(2)) for _ in range(2))
+    changed = (burned != images).flatten(1).sum(dim=1)
+    assert torch.equal(burned, again) and float(burned.min()) >= 0 and float(burned.max()) <= 1
+    assert 0.2 < (changed > 0).float().mean() < 0.4
+    assert changed.max() <= 8 * 8  # a letter is at most an eighth of the side
+    assert torch.equal(burn_in(images, share=0.0, generator=torch.Generator()), images)
 
 
 def test_a_share_is_turned_by_quarters():

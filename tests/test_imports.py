@@ -20,7 +20,7 @@ ORDER = """
     metrics
     scope sketch scan neighbours probes audit
     split
-    cache augment supervision brain transplant
+    cache augment supervision brain transplant lesions
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
     slices dicom nifti volumes listing

@@ -198,7 +198,8 @@ def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
 
 
 def test_the_release_recipe_trains_and_repeats_itself(parted, cache, tmp_path):
-    settings = make_config("compact", "release", **SMALL, epochs=2, epoch_images=64, transplant=1.0, strip=0.5)
+    often = {"transplant": 1.0, "strip": 0.5, "drawn": 0.5, "letters": 0.5}
+    settings = make_config("compact", "release", **SMALL, epochs=2, epoch_images=64, **often)
     first, again = (train(parted, settings, tmp_path / name, cache=cache) for name in ("first", "again"))
     assert same(weights(first), weights(again))
     curve = pd.read_csv(first / "curve.csv")

@@ -1,8 +1,11 @@
 """Augmentation of whole batches, on the device: all that is random between pixels and a network, but transplants."""
 
 import math
+from functools import lru_cache
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -117,3 +120,40 @@ def spoil(images: Tensor, *, strength: float, generator: torch.Generator) -> Ten
     level = _uniform((n, 1, 1, 1), -0.06, 0.06, generator).clamp(min=0).to(device) * strength
     noise = torch.randn(images.shape, generator=generator).to(device) * level
     return ((images + noise) * head).clamp(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def burn_in(images: Tensor, *, share: float, generator: torch.Generator) -> Tensor:
+    """Burns a letter into some images, anywhere and however bright: it says nothing about a tumor.
+
+    Args:
+        images: float32 (n, 1, size, size) in [0, 1].
+        share: of the images, 0 to 1.
+        generator: the source of all chance, on the CPU.
+
+    Returns:
+        float32 (n, 1, size, size) in [0, 1].
+    """
+    if not share:
+        return images
+    images, letters, side = images.clone(), _letters().to(images.device), images.shape[-1]
+    chosen = (torch.rand(len(images), generator=generator) < share).nonzero()[:, 0].tolist()
+    for place in chosen:
+        height = int(_uniform((1,), side / 20, side / 8, generator))
+        letter = letters[int(torch.randint(len(letters), (1,), generator=generator))]
+        letter = F.interpolate(letter.view(1, 1, *letter.shape), height, mode="bilinear", antialias=True)[0, 0]
+        top, left = torch.randint(side - height, (2,), generator=generator).tolist()
+        brightness = _uniform((1,), 0.4, 1, generator).to(images.device)
+        behind = images[place, 0, top : top + height, left : left + height]
+        behind.copy_(torch.lerp(behind, brightness, letter))
+    return images
+
+
+@lru_cache(maxsize=1)
+def _letters() -> Tensor:
+    """Returns drawn letters and figures, float32 (n, 32, 32) in [0, 1]."""
+    font, drawn = ImageFont.load_default(32), []
+    for letter in "RLAPHFSI0123456789":
+        canvas = Image.new("L", (64, 64))
+        ImageDraw.Draw(canvas).text((32, 32), letter, fill=255, font=font, anchor="mm")
+        drawn.append(np.asarray(canvas.crop(canvas.getbbox()).resize((32, 32)), dtype=np.float32) / 255)
+    return torch.from_numpy(np.stack(drawn))

@@ -45,6 +45,8 @@ class TrainConfig:
         turned: share of images turned by a quarter or by half.
         strip: share of images whose skull is stripped.
         transplant: share of images that get the tumor of another image, or lose their own.
+        drawn: share of tumor-free images that get a drawn tumor.
+        letters: share of images that get a burned-in letter.
         outline_weight: of outlines of tumors in the loss, for a network that draws a tumor map; 0 for none.
         average: memory of the moving average of weights, in epochs; 0 for none.
         patience: epochs without a better validation loss before stopping.
@@ -82,6 +84,8 @@ class TrainConfig:
     turned: float = 0.0
     strip: float = 0.0
     transplant: float = 0.0
+    drawn: float = 0.0
+    letters: float = 0.0
     outline_weight: float = 1.0
     average: float = 0.5
     patience: int = 8
@@ -102,7 +106,7 @@ class TrainConfig:
         _check("learning_rate", self.learning_rate > 0, f"must be positive, not {self.learning_rate}")
         _check("dropout", 0 <= self.dropout < 1, f"must lie in [0, 1), not {self.dropout}")
         _check("sampling", self.sampling in SAMPLINGS, f"must be one of {SAMPLINGS}, not {self.sampling!r}")
-        for name in ("augment", "artifacts", "turned", "strip", "transplant"):
+        for name in ("augment", "artifacts", "turned", "strip", "transplant", "drawn", "letters"):
             value = getattr(self, name)
             _check(name, 0 <= value <= 1, f"must lie in [0, 1], not {value}")
 

@@ -22,11 +22,12 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from brainsift import devices, environment, models, pretrained, tracking
-from brainsift.augment import augment, spoil, to_input
+from brainsift.augment import augment, burn_in, spoil, to_input
 from brainsift.brain import SkullStripper
 from brainsift.cache import cached_pixels
 from brainsift.errors import ManifestError
 from brainsift.files import read_json, replacing, write_json
+from brainsift.lesions import draw_lesions
 from brainsift.recipes import TrainConfig
 from brainsift.runs import build_network, claim, finish, predict_logits
 from brainsift.supervision import Outlines, load_outlines, map_loss
@@ -235,10 +236,14 @@ class _Trainer:
             images, outlines, labels, known = transplant(
                 images, outlines, labels, known, share=config.transplant, generator=chance
             )
+            images, outlines, labels, known = draw_lesions(
+                images, outlines, labels, known, share=config.drawn, generator=chance
+            )
         images, outlines = augment(
             images, strength=config.augment, generator=chance, turned=config.turned, size=size, outlines=outlines
         )
         images = spoil(images, strength=config.artifacts, generator=chance)
+        images = burn_in(images, share=config.letters, generator=chance)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.zero_grad(set_to_none=True)

@@ -75,16 +75,19 @@ def _moves(outlines: Tensor, hosts: Tensor, generator: torch.Generator) -> Tenso
     mass = outlines.sum(dim=(1, 2, 3)).clamp(min=1e-6)
     source = torch.stack([(outlines.sum(dim=(1, 2)) * axis).sum(1), (outlines.sum(dim=(1, 3)) * axis).sum(1)], 1)
     source = source / mass.unsqueeze(1)
-    kernel = side // 8 * 2 + 1
-    inside = _mean_around((hosts > 0.08).float(), kernel)
-    weights = ((inside > 0.85) & (F.avg_pool2d(hosts, 5, 1, 2) > 0.15)).float().flatten(1) + 1e-9
-    place = torch.multinomial(weights.cpu(), 1, generator=generator)[:, 0].to(outlines.device)
+    place = torch.multinomial(likely_places(hosts).cpu(), 1, generator=generator)[:, 0].to(outlines.device)
     target = torch.stack([axis[place % side], axis[place // side]], dim=1)
     angle = torch.rand(n, generator=generator) * 2 * math.pi
     scale = torch.exp(torch.rand(n, generator=generator) * 0.9 - 0.35)
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2) * scale.view(n, 1, 1)
     turn = turn.to(outlines.device)
     return torch.cat([turn, source.unsqueeze(2) - turn @ target.unsqueeze(2)], dim=2)
+
+
+def likely_places(hosts: Tensor) -> Tensor:
+    """Weighs the pixels of images (n, 1, size, size) as places of a tumor, (n, size * size): within tissue."""
+    inside = _mean_around((hosts > 0.08).float(), hosts.shape[-1] // 8 * 2 + 1)
+    return ((inside > 0.85) & (F.avg_pool2d(hosts, 5, 1, 2) > 0.15)).float().flatten(1) + 1e-9
 
 
 def _mean_around(images: Tensor, kernel: int) -> Tensor:
