@@ -6,7 +6,7 @@
             see pixels that went through their ImageNet preprocessing twice and end in a 4-way softmax
 `fast`      a first answer in seconds: `compact` at half the side for two epochs
 `release`   for images of hospitals the network has not seen: many sources, drawn so that none tells the class;
-            transplanted tumors, stripped skulls, and the artifacts of other scanners
+            transplanted and drawn tumors, stripped skulls, and the artifacts of other scanners
 """
 
 from dataclasses import dataclass, replace
@@ -133,7 +133,7 @@ _STANDARD: dict[str, dict[str, Any]] = {
 }
 _FAST: dict[str, Any] = {"size": 64, "epochs": 2, "augment": 0.1, "outline_weight": 0.0}
 _RELEASE: dict[str, Any] = {
-    "epochs": 64,
+    "epochs": 32,
     "epoch_images": 8192,
     "learning_rate": 1.5e-3,
     "batch_size": 64,
@@ -144,6 +144,8 @@ _RELEASE: dict[str, Any] = {
     "turned": 0.1,
     "strip": 0.2,
     "transplant": 0.3,
+    "drawn": 0.25,
+    "letters": 0.05,
     "average": 3.0,
     "patience": 1000,  # single epochs swing on unseen sources; the average of the last ones does not
     "keep_best": False,
