@@ -34,8 +34,9 @@ _SOURCES = {
 _IDEAS = {
     "all": (),
     "without balanced sampling": ("--sampling", "images"),
-    "without outlines and transplants": ("--outline-weight", "0", "--transplant", "0"),
+    "without outlines": ("--outline-weight", "0"),  # and so without tumors that need one: moved and drawn
     "without transplants": ("--transplant", "0"),
+    "without drawn tumors": ("--drawn", "0"),
     "without stripped skulls": ("--strip", "0"),
     "without artifacts": ("--artifacts", "0"),
     "without ImageNet": ("--weights", "none", "--frozen", "0"),
