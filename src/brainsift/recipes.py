@@ -117,7 +117,14 @@ def _check(argument: str, holds: bool, rule: str) -> None:
 
 
 _STANDARD: dict[str, dict[str, Any]] = {
-    "compact": {"epochs": 8, "learning_rate": 1e-3, "batch_size": 32, "frozen": 5},
+    "compact": {
+        "epochs": 8,
+        "learning_rate": 1e-3,
+        "batch_size": 32,
+        "frozen": 5,
+        "sampling": "balanced",
+        "balance": False,  # in the loss: the sampling balances
+    },
     "baseline-cnn": {
         "epochs": 20,
         "learning_rate": 5e-4,  # at 1e-3 the L2 penalty wins and the network dies
@@ -131,7 +138,14 @@ _STANDARD: dict[str, dict[str, Any]] = {
     "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
     "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }
-_FAST: dict[str, Any] = {"size": 64, "epochs": 2, "augment": 0.1, "outline_weight": 0.0}
+_FAST: dict[str, Any] = {
+    "size": 64,
+    "epochs": 2,
+    "augment": 0.1,
+    "outline_weight": 0.0,
+    "sampling": "images",
+    "balance": True,
+}
 _RELEASE: dict[str, Any] = {
     "epochs": 32,
     "epoch_images": 8192,
