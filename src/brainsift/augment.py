@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, on the device: all that is random between pixels and a network, but transplants."""
+"""Augmentation of whole batches, on the device: all that is random between pixels and a network, but tumors."""
 
 import math
 from functools import lru_cache
