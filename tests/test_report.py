@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,17 @@ def page(study):
     results, folder = study
     report.write_study_report(results, folder, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_each_chart_is_a_file_of_its_own(study, page, tmp_path):
+    written = report.write_figures(study[1] / "report.html", tmp_path)
+    assert len(written) == len(set(written)) == page.count('<svg role="img"') > 5
+    assert any("leaky" in path.name for path in written) and any("grouped" in path.name for path in written)
+    for path in written:
+        drawn = path.read_text(encoding="utf-8")
+        root = ElementTree.fromstring(drawn)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and int(root.get("width")) > 100
+        assert "var(" not in drawn and "currentColor" not in drawn
 
 
 def test_page_is_whole_and_loads_nothing(study, page):

@@ -344,3 +344,12 @@ def _on_page(drawn: str, title: str) -> str:
     size = f"{float(width.group(1)) * 96 / 72:.0f}" if width else "440"
     head = f'<svg role="img" aria-label="{escape(title)}" style="--width: {size}px"'
     return re.sub(r"\s*\n\s*", "\n", drawn.replace("<svg", head, 1)).strip()
+
+
+def standalone(drawn: str) -> str:
+    """Turns an inline SVG into a file of its own: dark ink, and nothing taken from a page."""
+    drawn = drawn.replace("currentColor", "#000000").replace("var(--grid)", "#dddddd")
+    for number, colour in enumerate(_SERIES, start=1):
+        drawn = drawn.replace(f"var(--c{number})", to_hex(colour))
+    own = r'xmlns="http://www.w3.org/2000/svg" style="background: #ffffff" width="\1"'
+    return re.sub(r'style="--width: (\d+)px"', own, drawn, count=1) + "\n"

@@ -4,6 +4,7 @@ The pages load nothing from elsewhere, read in light, dark and print, and say "l
 split that lets copies of test images into training.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from brainsift.audit_page import audit_page
+from brainsift.figures import standalone
 from brainsift.files import write_text
 from brainsift.render import page_head, render
 from brainsift.study_page import search_block, study_page
@@ -31,6 +33,9 @@ _STUDY_SECTIONS = (
     ("training", "Training", ""),
     ("tuning", "Search for settings", "searches"),
     ("again", "To do it again", ""),
+)
+_HEADING_OR_CHART = re.compile(
+    r'<h[23][^>]*>(?P<heading>.*?)</h[23]>|(?P<chart><svg role="img" aria-label="(?P<name>[^"]*)".*?</svg>)', re.DOTALL
 )
 _AUDIT_SECTIONS = (
     ("found", "What was found", ""),
@@ -57,6 +62,24 @@ def write_study_report(results: Entry, folder: Path, out: Path) -> None:
     write_text(
         out, render("study.html.j2", {**page_head(results), **page, "contents": _contents(_STUDY_SECTIONS, page)})
     )
+
+
+def write_figures(page: Path, folder: Path) -> list[Path]:
+    """Writes each chart of a page into a file of its own, for a manuscript or a slide.
+
+    Args:
+        page: an HTML file of this module.
+        folder: of the SVG files, named by the heading above (which says "leaky" where that holds) and their own name.
+    """
+    written, heading = [], ""
+    for found in _HEADING_OR_CHART.finditer(page.read_text(encoding="utf-8")):
+        if found["heading"]:
+            heading = re.sub("<[^>]*>", "", found["heading"])
+            continue
+        name = re.sub(r"\W+", "-", f"{heading} {found['name']}").strip("-").lower()
+        written.append(folder / f"{name}.svg")
+        write_text(written[-1], standalone(found["chart"]))
+    return written
 
 
 def write_audit_report(findings: Entry, manifest: pd.DataFrame, out: Path) -> None:

@@ -12,7 +12,7 @@ import sys
 from brainsift.commands._console import add_output, interval, progress_bar, say, show_table
 from brainsift.files import write_text
 from brainsift.flags import add_flags, make
-from brainsift.report import write_study_report
+from brainsift.report import write_figures, write_study_report
 from brainsift.study import StudyConfig, run_study
 from brainsift.tables import study_tables
 
@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help="NAME=PATH, a folder, or a CSV")
     parser.add_argument("--external", nargs="*", default=[], metavar="DATA", help="only predicted, never trained on")
     parser.add_argument("--title", default="Brain tumor study", help="of the report")
-    add_output(parser, "folder of the study; report.html, tables.md and results.json stand in it at the end")
+    add_output(
+        parser, "folder of the study; report.html, its figures, tables.md and results.json stand in it at the end"
+    )
     add_flags(parser, StudyConfig)
 
 
@@ -39,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
             progress=report,
         )
     write_study_report(results, arguments.output, arguments.output / "report.html")
+    write_figures(arguments.output / "report.html", arguments.output / "figures")
     write_text(arguments.output / "tables.md", study_tables(results))
     show_summary(results["summary"])
     say(f"Report: {arguments.output / 'report.html'}")
