@@ -120,6 +120,31 @@ def test_pixels_are_made_square_and_colours_stay(tmp_path):
     assert np.array_equal(read_slice(save(tmp_path / "b.dcm", HEAD, **tags, **depth)).pixels, colours)
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_lookup_tables_are_followed(tmp_path, frames):
+    def shown(name, pixels=HEAD, **tags):
+        many = {"NumberOfFrames": frames} if frames > 1 else {}
+        path = save(tmp_path / name, np.stack([pixels] * frames), **many, **tags)
+        return read_slice(f"{path}#2" if frames > 1 else path).pixels
+
+    def table(values):
+        item = Dataset()
+        item.LUTDescriptor, item.LUTData, item.ModalityLUTType = [256, 0, 16], values.tobytes(), "US"
+        return Sequence([item])
+
+    inverting = np.arange(255, -1, -1, dtype=np.uint16)
+    assert like(shown("modality.dcm", 255 - HEAD, ModalityLUTSequence=table(inverting)), HEAD) > 0.9999
+    assert like(shown("shown.dcm", 255 - HEAD, VOILUTSequence=table(inverting)), HEAD) > 0.9999
+    palette = {"PhotometricInterpretation": "PALETTE COLOR", "BitsStored": 8, "HighBit": 7}
+    for colour, factor in (("Red", 256), ("Green", 128), ("Blue", 0)):
+        palette[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        levels = np.arange(256, dtype=np.uint16) * factor
+        palette[f"{colour}PaletteColorLookupTableData"] = levels.tobytes()
+    colours = shown("palette.dcm", **palette)
+    assert colours.shape == (SIDE, SIDE, 3)
+    assert like(colours[..., 0], HEAD) > 0.9999 and like(colours[..., 1], HEAD) > 0.999 and not colours[..., 2].any()
+
+
 def test_series_of_a_folder_are_kept_apart_and_in_order(tmp_path):
     order = np.random.default_rng(0).permutation(12)
     for name, index in zip(range(12), order, strict=True):
@@ -172,10 +197,12 @@ def test_frames_are_slices_with_places_and_windows_of_their_own(tmp_path):
 def test_a_header_that_is_no_mr_of_a_head_says_so(tmp_path, predictor):
     save(tmp_path / "a.dcm", HEAD, Modality="CT")
     save(tmp_path / "b.dcm", HEAD, BodyPartExamined="KNEE", series="1.3")
-    save(tmp_path / "c.dcm", HEAD, BodyPartExamined=None, series="1.4")
+    save(tmp_path / "c.dcm", HEAD, BodyPartExamined=None, series="1.4", ImageType=["ORIGINAL", "PRIMARY", "M"])
+    save(tmp_path / "d.dcm", HEAD, series="1.5", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
     answers = list(predictor.predict(find_images([tmp_path])))
-    assert [answer.status for answer in answers[:2]] == ["not_brain_mri"] * 2
+    assert [answers[place].status for place in (0, 1, 3)] == ["not_brain_mri"] * 3
     assert "is CT, not MR" in answers[0].detail and "shows KNEE" in answers[1].detail
+    assert "mosaic" in answers[3].detail
     assert all(answer.probability is not None for answer in answers) and answers[0].decision == "refer"
     assert "header" not in answers[2].detail
 

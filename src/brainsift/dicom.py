@@ -28,10 +28,15 @@ SUFFIXES = frozenset([".dcm", ".ima"])
 _Result = TypeVar("_Result")
 _LOOK = """
     Rows Columns BitsStored PixelRepresentation PhotometricInterpretation SamplesPerPixel PixelSpacing
-    RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
+    RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction ModalityLUTSequence VOILUTSequence
 """.split()  # noqa: SIM905
+_PALETTE = [
+    f"{kind}PaletteColorLookupTable{part}"
+    for colour in ("Red", "Green", "Blue")
+    for kind, part in ((colour, "Descriptor"), (colour, "Data"), (f"Segmented{colour}", "Data"))
+]
 _PLACE = """
-    Modality BodyPartExamined SeriesInstanceUID SeriesNumber SeriesDescription InstanceNumber
+    Modality ImageType BodyPartExamined SeriesInstanceUID SeriesNumber SeriesDescription InstanceNumber
     ImagePositionPatient ImageOrientationPatient EchoNumbers TemporalPositionIdentifier
 """.split()  # noqa: SIM905
 _GROUPS = {
@@ -117,10 +122,12 @@ def load_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) 
 
 
 def header_reason(header: "Dataset") -> str:
-    """Tells why a header is not that of an MR of a head; "" where nothing in it speaks against that."""
+    """Tells why a header is not that of an MR slice of a head; "" where nothing in it speaks against that."""
     modality = _word(header.get("Modality"))
     if modality not in ("", "MR"):
         return f"its header says that it is {modality}, not MR"
+    if "MOSAIC" in str(header.get("ImageType")):
+        return "its header says that it is a mosaic of many slices"
     part = _word(header.get("BodyPartExamined"))
     if part in _SAYS_NOTHING or part in _WHOLE or any(word in part for word in _HEADS.split()):
         return ""
@@ -132,14 +139,13 @@ def _load_dataset(dataset: "Dataset", name: str, limits: Limits) -> Loaded:
     if frames > 1:
         raise UnreadableImageError(name, f"holds {frames:.0f} frames", "Save it, and pass its path to `predict`.")
     _check_pixels(dataset, name, limits)
-    look = _flat(dataset, 0) if _FRAMES[1] in dataset or _FRAMES[2] in dataset else dataset
-    return _rendered(partial(_decoded, dataset, _syntax(dataset)), look, name, _syntax(dataset), limits)
+    return _rendered(partial(_decoded, dataset, _syntax(dataset)), _flat(dataset, 0), name, _syntax(dataset), limits)
 
 
 def _frames(path: str, limits: Limits) -> list[_Frame]:
     if Path(path).stat().st_size > limits.max_bytes:
         raise ImageSizeError(path, f"has more than {limits.max_bytes} bytes", "Save it smaller.")
-    header = _dataset(path, path, limits, tags=[*_LOOK, *_PLACE, *_FRAMES])
+    header = _dataset(path, path, limits, tags=[*_LOOK, *_PALETTE, *_PLACE, *_FRAMES])
     count = int(_number(header.get("NumberOfFrames"), 1))
     if count > _MAX_FRAMES:
         raise ImageSizeError(path, f"has {count} frames, more than {_MAX_FRAMES}", "Split it.")
@@ -209,7 +215,8 @@ def _flat(header: "Dataset", index: int) -> "Dataset":
     from pydicom import Dataset
 
     flat = Dataset()
-    for tag in (*_LOOK, *_PLACE):
+    flat.set_original_encoding(None, header.original_encoding[1] is not False)  # lookup tables may be bytes
+    for tag in (*_LOOK, *_PALETTE, *_PLACE):
         if tag in header:
             flat[tag] = header[tag]
     own = header.get(_FRAMES[1]) or []
