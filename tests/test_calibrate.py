@@ -101,6 +101,18 @@ def test_named_thresholds_reach_what_they_promise():
     assert found["screening"] < found["balanced"] < found["confirm"]
 
 
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_named_thresholds_keep_their_order(seed):
+    generator = np.random.default_rng(seed)
+    labels = np.concatenate([[0, 1], generator.integers(0, 2, 40)])
+    p = np.clip(generator.uniform(0, 1) * labels + generator.random(42) * 0.5, 0, 1).round(2)
+    found = calibrate.thresholds(labels, p)
+    assert found["screening"] <= found["balanced"] <= found["confirm"]
+    assert (p[labels == 1] >= found["screening"]).mean() >= 0.98
+    assert (p[labels == 0] < found["confirm"]).mean() >= 0.98
+
+
 def test_each_sensitivity_has_its_largest_threshold():
     labels, logits, _ = _cases()
     p = calibrate.apply(logits, 1.0)

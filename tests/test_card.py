@@ -39,3 +39,9 @@ def test_the_card_tells_the_figures_of_the_bundle():
 def test_a_bundle_without_figures_has_a_card_without_empty_tables():
     card = model_card(_bundle())
     assert "## Intended use" in card and "## Performance" not in card and "## Where it looks" not in card
+
+
+def test_a_leaky_run_has_no_leakage_controls():
+    card = model_card(_bundle(leaky=True))
+    assert "None worth the name" in card and "a group stands in one part only" not in card
+    assert "a group stands in one part only" in model_card(_bundle(leaky=False))

@@ -760,7 +760,7 @@ def test_about_shows_the_model_card(open_page, bundle):
     rows = page.locator("#performance tbody tr")
     expect(rows).to_have_count(len(bundle.provenance["figures"]))
     expect(page.locator("#facts")).to_contain_text(bundle.name)
-    for title, text in statements():
+    for title, text in statements(bundle):
         expect(page.get_by_role("region", name=title, exact=True)).to_have_text(title + text)
 
 

@@ -1,14 +1,19 @@
 """A bundle adapted to a site whose labels a wrong temperature and threshold serve badly."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from brainsift import calibrate
 from brainsift.bundle import Bundle, load_bundle
 from brainsift.errors import ManifestError, UsageError
-from brainsift.site import SiteCases, adapt
+from brainsift.phantom import draw
+from brainsift.predict import log_odds
+from brainsift.site import SiteCases, adapt, read_cases
 
 
 @pytest.fixture
@@ -43,6 +48,39 @@ def test_too_few_images_are_refused(site, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("n_patients", [2, 3])
+def test_few_patients_give_fewer_folds(site, tmp_path, n_patients):
+    bundle, cases = site
+    few = replace(cases, groups=(np.arange(150) % n_patients).astype(str))
+    assert adapt(bundle, few, tmp_path / "new").n_groups == n_patients
+    with pytest.raises(ManifestError, match="one patient"):
+        adapt(bundle, replace(cases, groups=np.zeros(150).astype(str)), tmp_path / "one")
+
+
+def test_confirm_never_falls_below_that_of_the_bundle(site, tmp_path):
+    bundle, cases = site
+    labels = (cases.logits > 2).astype(float)  # told apart without an error
+    strict = replace(bundle, thresholds={"balanced": 0.5, "confirm": 0.999})
+    adapt(strict, replace(cases, labels=labels), tmp_path / "new")
+    adapted = load_bundle(tmp_path / "new")
+    kept = log_odds(0.999) * bundle.temperature / adapted.temperature
+    assert log_odds(adapted.thresholds["confirm"]) == pytest.approx(kept)
+    assert adapted.thresholds["screening"] <= adapted.thresholds["balanced"] < adapted.thresholds["confirm"]
+
+
+def test_what_the_bundle_refuses_teaches_nothing(tmp_path):
+    head, blank = draw(5, tumor=True, size=128).pixels, np.zeros((128, 128), np.uint8)
+    rows = []
+    for name, pixels in (("head", head), ("blank", blank)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        rows.append({"path": str(tmp_path / f"{name}.png"), "channel": "", "label": 1.0, "patient": ""})
+    rows.append({**rows[0], "path": str(tmp_path / "none.png")})
+    cases = read_cases(load_bundle(), pd.DataFrame(rows))
+    assert len(cases.labels) == 1
+    assert [Path(path).name for path, _ in cases.left_out] == ["blank.png", "none.png"]
+    assert "no such file" in cases.left_out[1][1]
+
+
 def test_a_fitting_bundle_gains_nothing_for_sure(site, tmp_path):
     bundle, cases = site
     chance = np.random.default_rng(1)
@@ -53,8 +91,9 @@ def test_a_fitting_bundle_gains_nothing_for_sure(site, tmp_path):
 
 def test_without_patients_nothing_is_promised(site, tmp_path):
     bundle, cases = site
-    adapt(bundle, replace(cases, patients_known=False), tmp_path / "new")
-    assert load_bundle(tmp_path / "new").margins == {}
+    assert adapt(bundle, replace(cases, patients_known=False), tmp_path / "new").promises == ()
+    with pytest.raises(UsageError, match="the patient of each image"):
+        load_bundle(tmp_path / "new").margin(0.05)
 
 
 def test_a_bundle_is_not_written_over_itself(site):

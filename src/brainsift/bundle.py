@@ -88,11 +88,12 @@ class Bundle:
         known = {float(share): found["margin"] for share, found in self.margins.items()}
         promised = [margin for share, margin in known.items() if share <= max_error]
         if not promised:
-            words = ", ".join(self.margins) or "none"
-            raise UsageError("max_error", f"{max_error} cannot be promised", f"What can be: {words}.")
+            words = f"What can be: {', '.join(self.margins)}." if self.margins else _NO_PROMISE
+            raise UsageError("max_error", f"{max_error} cannot be promised", words)
         return min(promised)
 
 
+_NO_PROMISE = "This bundle can promise nothing: `calibrate` needs more patients, and the patient of each image in a CSV."
 _FIELDS = tuple(name for name in Bundle.__dataclass_fields__ if name != "folder")
 
 

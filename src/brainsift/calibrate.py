@@ -80,8 +80,8 @@ def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str,
 
     Returns:
         ``balanced``: the threshold of the largest sensitivity + specificity, midway between the two probabilities
-        around it, the nearest to 0.5 among equals. ``screening``: the largest with a sensitivity of 98 %.
-        ``confirm``: the smallest with a specificity of 98 %. All 0.5 where only one class is there.
+        around it, the nearest to 0.5 among equals. ``screening``: the largest up to there with a sensitivity of 98 %.
+        ``confirm``: the smallest from there on with a specificity of 98 %. All 0.5 where only one class is there.
 
     Raises:
         UsageError: no images, values that are not finite, or lengths that differ.
@@ -90,7 +90,9 @@ def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str,
         Youden 1950.
 
     >>> thresholds([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9])
-    {'balanced': 0.3, 'screening': 0.4, 'confirm': 0.200001}
+    {'balanced': 0.3, 'screening': 0.3, 'confirm': 0.3}
+    >>> thresholds([0, 1, 0, 1], [0.1, 0.2, 0.4, 0.9])
+    {'balanced': 0.65, 'screening': 0.2, 'confirm': 0.65}
     """
     p, y = _checked(probabilities, labels)
     if y.min() == y.max():
@@ -98,7 +100,12 @@ def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str,
     tumor_free = np.sort(p[y == 0])
     allowed = int((1 - CONFIRM) * tumor_free.size)
     confirm = min(float(tumor_free[tumor_free.size - 1 - allowed]) + 1e-6, 1.0)
-    return {"balanced": _balanced(p, y), "screening": _threshold_of(p, y, SCREENING), "confirm": round(confirm, 12)}
+    balanced, screening = _balanced(p, y), _threshold_of(p, y, SCREENING)
+    return {
+        "balanced": balanced,
+        "screening": min(screening, balanced),
+        "confirm": max(round(confirm, 12), balanced),
+    }
 
 
 def sensitivities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[list[float]]:

@@ -19,6 +19,8 @@ _LEAKAGE = """Exact copies, near-copies (re-encoded, rescaled, cropped, mirrored
 patient form groups; a group stands in one part only. Each picture counts once. Temperature and thresholds come from
 the validation part; the test part and the external collections were scored once. External images that share a group
 with training images are left out."""
+_LEAKY = """None worth the name: the split puts copies of test images, or other slices of their patients, into training. The
+figures below say little about images that the network has not seen."""
 _LIMITS = """Labels come from the collections; some are wrong. Most sources are public slices that someone chose, in
 unknown proportions, so the probability is calibrated for their mixture and not for yours. Where a source has few
 patients (groups), its interval is too narrow. ROC AUC over a mixture of sources misleads; look at each source at one
@@ -32,7 +34,7 @@ def model_card(bundle: Bundle) -> str:
         ("Intended use", _INTENDED),
         ("What it must not be used for", _NOT),
         ("Data", _data(facts.get("data", []))),
-        ("Leakage controls", _LEAKAGE),
+        ("Leakage controls", _leakage(bundle)),
         ("Model and training", _model(bundle)),
         ("Adapted to a site", _site(facts.get("site"))),
         ("Performance", _performance(facts.get("figures", []), bundle)),
@@ -44,11 +46,15 @@ def model_card(bundle: Bundle) -> str:
     return f"# Model card: {bundle.name}\n\n{bundle.notice}\n\n{body}\n"
 
 
-def statements() -> list[tuple[str, str]]:
-    """Returns titles and sentences of the card that hold for every network, as plain text."""
+def statements(bundle: Bundle) -> list[tuple[str, str]]:
+    """Returns titles and sentences of the card without figures, as plain text."""
     titles = ("Intended use", "What it must not be used for", "Leakage controls", "Limits")
-    texts = (_INTENDED, _NOT, _LEAKAGE, _LIMITS)
+    texts = (_INTENDED, _NOT, _leakage(bundle), _LIMITS)
     return [(title, " ".join(text.replace("*", "").split())) for title, text in zip(titles, texts, strict=True)]
+
+
+def _leakage(bundle: Bundle) -> str:
+    return _LEAKY if bundle.provenance.get("leaky") else _LEAKAGE
 
 
 def _data(counts: Sequence[Entry]) -> str:

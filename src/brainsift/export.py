@@ -78,6 +78,7 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
             "data": _data(split),
             "data_sha256": sha256_of("\n".join(sorted(split["sha256"])).encode()),
             "test": {name: results["test"]["scores"][name] for name in _SCORES} if results["test"] else None,
+            "leaky": results["leaky"],
             "figures": _figures(table, results["thresholds"]["balanced"]),
             "maps": read_json(run / "maps.json") if (run / "maps.json").exists() else {},
         },

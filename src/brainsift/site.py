@@ -21,6 +21,7 @@ from brainsift.predict import Predictor, log_odds
 
 _FOLDS = 5
 _LEAST = 10  # images of each class
+_ROUNDED = 5e-7  # of a probability in an answer
 _COMPARED = ("brier_loss", "balanced_accuracy", "sensitivity", "specificity")
 Floats = npt.NDArray[np.float64]
 
@@ -34,14 +35,14 @@ class SiteCases:
         logits: float64 (n,), calibrated by the bundle.
         groups: (n,) patients, or images where patients are not known.
         patients_known: whether every group is a patient; without that nothing can be promised.
-        unread: paths that could not be read.
+        left_out: paths of what the bundle cannot judge or read, and why.
     """
 
     labels: Floats
     logits: Floats
     groups: npt.NDArray[np.str_]
     patients_known: bool = False
-    unread: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class SiteReport:
         n_groups: patients, or images where patients are not known.
         temperature: (before, after).
         threshold: `balanced`, (before, after).
+        promises: shares of wrong answers that can be promised.
         scores: by metric, its value and interval (before, after), after cross-fitting.
         gains: by metric, the difference after - before with its interval and p-value.
     """
@@ -63,6 +65,7 @@ class SiteReport:
     n_groups: int
     temperature: tuple[float, float]
     threshold: tuple[float, float]
+    promises: tuple[str, ...]
     scores: dict[str, tuple[dict[str, float], dict[str, float]]]
     gains: dict[str, dict[str, float]]
 
@@ -78,13 +81,14 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
         UsageError: a file of several slices; give its slices instead.
     """
     predictor, rows = Predictor(bundle), table[table["label"].notna()]
-    read, unread = [], []
+    read, left_out = [], []
     for row in rows.itertuples():
         answer = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
-        if answer.probability is None:
-            unread.append(str(row.path))
+        if answer.probability is None or answer.status != "ok":
+            left_out.append((str(row.path), answer.detail))
         else:
-            read.append((row.label, log_odds(answer.probability), str(row.patient)))
+            known = np.clip(answer.probability, _ROUNDED, 1 - _ROUNDED)
+            read.append((row.label, log_odds(known), str(row.patient)))
     labels, logits, patients = zip(*read, strict=True) if read else ((), (), ())
     alone = (f"image {place}" for place in range(len(read)))
     return SiteCases(
@@ -92,7 +96,7 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
         logits=np.array(logits, dtype=np.float64),
         groups=np.array([patient or image for patient, image in zip(patients, alone, strict=True)], dtype=str),
         patients_known=bool(read) and all(patients),
-        unread=tuple(unread),
+        left_out=tuple(left_out),
     )
 
 
@@ -113,7 +117,7 @@ def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> S
         What was gained, and how sure that is.
 
     Raises:
-        ManifestError: too few images of a class.
+        ManifestError: too few images of a class, or all of one patient.
         UsageError: the folder is that of the bundle.
     """
     if folder.resolve() == bundle.folder.resolve():
@@ -123,13 +127,19 @@ def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> S
     if min(n_tumor, len(labels) - n_tumor) < _LEAST:
         rule = f"has {n_tumor} readable images with a tumor and {len(labels) - n_tumor} without"
         raise ManifestError("data", rule, f"Give at least {_LEAST} of each, better 100 in all.")
+    if len(np.unique(cases.groups)) < 2:
+        raise ManifestError("data", f"holds images of one patient, {cases.groups[0]!r}", "Give those of others too.")
     scale = calibrate.fit_temperature(logits, labels)
     probabilities = calibrate.apply(logits, scale)
+    thresholds = calibrate.thresholds(labels, probabilities) | {"even": 0.5}
+    if "confirm" in bundle.thresholds:  # so few images cannot show that less is enough; volumes are decided by it
+        before = calibrate.apply([log_odds(bundle.thresholds["confirm"])], scale)
+        thresholds["confirm"] = max(thresholds["confirm"], float(before[0]))
     adapted = replace(
         bundle,
         folder=folder,
         temperature=bundle.temperature * scale,
-        thresholds=calibrate.thresholds(labels, probabilities) | {"even": 0.5},
+        thresholds=thresholds,
         sensitivities=calibrate.sensitivities(labels, probabilities),
         margins=calibrate.margins(labels, logits / scale, cases.groups) if cases.patients_known else {},
     )
@@ -146,7 +156,7 @@ def _fit(logits: Floats, labels: Floats) -> tuple[float, float]:
 def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteReport:
     labels, logits, groups = cases.labels, cases.logits, cases.groups
     fitted, shifted = np.zeros_like(logits), np.zeros_like(logits)
-    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedGroupKFold(min(_FOLDS, len(np.unique(groups))), shuffle=True, random_state=seed)
     for taught, held in folds.split(logits, labels, groups):
         scale, threshold = _fit(logits[taught], labels[taught])
         fitted[held] = logits[held] / scale
@@ -171,6 +181,7 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
         n_groups=len(np.unique(groups)),
         temperature=(before.temperature, after.temperature),
         threshold=(before.thresholds["balanced"], after.thresholds["balanced"]),
+        promises=tuple(after.margins),
         scores=scores,  # type: ignore[arg-type]
         gains=gains,
     )

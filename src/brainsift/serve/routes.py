@@ -63,7 +63,7 @@ def model_reply(service: Service) -> ModelReply:
         data=facts.get("data", []),
         maps=facts.get("maps", {}),
         notice=bundle.notice,
-        card=statements(),
+        card=statements(bundle),
         environment={name: made[name] for name in _ORIGIN if name in made},
         history=config.keep is not None,
         keeps_images=config.keep_images,
