@@ -1,14 +1,18 @@
 """The cache: each image once, whatever interrupts it."""
 
+import json
+import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from brainsift.cache import cached_pixels
+from brainsift.cache import cached_outlines, cached_pixels
 from brainsift.errors import UsageError
+from brainsift.image import decode
 from brainsift.preprocess import network_input, preprocess
 
 
@@ -32,6 +36,26 @@ def test_only_new_images_are_decoded(parted, tmp_path):
     cached_pixels(parted, tmp_path, size=32, workers=1, progress=lambda done, total: seen.append(total))
     assert seen[-1] == parted["sha256"].nunique() - half["sha256"].nunique()
     cached_pixels(parted, tmp_path, size=32, workers=1, progress=lambda done, total: pytest.fail("decoded again"))
+
+
+def test_a_corrected_outline_takes_the_place_of_the_old_one(parted, tmp_path):
+    image, mask = decode(parted["path"].iloc[0]), tmp_path / "mask.png"
+    shapes = tmp_path / "shapes.json"
+
+    def outlined(ref, corner):
+        inside = np.zeros(image.grey().shape, np.uint8)
+        inside[:corner, :corner] = 255
+        Image.fromarray(inside).save(mask)
+        square = {"name": "rect", "x": 0, "y": 0, "width": corner, "height": corner}
+        entry = {"filename": "a", "regions": [{"shape_attributes": square}]}
+        shapes.write_text(json.dumps({"_via_img_metadata": {"a": entry}}))
+        os.utime(shapes, ns=(corner, corner))
+        found, rows = cached_outlines(parted[:1].assign(mask=ref), tmp_path / "cache", size=32, workers=1)
+        return (found[rows[0]] > 127).sum()
+
+    for ref in (str(mask), f"{shapes}#a"):
+        small, large, again = (outlined(ref, corner) for corner in (20, 60, 20))
+        assert small == again < large
 
 
 @pytest.mark.parametrize("lost_bytes", [1, 20, 65, 200])

@@ -20,6 +20,7 @@ from brainsift.errors import BundleError, InputError, RunError, UsageError
 from brainsift.evaluate import calibrated_predictions, evaluate_run
 from brainsift.export import export_run
 from brainsift.listing import find_images
+from brainsift.phantom import draw
 from brainsift.predict import Predictor, make_rule
 from brainsift.recipes import make_config
 from brainsift.train import train
@@ -189,6 +190,27 @@ def test_arrays_pictures_and_files_get_the_same_answer(bundle_folder, phantoms):
     assert len({answer.probability for answer in answers}) == 1
     assert answers[0].tumor_map.shape == (4, 4)
     assert predictor.score(np.zeros((4, 4, 4, 4))).status == "unreadable"
+
+
+def test_pictures_in_memory_are_read_as_their_files(bundle_folder, tmp_path):
+    predictor = Predictor(load_bundle(bundle_folder), threads=1)
+    head = draw(5, tumor=True, size=96).pixels
+    clear = np.dstack([head, head, head, np.full_like(head, 255)])
+    clear[:20] = (255, 255, 255, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = {
+        "wide.tiff": Image.fromarray(head.astype(np.int32) * 300),
+        "float.tiff": Image.fromarray(head.astype(np.float32) / 7),
+        "deep.png": Image.fromarray(head.astype(np.uint16) * 200),
+        "clear.png": Image.fromarray(clear),
+        "turned.png": Image.fromarray(head),
+    }
+    for name, picture in pictures.items():
+        picture.save(tmp_path / name, **({"exif": exif} if name == "turned.png" else {}))
+        with Image.open(tmp_path / name) as opened:
+            assert predictor.score(opened).probability == predictor.score(tmp_path / name).probability
+    assert predictor.score(Image.new("L", (4, 4))).status == "unreadable"
 
 
 def test_thresholds_by_name_and_by_sensitivity(bundle_folder):

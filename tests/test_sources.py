@@ -278,6 +278,16 @@ def test_mask_image_of_any_mode(tmp_path, mode):
     np.testing.assert_array_equal(doubled, inside.astype(bool).repeat(2, 0).repeat(2, 1))
 
 
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_a_palette_is_looked_up(tmp_path, suffix):
+    inside = np.zeros((40, 40), np.uint8)
+    inside[5:15, 20:30] = 255
+    chosen = Image.fromarray(inside).convert("RGB").quantize(2)
+    assert np.asarray(chosen)[10, 25] == 0  # white comes first here
+    chosen.save(tmp_path / f"m.{suffix}")
+    np.testing.assert_array_equal(load_mask(str(tmp_path / f"m.{suffix}"), (40, 40)), inside > 0)
+
+
 def test_mask_that_is_not_there(tmp_path):
     via = via_file(tmp_path / "v.json")
     broken = listing(tmp_path / "broken.json", "[1, 2")

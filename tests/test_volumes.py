@@ -109,6 +109,9 @@ def test_rescale_window_and_inversion_are_followed(tmp_path):
     assert like(read_slice(save(tmp_path / "d.dcm", HEAD, **both)).pixels, np.clip(HEAD, 30, 70)) > 0.999
     inverted = save(tmp_path / "e.dcm", 255 - HEAD, PhotometricInterpretation="MONOCHROME1")
     assert like(read_slice(inverted).pixels, HEAD) > 0.9999
+    deep = {"PhotometricInterpretation": "MONOCHROME1", "PixelRepresentation": 1, "BitsStored": 16, "HighBit": 15}
+    signed = (30000 - 250 * HEAD.astype(np.int32)).astype(np.int16)
+    assert like(read_slice(save(tmp_path / "g.dcm", signed, **deep)).pixels, HEAD) > 0.9999
     assert like(read_slice(save(tmp_path / "f.dcm", HEAD, WindowCenter="5", WindowWidth="0")).pixels, HEAD) > 0.9999
 
 
@@ -240,7 +243,11 @@ def test_files_without_a_preamble_and_datasets_are_read(tmp_path, predictor):
     expected = predictor.score(save(tmp_path / "new.dcm", HEAD)).probability
     for source in (made, plain, (tmp_path / "new.dcm").read_bytes()):
         assert predictor.score(source).probability == expected
-    assert predictor.score(dataset(HEAD, Modality="CT")).status == "not_brain_mri"
+    scan = save(tmp_path / "ct.dcm", HEAD, Modality="CT")
+    for source in (scan, scan.read_bytes(), dataset(HEAD, Modality="CT")):
+        assert predictor.score(source).status == "not_brain_mri"
+    torn = predictor.score(scan.read_bytes()[:300])
+    assert torn.status == "unreadable" and torn.detail
 
 
 def test_every_orientation_gives_the_same_axial_slices(tmp_path):

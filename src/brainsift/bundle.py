@@ -93,7 +93,9 @@ class Bundle:
         return min(promised)
 
 
-_NO_PROMISE = "This bundle can promise nothing: `calibrate` needs more patients, and the patient of each image in a CSV."
+_NO_PROMISE = (
+    "This bundle can promise nothing: `calibrate` needs more patients, and the patient of each image in a CSV."
+)
 _FIELDS = tuple(name for name in Bundle.__dataclass_fields__ if name != "folder")
 
 

@@ -1,8 +1,8 @@
 """Preprocessed pixels, once: a memory-mapped array and the list of what stands in its rows.
 
-An image is known by the SHA-256 of its file, so the same file under two names is decoded once, and a moved folder
-costs nothing. Rows are only ever appended; a list line is written after its rows, so a process killed at any moment
-loses at most the image at hand.
+An image is known by the SHA-256 of its file, an outline by that of its mask too: the same file under two names is
+decoded once, a moved folder costs nothing, and a corrected outline takes the place of the old one. Rows are only ever
+appended; a list line is written after its rows, so a process killed at any moment loses at most the image at hand.
 """
 
 import os
@@ -21,6 +21,7 @@ from joblib import Parallel, delayed
 from brainsift import intensity
 from brainsift.environment import cores
 from brainsift.errors import UsageError
+from brainsift.outlines import outline_sha256
 from brainsift.preprocess import PREPROCESSINGS, preprocess, preprocess_outline
 
 Progress = Callable[[int, int], None]
@@ -57,10 +58,10 @@ def cached_pixels(
         raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
     read = delayed(partial(preprocess, preprocessing=preprocessing, size=size))
     shape = (size, size) if preprocessing == "standard" else (size, size, 3)
-    chosen = manifest["status"] == "ok"
+    keys = _image_keys(manifest).where(manifest["status"] == "ok", "")
     with _opened(folder, preprocessing, shape) as store:
         return _cached(
-            store, manifest, chosen, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
+            store, manifest, keys, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
         )
 
 
@@ -81,15 +82,16 @@ def cached_outlines(
     """
     read = delayed(partial(preprocess_outline, size=size))
     chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
+    hashes = manifest["mask"].where(chosen, "").map(outline_sha256)
+    keys = (_image_keys(manifest) + ":" + hashes).where(chosen, "")
     with _opened(folder, "outline", (size, size)) as store:
         return _cached(
-            store,
-            manifest,
-            chosen,
-            lambda row: read(row.path, row.mask, channel=row.channel),
-            workers=workers,
-            progress=None,
+            store, manifest, keys, lambda row: read(row.path, row.mask, channel=row.channel), workers=workers
         )
+
+
+def _image_keys(manifest: pd.DataFrame) -> pd.Series:
+    return manifest["sha256"] + ":" + manifest["channel"]
 
 
 @contextmanager
@@ -104,13 +106,12 @@ def _opened(folder: Path, kind: str, shape: tuple[int, ...]) -> Iterator["_Store
 def _cached(
     store: "_Store",
     manifest: pd.DataFrame,
-    chosen: pd.Series,
+    keys: pd.Series,
     job: Callable[[Any], Any],
     *,
     workers: int | None,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    keys = (manifest["sha256"] + ":" + manifest["channel"]).where(chosen, "")
     missing = (keys != "") & ~keys.isin(list(store.places))
     wanted = np.flatnonzero(missing & ~keys.duplicated())
     if len(wanted):

@@ -19,8 +19,8 @@ _LEAKAGE = """Exact copies, near-copies (re-encoded, rescaled, cropped, mirrored
 patient form groups; a group stands in one part only. Each picture counts once. Temperature and thresholds come from
 the validation part; the test part and the external collections were scored once. External images that share a group
 with training images are left out."""
-_LEAKY = """None worth the name: the split puts copies of test images, or other slices of their patients, into training. The
-figures below say little about images that the network has not seen."""
+_LEAKY = """None worth the name: the split puts copies of test images, or other slices of their patients, into
+training. The figures below say little about images that the network has not seen."""
 _LIMITS = """Labels come from the collections; some are wrong. Most sources are public slices that someone chose, in
 unknown proportions, so the probability is calibrated for their mixture and not for yours. Where a source has few
 patients (groups), its interval is too narrow. ROC AUC over a mixture of sources misleads; look at each source at one

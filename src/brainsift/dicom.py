@@ -116,9 +116,9 @@ def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = 
     return _guarded(name, partial(_load_dataset, dataset, name, limits))
 
 
-def load_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) -> Loaded:
-    """Renders the content of a file of one frame; raises as `load_dataset` does."""
-    return load_dataset(_dataset(io.BytesIO(content), name, limits), name=name, limits=limits)
+def read_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) -> "Dataset":
+    """Reads the content of a file; raises as `load_dataset` does."""
+    return _dataset(io.BytesIO(content), name, limits)
 
 
 def header_reason(header: "Dataset") -> str:
@@ -345,7 +345,7 @@ def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str, limits: Lim
     values = np.asarray(apply_modality_lut(raw, look))
     windowed = _windowed(values, look)
     if kind == "MONOCHROME1":  # the least value is white
-        values, windowed = -values.astype(np.float32), windowed.max() - windowed
+        values, windowed = -values.astype(np.float32), windowed.max() - windowed.astype(np.float32)
     spacing = _vector(look.get("PixelSpacing"), 2)
     square = (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1]))
     image = slice_of_values(windowed, name=name, spacing=square, limits=limits)
@@ -358,7 +358,7 @@ def _windowed(values: npt.NDArray[np.generic], look: "Dataset") -> npt.NDArray[n
 
     try:
         windowed = np.asarray(apply_voi_lut(values, look))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+    except Exception:  # as above
         return values
     return windowed if np.ptp(windowed) else values
 

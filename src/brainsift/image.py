@@ -1,7 +1,9 @@
 """File or bytes to pixels: all decoding, and all limits on size."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -117,12 +119,25 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
         ImageSizeError: beyond ``limits``.
     """
     label = name or ("image" if isinstance(source, bytes) else str(source))
-    try:
+    with _told(label, limits):
         content = _content(source, label, limits)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            check_size(image.size, label, limits)
-            image_format, mode = image.format or "", image.mode
-            return DecodedImage(_pixels(_upright(image)), image_format, mode)
+            return from_pillow(image, name=label, limits=limits)
+
+
+def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIMITS) -> DecodedImage:
+    """Takes an open image, as `decode` takes its file; raises as that does."""
+    with _told(name, limits):
+        check_size(image.size, name, limits)
+        image_format, mode = image.format or "", image.mode
+        return DecodedImage(_pixels(_upright(image)), image_format, mode)
+
+
+@contextlib.contextmanager
+def _told(label: str, limits: Limits) -> Iterator[None]:
+    """Turns what Pillow raises into our errors."""
+    try:
+        yield
     except BrainsiftError:
         raise
     except Image.DecompressionBombError as error:

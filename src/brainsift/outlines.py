@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from brainsift.errors import SourceError
+from brainsift.files import sha256_of
 
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, Image.DecompressionBombError)
 
@@ -32,12 +33,27 @@ def load_mask(ref: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
     Source: VGG Image Annotator 2; ellipses carry their rotation in radians.
     """
-    file, _, name = ref.rpartition("#")
+    file, name = _parsed(ref)
     try:
-        return _drawn(Path(file), name, shape) if file.lower().endswith(".json") else _image_mask(Path(ref), shape)
+        return _drawn(file, name, shape) if name else _image_mask(file, shape)
     except _FAULTS as error:
-        remedy = "Restore the file, or empty the column `mask`."
-        raise SourceError(ref, f"is no readable outline ({error!r})", remedy) from error
+        raise _unreadable(ref, error) from error
+
+
+def outline_sha256(ref: str) -> str:
+    """Returns a hash of what `load_mask` reads, "" for no reference.
+
+    Raises:
+        SourceError: the reference leads nowhere.
+    """
+    if not ref:
+        return ""
+    file, name = _parsed(ref)
+    try:
+        content = json.dumps(read_annotations(file)[name]).encode() if name else file.read_bytes()
+    except _FAULTS as error:
+        raise _unreadable(ref, error) from error
+    return sha256_of(content)
 
 
 def read_annotations(file: Path) -> dict[str, list[dict[str, Any]]]:
@@ -50,6 +66,16 @@ def read_annotations(file: Path) -> dict[str, list[dict[str, Any]]]:
         return _annotations(file, file.stat().st_mtime_ns)
     except _FAULTS as error:
         raise SourceError(file, f"is no VIA annotation file ({error!r})", "Restore it, or move it away.") from error
+
+
+def _parsed(ref: str) -> tuple[Path, str]:
+    """Returns a VIA file and the name of an image therein, or a mask image and no name."""
+    file, _, name = ref.rpartition("#")
+    return (Path(file), name) if file.lower().endswith(".json") else (Path(ref), "")
+
+
+def _unreadable(ref: str, error: Exception) -> SourceError:
+    return SourceError(ref, f"is no readable outline ({error!r})", "Restore the file, or empty the column `mask`.")
 
 
 @lru_cache(maxsize=8)
@@ -91,8 +117,9 @@ def _image_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     with Image.open(path) as image:
         # A JPEG blurs its edges into small values; elsewhere any value but 0 is a class of tumor tissue.
         floor = 127 if image.format == "JPEG" else 0
-        grey = image if image.mode in ("1", "L", "P", "I", "F", "I;16") else image.convert("L")
-        inside = Image.fromarray(np.asarray(grey) > floor)
+        plain = image if image.mode in ("1", "L", "I", "F", "I;16") else image.convert("RGB")  # of a palette too
+        values = np.asarray(plain) > floor
+        inside = Image.fromarray(values.any(axis=2) if values.ndim == 3 else values)
     if inside.size != (shape[1], shape[0]):
         inside = inside.resize((shape[1], shape[0]), Image.Resampling.NEAREST)
     return np.asarray(inside, dtype=bool)

@@ -21,14 +21,14 @@ from PIL import Image
 from brainsift import files
 from brainsift.bundle import Bundle, load_bundle
 from brainsift.dicom import header_reason as dicom_reason
-from brainsift.dicom import load_bytes, load_dataset
+from brainsift.dicom import load_dataset, read_bytes
 from brainsift.environment import cores
-from brainsift.errors import InputError, UsageError
-from brainsift.image import DecodedImage, decode, from_array
+from brainsift.errors import BrainsiftError, InputError, UsageError
+from brainsift.image import DecodedImage, decode, from_array, from_pillow
 from brainsift.labels import CLASS_NAMES
 from brainsift.preprocess import network_input, preprocess_decoded
 from brainsift.scope import UNFAMILIAR, foreign_reason
-from brainsift.slices import NEARLY_EMPTY, Coarse, Loaded, Slice, nearly_empty
+from brainsift.slices import NEARLY_EMPTY, Coarse, Loaded, Slice, broken_slice, nearly_empty
 from brainsift.volumes import find_slice, slices_of
 
 if TYPE_CHECKING:
@@ -310,10 +310,13 @@ def log_odds(probability: float) -> float:
 
 
 def _slice(image: Source, name: str) -> Slice:
+    if isinstance(image, bytes) and image[128:132] == b"DICM":
+        try:
+            image = read_bytes(image, name=name)
+        except BrainsiftError as error:
+            return broken_slice(name, "", error)
     if hasattr(type(image), "pixel_array"):  # a pydicom.Dataset
         return Slice(name, "", partial(load_dataset, image, name=name), dicom_reason(image))  # type: ignore[arg-type]
-    if isinstance(image, bytes) and image[128:132] == b"DICM":
-        return Slice(name, "", partial(load_bytes, image, name=name))
     return Slice(name, "", lambda: Loaded(_decoded(image)))
 
 
@@ -325,7 +328,7 @@ def _without_head(answer: Prediction) -> Prediction:
 
 def _decoded(image: Source) -> DecodedImage:
     if isinstance(image, Image.Image):
-        image = np.asarray(image if image.mode in ("L", "I;16") else image.convert("RGB"))
+        return from_pillow(image)
     return from_array(image) if isinstance(image, np.ndarray) else decode(image)  # type: ignore[arg-type]
 
 

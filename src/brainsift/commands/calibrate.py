@@ -17,7 +17,9 @@ from brainsift.sources import collect
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help="NAME=PATH, a folder, or a CSV (path, label, patient)")
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="DATA", help="NAME=PATH, a folder, or a CSV (path, label, patient)"
+    )
     parser.add_argument("--bundle", type=Path, default=SHIPPED, metavar="DIR", help="(default: the package's own)")
     add_output(parser, "folder of the new bundle")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of folds and bootstrap")
