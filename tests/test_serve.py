@@ -355,6 +355,26 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_path, monkeypatch):
+    def slowly(grey, *arguments):
+        time.sleep(0.1)
+        return picture_png(grey, *arguments)
+
+    monkeypatch.setattr("brainsift.serve.recording.picture_png", slowly)
+    with serving(keep=tmp_path / "kept", keep_images=True) as running:
+        sent = {"files": ("scan.nii.gz", (folder / "scan.nii.gz").read_bytes())}
+        job = requests.post(f"{running.url}/api/v1/jobs", files=sent).json()
+        stored = running.service.jobs.find(job["id"]).upload._folder
+        finished(running.url, job["id"])
+        assert requests.delete(f"{running.url}/api/v1/jobs/{job['id']}").status_code == 204
+        while running.service.jobs.busy:
+            time.sleep(0.05)
+        assert not stored.exists()
+        (volume,) = requests.get(f"{running.url}/api/v1/history").json()["cases"]
+        slices = requests.get(f"{running.url}/api/v1/history/{volume['id']}/slices").json()
+        assert len(slices) == 5 and all(one["picture"] for one in slices)
+
+
 def test_help_and_predict_do_not_load_the_framework(folder):
     code = (
         "import sys\nfrom brainsift.cli import command_parser, main\ncommand_parser('serve')\n"

@@ -35,6 +35,8 @@ class Job:
         answers: what is complete, in order.
         error: why it failed.
         first_error: of the first slice that could not be read.
+        files_in_use: whether it is being scored or recorded.
+        forgotten: whether its files go as soon as they are not in use.
         cases: of the history, one an answer, as far as they are kept.
     """
 
@@ -49,6 +51,7 @@ class Job:
         self.error: BrainsiftError | None = None
         self.first_error: BrainsiftError | None = None
         self.touched = time.monotonic()
+        self.files_in_use = self.forgotten = False
         self._stored: list[str] = []  # names of the slices on the disk
         self._work: Work | None = None
         self._news = asyncio.Event()
@@ -195,7 +198,16 @@ class Jobs:
         task.add_done_callback(self._running.discard)
 
     async def run(self, job: Job, weigh: Callable[[int], None]) -> None:
-        """Scores a job; returns when it is over."""
+        """Scores a job; returns when it is over, and recorded: until then its files stay, even if it is deleted."""
+        job.files_in_use = True
+        try:
+            await self._run(job, weigh)
+        finally:
+            job.files_in_use = False
+            if job.forgotten:
+                job.upload.close()
+
+    async def _run(self, job: Job, weigh: Callable[[int], None]) -> None:
         try:
             await asyncio.to_thread(job.start, self._engine, asyncio.get_running_loop())
             weigh(job.weight)
@@ -278,5 +290,7 @@ class Jobs:
 
     def _forget(self, job: Job) -> None:
         del self._jobs[job.id]
+        job.forgotten = True
         job.cancel(self._engine)
-        job.upload.close()
+        if not job.files_in_use:
+            job.upload.close()

@@ -81,6 +81,6 @@ def _images(job: Job, place: int, size: int) -> tuple[bytes | None, bytes | None
     tumor_map = job.answers[place].tumor_map
     try:
         grey = job.read(place).grey()
-    except (BrainsiftError, OSError):  # the job was deleted meanwhile
+    except (BrainsiftError, OSError):  # the service stops, and did not wait
         return None, None
     return picture_png(grey), None if tumor_map is None else map_png(grey, tumor_map, size=size)
