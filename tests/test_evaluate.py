@@ -188,6 +188,18 @@ def test_summary_of_one_fold_equals_the_run(run):
     assert math.isnan(found["fold_sd"]["accuracy"])
 
 
+def test_groups_that_hold_both_labels_are_told_apart(tmp_path):
+    table = predictions()
+    test, train = (table.index[table["part"] == part] for part in ("test", "train"))
+    table.loc[test[0], "label"] = 1 - table.loc[test[0], "label"]  # its copy has the other label
+    table.loc[train[0], ["group", "label"]] = [table.loc[test[2], "group"], 1 - table.loc[test[2], "label"]]
+    found = evaluate.summarise_runs([run_folder(tmp_path / "run", table)], **FAST)
+    kept = table.loc[test[4:]]
+    right = ((kept["logit"] > 0) == (kept["label"] == 1)).mean()
+    assert (found["undisputed"]["n"], found["undisputed"]["n_groups"]) == (196, 98)
+    assert found["undisputed"]["accuracy"]["value"] == pytest.approx(right)
+
+
 def test_comparison_of_a_good_and_a_bad_run(tmp_path):
     good = run_folder(tmp_path / "good", predictions())
     bad = run_folder(tmp_path / "bad", predictions(shift=0.4).sample(frac=1, random_state=0))

@@ -66,9 +66,10 @@ def test_it_learns_the_training_part(parted, cache, tmp_path):
     curve = pd.read_csv(folder / "curve.csv")
     assert curve["train_loss"].iloc[-1] < 0.5 * curve["train_loss"].iloc[0]
     best = curve["validation_loss"].min()
-    predictions = pd.read_csv(folder / "predictions.csv")
+    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
     validation = predictions[predictions["part"] == "validation"]
-    loss = np.logaddexp(0, np.where(validation["label"] == 1, -validation["logit"], validation["logit"])).mean()
+    losses = np.logaddexp(0, np.where(validation["label"] == 1, -validation["logit"], validation["logit"]))
+    loss = np.average(losses, weights=_shares(validation))
     assert loss == pytest.approx(best, abs=1e-3)  # the best weights were kept
 
 
@@ -234,6 +235,21 @@ def test_balanced_sampling_tells_neither_source_nor_copies():
     assert per_class["a"][0.0] == pytest.approx(per_class["a"][1.0])
     assert per_class["b"][0.0] == pytest.approx(per_class["b"][1.0])
     assert per_class["b"].sum() / per_class["a"].sum() == pytest.approx((46 / 10) ** 0.5)
+
+
+def test_validation_counts_copies_as_training_does(parted, cache, tmp_path):
+    """A group of copies may not end the training by its number."""
+    validation = parted.index[parted["part"] == "validation"]
+    copies = parted.copy()
+    copies.loc[validation[: len(validation) // 2], "group"] = "copies"
+    losses = {}
+    for sampling in ("images", "balanced"):
+        settings = small(epochs=1, sampling=sampling)
+        for name, table in (("alone", parted), ("copies", copies)):
+            folder = train(table, settings, tmp_path / f"{sampling}-{name}", cache=cache)
+            losses[sampling, name] = pd.read_csv(folder / "curve.csv")["validation_loss"].iloc[0]
+    assert losses["images", "alone"] == losses["images", "copies"]
+    assert losses["balanced", "alone"] != losses["balanced", "copies"]
 
 
 def test_a_record_without_a_later_setting_means_its_default(parted, cache, tmp_path):

@@ -172,8 +172,9 @@ def summarise_runs(run_dirs: Sequence[Path], *, n_resamples: int = 1000, seed: i
 
     Returns:
         ``{"n_folds", "n", "n_groups", "pooled": {metric: {"value", "low", "high"}}, "fold_mean": {metric: float},
-        "fold_sd": {metric: float, null with one fold}, "external": {source: {metric: {"value", "low", "high"}, "n",
-        "n_tumor", "n_groups"}}}``
+        "fold_sd": {metric: float, null with one fold}, "undisputed": {"n", "n_groups", "accuracy": {"value", "low",
+        "high"}}, "external": {source: {metric: {"value", "low", "high"}, "n", "n_tumor", "n_groups"}}}``;
+        "undisputed" leaves out groups of copies that hold both labels: there any answer is wrong somewhere.
 
     Raises:
         UsageError: no run.
@@ -193,6 +194,7 @@ def summarise_runs(run_dirs: Sequence[Path], *, n_resamples: int = 1000, seed: i
         "pooled": whole["scores"],
         "fold_mean": {str(name): float(value) for name, value in per_fold.mean().items()},
         "fold_sd": {str(name): float(value) for name, value in per_fold.std(ddof=1).items()},
+        "undisputed": _undisputed(tables, pooled, n_resamples, seed),
         "external": _external_means(tables, n_resamples, seed),
     }
 
@@ -310,6 +312,18 @@ def _test_part(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     if test.empty:
         raise RunError(folder, "its predictions.csv has no rows of the part `test`", "Train the run to its end first.")
     return test
+
+
+def _undisputed(
+    tables: Sequence[pd.DataFrame], pooled: pd.DataFrame, n_resamples: int, seed: int
+) -> dict[str, Any] | None:
+    own = pd.concat([table[table["part"] != "external"] for table in tables])
+    n_labels = own.groupby("group")["label"].nunique()
+    rows = pooled[pooled["group"].map(n_labels) == 1]
+    if rows.empty:
+        return None
+    found = block(rows, n_resamples=n_resamples, seed=seed)
+    return {"n": found["n"], "n_groups": found["n_groups"], "accuracy": found["scores"]["accuracy"]}
 
 
 def _external_means(tables: Sequence[pd.DataFrame], n_resamples: int, seed: int) -> dict[str, Any]:

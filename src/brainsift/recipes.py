@@ -39,7 +39,7 @@ class TrainConfig:
         progressive: train the first epochs on smaller images.
         balance: weigh the classes equally in the loss.
         sampling: images (each once an epoch), or balanced: drawn so that neither source nor contrast tells the class,
-            and near-copies count little.
+            and near-copies count little, in the validation loss too.
         epoch_images: images an epoch; 0 for as many as the training part has.
         artifacts: strength of contrast curves, bias fields, noise and lost resolution, 0 to 1.
         turned: share of images turned by a quarter or by half.

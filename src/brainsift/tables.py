@@ -67,12 +67,12 @@ def _scores(summary: Sequence[Entry]) -> str:
             str(row["n_folds"]),
             f"{row['n']} / {row['n_groups']}",
             *(cell(metric, row["pooled"].get(metric)) for metric in metrics),
+            cell("accuracy", (row.get("undisputed") or {}).get("accuracy")),
         ]
         for row in summary
     ]
-    return markdown_table(
-        ("protocol", "network", "folds", "images / groups", *(_HEADS[metric] for metric in metrics)), rows
-    )
+    heads = (*(_HEADS[metric] for metric in metrics), "accuracy where copies agree on the label, %")
+    return markdown_table(("protocol", "network", "folds", "images / groups", *heads), rows)
 
 
 def _twins(runs: Sequence[Entry]) -> str:

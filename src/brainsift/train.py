@@ -143,7 +143,9 @@ class _Trainer:
         self.outlines = _outlines(table[_chosen(table, "train", rows)], config, cache, self.labels)
         self.weights = _class_weights(self.labels) if config.balance else torch.ones(2, device=device)
         self.steps = max((config.epoch_images or len(self.labels)) // config.batch_size, 1)
-        self.shares = _shares(table[_chosen(table, "train", rows)]) if config.sampling == "balanced" else None
+        balanced = config.sampling == "balanced"
+        self.shares = _shares(table[_chosen(table, "train", rows)]) if balanced else None
+        self.validation_shares = _shares(table[_chosen(table, "validation", rows)]) if balanced else None
         self.strip = SkullStripper()
         self.log = tracking.open_log(config.log if rank == 0 else "none", folder, asdict(config))
 
@@ -263,7 +265,7 @@ class _Trainer:
     def _validate(self, state: _State) -> tuple[float, float, float]:
         images, labels = self.validation
         logits = predict_logits(state.trained(), images, bf16=self.bf16)
-        loss = F.binary_cross_entropy_with_logits(logits, labels.cpu())
+        loss = _mean_loss(logits, labels.cpu(), self.validation_shares)
         if self.world > 1:
             loss = loss.to(self.device)
             distributed.broadcast(loss, 0)
@@ -314,7 +316,7 @@ def _outlines(table: pd.DataFrame, config: TrainConfig, cache: Path, labels: Ten
 
 
 def _shares(table: pd.DataFrame) -> Tensor:
-    """Returns how often to draw each training image, float64 (n,).
+    """Returns how often to draw each image of training, and what each of validation weighs, float64 (n,).
 
     A contrast of a source weighs by the root of its number of groups, and in it both classes alike, so that neither
     source nor contrast tells the class. A group weighs by the root of its size: near-copies tell little new,
@@ -337,6 +339,12 @@ def _loss(outputs: Tensor, labels: Tensor, weights: Tensor, smoothing: float) ->
         return F.cross_entropy(outputs, labels.long())
     soft = labels * (1 - smoothing) + smoothing / 2
     return F.binary_cross_entropy_with_logits(outputs[:, 0], soft, weight=weights[labels.long()])
+
+
+def _mean_loss(logits: Tensor, labels: Tensor, shares: Tensor | None) -> Tensor:
+    """Averages over images, each with its share where one is given: else one group of copies may end the training."""
+    losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return losses.mean() if shares is None else (losses * shares).sum().div(shares.sum()).to(losses.dtype)
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
