@@ -60,16 +60,16 @@ def is_claimed(record: Path, wanted: Mapping[str, Any], what: str) -> bool:
     return True
 
 
-def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame) -> None:
-    """Writes what the run is, or checks that the folder holds just this run.
+def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str = "a run") -> None:
+    """Writes what the run (or search) is, or checks that the folder holds just this one.
 
     Raises:
-        RunError: it holds another run.
+        RunError: it holds another one.
     """
-    if is_claimed(folder / "config.json", wanted, "a run"):
+    if is_claimed(folder / "config.json", wanted, what):
         before = pd.read_csv(folder / "split.csv", usecols=["sha256", "part"], keep_default_na=False)
         if not before.equals(table[["sha256", "part"]].astype(str)):
-            raise RunError(folder, "holds a run on other images or another split", "Use another folder.")
+            raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
         return
     write_manifest(table, folder / "split.csv")
     write_json(folder / "config.json", wanted)
