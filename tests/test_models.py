@@ -5,7 +5,7 @@ import torch
 
 from brainsift import models
 from brainsift.errors import UsageError
-from brainsift.recipes import RECIPES, make_config
+from brainsift.recipes import MODELS, RECIPES, make_config
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -59,6 +59,10 @@ def test_every_network_has_its_recipes(name, recipe):
     config = make_config(name, recipe)
     expected = "baseline" if recipe == "baseline" else "standard"
     assert (config.model, config.recipe, config.preprocessing) == (name, recipe, expected)
+
+
+def test_recipes_know_the_networks_without_torch():
+    assert sorted(MODELS) == sorted(models.MODELS)
 
 
 def test_recipe_values_are_checked():

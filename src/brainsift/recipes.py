@@ -138,6 +138,7 @@ _STANDARD: dict[str, dict[str, Any]] = {
     "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
     "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }
+MODELS = tuple(_STANDARD)
 _FAST: dict[str, Any] = {
     "size": 64,
     "epochs": 2,
@@ -188,8 +189,8 @@ def make_config(model: str, recipe: str = "standard", **settings: Any) -> TrainC
     Raises:
         UsageError: no such model, recipe or value.
     """
-    if model not in _STANDARD:
-        raise UsageError("model", f"must be one of {', '.join(_STANDARD)}, not {model!r}", "Choose one of them.")
+    if model not in MODELS:
+        raise UsageError("model", f"must be one of {', '.join(MODELS)}, not {model!r}", "Choose one of them.")
     if recipe == "fast" and model != "compact":
         raise UsageError("recipe", f"`fast` is for compact, not {model}", "Choose another recipe, or compact.")
     own = {"standard": {}, "fast": _FAST, "release": _RELEASE}
