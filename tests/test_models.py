@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from brainsift import models
+from brainsift.devices import choose_device
 from brainsift.errors import UsageError
 from brainsift.recipes import MODELS, RECIPES, make_config
 
@@ -65,11 +66,39 @@ def test_recipes_know_the_networks_without_torch():
     assert sorted(MODELS) == sorted(models.MODELS)
 
 
-def test_recipe_values_are_checked():
-    with pytest.raises(UsageError, match="dropout"):
-        make_config("compact", dropout=1.5)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("schedule", "linear"),
+        ("precision", "fp16"),
+        ("preprocessing", "foo"),
+        ("log", "wandb"),
+        ("device", "gpu"),
+        ("size", 31),
+        ("patience", 0),
+        ("label_smoothing", 0.6),
+        ("dropout", 1.5),
+    ],
+)
+def test_recipe_values_are_checked(name, value):
+    with pytest.raises(UsageError, match=rf"^{name}: must .* not .?{value}"):
+        make_config("compact", **{name: value})
+
+
+def test_recipes_and_sizes_that_a_network_does_not_take():
     with pytest.raises(UsageError, match="recipe"):
         make_config("compact", "best")
+    with pytest.raises(UsageError, match="progressive: must be off for baseline-cnn"):
+        make_config("baseline-cnn", progressive=True)
+    with pytest.raises(UsageError, match="size: must be at least 46"):
+        make_config("baseline-cnn", size=45)
+    assert models.build("baseline-cnn", size=46)(torch.rand(2, 1, 46, 46)).shape == (2,)
+
+
+def test_a_device_that_is_not_here_is_refused():
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(UsageError, match="cuda:99 is not here"):
+        choose_device("cuda:99")
 
 
 def test_frozen_blocks_compute_in_bf16_while_training_only():

@@ -133,6 +133,11 @@ def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):
         train(table, small(), tmp_path / "run", cache=cache)
 
 
+def test_a_loss_that_is_not_finite_ends_the_run(parted, cache, tmp_path):
+    with pytest.raises(RunError, match=r"loss of epoch 1 is nan at the learning rate 1e.*smaller --learning-rate"):
+        train(parted, small("baseline-cnn", size=48, learning_rate=1e30), tmp_path / "run", cache=cache)
+
+
 def test_early_stopping_counts_epochs_without_progress(parted, cache, tmp_path):
     config = small(epochs=9, patience=2, best_before=0.0)
     folder = train(parted, config, tmp_path / "run", cache=cache)

@@ -69,6 +69,14 @@ def test_trials_leave_no_log(parted, tmp_path, monkeypatch):
     assert kinds == ["none"]
 
 
+def test_trials_without_a_finite_loss_are_pruned(parted, tmp_path):
+    hopeless, config = replace(BASE, learning_rate=1e8), TuneConfig(trials=2, trial_epochs=1, search=("learning_rate",))
+    found = tune(parted, hopeless, config, tmp_path / "tune", cache=tmp_path / "cache")
+    assert [trial["state"] for trial in found["trials"]] == ["pruned", "complete"]
+    with pytest.raises(RunError, match="no trial had a finite loss"):
+        tune(parted, hopeless, TuneConfig(trials=1, search=("dropout",)), tmp_path / "other", cache=tmp_path / "cache")
+
+
 def test_wrong_settings_are_named():
     with pytest.raises(UsageError, match="colour"):
         TuneConfig(search=("colour",))

@@ -9,13 +9,19 @@
             transplanted and drawn tumors, stripped skulls, and the artifacts of other scanners
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 from brainsift.errors import UsageError
+from brainsift.preprocess import PREPROCESSINGS
 
 RECIPES = ("standard", "baseline", "fast", "release")
+SCHEDULES = ("cosine", "constant")
 SAMPLINGS = ("images", "balanced")
+PRECISIONS = ("auto", "bf16", "fp32")
+LOGS = ("none", "tensorboard", "mlflow")
+_LEAST_SIZE = {"baseline-cnn": 46}  # less is nothing after its four poolings; the others halve five times
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class TrainConfig:
         recipe: standard, baseline (the baseline study's, mistakes included), fast (seconds, `compact` only) or
             release (the network that ships).
         preprocessing: standard or baseline.
-        size: side of the input, pixels.
+        size: side of the input, pixels; at least 32, for baseline-cnn 46.
         epochs: passes over the training part.
         batch_size: images a step, over all processes.
         learning_rate: peak learning rate.
@@ -36,7 +42,7 @@ class TrainConfig:
         schedule: cosine (after a warm-up) or constant.
         label_smoothing: 0 to 0.5.
         augment: strength of augmentation, 0 to 1.
-        progressive: train the first epochs on smaller images.
+        progressive: train the first epochs on smaller images; not for baseline-cnn.
         balance: weigh the classes equally in the loss.
         sampling: images (each once an epoch), or balanced: drawn so that neither source nor contrast tells the class,
             and near-copies count little.
@@ -55,7 +61,7 @@ class TrainConfig:
         weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file.
         frozen: blocks at the front that keep their ImageNet weights.
         seed: of all chance.
-        device: auto, cpu, cuda or mps.
+        device: auto, cpu, cuda (or cuda:1, ...) or mps.
         precision: auto, bf16 or fp32.
         threads: of the CPU; 0 for torch's own choice.
         log: none, tensorboard or mlflow.
@@ -100,15 +106,35 @@ class TrainConfig:
     log: str = "none"
 
     def __post_init__(self) -> None:
-        _check("recipe", self.recipe in RECIPES, f"must be one of {RECIPES}, not {self.recipe!r}")
-        _check("epochs", self.epochs >= 1, f"must be at least 1, not {self.epochs}")
-        _check("batch_size", self.batch_size >= 2, f"must be at least 2, not {self.batch_size}")
+        for name, known in _NAMES.items():
+            value = getattr(self, name)
+            _check(name, value in known, f"must be one of {known}, not {value!r}")
+        fits = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device)
+        _check("device", bool(fits), f"must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}")
+        size = _LEAST_SIZE.get(self.model, 32)
+        for name, least in {"size": size, "epochs": 1, "batch_size": 2, "patience": 1}.items():
+            value = getattr(self, name)
+            _check(name, value >= least, f"must be at least {least}, not {value}")
         _check("learning_rate", self.learning_rate > 0, f"must be positive, not {self.learning_rate}")
         _check("dropout", 0 <= self.dropout < 1, f"must lie in [0, 1), not {self.dropout}")
-        _check("sampling", self.sampling in SAMPLINGS, f"must be one of {SAMPLINGS}, not {self.sampling!r}")
+        _check("label_smoothing", 0 <= self.label_smoothing <= 0.5, f"must lie in [0, 0.5], not {self.label_smoothing}")
+        one_size = self.model == "baseline-cnn"
+        _check(
+            "progressive", not (self.progressive and one_size), f"must be off for {self.model}, which takes one size"
+        )
         for name in ("augment", "artifacts", "turned", "strip", "transplant", "drawn", "letters"):
             value = getattr(self, name)
             _check(name, 0 <= value <= 1, f"must lie in [0, 1], not {value}")
+
+
+_NAMES = {
+    "recipe": RECIPES,
+    "preprocessing": PREPROCESSINGS,
+    "schedule": SCHEDULES,
+    "sampling": SAMPLINGS,
+    "precision": PRECISIONS,
+    "log": LOGS,
+}
 
 
 def _check(argument: str, holds: bool, rule: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from brainsift.errors import UsageError
+from brainsift.errors import RunError, UsageError
 from brainsift.files import read_json, write_json
 from brainsift.recipes import TrainConfig
 from brainsift.runs import claim
@@ -80,7 +80,7 @@ def tune(
         al. 2014; share of the variance of the validation loss) and ``base``, also written to tuning.json.
 
     Raises:
-        RunError: the folder holds a search on other images or with other settings.
+        RunError: the folder holds a search on other images or with other settings, or no trial had a finite loss.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen = table[table["part"].isin(["train", "validation"])].reset_index(drop=True)
@@ -100,12 +100,17 @@ def tune(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        train(seen, chosen, trial_folder, cache=cache, progress=_named(progress, trial, config), on_epoch=report)
+        try:
+            train(seen, chosen, trial_folder, cache=cache, progress=_named(progress, trial, config), on_epoch=report)
+        except RunError:  # in a new folder: the loss is not finite
+            raise optuna.TrialPruned from None
         return min(losses)
 
     while (n_left := config.trials - len(search.get_trials(deepcopy=False, states=OPEN))) > 0:
         search.optimize(objective, n_trials=min(n_left, 1))
     shutil.rmtree(folder / "trial", ignore_errors=True)
+    if not search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+        raise RunError(folder, "no trial had a finite loss", "Search in another folder with a smaller --learning-rate.")
     result = _summary(search, base, config)
     write_json(folder / "tuning.json", result)
     return result
