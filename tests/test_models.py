@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from brainsift import models
+from brainsift.augment import spoil
 from brainsift.devices import choose_device
 from brainsift.errors import UsageError
 from brainsift.recipes import MODELS, RECIPES, make_config
@@ -93,6 +94,19 @@ def test_recipes_and_sizes_that_a_network_does_not_take():
     with pytest.raises(UsageError, match="size: must be at least 46"):
         make_config("baseline-cnn", size=45)
     assert models.build("baseline-cnn", size=46)(torch.rand(2, 1, 46, 46)).shape == (2,)
+
+
+def test_what_changes_one_channel_is_refused_with_three():
+    with pytest.raises(
+        UsageError, match="strip, transplant, drawn, letters: must be 0 with the preprocessing baseline"
+    ):
+        make_config("compact", "release", preprocessing="baseline")
+    with pytest.raises(UsageError, match="letters: must be 0"):
+        make_config("compact", "baseline", letters=0.1)
+    assert make_config("compact", "baseline", artifacts=0.5).artifacts == 0.5
+    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    spoiled = spoil(images.clone(), strength=1.0, generator=torch.Generator().manual_seed(2))
+    assert ((spoiled - images).abs().amax(dim=(0, 2, 3)) > 0.05).all()  # all three
 
 
 def test_a_device_that_is_not_here_is_refused():

@@ -21,6 +21,7 @@ SCHEDULES = ("cosine", "constant")
 SAMPLINGS = ("images", "balanced")
 PRECISIONS = ("auto", "bf16", "fp32")
 LOGS = ("none", "tensorboard", "mlflow")
+_GREY_ONLY = ("strip", "transplant", "drawn", "letters")  # what changes one channel, or needs outlines to fit
 _LEAST_SIZE = {"baseline-cnn": 46}  # less is nothing after its four poolings; the others halve five times
 
 
@@ -50,10 +51,12 @@ class TrainConfig:
         artifacts: strength of contrast curves, bias fields, noise and lost resolution, 0 to 1.
         turned: share of images turned by a quarter or by half.
         strip: share of images whose skull is stripped.
-        transplant: share of images that get the tumor of another image, or lose their own.
-        drawn: share of tumor-free images that get a drawn tumor.
+        transplant: share of images that get the tumor of another image, or lose their own; nothing where outline_weight
+            does nothing.
+        drawn: share of tumor-free images that get a drawn tumor; nothing where outline_weight does nothing.
         letters: share of images that get a burned-in letter.
-        outline_weight: of outlines of tumors in the loss, for a network that draws a tumor map; 0 for none.
+        outline_weight: of outlines of tumors in the loss; 0 for none. Nothing where no training image has an outline,
+            the network draws no tumor map (compact and lite0 do), or the preprocessing is baseline.
         average: memory of the moving average of weights, in epochs; 0 for none.
         patience: epochs without a better validation loss before stopping.
         keep_best: go back to the weights of the best validation loss.
@@ -122,6 +125,9 @@ class TrainConfig:
         _check(
             "progressive", not (self.progressive and one_size), f"must be off for {self.model}, which takes one size"
         )
+        if self.preprocessing != "standard":
+            given = [name for name in _GREY_ONLY if getattr(self, name)]
+            _check(", ".join(given), not given, f"must be 0 with the preprocessing {self.preprocessing}")
         for name in ("augment", "artifacts", "turned", "strip", "transplant", "drawn", "letters"):
             value = getattr(self, name)
             _check(name, 0 <= value <= 1, f"must lie in [0, 1], not {value}")
