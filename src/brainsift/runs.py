@@ -7,6 +7,7 @@ external.csv                               the same for images of other collecti
 results.json                               written by `evaluate`
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -156,9 +157,13 @@ def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
     table = table.assign(part="external")
     model, config = load_run(folder)
     pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
-    if not (path.exists() and len(read_manifest(path)) == (rows >= 0).sum()):
+    if not (path.exists() and _images(read_manifest(path)) == _images(table[rows >= 0])):
         write_manifest(_predictions(table, model, pixels, rows), path)
     return path
+
+
+def _images(table: pd.DataFrame) -> list[list[str]]:
+    return [[os.path.normpath(path), channel] for path, channel in zip(table["path"], table["channel"], strict=True)]
 
 
 def _predictions(
