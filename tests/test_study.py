@@ -199,7 +199,9 @@ def test_external_images_that_can_be_scored():
         [
             ("ok", 1.0, "g1", "a", "", "one", ""),  # its group is the study's
             ("ok", 1.0, "g2", "b", "", "one", ""),
-            ("ok", 0.0, "g2", "b", "", "one", ""),  # the same pixels again
+            ("ok", 1.0, "g2", "b", "", "one", ""),  # the same pixels again
+            ("ok", 1.0, "g8", "i", "", "one", ""),
+            ("ok", 0.0, "g8", "i", "", "one", ""),  # another label of the same pixels: neither is to be believed
             ("ok", 0.0, "g2", "b", "R", "one", ""),  # a channel of them is another image
             ("tiny", 1.0, "g3", "c", "", "one", ""),
             ("ok", float("nan"), "g4", "d", "", "one", ""),
@@ -211,7 +213,7 @@ def test_external_images_that_can_be_scored():
     found = usable_external(table, pd.DataFrame({"group": ["g1", "g9"]}))
     assert found["pixels_sha256"].tolist() == ["b", "b", "e", "f", "h"]
     assert found["source"].tolist() == ["one", "one", "two_t1", "two_flair", "three"]
-    assert table["source"].tolist() == ["one"] * 6 + ["two"] * 2 + ["three"]  # the caller's table is as it was
+    assert table["source"].tolist() == ["one"] * 8 + ["two"] * 2 + ["three"]  # the caller's table is as it was
 
 
 def test_the_runs_of_a_whole_study():

@@ -176,10 +176,13 @@ def _stopwatch(path: Path) -> Iterator[None]:
 def usable_external(external: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
     """Returns the external images that can be scored honestly: none that shares a group with a training collection.
 
+    Each picture stands there once, and not at all where it has two labels.
     A source with several contrasts becomes several: they are judged one by one.
     """
     usable = (external["status"] == "ok") & external["label"].notna() & ~external["group"].isin(set(study["group"]))
-    chosen = external[usable].drop_duplicates(["pixels_sha256", "channel"]).reset_index(drop=True)
+    picture, rows = ["pixels_sha256", "channel"], external[usable]
+    agreed = rows.groupby(picture)["label"].transform("nunique") == 1
+    chosen = rows[agreed].drop_duplicates(picture).reset_index(drop=True)
     several = chosen.groupby("source")["contrast"].transform("nunique") > 1
     chosen["source"] = chosen["source"].where(~several, chosen["source"] + "_" + chosen["contrast"])
     return chosen
