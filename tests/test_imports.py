@@ -24,8 +24,8 @@ ORDER = """
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
     slices dicom nifti volumes listing
-    tables bundle card export predict overlay volume_answers site chunks bulk
-    wording render batch_page
+    wording tables bundle card export predict overlay volume_answers site chunks bulk
+    render batch_page
     study
     figures pictures audit_page verdict study_page report
     client serve serve.config serve.schemas serve.pictures serve.metrics

@@ -234,3 +234,12 @@ def test_wrong_groups_metric_and_one_class():
         metrics.paired_bootstrap([1, 0], [0.9, 0.1], [0.9, 0.1], ["a", "b"], "kappa")
     with pytest.raises(UsageError, match="each class"):
         metrics.delong_test([1, 1], [0.9, 0.1], [0.9, 0.1])
+
+
+def test_a_mean_of_one_group_claims_no_certainty():
+    alone = metrics.mean_interval([0.4, 0.6], ["a", "a"])
+    assert alone == metrics.wilson(0.5, 1)
+    assert alone.low < 0.1 and alone.high > 0.9
+    several = metrics.mean_interval([1.0] * 20, range(20))
+    assert several == metrics.wilson(1.0, 20)
+    assert metrics.mean_interval([0.2, 0.4, 0.9], ["a", "b", "c"]).low == pytest.approx(0.2)

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from brainsift import models
+from brainsift.augment import spoil
+from brainsift.devices import choose_device
 from brainsift.errors import UsageError
-from brainsift.recipes import RECIPES, make_config
+from brainsift.recipes import MODELS, RECIPES, make_config
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -61,11 +63,56 @@ def test_every_network_has_its_recipes(name, recipe):
     assert (config.model, config.recipe, config.preprocessing) == (name, recipe, expected)
 
 
-def test_recipe_values_are_checked():
-    with pytest.raises(UsageError, match="dropout"):
-        make_config("compact", dropout=1.5)
+def test_recipes_know_the_networks_without_torch():
+    assert sorted(MODELS) == sorted(models.MODELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("schedule", "linear"),
+        ("precision", "fp16"),
+        ("preprocessing", "foo"),
+        ("log", "wandb"),
+        ("device", "gpu"),
+        ("size", 31),
+        ("patience", 0),
+        ("label_smoothing", 0.6),
+        ("dropout", 1.5),
+    ],
+)
+def test_recipe_values_are_checked(name, value):
+    with pytest.raises(UsageError, match=rf"^{name}: must .* not .?{value}"):
+        make_config("compact", **{name: value})
+
+
+def test_recipes_and_sizes_that_a_network_does_not_take():
     with pytest.raises(UsageError, match="recipe"):
         make_config("compact", "best")
+    with pytest.raises(UsageError, match="progressive: must be off for baseline-cnn"):
+        make_config("baseline-cnn", progressive=True)
+    with pytest.raises(UsageError, match="size: must be at least 46"):
+        make_config("baseline-cnn", size=45)
+    assert models.build("baseline-cnn", size=46)(torch.rand(2, 1, 46, 46)).shape == (2,)
+
+
+def test_what_changes_one_channel_is_refused_with_three():
+    with pytest.raises(
+        UsageError, match="strip, transplant, drawn, letters: must be 0 with the preprocessing baseline"
+    ):
+        make_config("compact", "release", preprocessing="baseline")
+    with pytest.raises(UsageError, match="letters: must be 0"):
+        make_config("compact", "baseline", letters=0.1)
+    assert make_config("compact", "baseline", artifacts=0.5).artifacts == 0.5
+    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    spoiled = spoil(images.clone(), strength=1.0, generator=torch.Generator().manual_seed(2))
+    assert ((spoiled - images).abs().amax(dim=(0, 2, 3)) > 0.05).all()  # all three
+
+
+def test_a_device_that_is_not_here_is_refused():
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(UsageError, match="cuda:99 is not here"):
+        choose_device("cuda:99")
 
 
 def test_frozen_blocks_compute_in_bf16_while_training_only():

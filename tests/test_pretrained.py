@@ -93,6 +93,15 @@ def test_wrong_files_are_refused(tmp_path):
         pretrained.load(model, "resnet50", str(tmp_path / "other.pth"), images)
 
 
+@pytest.mark.parametrize("name", ["broken.pth", "broken.npz", "broken.safetensors", "array.pth"])
+def test_broken_files_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"these are no weights at all")
+    if name.startswith("array"):
+        torch.save(torch.zeros(3), tmp_path / name)
+    with pytest.raises(InputError, match=rf"{re.escape(name)}: holds no weights that can be read: ."):
+        pretrained.load(models.build("mobilenet"), "mobilenet", str(tmp_path / name), torch.rand(2, 1, 64, 64))
+
+
 def test_without_a_network_training_starts_from_scratch(monkeypatch):
     monkeypatch.setattr(pretrained, "_hub_answers", lambda: False)
     said = pretrained.load(models.build("resnet50"), "resnet50", "auto", torch.rand(2, 1, 64, 64))

@@ -231,6 +231,8 @@ def test_check_finds_leaks():
         {"seed": -1},
         {"hold_out": ("a",)},
         {"protocol": "source-out"},
+        {"protocol": "random", "test_patients": ("a=4",)},
+        {"protocol": "source-out", "hold_out": ("a",), "test_patients": ("b=4",)},
     ],
 )
 def test_values_out_of_range(wrong):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brainsift import phantom, study
+from brainsift import phantom, recipes, study
 from brainsift.errors import RunError, UsageError
 from brainsift.files import read_json, write_json
 from brainsift.manifest import read_manifest, write_manifest
@@ -199,7 +199,9 @@ def test_external_images_that_can_be_scored():
         [
             ("ok", 1.0, "g1", "a", "", "one", ""),  # its group is the study's
             ("ok", 1.0, "g2", "b", "", "one", ""),
-            ("ok", 0.0, "g2", "b", "", "one", ""),  # the same pixels again
+            ("ok", 1.0, "g2", "b", "", "one", ""),  # the same pixels again
+            ("ok", 1.0, "g8", "i", "", "one", ""),
+            ("ok", 0.0, "g8", "i", "", "one", ""),  # another label of the same pixels: neither is to be believed
             ("ok", 0.0, "g2", "b", "R", "one", ""),  # a channel of them is another image
             ("tiny", 1.0, "g3", "c", "", "one", ""),
             ("ok", float("nan"), "g4", "d", "", "one", ""),
@@ -211,7 +213,7 @@ def test_external_images_that_can_be_scored():
     found = usable_external(table, pd.DataFrame({"group": ["g1", "g9"]}))
     assert found["pixels_sha256"].tolist() == ["b", "b", "e", "f", "h"]
     assert found["source"].tolist() == ["one", "one", "two_t1", "two_flair", "three"]
-    assert table["source"].tolist() == ["one"] * 6 + ["two"] * 2 + ["three"]  # the caller's table is as it was
+    assert table["source"].tolist() == ["one"] * 8 + ["two"] * 2 + ["three"]  # the caller's table is as it was
 
 
 def test_the_runs_of_a_whole_study():
@@ -237,5 +239,32 @@ def test_settings_of_a_quick_study_and_wrong_ones():
     assert (quick.quick, quick.size, quick.heavy_folds, quick.tune_models) == (True, 64, 1, ())
     assert quick.models == ("compact",)
     assert {job.split.fold for job in study._jobs(quick, [])} == {0}
-    with pytest.raises(UsageError, match="lucky"):
-        StudyConfig(protocols=("random", "lucky"))
+    for name, value in {"models": "compcat", "tune_models": "compcat", "protocols": "lucky"}.items():
+        with pytest.raises(UsageError, match=f"{name}: .* not ..{value}"):
+            StudyConfig(**{name: (value,)})
+
+
+@pytest.mark.parametrize("model", recipes.MODELS)
+def test_every_network_has_a_quick_study(model):
+    jobs = study._jobs(StudyConfig(models=(model,), quick=True).quickened(), ())
+    assert {job.config.model for job in jobs} == {model}
+
+
+def test_only_networks_of_the_study_are_tuned(audited, tmp_path, monkeypatch):
+    write_manifest(audited.assign(role="study"), tmp_path / "manifest.csv")
+    write_json(tmp_path / "findings.json", {})
+    searched = []
+
+    def note(table, model, *_):
+        searched.append(model)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "_tuned", note)
+    with pytest.raises(KeyboardInterrupt):
+        run_study([], tmp_path, StudyConfig(models=("compact", "lite0")))
+    assert searched == ["compact"]
+
+
+def test_settings_of_no_run_are_refused_before_the_audit(tmp_path):
+    with pytest.raises(UsageError, match="fold"):
+        run_study([str(tmp_path / "nothing")], tmp_path / "study", StudyConfig(folds=1))

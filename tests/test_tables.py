@@ -1,6 +1,6 @@
 """Tables in Markdown: every figure of the results stands in them, and what is missing is a dash."""
 
-from brainsift.tables import markdown_table, study_tables
+from brainsift.tables import cell, markdown_table, study_tables
 
 SCORE = {"value": 0.9512, "low": 0.9021, "high": 0.98}
 
@@ -33,6 +33,14 @@ def test_missing_pieces_leave_no_empty_table():
     bare["summary"][0]["pooled"]["roc_auc"] = {"value": None, "low": None, "high": None}
     text = study_tables(bare)
     assert "Comparisons" not in text and "External" not in text and "–" in text
+
+
+def test_bounds_that_do_not_exist_are_dashes():
+    unknown = {"value": 0.5, "low": None, "high": None}
+    row = {"protocol": "random", "a": "x", "b": "y", "metric": "roc_auc", "test": "DeLong"}
+    text = study_tables(results(comparisons=[{**row, "difference": unknown, "p_value": None}]))
+    assert "| +0.500 (– to –) | – |" in text
+    assert cell("accuracy", unknown) == "50.0 (–)"
 
 
 def test_rows_have_as_many_cells_as_the_head():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from safetensors.torch import load_file
 from brainsift import models, pretrained
 from brainsift.augment import to_input
 from brainsift.errors import ManifestError, RunError
-from brainsift.manifest import write_manifest
+from brainsift.manifest import read_manifest, write_manifest
 from brainsift.recipes import make_config
-from brainsift.runs import load_run, predict_logits
+from brainsift.runs import load_run, predict_external, predict_logits
 from brainsift.train import _shares, train
 
 SMALL = {"size": 32, "batch_size": 8, "threads": 1, "precision": "fp32"}
@@ -132,6 +133,21 @@ def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):
     table = parted[(parted["label"] == 1) | (parted["part"] != "validation")]
     with pytest.raises(ManifestError, match="part validation"):
         train(table, small(), tmp_path / "run", cache=cache)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(parted, cache, tmp_path):
+    with pytest.raises(RunError, match=r"loss of epoch 1 is nan at the learning rate 1e.*smaller --learning-rate"):
+        train(parted, small("baseline-cnn", size=48, learning_rate=1e30), tmp_path / "run", cache=cache)
+
+
+def test_external_images_are_scored_anew_where_they_are_others(small_run, parted, tmp_path):
+    run, cache = shutil.copytree(small_run, tmp_path / "run"), small_run.parent / "cache"
+    first, others = parted.iloc[:4], parted.iloc[4:8]
+    written = predict_external(first, run, cache=cache).stat().st_mtime_ns
+    assert predict_external(first, run, cache=cache).stat().st_mtime_ns == written
+    for table in (others, others.assign(channel="G")):
+        found = read_manifest(predict_external(table, run, cache=cache))
+        assert found[["path", "channel"]].to_numpy().tolist() == table[["path", "channel"]].to_numpy().tolist()
 
 
 def test_early_stopping_counts_epochs_without_progress(parted, cache, tmp_path):

@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
-from brainsift.errors import UsageError
+from brainsift.errors import RunError, UsageError
 from brainsift.recipes import make_config
 from brainsift.tune import TuneConfig, read_tuning, tune
 
@@ -47,6 +48,37 @@ def test_an_interrupted_search_keeps_its_finished_trials(parted, tmp_path):
     assert len(found["trials"]) == 3
 
 
-def test_unknown_settings_are_named():
+def test_a_folder_of_another_search_is_refused(parted, tmp_path):
+    place, cache, config = tmp_path / "tune", tmp_path / "cache", TuneConfig(trials=1, trial_epochs=1)
+    found = tune(parted, BASE, config, place, cache=cache)
+    assert tune(parted, replace(BASE, device="cpu"), config, place, cache=cache)["trials"] == found["trials"]
+    with pytest.raises(RunError, match="holds a search with other settings: size, batch_size"):
+        tune(parted, replace(BASE, size=48, batch_size=16), config, place, cache=cache)
+    with pytest.raises(RunError, match="other settings: search"):
+        tune(parted, BASE, replace(config, search=("dropout",)), place, cache=cache)
+    fewer = parted.drop(parted.index[parted["part"] == "train"][:1])
+    with pytest.raises(RunError, match="holds a search on other images"):
+        tune(fewer, BASE, config, place, cache=cache)
+
+
+def test_trials_leave_no_log(parted, tmp_path, monkeypatch):
+    kinds = []
+    monkeypatch.setattr("brainsift.tracking.open_log", lambda kind, *_: kinds.append(kind) or (lambda row: None))
+    config = TuneConfig(trials=1, trial_epochs=1)
+    tune(parted, replace(BASE, log="mlflow"), config, tmp_path / "tune", cache=tmp_path / "cache")
+    assert kinds == ["none"]
+
+
+def test_trials_without_a_finite_loss_are_pruned(parted, tmp_path):
+    hopeless, config = replace(BASE, learning_rate=1e8), TuneConfig(trials=2, trial_epochs=1, search=("learning_rate",))
+    found = tune(parted, hopeless, config, tmp_path / "tune", cache=tmp_path / "cache")
+    assert [trial["state"] for trial in found["trials"]] == ["pruned", "complete"]
+    with pytest.raises(RunError, match="no trial had a finite loss"):
+        tune(parted, hopeless, TuneConfig(trials=1, search=("dropout",)), tmp_path / "other", cache=tmp_path / "cache")
+
+
+def test_wrong_settings_are_named():
     with pytest.raises(UsageError, match="colour"):
         TuneConfig(search=("colour",))
+    with pytest.raises(UsageError, match="trials: must be at least 1, not 0"):
+        TuneConfig(trials=0)

@@ -10,15 +10,25 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import distributed, nn
 
+from brainsift.errors import UsageError
+
 # Networks made of depthwise convolutions lose time in bf16 on a CPU (bench/README.md).
 _DEPTHWISE = frozenset({"mobilenet", "compact", "lite0"})
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Returns the named device, or the best one here: CUDA, then Apple, then CPU."""
+    """Returns the named device, or the best one here: CUDA, then Apple, then CPU.
+
+    Raises:
+        UsageError: a device that this machine lacks.
+    """
     if name != "auto":
-        return torch.device(name)
+        device = torch.device(name)
+        n_here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type, 1)
+        if (device.index or 0) >= n_here:
+            raise UsageError("device", f"{name} is not here: torch finds {n_here} of them", "Choose cpu, or auto.")
+        return device
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -165,22 +165,28 @@ def score_intervals(
 def mean_interval(
     values: npt.ArrayLike, groups: npt.ArrayLike, *, n_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
 ) -> Interval:
-    """Returns the mean of any score of single images, with an interval that resamples groups.
+    """Returns the mean of any share of single images, with an interval that resamples groups.
+
+    Where every resample gives the same mean (one group, or all alike) Wilson's interval stands in, as in
+    `score_intervals`.
 
     Args:
-        values: (n,) finite.
+        values: (n,) 0 to 1 on average.
         groups: (n,) what belongs together.
         n_resamples: of the bootstrap.
         seed: of the bootstrap.
         confidence: of the interval.
 
-    >>> mean_interval([1, 1, 1, 1], ["a", "a", "b", "c"]).value
-    1.0
+    >>> mean_interval([1, 0, 1, 1], ["a", "a", "b", "c"]).value
+    0.75
     """
     x = np.asarray(values, dtype=np.float64)
     indices = _indices(groups, len(x))
     means = [weights @ x / weights.sum(axis=1) for weights in _resample_weights(indices, n_resamples, seed)]
-    return Interval(float(x.mean()), *_percentiles(np.concatenate(means), confidence))
+    value, (low, high) = float(x.mean()), _percentiles(np.concatenate(means), confidence)
+    if high - low < 1e-9:
+        return wilson(min(max(value, 0.0), 1.0), len(np.unique(indices)), confidence)
+    return Interval(value, low, high)
 
 
 def intervals_from(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brainsift.errors import InputError
+from brainsift.errors import InputError, in_one_line
 from brainsift.models import Classifier
 
 HUB_NAMES = {
@@ -49,7 +49,7 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
         Where the weights came from, in words, for the report.
 
     Raises:
-        InputError: the file does not fit the network.
+        InputError: the file is broken, or does not fit the network.
     """
     if name not in (*HUB_NAMES, *_PACKAGED) or weights == "none":
         return SCRATCH
@@ -96,14 +96,24 @@ def _hub_answers() -> bool:
 def _load_file(model: Classifier, path: Path, images: Tensor) -> None:
     if not path.is_file():
         raise InputError(path, "no such file of weights", "Give a file, `auto` or `none`.")
-    if path.suffix == ".npz":
-        _load_folded(model, path, images)
-    elif path.suffix == ".safetensors":
+    try:
+        if path.suffix == ".npz":
+            _load_folded(model, path, images)
+        else:
+            _load_state(model, _read_state(path), path)
+    except InputError:
+        raise
+    except Exception as error:  # numpy, safetensors and pickle each raise their own on broken files
+        rule = f"holds no weights that can be read: {in_one_line(error)}"
+        raise InputError(path, rule, "Get the file again, or give `auto` or `none`.") from None
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        _load_state(model, load_file(path), path)
-    else:
-        _load_state(model, torch.load(path, map_location="cpu", weights_only=True), path)
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _load_state(model: Classifier, state: dict[str, Tensor], origin: object) -> None:

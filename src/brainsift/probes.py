@@ -20,7 +20,7 @@ from sklearn import config_context
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from brainsift.metrics import Interval, mean_interval, score_intervals, wilson
+from brainsift.metrics import mean_interval, score_intervals
 from brainsift.scope import border_of
 from brainsift.sketch import SIDE, Bytes
 
@@ -190,7 +190,7 @@ def _mean_scores(dealt: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray
     found: Entry = {"spread": {}, "dealings": len(dealt)}
     for metric, values in zip(_METRICS, (right, balanced, balanced), strict=True):
         low, high = np.percentile(values.mean(axis=1), (2.5, 97.5))
-        found[metric] = _mean(values.mean(axis=0), groups, seed).to_dict()
+        found[metric] = mean_interval(values.mean(axis=0), groups, seed=seed).to_dict()
         found["spread"][metric] = {"low": float(low), "high": float(high)}
     return found
 
@@ -200,10 +200,3 @@ def _spread_words(entry: Entry) -> str:
     return (
         f"the mean of {entry['dealings']} dealings, 95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
     )
-
-
-def _mean(values: Floats, groups: npt.NDArray[np.intp], seed: int) -> Interval:
-    found = mean_interval(values, groups, seed=seed)
-    if found.high - found.low > 1e-9:
-        return found
-    return wilson(min(found.value, 1.0), len(np.unique(groups)))  # as `score_intervals` does where all agree

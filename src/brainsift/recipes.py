@@ -9,13 +9,20 @@
             transplanted and drawn tumors, stripped skulls, and the artifacts of other scanners
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 from brainsift.errors import UsageError
+from brainsift.preprocess import PREPROCESSINGS
 
 RECIPES = ("standard", "baseline", "fast", "release")
+SCHEDULES = ("cosine", "constant")
 SAMPLINGS = ("images", "balanced")
+PRECISIONS = ("auto", "bf16", "fp32")
+LOGS = ("none", "tensorboard", "mlflow")
+_GREY_ONLY = ("strip", "transplant", "drawn", "letters")  # what changes one channel, or needs outlines to fit
+_LEAST_SIZE = {"baseline-cnn": 46}  # less is nothing after its four poolings; the others halve five times
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class TrainConfig:
         recipe: standard, baseline (the baseline study's, mistakes included), fast (seconds, `compact` only) or
             release (the network that ships).
         preprocessing: standard or baseline.
-        size: side of the input, pixels.
+        size: side of the input, pixels; at least 32, for baseline-cnn 46.
         epochs: passes over the training part.
         batch_size: images a step, over all processes.
         learning_rate: peak learning rate.
@@ -36,7 +43,7 @@ class TrainConfig:
         schedule: cosine (after a warm-up) or constant.
         label_smoothing: 0 to 0.5.
         augment: strength of augmentation, 0 to 1.
-        progressive: train the first epochs on smaller images.
+        progressive: train the first epochs on smaller images; not for baseline-cnn.
         balance: weigh the classes equally in the loss.
         sampling: images (each once an epoch), or balanced: drawn so that neither source nor contrast tells the class,
             and near-copies count little, in the validation loss too.
@@ -44,10 +51,12 @@ class TrainConfig:
         artifacts: strength of contrast curves, bias fields, noise and lost resolution, 0 to 1.
         turned: share of images turned by a quarter or by half.
         strip: share of images whose skull is stripped.
-        transplant: share of images that get the tumor of another image, or lose their own.
-        drawn: share of tumor-free images that get a drawn tumor.
+        transplant: share of images that get the tumor of another image, or lose their own; nothing where outline_weight
+            does nothing.
+        drawn: share of tumor-free images that get a drawn tumor; nothing where outline_weight does nothing.
         letters: share of images that get a burned-in letter.
-        outline_weight: of outlines of tumors in the loss, for a network that draws a tumor map; 0 for none.
+        outline_weight: of outlines of tumors in the loss; 0 for none. Nothing where no training image has an outline,
+            the network draws no tumor map (compact and lite0 do), or the preprocessing is baseline.
         average: memory of the moving average of weights, in epochs; 0 for none.
         patience: epochs without a better validation loss before stopping.
         keep_best: go back to the weights of the best validation loss.
@@ -55,7 +64,7 @@ class TrainConfig:
         weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file.
         frozen: blocks at the front that keep their ImageNet weights.
         seed: of all chance.
-        device: auto, cpu, cuda or mps.
+        device: auto, cpu, cuda (or cuda:1, ...) or mps.
         precision: auto, bf16 or fp32.
         threads: of the CPU; 0 for torch's own choice.
         log: none, tensorboard or mlflow.
@@ -100,15 +109,38 @@ class TrainConfig:
     log: str = "none"
 
     def __post_init__(self) -> None:
-        _check("recipe", self.recipe in RECIPES, f"must be one of {RECIPES}, not {self.recipe!r}")
-        _check("epochs", self.epochs >= 1, f"must be at least 1, not {self.epochs}")
-        _check("batch_size", self.batch_size >= 2, f"must be at least 2, not {self.batch_size}")
+        for name, known in _NAMES.items():
+            value = getattr(self, name)
+            _check(name, value in known, f"must be one of {known}, not {value!r}")
+        fits = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device)
+        _check("device", bool(fits), f"must be auto, cpu, cuda, cuda:N or mps, not {self.device!r}")
+        size = _LEAST_SIZE.get(self.model, 32)
+        for name, least in {"size": size, "epochs": 1, "batch_size": 2, "patience": 1}.items():
+            value = getattr(self, name)
+            _check(name, value >= least, f"must be at least {least}, not {value}")
         _check("learning_rate", self.learning_rate > 0, f"must be positive, not {self.learning_rate}")
         _check("dropout", 0 <= self.dropout < 1, f"must lie in [0, 1), not {self.dropout}")
-        _check("sampling", self.sampling in SAMPLINGS, f"must be one of {SAMPLINGS}, not {self.sampling!r}")
+        _check("label_smoothing", 0 <= self.label_smoothing <= 0.5, f"must lie in [0, 0.5], not {self.label_smoothing}")
+        one_size = self.model == "baseline-cnn"
+        _check(
+            "progressive", not (self.progressive and one_size), f"must be off for {self.model}, which takes one size"
+        )
+        if self.preprocessing != "standard":
+            given = [name for name in _GREY_ONLY if getattr(self, name)]
+            _check(", ".join(given), not given, f"must be 0 with the preprocessing {self.preprocessing}")
         for name in ("augment", "artifacts", "turned", "strip", "transplant", "drawn", "letters"):
             value = getattr(self, name)
             _check(name, 0 <= value <= 1, f"must lie in [0, 1], not {value}")
+
+
+_NAMES = {
+    "recipe": RECIPES,
+    "preprocessing": PREPROCESSINGS,
+    "schedule": SCHEDULES,
+    "sampling": SAMPLINGS,
+    "precision": PRECISIONS,
+    "log": LOGS,
+}
 
 
 def _check(argument: str, holds: bool, rule: str) -> None:
@@ -138,6 +170,7 @@ _STANDARD: dict[str, dict[str, Any]] = {
     "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
     "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }
+MODELS = tuple(_STANDARD)
 _FAST: dict[str, Any] = {
     "size": 64,
     "epochs": 2,
@@ -188,8 +221,8 @@ def make_config(model: str, recipe: str = "standard", **settings: Any) -> TrainC
     Raises:
         UsageError: no such model, recipe or value.
     """
-    if model not in _STANDARD:
-        raise UsageError("model", f"must be one of {', '.join(_STANDARD)}, not {model!r}", "Choose one of them.")
+    if model not in MODELS:
+        raise UsageError("model", f"must be one of {', '.join(MODELS)}, not {model!r}", "Choose one of them.")
     if recipe == "fast" and model != "compact":
         raise UsageError("recipe", f"`fast` is for compact, not {model}", "Choose another recipe, or compact.")
     own = {"standard": {}, "fast": _FAST, "release": _RELEASE}

@@ -7,6 +7,7 @@ external.csv                               the same for images of other collecti
 results.json                               written by `evaluate`
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -60,16 +61,16 @@ def is_claimed(record: Path, wanted: Mapping[str, Any], what: str) -> bool:
     return True
 
 
-def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame) -> None:
-    """Writes what the run is, or checks that the folder holds just this run.
+def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str = "a run") -> None:
+    """Writes what the run (or search) is, or checks that the folder holds just this one.
 
     Raises:
-        RunError: it holds another run.
+        RunError: it holds another one.
     """
-    if is_claimed(folder / "config.json", wanted, "a run"):
+    if is_claimed(folder / "config.json", wanted, what):
         before = pd.read_csv(folder / "split.csv", usecols=["sha256", "part"], keep_default_na=False)
         if not before.equals(table[["sha256", "part"]].astype(str)):
-            raise RunError(folder, "holds a run on other images or another split", "Use another folder.")
+            raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
         return
     write_manifest(table, folder / "split.csv")
     write_json(folder / "config.json", wanted)
@@ -156,9 +157,13 @@ def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
     table = table.assign(part="external")
     model, config = load_run(folder)
     pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
-    if not (path.exists() and len(read_manifest(path)) == (rows >= 0).sum()):
+    if not (path.exists() and _images(read_manifest(path)) == _images(table[rows >= 0])):
         write_manifest(_predictions(table, model, pixels, rows), path)
     return path
+
+
+def _images(table: pd.DataFrame) -> list[list[str]]:
+    return [[os.path.normpath(path), channel] for path, channel in zip(table["path"], table["channel"], strict=True)]
 
 
 def _predictions(

@@ -73,6 +73,8 @@ class SplitConfig:
         _require(bool(self.hold_out) == wanted, "hold_out", self.hold_out, rule)
         fits = all(re.fullmatch(r".+=\d+", entry) for entry in self.test_patients)
         _require(fits, "test_patients", self.test_patients, "SOURCE=N, such as cheng=40")
+        useful = self.protocol == "grouped" or not self.test_patients
+        _require(useful, "test_patients", self.test_patients, f"empty with {self.protocol}")
 
     @property
     def leaky(self) -> bool:

@@ -19,7 +19,7 @@ from brainsift.errors import UsageError
 from brainsift.evaluate import compare_runs, evaluate_run, summarise_runs, without_nan
 from brainsift.files import read_json, write_json
 from brainsift.manifest import read_manifest
-from brainsift.recipes import TrainConfig, make_config
+from brainsift.recipes import MODELS, TrainConfig, make_config
 from brainsift.runs import is_claimed, predict_external
 from brainsift.sources import collect
 from brainsift.split import LEAKY, SplitConfig, check, split, twin_counts
@@ -30,7 +30,7 @@ SCHEMA = 1
 # Accuracy as the baseline study reports it.
 CLAIMS = {"baseline-cnn": 0.9836, "mobilenet": 0.77, "resnet50": 0.52}
 _QUICK_IMAGES = 2000
-_QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "mobilenet": 4, "resnet50": 3}
+_QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "lite0": 4, "mobilenet": 4, "resnet50": 3}
 
 Progress = Callable[[int, int, str], None]
 
@@ -45,7 +45,8 @@ class StudyConfig:
         folds: folds of protocol grouped for the light networks.
         heavy_folds: folds of protocol grouped for mobilenet and resnet50.
         baseline_protocols: where to train also as the baseline study did, mistakes included.
-        tune_models: networks whose learning rate and dropout are searched on the validation part of the first fold.
+        tune_models: networks, of those compared, whose learning rate and dropout are searched on the validation part
+            of the first fold.
         trials: of each search.
         trial_epochs: epochs of each trial.
         mobilenet_weights: ImageNet weights: auto (hub), none, or a file.
@@ -56,7 +57,7 @@ class StudyConfig:
         threads: of the CPU; 0 for torch's own choice.
 
     Raises:
-        UsageError: a protocol that is none of a study's.
+        UsageError: a network that there is not, or a protocol that is none of a study's.
     """
 
     models: tuple[str, ...] = ("baseline-cnn", "compact", "mobilenet", "resnet50")
@@ -75,13 +76,19 @@ class StudyConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.protocols) - {"random", "grouped"})
-        if unknown:
-            raise UsageError("protocols", f"must be random or grouped, not {unknown}", "Correct them.")
+        _check_names("models", self.models, MODELS)
+        _check_names("tune_models", self.tune_models, MODELS)
+        _check_names("protocols", self.protocols, ("random", "grouped"))
 
     def quickened(self) -> "StudyConfig":
         """Returns the settings of a quick study."""
         return replace(self, quick=True, size=64, folds=5, heavy_folds=1, tune_models=())
+
+
+def _check_names(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise UsageError(argument, f"must be of {', '.join(known)}, not {unknown}", "Correct them.")
 
 
 @dataclass(frozen=True)
@@ -121,11 +128,13 @@ def run_study(
     """
     if config.quick:
         config = config.quickened()
+    _jobs(config, ())  # settings that no run can have are refused before the audit
     with _stopwatch(folder / "seconds.json"):
         manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, progress=progress)
         table = manifest[manifest["role"] == "study"].reset_index(drop=True)
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
-        tuning = [_tuned(table, model, folder, config, progress) for model in config.tune_models]
+        searched = [model for model in config.tune_models if model in config.models]
+        tuning = [_tuned(table, model, folder, config, progress) for model in searched]
         runs = [_run(job, table, unseen, folder, progress) for job in _jobs(config, tuning)]
     results = without_nan(
         {
@@ -167,10 +176,13 @@ def _stopwatch(path: Path) -> Iterator[None]:
 def usable_external(external: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
     """Returns the external images that can be scored honestly: none that shares a group with a training collection.
 
+    Each picture stands there once, and not at all where it has two labels.
     A source with several contrasts becomes several: they are judged one by one.
     """
     usable = (external["status"] == "ok") & external["label"].notna() & ~external["group"].isin(set(study["group"]))
-    chosen = external[usable].drop_duplicates(["pixels_sha256", "channel"]).reset_index(drop=True)
+    picture, rows = ["pixels_sha256", "channel"], external[usable]
+    agreed = rows.groupby(picture)["label"].transform("nunique") == 1
+    chosen = rows[agreed].drop_duplicates(picture).reset_index(drop=True)
     several = chosen.groupby("source")["contrast"].transform("nunique") > 1
     chosen["source"] = chosen["source"].where(~several, chosen["source"] + "_" + chosen["contrast"])
     return chosen

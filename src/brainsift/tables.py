@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from brainsift.wording import signed
+
 Entry = dict[str, Any]
 
 _SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
@@ -50,8 +52,9 @@ def cell(metric: str, score: Entry | None) -> str:
     if not score or score["value"] is None:
         return "–"
     factor, digits = (100, 1) if metric in _SHARES else (1, 3)
-    value, low, high = (score[key] * factor for key in ("value", "low", "high"))
-    return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+    known = (score[key] for key in ("value", "low", "high") if score[key] is not None)
+    value, *bounds = (f"{number * factor:.{digits}f}" for number in known)
+    return f"{value} ({'–'.join(bounds) or '–'})"
 
 
 def _name(row: Entry) -> str:
@@ -107,8 +110,8 @@ def _comparisons(comparisons: Sequence[Entry]) -> str:
             f"{row['a']} − {row['b']}",
             row["metric"],
             row["test"],
-            "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**row["difference"]),
-            f"{row['p_value']:.2g}",
+            "{value} ({low} to {high})".format(**{key: signed(bound) for key, bound in row["difference"].items()}),
+            "–" if row["p_value"] is None else f"{row['p_value']:.2g}",
         ]
         for row in comparisons
         if row["metric"] in ("accuracy", "roc_auc")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from brainsift.errors import MissingExtraError, UsageError
+from brainsift.recipes import LOGS
 
 Log = Callable[[dict[str, float]], None]
 
@@ -31,7 +32,7 @@ def open_log(kind: str, folder: Path, settings: dict[str, Any]) -> Log:
             return _mlflow(folder.name, settings)
     except ImportError:
         raise MissingExtraError(kind, "is not installed", f"Run `pip install {kind}`.") from None
-    raise UsageError("log", f"must be none, tensorboard or mlflow, not {kind!r}", "Choose one of them.")
+    raise UsageError("log", f"must be one of {LOGS}, not {kind!r}", "Choose one of them.")
 
 
 def _tensorboard(folder: Path) -> Log:

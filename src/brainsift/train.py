@@ -25,7 +25,7 @@ from brainsift import devices, environment, models, pretrained, tracking
 from brainsift.augment import augment, burn_in, spoil, to_input
 from brainsift.brain import SkullStripper
 from brainsift.cache import cached_pixels
-from brainsift.errors import ManifestError
+from brainsift.errors import ManifestError, RunError
 from brainsift.files import read_json, replacing, write_json
 from brainsift.lesions import draw_lesions
 from brainsift.recipes import TrainConfig
@@ -101,7 +101,7 @@ def train(
         The run folder.
 
     Raises:
-        RunError: the folder holds another run.
+        RunError: the folder holds another run, or a loss is not finite.
         ManifestError: the training or validation part lacks a class.
     """
     used = table[table["part"] != ""].reset_index(drop=True)
@@ -206,7 +206,8 @@ class _Trainer:
             if progress:
                 progress(epoch * self.steps + step + 1, config.epochs * self.steps, self._words(state, epoch))
         devices.share_buffers(state.model, self.world)
-        loss, auc, accuracy = self._validate(state)
+        self._check_finite(total, "training", epoch)
+        loss, auc, accuracy = self._validate(state, epoch)
         return {
             "epoch": epoch + 1,
             "seconds": round(time.perf_counter() - started, 3),
@@ -262,16 +263,23 @@ class _Trainer:
             state.averaged.update_parameters(state.model)
         return loss.detach()
 
-    def _validate(self, state: _State) -> tuple[float, float, float]:
+    def _validate(self, state: _State, epoch: int) -> tuple[float, float, float]:
         images, labels = self.validation
         logits = predict_logits(state.trained(), images, bf16=self.bf16)
         loss = _mean_loss(logits, labels.cpu(), self.validation_shares)
+        self._check_finite(loss, "validation", epoch)
         if self.world > 1:
             loss = loss.to(self.device)
             distributed.broadcast(loss, 0)
         truth = labels.cpu().numpy()
         accuracy = float(((logits > 0).float() == labels.cpu()).float().mean())
         return float(loss), float(roc_auc_score(truth, logits.numpy())), accuracy
+
+    def _check_finite(self, loss: Tensor, part: str, epoch: int) -> None:
+        if not math.isfinite(loss):
+            rate = self.config.learning_rate
+            rule = f"the {part} loss of epoch {epoch + 1} is {float(loss)} at the learning rate {rate}"
+            raise RunError(self.folder, rule, "Train in another folder with a smaller --learning-rate.")
 
     def _judge(self, state: _State, row: dict[str, float]) -> None:
         state.curve.append(row)

@@ -13,9 +13,10 @@ from typing import Any
 import optuna
 import pandas as pd
 
-from brainsift.errors import UsageError
+from brainsift.errors import RunError, UsageError
 from brainsift.files import read_json, write_json
 from brainsift.recipes import TrainConfig
+from brainsift.runs import claim
 from brainsift.train import Progress, train
 
 SPACE: dict[str, Callable[[optuna.Trial], Any]] = {
@@ -39,7 +40,7 @@ class TuneConfig:
         seed: of the search and of each trial.
 
     Raises:
-        UsageError: a setting that cannot be searched.
+        UsageError: a setting that cannot be searched, or no trial.
     """
 
     trials: int = 20
@@ -48,6 +49,8 @@ class TuneConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise UsageError("trials", f"must be at least 1, not {self.trials}", "Correct it.")
         unknown = [name for name in self.search if name not in SPACE]
         if unknown:
             raise UsageError("search", f"must be of {', '.join(SPACE)}, not {unknown}", "Correct them.")
@@ -66,19 +69,23 @@ def tune(
 
     Args:
         table: manifest with parts; only "train" and "validation" are looked at.
-        base: the settings that are not searched.
+        base: the settings that are not searched; trials leave no log.
         config: what to search and how long.
-        folder: for trials.sqlite, tuning.json and the trial at hand.
+        folder: gets trials.sqlite, tuning.json and the trial at hand; config.json and split.csv say what of.
         cache: folder of preprocessed pixels.
         progress: called with (steps done, steps to do, what is going on) of the trial at hand.
 
     Returns:
         ``model``, ``trials`` (number, value, state and each setting), ``best``, ``importance`` (fANOVA, Hutter et
         al. 2014; share of the variance of the validation loss) and ``base``, also written to tuning.json.
+
+    Raises:
+        RunError: the folder holds a search on other images or with other settings, or no trial had a finite loss.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    seen = table[table["part"].isin(["train", "validation"])]
-    base = replace(base, epochs=config.trial_epochs, seed=config.seed)
+    seen = table[table["part"].isin(["train", "validation"])].reset_index(drop=True)
+    base = replace(base, epochs=config.trial_epochs, seed=config.seed, log="none")
+    claim(folder, {**asdict(base), "search": list(config.search)}, seen, "a search")
     search = _open_search(folder, base, config)
 
     def objective(trial: optuna.Trial) -> float:
@@ -93,12 +100,17 @@ def tune(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        train(seen, chosen, trial_folder, cache=cache, progress=_named(progress, trial, config), on_epoch=report)
+        try:
+            train(seen, chosen, trial_folder, cache=cache, progress=_named(progress, trial, config), on_epoch=report)
+        except RunError:  # in a new folder: the loss is not finite
+            raise optuna.TrialPruned from None
         return min(losses)
 
     while (n_left := config.trials - len(search.get_trials(deepcopy=False, states=OPEN))) > 0:
         search.optimize(objective, n_trials=min(n_left, 1))
     shutil.rmtree(folder / "trial", ignore_errors=True)
+    if not search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+        raise RunError(folder, "no trial had a finite loss", "Search in another folder with a smaller --learning-rate.")
     result = _summary(search, base, config)
     write_json(folder / "tuning.json", result)
     return result

@@ -26,6 +26,15 @@ def shown(value: float | None, percent: bool = True, unit: bool = True) -> str:
     return words.replace("-", _MINUS)
 
 
+def signed(value: float | None, digits: int = 3) -> str:
+    """Writes a difference with its sign.
+
+    >>> signed(0.0471), signed(-0.5, digits=1), signed(None)
+    ('+0.047', '-0.5', '–')
+    """
+    return "–" if value is None or not math.isfinite(value) else f"{value:+.{digits}f}"
+
+
 def words(name: object) -> str:
     """Writes a name of the code for people.
 

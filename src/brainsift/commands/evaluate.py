@@ -8,6 +8,7 @@ from brainsift.errors import UsageError
 from brainsift.evaluate import compare_runs, evaluate_predictions, evaluate_run, without_nan
 from brainsift.files import write_json
 from brainsift.manifest import read_csv, read_manifest
+from brainsift.wording import p_value, signed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +43,8 @@ def _compare(first: Path, second: Path) -> None:
         (
             row["metric"],
             row["test"],
-            "{value:+.4f} [{low:+.4f}, {high:+.4f}]".format(**row["difference"]),
-            f"{row['p_value']:.3g}",
+            "{value} [{low}, {high}]".format(**{key: signed(bound, 4) for key, bound in row["difference"].items()}),
+            p_value(row["p_value"]),
         )
         for row in compare_runs(first, second)["comparisons"]
     ]

@@ -14,10 +14,10 @@ from brainsift.tune import TuneConfig, tune
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     parser.add_argument("manifest", type=Path, help="manifest.csv of `audit`, or the CSV of `split`")
-    add_output(parser, "folder for trials.sqlite, tuning.json and report.html")
+    add_output(parser, "folder for trials.sqlite, tuning.json and report.html; holds one search")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache in -o)")
     add_flags(parser, TuneConfig)
-    add_train_flags(parser, leave_out=("seed", "epochs"))
+    add_train_flags(parser, leave_out=("seed", "epochs", "log"))
 
 
 def run(arguments: argparse.Namespace) -> None:
