@@ -174,6 +174,8 @@ def test_a_run_that_cannot_be_used_exits_with_5(manifest, run, tmp_path, capsys)
     assert (code, "config.json: no such file" in line) == (5, True)
     code, line = refusal(capsys, "export", tmp_path, "-o", tmp_path / "bundle")
     assert (code, "holds no finished run" in line) == (5, True)
+    code, line = refusal(capsys, "explain", tmp_path)
+    assert (code, "is no run folder" in line) == (5, True)
     capsys.readouterr()
     same_but_one = [*SMALL, "--folds", "4", "--fold", "1", "--learning-rate", "1"]
     assert main(["train", str(manifest), "-o", str(run), *same_but_one]) == 5
@@ -255,7 +257,7 @@ def test_two_runs_are_compared(manifest, run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(run), str(other)]) == 0
     shown = capsys.readouterr().out
-    assert "minus" in shown
+    assert "minus" in shown and "test images, in" in shown
     assert "DeLong" in shown
 
 

@@ -241,6 +241,8 @@ def test_values_out_of_range(wrong):
 
 
 def test_too_little_to_split():
+    with pytest.raises(ManifestError, match="nothing is left to train on"):
+        split(manifest(), SplitConfig("source-out", hold_out=tuple(manifest()["source"].unique())))
     with pytest.raises(ManifestError, match="lacks this column"):
         split(manifest().drop(columns="group"), SplitConfig())
     with pytest.raises(ManifestError, match="too few"):

@@ -25,10 +25,9 @@ from brainsift.bundle import Bundle, load_bundle, write_bundle
 from brainsift.cache import cached_pixels
 from brainsift.errors import RunError
 from brainsift.files import read_json, replacing, sha256_of
-from brainsift.manifest import read_manifest
 from brainsift.preprocess import network_input
 from brainsift.recipes import TrainConfig
-from brainsift.runs import cache_of, load_run
+from brainsift.runs import cache_of, load_run, read_split
 from brainsift.scope import Familiarity
 
 _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
@@ -55,7 +54,7 @@ def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if config.preprocessing == "standard" else 3
     _write_onnx(model, config, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
-    split = read_manifest(run / "split.csv")
+    split = read_split(run)
     (folder / "scope.npz").unlink(missing_ok=True)
     if models.draws_map(config.model):
         known = _familiarity(split, config, folder / "network.onnx", cache or cache_of(run))

@@ -4,6 +4,7 @@ Images of one patient, and copies of one slice, are no independent witnesses: ev
 groups. All scores have one weighted form, for many resamples at once; the tests hold it to scikit-learn. No torch.
 """
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -245,7 +246,9 @@ def delong_test(labels: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, *, co
         rule = f"DeLong's test needs two images of each class, got {n_tumor} with and {y.size - n_tumor} without tumor"
         raise UsageError("labels", rule, "Compare accuracy instead.")
     # Where the variance is nil MLstatkit falls back on a bootstrap, whose p-value for equal models is 0: not used here.
-    _, p_value, _, _, auc_a, auc_b, info = Delong_test(y.astype(int), first, second, n_boot=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of that bootstrap
+        _, p_value, _, _, auc_a, auc_b, info = Delong_test(y.astype(int), first, second, n_boot=2, random_state=0)
     difference = auc_a - auc_b
     variance = info["var_diff"]
     if variance is None or variance < 1e-15:

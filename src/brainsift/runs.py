@@ -127,6 +127,17 @@ def load_run(folder: Path) -> tuple[models.Classifier, TrainConfig]:
     return model.eval(), config
 
 
+def read_split(folder: Path) -> pd.DataFrame:
+    """Reads the manifest that a run was trained on, with its parts.
+
+    Raises:
+        RunError: it is no run folder.
+    """
+    if not (folder / "split.csv").is_file():
+        raise RunError(folder, "is no run folder", "Give one that `brainsift train` wrote.")
+    return read_manifest(folder / "split.csv")
+
+
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, *, bf16: bool = False, batch_size: int = 128) -> Tensor:
     """Returns the logits of uint8 images (n, size, size[, 3]), float32 (n,), on the CPU."""

@@ -69,7 +69,7 @@ class SplitConfig:
         _require(0.0 < self.validation_share < 1.0, "validation_share", self.validation_share, "between 0 and 1")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
         wanted = self.protocol == "source-out"
-        rule = "one or more sources with source-out" if wanted else f"empty with {self.protocol}"
+        rule = "one or more sources, such as --hold-out NAME" if wanted else f"empty with {self.protocol}"
         _require(bool(self.hold_out) == wanted, "hold_out", self.hold_out, rule)
         fits = all(re.fullmatch(r".+=\d+", entry) for entry in self.test_patients)
         _require(fits, "test_patients", self.test_patients, "SOURCE=N, such as cheng=40")
@@ -320,6 +320,9 @@ def _source_out(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:
     # The test part stays the whole source; what resembles it leaves the train side.
     near = rows["cluster"].isin(set(rows["cluster"][held]))
     test = _distinct(rows[held])
+    if near.all():
+        rule = f"has only images of {', '.join(config.hold_out)}, and copies of them: nothing is left to train on"
+        raise ManifestError("manifest", rule, "Audit other sources with it.")
     return pd.concat([_train_or_validation(_distinct(rows[~near]), config), pd.Series("test", index=test.index)])
 
 

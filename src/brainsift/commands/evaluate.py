@@ -39,6 +39,7 @@ def _score_run(folder: Path) -> None:
 
 
 def _compare(first: Path, second: Path) -> None:
+    found = compare_runs(first, second)
     rows = [
         (
             row["metric"],
@@ -46,9 +47,10 @@ def _compare(first: Path, second: Path) -> None:
             "{value} [{low}, {high}]".format(**{key: signed(bound, 4) for key, bound in row["difference"].items()}),
             p_value(row["p_value"]),
         )
-        for row in compare_runs(first, second)["comparisons"]
+        for row in found["comparisons"]
     ]
-    show_table(f"{first} minus {second}", ("metric", "test", "difference", "p"), rows)
+    both = f"on the {found['n']} test images, in {found['n_groups']} groups, that both have"
+    show_table(f"{first} minus {second}, {both}", ("metric", "test", "difference", "p"), rows)
 
 
 def _score_predictions(arguments: argparse.Namespace) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from brainsift.commands._console import interval, progress_bar, say, show_table
 from brainsift.explain import SCORES, explain_run
-from brainsift.manifest import read_manifest
-from brainsift.runs import cache_of
+from brainsift.runs import cache_of, read_split
 
 _HEADS = ("where", "images", "pointing game", "energy inside", "overlap")
 
@@ -20,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Explains; writes maps.csv (a row an image) and maps.json (means with intervals) into each run folder."""
     for folder in arguments.runs:
-        table = read_manifest(folder / "split.csv")
+        table = read_split(folder)
         with progress_bar() as report:
             report(0, 1, f"maps of {folder}")
             found = explain_run(folder, table, cache=arguments.cache or cache_of(folder))
