@@ -236,6 +236,28 @@ def test_predict_says_what_it_could_not_read_and_exits_with_3(audited, bundle, t
     assert "Not a medical device." in shown.err
 
 
+def test_a_name_that_is_no_utf8_stops_nothing(phantoms, bundle, tmp_path):
+    folder, name = tmp_path / "scans" / "tumor", os.fsdecode(b"M\xfcller.png")
+    folder.mkdir(parents=True)
+    first, *_ = sorted((phantoms / "tumor").glob("*.png"))
+    (folder / name).write_bytes(first.read_bytes())
+    (folder / os.fsdecode(b"gone\xfc.png")).symlink_to("nowhere")
+    words = ["predict", "--bundle", str(bundle), str(folder)]
+    table, entries, page = (tmp_path / one for one in ("a.csv", "a.json", "a.html"))
+    assert main([*words, "--csv", str(table), "--json", str(entries), "--report", str(page)]) == 3
+    assert Path(read_json(entries)[0]["path"]).name == name
+    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), "-"]
+    named = os.fsencode(folder / name) + b"\n"
+    done = subprocess.run(
+        command, input=named, capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
+    )
+    assert done.stdout.startswith(named[:-1] + b"\t")
+    assert main(["audit", str(tmp_path / "scans"), "-o", str(tmp_path / "audit"), "--no-probes", "--workers", "1"]) == 0
+    assert name in map(os.path.basename, read_manifest(tmp_path / "audit" / "manifest.csv")["path"])
+    for one in (page, tmp_path / "audit" / "report.html"):
+        assert "gone\\udcfc.png" in one.read_text(encoding="utf-8")
+
+
 def test_a_reader_that_went_away_is_no_failure(audited, bundle):
     path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
     reading, writing = os.pipe()

@@ -1,13 +1,15 @@
 """Files are written whole or not at all."""
 
+import csv
 import hashlib
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainsift.files import read_json, replacing, sha256_of, write_json, write_text
+from brainsift.files import json_rows, read_json, replacing, sha256_of, write_csv, write_json, write_text
 
 
 def names(folder):
@@ -67,6 +69,19 @@ def test_json_comes_back_the_same(tmp_path_factory, value):
     write_json(path, value)
     assert read_json(path) == value
     assert json.loads(path.read_text(encoding="utf-8")) == value
+
+
+def test_names_that_are_no_utf8_come_back_the_same(tmp_path):
+    row = {"path": os.fsdecode(b"M\xfcller.png"), "detail": "ü"}
+    write_csv(tmp_path / "a.csv", list(row), [row])
+    assert b"M\xfcller.png" in (tmp_path / "a.csv").read_bytes()
+    with (tmp_path / "a.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        assert list(csv.DictReader(file)) == [row]
+    write_json(tmp_path / "a.json", [row])
+    with json_rows(tmp_path / "b.json") as write:
+        write(row)
+    for path in (tmp_path / "a.json", tmp_path / "b.json"):
+        assert json.loads(path.read_bytes().decode("utf-8")) == read_json(path) == [row]
 
 
 def test_sha256():

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ _TORCH_FREE = ("predict", "card", "serve")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 2 wrong usage, 3 bad input, 4 no download, 5 wrong run."""
+    _let_names_through()
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     name = parser.parse_args(words[:1]).command
@@ -66,6 +68,13 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         MissingExtraError: the command needs a package that is not installed.
     """
     return _parser_of(name, _load(name))
+
+
+def _let_names_through() -> None:
+    """Has standard input and output carry names of files that are no UTF-8."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
 
 
 def _refuse(name: str, error: BrainsiftError) -> int:

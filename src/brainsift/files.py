@@ -1,4 +1,7 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all.
+
+Names of files need not be UTF-8: tables hold their bytes as they are, JSON and pages hold escapes.
+"""
 
 import csv
 import hashlib
@@ -33,9 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` as UTF-8, whole or not at all."""
+    r"""Writes ``text`` as UTF-8, whole or not at all; bytes that are none become ``\udcfc``, which JSON reads back."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None = None) -> None:
@@ -46,7 +49,10 @@ def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None =
 @contextmanager
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
     """Yields what writes a row of a table, which is written whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         yield writer.writerow
@@ -55,7 +61,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[s
 @contextmanager
 def json_rows(path: Path) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
     """Yields what writes an entry of a JSON array, a line each; it is written whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         before = "[\n "
 
         def write(entry: Mapping[str, Any]) -> None:

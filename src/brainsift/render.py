@@ -28,7 +28,8 @@ def render(template: str, context: dict[str, Any]) -> str:
     )
     filters: dict[str, Callable[..., Any]] = {name: getattr(wording, name) for name in _FILTERS}
     environment.filters.update(filters, svg=Markup)
-    return environment.get_template(template).render(context)
+    page = environment.get_template(template).render(context)
+    return page.encode("utf-8", "backslashreplace").decode()  # names of files may be no UTF-8
 
 
 def page_head(results: dict[str, Any]) -> dict[str, Any]:

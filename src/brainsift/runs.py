@@ -67,7 +67,12 @@ def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame) -> None:
         RunError: it holds another run.
     """
     if is_claimed(folder / "config.json", wanted, "a run"):
-        before = pd.read_csv(folder / "split.csv", usecols=["sha256", "part"], keep_default_na=False)
+        before = pd.read_csv(
+            folder / "split.csv",
+            usecols=["sha256", "part"],
+            keep_default_na=False,
+            encoding_errors="surrogateescape",
+        )
         if not before.equals(table[["sha256", "part"]].astype(str)):
             raise RunError(folder, "holds a run on other images or another split", "Use another folder.")
         return

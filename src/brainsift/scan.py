@@ -6,6 +6,7 @@ a second scan reads only what is new, and a copy is decoded once.
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -149,7 +150,7 @@ def _hash_file(path: str) -> tuple[str, int]:
     try:
         content = Path(path).read_bytes()
     except OSError:
-        return "missing:" + hashlib.sha256(path.encode()).hexdigest(), 0
+        return "missing:" + hashlib.sha256(os.fsencode(path)).hexdigest(), 0
     return hashlib.sha256(content).hexdigest(), len(content)
 
 
