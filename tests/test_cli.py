@@ -157,6 +157,23 @@ def test_a_place_that_cannot_be_written_exits_with_3(manifest, tmp_path, capsys)
     assert (code, "in the way" in line, str(tmp_path / "file") in line) == (3, False, True)
 
 
+def test_predict_tells_what_it_cannot_write_before_it_scores(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("brainsift.commands.predict.load_bundle", lambda *_: pytest.fail("it went on"))
+    for flag in ("--csv", "--json", "--volumes", "--report"):
+        code, line = refusal(capsys, "predict", "slice.png", flag, tmp_path)
+        assert (code, f"{tmp_path}: is a folder" in line) == (3, True)
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    code, line = refusal(capsys, "predict", "slice.png", "--report", tmp_path / "page.pdf")
+    assert (code, "brainsift[pdf]" in line) == (2, True)
+
+
+def test_a_table_can_go_to_standard_output(audited, bundle):
+    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path, "--csv", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("path,status,probability,decision,detail,volume\n" + path)
+
+
 def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there

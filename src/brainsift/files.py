@@ -7,7 +7,7 @@ import csv
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +20,52 @@ from brainsift.errors import InputError
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that takes its place when the block ends well.
 
+    A link stays, and what it points to is replaced. A device or a pipe is written to as it is.
+
+    Raises:
+        InputError: ``path`` is a folder.
+
     >>> with replacing(Path("note.txt")) as temporary:  # doctest: +SKIP
     ...     temporary.write_text("whole")
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    _refuse_folder(path)
+    if _is_device(path):
+        yield path
+        return
+    place = path.resolve() if path.is_symlink() else path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
     try:
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        temporary.replace(place)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a file that could not be written, before work is spent on what it shall hold; makes nothing.
+
+    Raises:
+        InputError: it is a folder, or nothing may be written where it shall stand.
+    """
+    _refuse_folder(path)
+    if _is_device(path):
+        return
+    place = next(folder for folder in path.resolve().parents if folder.exists())
+    if not place.is_dir():
+        raise InputError(path, f"cannot be written: {place} is no folder", "Name a file in a folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(path, f"cannot be written: {place} is read-only", "Name a file in another folder.")
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(path, "is a folder, where a file shall be written", "Name a file in it.")
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file()
 
 
 def write_text(path: Path, text: str) -> None:
