@@ -174,6 +174,21 @@ def test_a_table_can_go_to_standard_output(audited, bundle):
     assert done.stdout.startswith("path,status,probability,decision,detail,volume\n" + path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_exits_with_3(audited, bundle, capsys):
+    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    code, line = refusal(capsys, "predict", "--bundle", bundle, path, "--json", "/dev/full")
+    assert (code, "No space left on device. Make room" in line) == (3, True)
+
+
+def test_fewer_threads_than_none_exit_with_2(phantoms, bundle, tmp_path, capsys):
+    code, line = refusal(capsys, "predict", "--bundle", bundle, phantoms, "--threads", -1)
+    assert (code, "threads: must be 0 or more, not -1" in line) == (2, True)
+    code, line = refusal(capsys, "audit", phantoms, "-o", tmp_path / "out", "--workers", -1)
+    assert (code, "workers: must be 0 or more, not -1" in line) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there

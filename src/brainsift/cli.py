@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from brainsift import __version__
-from brainsift.errors import BrainsiftError, InputError, MissingExtraError
+from brainsift.errors import BrainsiftError, InputError, MissingExtraError, in_one_line
 
 # name -> what it does; `commands.NAME` holds `add_arguments` and `run`
 COMMANDS = {
@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.filename is None:
-            raise
-        return _refuse(name, InputError(error.filename, str(error.strerror), "Check the path and its permissions."))
+        return _refuse(name, _told(error))
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:
@@ -68,6 +66,13 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         MissingExtraError: the command needs a package that is not installed.
     """
     return _parser_of(name, _load(name))
+
+
+def _told(error: OSError) -> InputError:
+    rule = error.strerror or in_one_line(error)
+    if error.filename is None:  # of a disk that is full, for instance
+        return InputError("the operating system", rule, "Make room, or write and read elsewhere.")
+    return InputError(error.filename, rule, "Check the path and its permissions.")
 
 
 def _let_names_through() -> None:
