@@ -10,6 +10,7 @@ from brainsift.folders import IMAGE_SUFFIXES, is_image_name, walk
 from brainsift.volumes import is_volume_name
 
 STANDARD_INPUT = "-"
+_BYTE_ORDER_MARK = "\ufeff"  # which editors of Windows write at the start
 
 
 def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
@@ -26,8 +27,11 @@ def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
 
 
 def read_list(lines: Iterable[str]) -> Iterator[str]:
-    """Yields the paths of a list, one a line; empty lines do not count, and what does not exist is left to others."""
-    return (line for line in (line.rstrip("\r\n") for line in lines) if line)
+    """Yields the paths of a list, one a line; empty lines do not count, and what does not exist is left to others.
+
+    A byte-order mark and the line ends of Windows are taken off.
+    """
+    return (line for line in (line.removeprefix(_BYTE_ORDER_MARK).rstrip("\r\n") for line in lines) if line)
 
 
 def _found(path: str | Path) -> Iterable[str]:
