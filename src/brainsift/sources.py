@@ -339,7 +339,8 @@ def _report_unknown(folder: Path, unknown: Mapping[str, int], *, recognised: boo
     raise SourceError(
         folder,
         f"no folder names a class; found {names}{more}",
-        'Rename them, such as "tumor" and "no_tumor", or say which label (1 tumor, 0 no tumor) each name has; '
+        'Rename them, such as "tumor" and "no_tumor", or hand over a CSV file with the columns path and label '
+        "(1 tumor, 0 no tumor); "
         f"a known source is written NAME=PATH with NAME one of {[name for name in SOURCES if name != 'folder']}.",
     )
 
