@@ -231,6 +231,18 @@ def test_what_cannot_be_read_says_why(tmp_path, predictor):
         read_slice(tmp_path / "none.dcm")
 
 
+def test_a_volume_that_is_named_twice_is_scored_once(tmp_path, predictor):
+    scan = nifti(tmp_path / "a.nii.gz", turned(volume()))
+    (tmp_path / "series").mkdir()
+    series = [save(tmp_path / "series" / f"{number}.dcm", HEAD, number=number) for number in (1, 2)]
+    assert list(find_images([scan, *series, scan])) == [str(scan), *map(str, series)]
+    found = [piece.name for piece in slices_of([scan, scan, *series, *series])]
+    assert len(found) == len(set(found)) == len(LEVELS) + 2
+    plain = tmp_path / "a.png"
+    Image.fromarray(HEAD).save(plain)
+    assert len(list(predictor.predict([plain, plain]))) == 2  # one answer a file
+
+
 def test_files_without_a_preamble_and_datasets_are_read(tmp_path, predictor):
     made = dataset(HEAD)
     plain = Dataset({element.tag: element for element in made})

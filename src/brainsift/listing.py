@@ -16,14 +16,14 @@ _BYTE_ORDER_MARK = "\ufeff"  # which editors of Windows write at the start
 def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
     """Yields the files among ``paths`` as they are and the images in the folders, folder by folder, sorted.
 
-    DICOM and NIfTI files count, DICOM files without a suffix as well. Folders are walked as `folders.walk` says; one
-    that may not be read is yielded itself, so that it is answered as unreadable. What does not exist but holds ``*``,
-    ``?`` or ``[`` is a pattern, where ``**`` stands for any folders.
+    A path that is named twice counts once. DICOM and NIfTI files count, DICOM files without a suffix as well. Folders
+    are walked as `folders.walk` says; one that may not be read is yielded itself, so that it is answered as unreadable.
+    What does not exist but holds ``*``, ``?`` or ``[`` is a pattern, where ``**`` stands for any folders.
 
     Raises:
         InputError: at once, for a path that does not exist, a pattern without a match, or a folder without images.
     """
-    return chain.from_iterable([_found(path) for path in paths])
+    return chain.from_iterable([_found(name) for name in dict.fromkeys(map(str, paths))])
 
 
 def read_list(lines: Iterable[str]) -> Iterator[str]:
@@ -34,8 +34,7 @@ def read_list(lines: Iterable[str]) -> Iterator[str]:
     return (line for line in (line.removeprefix(_BYTE_ORDER_MARK).rstrip("\r\n") for line in lines) if line)
 
 
-def _found(path: str | Path) -> Iterable[str]:
-    name = str(path)
+def _found(name: str) -> Iterable[str]:
     if Path(name).is_dir():
         if next(_walk(name), None) is None:
             endings = f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes in .dcm, .ima, .nii or .nii.gz."

@@ -61,17 +61,21 @@ def slices_of(paths: Iterable[str | Path], *, limits: Limits = LIMITS) -> Iterat
     """Yields what is to be judged, file by file and slice by slice.
 
     The DICOM files of one folder that follow each other are read together: a series comes where its first file
-    stands. Nothing is read of a file before its turn but its header.
+    stands. Nothing is read of a file before its turn but its header. A volume that is named twice in a row is no larger
+    for that.
     """
     waiting = iter(paths)
     ahead: list[str | Path] = []
+    last: str | Path | None = None
     while True:
         path = ahead.pop() if ahead else next(waiting, None)
         if path is None:
             return
         kind = kind_of(path)
         if kind != "dicom":
-            yield from _slices(path, kind, limits)
+            if not kind or path != last:
+                yield from _slices(path, kind, limits)
+            last = path
             continue
         folder, together = Path(path).parent, [path]
         for other in waiting:
@@ -131,7 +135,7 @@ def _slices(path: str | Path, kind: str, limits: Limits) -> Iterator[Slice]:
 
 
 def _folder(paths: list[str | Path], limits: Limits) -> Iterator[Slice]:
-    kinds = [(path, kind_of(path)) for path in paths]
+    kinds = [(path, kind_of(path)) for path in dict.fromkeys(paths)]
     series = dict(dicom_slices([path for path, kind in kinds if kind == "dicom"], limits=limits))
     for path, kind in kinds:
         if kind == "dicom":
