@@ -1,5 +1,6 @@
 """The page of a batch: every case with its answer, safe against what file names hold, and complete without pictures."""
 
+import os
 import re
 import sys
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from brainsift.batch_page import Cases, write_batch_report
+from brainsift.batch_page import Cases, batch_report, write_batch_report
 from brainsift.bundle import Bundle
 from brainsift.errors import MissingExtraError
 from brainsift.phantom import draw
@@ -40,6 +41,13 @@ def test_each_case_stands_with_its_picture_and_why(tmp_path):
 def test_names_of_files_are_text_and_not_markup(tmp_path):
     page = _page(tmp_path, [Prediction("<script>alert(1)</script>.png", "unreadable", None, "", "<b>no</b>")])
     assert "<script>alert" not in page and "&lt;b&gt;no" in page
+
+
+def test_a_name_that_is_no_utf8_is_shown_with_an_escape(tmp_path):
+    answers = [Prediction(os.fsdecode(b"M\xfcller.png"), "unreadable", None, "", "is empty")]
+    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    page = batch_report(answers, [], bundle, 0.4, lambda place: pytest.fail("it has no picture"))
+    assert "M\\udcfcller.png" in page and page.encode()
 
 
 def test_a_file_that_is_gone_keeps_its_answer(tmp_path):

@@ -157,6 +157,38 @@ def test_a_place_that_cannot_be_written_exits_with_3(manifest, tmp_path, capsys)
     assert (code, "in the way" in line, str(tmp_path / "file") in line) == (3, False, True)
 
 
+def test_predict_tells_what_it_cannot_write_before_it_scores(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("brainsift.commands.predict.load_bundle", lambda *_: pytest.fail("it went on"))
+    for flag in ("--csv", "--json", "--volumes", "--report"):
+        code, line = refusal(capsys, "predict", "slice.png", flag, tmp_path)
+        assert (code, f"{tmp_path}: is a folder" in line) == (3, True)
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    code, line = refusal(capsys, "predict", "slice.png", "--report", tmp_path / "page.pdf")
+    assert (code, "brainsift[pdf]" in line) == (2, True)
+
+
+def test_a_table_can_go_to_standard_output(audited, bundle):
+    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path, "--csv", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("path,status,probability,decision,detail,volume\n" + path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_exits_with_3(audited, bundle, capsys):
+    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    code, line = refusal(capsys, "predict", "--bundle", bundle, path, "--json", "/dev/full")
+    assert (code, "No space left on device. Make room" in line) == (3, True)
+
+
+def test_fewer_threads_than_none_exit_with_2(phantoms, bundle, tmp_path, capsys):
+    code, line = refusal(capsys, "predict", "--bundle", bundle, phantoms, "--threads", -1)
+    assert (code, "threads: must be 0 or more, not -1" in line) == (2, True)
+    code, line = refusal(capsys, "audit", phantoms, "-o", tmp_path / "out", "--workers", -1)
+    assert (code, "workers: must be 0 or more, not -1" in line) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
@@ -236,6 +268,28 @@ def test_predict_says_what_it_could_not_read_and_exits_with_3(audited, bundle, t
     assert first.startswith(f"{good}\t")
     assert second.startswith(f"{tmp_path / 'broken.png'}\tunreadable\t")
     assert "Not a medical device." in shown.err
+
+
+def test_a_name_that_is_no_utf8_stops_nothing(phantoms, bundle, tmp_path):
+    folder, name = tmp_path / "scans" / "tumor", os.fsdecode(b"M\xfcller.png")
+    folder.mkdir(parents=True)
+    first, *_ = sorted((phantoms / "tumor").glob("*.png"))
+    (folder / name).write_bytes(first.read_bytes())
+    (folder / os.fsdecode(b"gone\xfc.png")).symlink_to("nowhere")
+    words = ["predict", "--bundle", str(bundle), str(folder)]
+    table, entries, page = (tmp_path / one for one in ("a.csv", "a.json", "a.html"))
+    assert main([*words, "--csv", str(table), "--json", str(entries), "--report", str(page)]) == 3
+    assert Path(read_json(entries)[0]["path"]).name == name
+    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), "-"]
+    named = os.fsencode(folder / name) + b"\n"
+    done = subprocess.run(
+        command, input=named, capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
+    )
+    assert done.stdout.startswith(named[:-1] + b"\t")
+    assert main(["audit", str(tmp_path / "scans"), "-o", str(tmp_path / "audit"), "--no-probes", "--workers", "1"]) == 0
+    assert name in map(os.path.basename, read_manifest(tmp_path / "audit" / "manifest.csv")["path"])
+    for one in (page, tmp_path / "audit" / "report.html"):
+        assert "gone\\udcfc.png" in one.read_text(encoding="utf-8")
 
 
 def test_a_reader_that_went_away_is_no_failure(audited, bundle):

@@ -14,7 +14,7 @@ from brainsift.phantom import draw
 PACKAGE = Path(brainsift.__file__).parent
 # A module imports only what stands above it.
 ORDER = """
-    errors labels files environment
+    errors labels files folders environment
     image patches resizing intensity baseline outlines preprocess
     manifest sources fetch phantom
     metrics
@@ -50,6 +50,7 @@ BASE = (
     "predict",
     "volumes",
     "listing",
+    "folders",
     "image",
     "intensity",
     "preprocess",

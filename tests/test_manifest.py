@@ -1,5 +1,6 @@
 """The table of records: what is written comes back, from any folder, and a broken one is refused in words."""
 
+import os
 import shutil
 
 import pandas as pd
@@ -75,6 +76,12 @@ def test_any_csv_keeps_empty_cells_and_refuses_what_is_none(tmp_path):
     (tmp_path / "table.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ManifestError, match="is no CSV table"):
         read_csv(tmp_path / "table.csv")
+
+
+def test_names_that_are_no_utf8_come_back_the_same(tmp_path):
+    paths = [str(tmp_path / os.fsdecode(b"M\xfcller.png")), str(tmp_path / "Grün.png")]
+    write_manifest(pd.DataFrame({"path": paths, "source": "s", "label": 1.0}), tmp_path / "manifest.csv")
+    assert read_manifest(tmp_path / "manifest.csv")["path"].tolist() == paths
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)

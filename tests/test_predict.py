@@ -122,7 +122,8 @@ def test_patterns_are_matched_and_named_where_nothing_matches(phantoms, tmp_path
 
 def test_a_list_comes_from_standard_input(bundle_folder, phantoms, tmp_path, monkeypatch):
     files = list(find_images([phantoms / "tumor"]))[:3]
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*files, "", str(tmp_path / "gone.png")]) + "\r\n"))
+    lines = [*files, "", str(tmp_path / "gone.png"), ""]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\ufeff" + "\r\n".join(lines)))  # as Windows writes it
     table = tmp_path / "answers.csv"
     assert main(["predict", "--bundle", str(bundle_folder), "-", "--csv", str(table)]) == 3
     rows = list(csv.DictReader(table.open()))

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from brainsift import scan as module
+from brainsift.errors import InputError
 from brainsift.image import decode
 from brainsift.phantom import draw
 from brainsift.scan import in_threads, scan
@@ -61,6 +62,17 @@ def test_threads_keep_the_order_and_do_not_run_ahead():
     results = in_threads(lambda number: number**2, (taken.append(number) or number for number in range(1000)), 2)
     assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16] and len(taken) < 50
     assert list(results) == [number**2 for number in range(5, 1000)]
+
+
+def test_a_store_that_cannot_be_used_is_named_with_what_to_do(heads, tmp_path):
+    store = tmp_path / "scan.sqlite"
+    store.write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match=r"scan\.sqlite: cannot be used: file is not a database.*delete it"):
+        scan(listed(*heads), store)
+    store.unlink()
+    store.mkdir()
+    with pytest.raises(InputError, match="cannot be used: unable to open"):
+        scan(listed(*heads), store)
 
 
 @pytest.fixture

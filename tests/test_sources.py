@@ -79,7 +79,7 @@ def test_unknown_folders_are_reported_and_left_out(tmp_path, caplog):
 def test_no_known_class_is_an_error_with_a_remedy(tmp_path):
     picture(tmp_path / "grade A/a.png")
     picture(tmp_path / "grade B/b.png")
-    with pytest.raises(SourceError, match=r"'grade A'.*'grade B'.*no_tumor"):
+    with pytest.raises(SourceError, match=r"'grade A'.*'grade B'.*no_tumor.*columns path and label"):
         collect([str(tmp_path)])
 
 

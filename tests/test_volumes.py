@@ -234,6 +234,30 @@ def test_what_cannot_be_read_says_why(tmp_path, predictor):
         read_slice(tmp_path / "none.dcm")
 
 
+def test_a_volume_that_is_named_twice_is_scored_once(tmp_path, predictor):
+    scan = nifti(tmp_path / "a.nii.gz", turned(volume()))
+    (tmp_path / "series").mkdir()
+    series = [save(tmp_path / "series" / f"{number}.dcm", HEAD, number=number) for number in (1, 2)]
+    assert list(find_images([scan, *series, scan])) == [str(scan), *map(str, series)]
+    found = [piece.name for piece in slices_of([scan, scan, *series, *series])]
+    assert len(found) == len(set(found)) == len(LEVELS) + 2
+    plain = tmp_path / "a.png"
+    Image.fromarray(HEAD).save(plain)
+    assert len(list(predictor.predict([plain, plain]))) == 2  # one answer a file
+
+
+@pytest.mark.parametrize("kind", [nibabel.AnalyzeImage, nibabel.Nifti1Pair, nibabel.Nifti2Pair])
+def test_half_of_a_pair_says_what_it_is_and_what_to_do(tmp_path, predictor, kind):
+    kind(volume().astype(np.float32), np.eye(4)).to_filename(tmp_path / "scan.hdr")
+    for answer in predictor.predict([tmp_path / "scan.hdr", tmp_path / "scan.img"]):
+        assert answer.status == "unreadable"
+        assert answer.detail.startswith("is one half of a volume in two files")
+        assert "nib-convert scan.hdr scan.nii" in answer.detail
+    (tmp_path / "scan.hdr").write_bytes(b"#?RADIANCE")
+    answers = list(predictor.predict([tmp_path / "scan.hdr"]))
+    assert "is no image in a format that is read here" in answers[0].detail
+
+
 def test_files_without_a_preamble_and_datasets_are_read(tmp_path, predictor):
     made = dataset(HEAD)
     plain = Dataset({element.tag: element for element in made})

@@ -32,7 +32,7 @@ from scipy.sparse.csgraph import connected_components
 
 from brainsift import __version__
 from brainsift.environment import cores
-from brainsift.errors import ManifestError
+from brainsift.errors import ManifestError, UsageError
 from brainsift.files import write_json
 from brainsift.manifest import AUDIT_COLUMNS, write_manifest
 from brainsift.neighbours import NeighbourConfig, Views, near_duplicates
@@ -88,7 +88,11 @@ def audit(table: pd.DataFrame, config: AuditConfig, *, cache: Path, progress: Pr
 
     Raises:
         ManifestError: there is no image.
+        UsageError: a negative number of workers.
+        InputError: scan.sqlite cannot be used.
     """
+    if config.workers < 0:
+        raise UsageError("workers", f"must be 0 or more, not {config.workers}", "0 takes all cores.")
     if table.empty:
         raise ManifestError("data", "holds no image", "Check the paths.")
     table = table.reset_index(drop=True)

@@ -2,13 +2,14 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from brainsift import __version__
-from brainsift.errors import BrainsiftError, InputError, MissingExtraError
+from brainsift.errors import BrainsiftError, InputError, MissingExtraError, in_one_line
 
 # name -> what it does; `commands.NAME` holds `add_arguments` and `run`
 COMMANDS = {
@@ -34,6 +35,7 @@ _TORCH_FREE = ("predict", "card", "serve")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 2 wrong usage, 3 bad input, 4 no download, 5 wrong run."""
+    _let_names_through()
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     name = parser.parse_args(words[:1]).command
@@ -54,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.filename is None:
-            raise
-        return _refuse(name, InputError(error.filename, str(error.strerror), "Check the path and its permissions."))
+        return _refuse(name, _told(error))
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:
@@ -66,6 +66,20 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         MissingExtraError: the command needs a package that is not installed.
     """
     return _parser_of(name, _load(name))
+
+
+def _told(error: OSError) -> InputError:
+    rule = error.strerror or in_one_line(error)
+    if error.filename is None:  # of a disk that is full, for instance
+        return InputError("the operating system", rule, "Make room, or write and read elsewhere.")
+    return InputError(error.filename, rule, "Check the path and its permissions.")
+
+
+def _let_names_through() -> None:
+    """Has standard input and output carry names of files that are no UTF-8."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
 
 
 def _refuse(name: str, error: BrainsiftError) -> int:

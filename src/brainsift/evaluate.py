@@ -263,7 +263,10 @@ def _read_predictions(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RunError(path, "no such file", "Train the run to its end first.")
     text = dict.fromkeys(("path", "channel", "source", "contrast", "patient", "group", "part"), str)
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"label": [""], "logit": ["", "nan"]})
+    missing_values = {"label": [""], "logit": ["", "nan"]}
+    table = pd.read_csv(
+        path, dtype=text, keep_default_na=False, na_values=missing_values, encoding_errors="surrogateescape"
+    )
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise RunError(path, f"lacks the columns {missing}", "Train the run again.")

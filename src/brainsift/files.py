@@ -1,10 +1,13 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all.
+
+Names of files need not be UTF-8: tables hold their bytes as they are, JSON and pages hold escapes.
+"""
 
 import csv
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,25 +20,58 @@ from brainsift.errors import InputError
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that takes its place when the block ends well.
 
+    A link stays, and what it points to is replaced. A device or a pipe is written to as it is.
+
+    Raises:
+        InputError: ``path`` is a folder.
+
     >>> with replacing(Path("note.txt")) as temporary:  # doctest: +SKIP
     ...     temporary.write_text("whole")
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    _refuse_folder(path)
+    if _is_device(path):
+        yield path
+        return
+    place = path.resolve() if path.is_symlink() else path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
     try:
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        temporary.replace(place)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Refuses a file that could not be written, before work is spent on what it shall hold; makes nothing.
+
+    Raises:
+        InputError: it is a folder, or nothing may be written where it shall stand.
+    """
+    _refuse_folder(path)
+    if _is_device(path):
+        return
+    place = next(folder for folder in path.resolve().parents if folder.exists())
+    if not place.is_dir():
+        raise InputError(path, f"cannot be written: {place} is no folder", "Name a file in a folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(path, f"cannot be written: {place} is read-only", "Name a file in another folder.")
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(path, "is a folder, where a file shall be written", "Name a file in it.")
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` as UTF-8, whole or not at all."""
+    r"""Writes ``text`` as UTF-8, whole or not at all; bytes that are none become ``\udcfc``, which JSON reads back."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None = None) -> None:
@@ -46,7 +82,10 @@ def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None =
 @contextmanager
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
     """Yields what writes a row of a table, which is written whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         yield writer.writerow
@@ -55,7 +94,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[s
 @contextmanager
 def json_rows(path: Path) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
     """Yields what writes an entry of a JSON array, a line each; it is written whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         before = "[\n "
 
         def write(entry: Mapping[str, Any]) -> None:

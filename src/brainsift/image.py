@@ -146,6 +146,8 @@ def _told(label: str, limits: Limits) -> Iterator[None]:
         raise UnreadableImageError(label, "is no image in a format that is read here", _READABLE) from error
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file", "Check the path.") from error
+    except PermissionError as error:
+        raise UnreadableImageError(label, "may not be read", "Check its permissions.") from error
     except Exception as error:  # Pillow's decoders raise nearly every type on broken files
         raise UnreadableImageError(
             label, f"cannot be decoded: {in_one_line(error)}", "Save it again, or leave it out."

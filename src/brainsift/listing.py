@@ -1,40 +1,43 @@
 """What the user names -> the files to look at: folders are walked, patterns matched, lists read line by line."""
 
 import glob
-import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 from brainsift.errors import InputError
+from brainsift.folders import IMAGE_SUFFIXES, is_image_name, walk
 from brainsift.volumes import is_volume_name
 
-EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"])
 STANDARD_INPUT = "-"
+_BYTE_ORDER_MARK = "\ufeff"  # which editors of Windows write at the start
 
 
 def find_images(paths: Iterable[str | Path]) -> Iterator[str]:
     """Yields the files among ``paths`` as they are and the images in the folders, folder by folder, sorted.
 
-    DICOM and NIfTI files count, DICOM files without a suffix as well. What does not exist but holds ``*``, ``?`` or
-    ``[`` is a pattern, where ``**`` stands for any folders.
+    A path that is named twice counts once. DICOM and NIfTI files count, DICOM files without a suffix as well. Folders
+    are walked as `folders.walk` says; one that may not be read is yielded itself, so that it is answered as unreadable.
+    What does not exist but holds ``*``, ``?`` or ``[`` is a pattern, where ``**`` stands for any folders.
 
     Raises:
         InputError: at once, for a path that does not exist, a pattern without a match, or a folder without images.
     """
-    return chain.from_iterable([_found(path) for path in paths])
+    return chain.from_iterable([_found(name) for name in dict.fromkeys(map(str, paths))])
 
 
 def read_list(lines: Iterable[str]) -> Iterator[str]:
-    """Yields the paths of a list, one a line; empty lines do not count, and what does not exist is left to others."""
-    return (line for line in (line.rstrip("\r\n") for line in lines) if line)
+    """Yields the paths of a list, one a line; empty lines do not count, and what does not exist is left to others.
+
+    A byte-order mark and the line ends of Windows are taken off.
+    """
+    return (line for line in (line.removeprefix(_BYTE_ORDER_MARK).rstrip("\r\n") for line in lines) if line)
 
 
-def _found(path: str | Path) -> Iterable[str]:
-    name = str(path)
+def _found(name: str) -> Iterable[str]:
     if Path(name).is_dir():
         if next(_walk(name), None) is None:
-            endings = f"Images end in {', '.join(sorted(EXTENSIONS))}, volumes in .dcm, .ima, .nii or .nii.gz."
+            endings = f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes in .dcm, .ima, .nii or .nii.gz."
             raise InputError(name, "holds no image", endings)
         return _walk(name)
     if Path(name).exists():
@@ -48,9 +51,4 @@ def _found(path: str | Path) -> Iterable[str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and (path.suffix.lower() in EXTENSIONS or is_volume_name(path)):
-                yield str(path)
+    return map(str, walk(folder, lambda path: is_image_name(path) or is_volume_name(path)))

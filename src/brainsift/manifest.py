@@ -62,7 +62,7 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
         if column in moved:
             moved[column] = [_relative(value, folder) for value in moved[column]]
     with replacing(path) as temporary:
-        moved.to_csv(temporary, index=False)
+        moved.to_csv(temporary, index=False, errors="surrogateescape")
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -93,13 +93,15 @@ def read_manifest(path: Path) -> pd.DataFrame:
 
 
 def read_csv(path: Path, *, dtype: type | None = None) -> pd.DataFrame:
-    """Reads any CSV table; empty cells are "".
+    """Reads any CSV table; empty cells are "", and names of files need not be UTF-8.
 
     Raises:
         ManifestError: it is none.
     """
     try:
-        return pd.read_csv(path, dtype=dtype, keep_default_na=False)
+        table = pd.read_csv(path, dtype=dtype, keep_default_na=False, encoding_errors="surrogateescape")
+        "".join(table).encode()  # its header has to be UTF-8
+        return table
     except ValueError as error:  # of pandas and of the decoder
         reason = " ".join(str(error).split())
         raise ManifestError(path, f"is no CSV table: {reason}", "Give a CSV file in UTF-8, with a header.") from None

@@ -146,7 +146,7 @@ class Predictor:
         spinning: let the network's threads wait for work actively: faster where nothing else runs, wasteful elsewhere.
 
     Raises:
-        UsageError: a threshold or a share that the bundle does not know.
+        UsageError: a threshold or a share that the bundle does not know, or a negative number of threads.
         BundleError: no bundle comes with the package.
     """
 
@@ -159,6 +159,8 @@ class Predictor:
         threads: int = 0,
         spinning: bool = True,
     ) -> None:
+        if threads < 0:
+            raise UsageError("threads", f"must be 0 or more, not {threads}", "0 takes all cores.")
         self.bundle = bundle or load_bundle()
         self.rule = make_rule(self.bundle, threshold=threshold, max_error=max_error)
         self.threads = threads or cores()

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from brainsift import __version__, wording
 from brainsift.errors import MissingExtraError, in_one_line
-from brainsift.files import replacing, write_text
+from brainsift.files import check_writable, replacing, write_text
 
 _FILTERS = ("shown", "words", "p_value", "thousands", "duration")
 
@@ -28,7 +28,8 @@ def render(template: str, context: dict[str, Any]) -> str:
     )
     filters: dict[str, Callable[..., Any]] = {name: getattr(wording, name) for name in _FILTERS}
     environment.filters.update(filters, svg=Markup)
-    return environment.get_template(template).render(context)
+    page = environment.get_template(template).render(context)
+    return page.encode("utf-8", "backslashreplace").decode()  # names of files may be no UTF-8
 
 
 def page_head(results: dict[str, Any]) -> dict[str, Any]:
@@ -53,17 +54,33 @@ def jpeg_uri(image: Image.Image, *, side: int = 128, quality: int = 82) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
+def check_page(out: Path) -> None:
+    """Refuses a page that `write_page` could not write, before work is spent on what it shall show.
+
+    Raises:
+        InputError: no file can be written there.
+        MissingExtraError: a PDF without the extra `pdf`.
+    """
+    check_writable(out)
+    if _is_pdf(out):
+        _printer()
+
+
 def write_page(out: Path, html: str) -> None:
     """Writes a page, whole or not at all: HTML, or PDF where the name ends in .pdf.
 
     Raises:
         MissingExtraError: a PDF without the extra `pdf`.
     """
-    if out.suffix.lower() != ".pdf":
+    if not _is_pdf(out):
         write_text(out, html)
         return
     with replacing(out) as temporary:
         _printer()(string=html).write_pdf(temporary)
+
+
+def _is_pdf(out: Path) -> bool:
+    return out.suffix.lower() == ".pdf"
 
 
 def _printer() -> Any:

@@ -68,7 +68,12 @@ def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str =
         RunError: it holds another one.
     """
     if is_claimed(folder / "config.json", wanted, what):
-        before = pd.read_csv(folder / "split.csv", usecols=["sha256", "part"], keep_default_na=False)
+        before = pd.read_csv(
+            folder / "split.csv",
+            usecols=["sha256", "part"],
+            keep_default_na=False,
+            encoding_errors="surrogateescape",
+        )
         if not before.equals(table[["sha256", "part"]].astype(str)):
             raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
         return

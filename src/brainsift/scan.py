@@ -6,11 +6,12 @@ a second scan reads only what is new, and a copy is decoded once.
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from brainsift.errors import BrainsiftError, ImageSizeError
+from brainsift.errors import BrainsiftError, ImageSizeError, InputError, in_one_line
 from brainsift.image import decode
 from brainsift.scope import off_topic_reason
 from brainsift.sketch import SIDE, VERSION, Bytes, Floats, sketch
@@ -100,11 +101,13 @@ def scan(
     Returns:
         A table of the same index with sha256, bytes and the fields of `Seen`, and the sketches of the images that are
         ok, by (sha256, channel).
+
+    Raises:
+        InputError: the store cannot be used.
     """
     hashes = _hashes(table["path"].unique(), workers, progress)
     keys = [(hashes[path][0], channel) for path, channel in zip(table["path"], table["channel"], strict=True)]
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(store)) as database:
+    with _opened(store) as database:
         columns = "sha256, channel, seen, frame, head, box, primary key (sha256, channel)"
         database.execute(f"create table if not exists {_TABLE} ({columns})")
         known = set(database.execute(f"select sha256, channel from {_TABLE}"))
@@ -122,6 +125,17 @@ def scan(
     facts["sha256"] = [key[0] for key in keys]
     facts["bytes"] = [hashes[path][1] for path in table["path"]]
     return facts, sketches
+
+
+@contextmanager
+def _opened(store: Path) -> Iterator[sqlite3.Connection]:
+    store.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with closing(sqlite3.connect(store)) as database:
+            yield database
+    except sqlite3.Error as error:
+        remedy = "Check that its folder can be written and no other audit uses it; or delete it, it is made anew."
+        raise InputError(store, f"cannot be used: {in_one_line(error)}", remedy) from None
 
 
 def _hashes(paths: Sequence[str], workers: int, progress: Progress | None) -> dict[str, tuple[str, int]]:
@@ -149,7 +163,7 @@ def _hash_file(path: str) -> tuple[str, int]:
     try:
         content = Path(path).read_bytes()
     except OSError:
-        return "missing:" + hashlib.sha256(path.encode()).hexdigest(), 0
+        return "missing:" + hashlib.sha256(os.fsencode(path)).hexdigest(), 0
     return hashlib.sha256(content).hexdigest(), len(content)
 
 

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 
 from brainsift.errors import SourceError, UsageError
+from brainsift.folders import IMAGE_SUFFIXES, is_image_name, walk
 from brainsift.labels import NO_TUMOR, TUMOR, UNKNOWN, label_from_name
 from brainsift.manifest import SOURCE_COLUMNS
 from brainsift.outlines import load_mask, read_annotations
 
 __all__ = ["SOURCES", "ReadOptions", "Source", "SourceSpec", "collect", "contrast_from_name", "load_mask", "parse_spec"]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 _CONTRASTS = {
     "t1": "t1",
     "t1c": "t1ce",
@@ -193,23 +193,8 @@ def _record(
     return dict(zip(SOURCE_COLUMNS, values, strict=True))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if _is_image(path) and path.is_file())
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yields the images below a folder; linked folders are followed once, hidden and archive-junk folders not."""
-    seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        folders[:] = [] if real in seen else sorted(f for f in folders if f[0] != "." and f != "__MACOSX")
-        if real not in seen:
-            yield from (Path(here, file) for file in sorted(files) if _is_image(Path(file)))
-        seen.add(real)
+    return sorted(path for path in folder.iterdir() if path.name[0] != "." and is_image_name(path) and path.is_file())
 
 
 def _locate(folder: Path, wanted: Sequence[str], source: str) -> dict[str, Path]:
@@ -327,7 +312,10 @@ def _read_kinds44(folder: Path, options: ReadOptions) -> list[Record]:
 def _read_folder(folder: Path, options: ReadOptions) -> list[Record]:
     records: list[Record] = []
     unknown: dict[str, int] = {}
-    for path in _walk(folder):
+    for path in walk(folder, is_image_name):
+        if not is_image_name(path):
+            _log.warning("%s: left out, this folder may not be read", path)
+            continue
         # The class is the nearest folder with the name of one: Training/glioma/patient 3/scan.png is a glioma.
         places = path.parent.relative_to(folder).parts[::-1]
         labels = [label for label in map(options.label_of, places) if label is not None]
@@ -351,7 +339,8 @@ def _report_unknown(folder: Path, unknown: Mapping[str, int], *, recognised: boo
     raise SourceError(
         folder,
         f"no folder names a class; found {names}{more}",
-        'Rename them, such as "tumor" and "no_tumor", or say which label (1 tumor, 0 no tumor) each name has; '
+        'Rename them, such as "tumor" and "no_tumor", or hand over a CSV file with the columns path and label '
+        "(1 tumor, 0 no tumor); "
         f"a known source is written NAME=PATH with NAME one of {[name for name in SOURCES if name != 'folder']}.",
     )
 

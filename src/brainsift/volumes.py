@@ -10,7 +10,7 @@ from pathlib import Path
 
 from brainsift.dicom import SUFFIXES as DICOM_SUFFIXES
 from brainsift.dicom import dicom_slices
-from brainsift.errors import BrainsiftError, UsageError
+from brainsift.errors import BrainsiftError, UnreadableImageError, UsageError
 from brainsift.image import LIMITS, DecodedImage, Limits, decode
 from brainsift.nifti import GZIP, is_nifti, nifti_slices
 from brainsift.slices import Loaded, Slice, broken_slice
@@ -18,6 +18,7 @@ from brainsift.slices import Loaded, Slice, broken_slice
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _DICOM_MARK = slice(128, 132)
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _HEAD_BYTES = 352
 _PACKED_BYTES = 4096
 
@@ -61,17 +62,21 @@ def slices_of(paths: Iterable[str | Path], *, limits: Limits = LIMITS) -> Iterat
     """Yields what is to be judged, file by file and slice by slice.
 
     The DICOM files of one folder that follow each other are read together: a series comes where its first file
-    stands. Nothing is read of a file before its turn but its header.
+    stands. Nothing is read of a file before its turn but its header. A volume that is named twice in a row is no larger
+    for that.
     """
     waiting = iter(paths)
     ahead: list[str | Path] = []
+    last: str | Path | None = None
     while True:
         path = ahead.pop() if ahead else next(waiting, None)
         if path is None:
             return
         kind = kind_of(path)
         if kind != "dicom":
-            yield from _slices(path, kind, limits)
+            if not kind or path != last:
+                yield from _slices(path, kind, limits)
+            last = path
             continue
         folder, together = Path(path).parent, [path]
         for other in waiting:
@@ -131,7 +136,7 @@ def _slices(path: str | Path, kind: str, limits: Limits) -> Iterator[Slice]:
 
 
 def _folder(paths: list[str | Path], limits: Limits) -> Iterator[Slice]:
-    kinds = [(path, kind_of(path)) for path in paths]
+    kinds = [(path, kind_of(path)) for path in dict.fromkeys(paths)]
     series = dict(dicom_slices([path for path, kind in kinds if kind == "dicom"], limits=limits))
     for path, kind in kinds:
         if kind == "dicom":
@@ -141,4 +146,26 @@ def _folder(paths: list[str | Path], limits: Limits) -> Iterator[Slice]:
 
 
 def _plain(path: str, limits: Limits = LIMITS) -> Slice:
-    return Slice(path, "", lambda: Loaded(decode(path, limits=limits)))
+    return Slice(path, "", lambda: Loaded(_decoded(path, limits)))
+
+
+def _decoded(path: str, limits: Limits) -> DecodedImage:
+    try:
+        return decode(path, limits=limits)
+    except UnreadableImageError:
+        if not _is_half(Path(path)):
+            raise
+    header = Path(path).with_suffix(".hdr").name
+    rule = "is one half of a volume in two files, .hdr and .img (ANALYZE or NIfTI)"
+    raise UnreadableImageError(path, rule, f"Make one file of both: nib-convert {header} {Path(header).stem}.nii")
+
+
+def _is_half(path: Path) -> bool:
+    """Tells whether a file is one of a pair by the start of its header: the voxels say nothing of themselves."""
+    if path.suffix.lower() not in (".hdr", ".img"):
+        return False
+    try:
+        with path.with_suffix(".hdr").open("rb") as file:
+            return file.read(4) in _PAIR_HEADERS
+    except OSError:
+        return False

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from brainsift.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.commands._console import NOTICE, progress_bar, say
 from brainsift.errors import UsageError
-from brainsift.files import csv_rows, json_rows
+from brainsift.files import check_writable, csv_rows, json_rows
 from brainsift.listing import STANDARD_INPUT, find_images, read_list
 from brainsift.overlay import write_overlay
 from brainsift.predict import COLUMNS, Prediction, Predictor, make_rule
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predicts."""
     _check(arguments)
+    _check_targets(arguments)
     bundle = load_bundle(arguments.bundle)
     rule = make_rule(bundle, threshold=_threshold(arguments), max_error=arguments.max_error)
     listed = arguments.paths == [STANDARD_INPUT]
@@ -139,6 +140,17 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{name}", rule, remedy)
     if arguments.workers < 0:
         raise UsageError("--workers", f"must be 1 or more, not {arguments.workers}", "Leave it out for one a core.")
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Refuses files that cannot be written, before anything is scored."""
+    for target in (arguments.csv, arguments.json, arguments.volumes):
+        if target:
+            check_writable(target)
+    if arguments.report:
+        from brainsift.render import check_page  # costs start-up time
+
+        check_page(arguments.report)
 
 
 def _threshold(arguments: argparse.Namespace) -> str | float | None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from brainsift.errors import InputError, UnreadableImageError, UploadError
-from brainsift.listing import EXTENSIONS
+from brainsift.folders import IMAGE_SUFFIXES
 from brainsift.serve.config import MIB, ServeConfig
 from brainsift.volumes import DICOM_SUFFIXES, NIFTI_SUFFIXES, kind_of
 
@@ -123,7 +123,8 @@ def _tally(name: str, packed: int, config: ServeConfig) -> Callable[[int], None]
     return count
 
 
-_KNOWN = frozenset([*EXTENSIONS, *DICOM_SUFFIXES, *NIFTI_SUFFIXES, ".zip"])  # an archive inside is said to be no image
+# An archive inside is said to be no image.
+_KNOWN = frozenset([*IMAGE_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES, ".zip"])
 
 
 def _suffix(name: str) -> str:
