@@ -58,10 +58,17 @@ def test_columns_of_others_are_carried_and_missing_ones_filled(tmp_path):
     assert (found[["channel", "patient", "contrast", "kind", "mask"]] == "").all(axis=None)
 
 
+def test_a_list_of_a_user_needs_paths_and_labels_only(tmp_path):
+    (tmp_path / "mine.csv").write_text("path,label\na.png,glioma\nb.png,no\nc.png,1\nd.png,\n")
+    found = read_manifest(tmp_path / "mine.csv")
+    assert found["label"].tolist()[:3] == [1.0, 0.0, 1.0] and found["label"].isna().sum() == 1
+    assert set(found["source"]) == {"mine"}
+
+
 def test_what_is_wrong_is_said(tmp_path):
     assert "lacks the columns ['label']" in broken(tmp_path, "path,source\na.png,s\n")
     assert "neither 1, 0 nor empty" in broken(tmp_path, HEAD + "a.png,s,2\n")
-    assert "column `label`" in broken(tmp_path, HEAD + "a.png,s,yes\n")
+    assert "column `label`" in broken(tmp_path, HEAD + "a.png,s,perhaps\n")
     assert "column `width`" in broken(tmp_path, "path,source,label,width\na.png,s,1,wide\n")
     assert "is no CSV table" in broken(tmp_path, "")
     assert "is no CSV table" in broken(tmp_path, b"\x89PNG\r\n\x1a\n\xff\xfe")

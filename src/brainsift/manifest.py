@@ -34,6 +34,7 @@ import pandas as pd
 
 from brainsift.errors import ManifestError
 from brainsift.files import replacing
+from brainsift.labels import label_from_name
 
 SOURCE_COLUMNS = ("path", "channel", "source", "label", "patient", "contrast", "kind", "mask")
 AUDIT_COLUMNS = (
@@ -66,7 +67,7 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
-    """Reads a manifest; paths become absolute.
+    """Reads a manifest; paths become absolute, and names of classes labels.
 
     Raises:
         ManifestError: the file is missing, or lacks a column or a valid label.
@@ -74,9 +75,11 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ManifestError(path, "no such file", "Make one with `brainsift audit DATA... -o DIR`.")
     table = read_csv(path, dtype=str)
-    missing = [column for column in ("path", "source", "label") if column not in table]
+    missing = [column for column in ("path", "label") if column not in table]
     if missing:
         raise ManifestError(path, f"lacks the columns {missing}", "Add them; `label` is 1, 0 or empty.")
+    named = {text: label_from_name(text) for text in table["label"].unique()}
+    table["label"] = table["label"].replace({text: str(label) for text, label in named.items() if label is not None})
     for column, dtype in _NUMBERS.items():
         if column in table:
             table[column] = _numbers(table[column], path, column, dtype)
@@ -88,7 +91,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
             table[column] = [_absolute(value, folder) for value in table[column]]
     for column in SOURCE_COLUMNS:
         if column not in table:
-            table[column] = ""
+            table[column] = path.stem if column == "source" else ""
     return table
 
 

@@ -181,7 +181,8 @@ def _read(spec: SourceSpec, options: ReadOptions) -> list[Record]:
         raise SourceError(spec.path, "is neither a folder nor a CSV file", "Hand over a folder, or a list named *.csv.")
     records = SOURCES[kind].read(Path(os.path.normpath(spec.path.absolute())), options)
     if not records:
-        raise SourceError(spec.path, "holds no image", f"Expected files with the endings {sorted(IMAGE_SUFFIXES)}.")
+        remedy = f"Pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}; `calibrate` takes DICOM slices listed in a CSV."
+        raise SourceError(spec.path, "holds no image", remedy)
     return records
 
 
