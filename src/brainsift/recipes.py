@@ -150,7 +150,8 @@ def _check(argument: str, holds: bool, rule: str) -> None:
 
 _STANDARD: dict[str, dict[str, Any]] = {
     "compact": {
-        "epochs": 8,
+        "epochs": 12,
+        "average": 1.0,
         "learning_rate": 1e-3,
         "batch_size": 32,
         "frozen": 5,
@@ -174,6 +175,7 @@ MODELS = tuple(_STANDARD)
 _FAST: dict[str, Any] = {
     "size": 64,
     "epochs": 2,
+    "average": 0.5,
     "augment": 0.1,
     "outline_weight": 0.0,
     "sampling": "images",
