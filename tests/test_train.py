@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from brainsift import models, pretrained
 from brainsift.augment import to_input
-from brainsift.errors import ManifestError, RunError
+from brainsift.errors import InputError, ManifestError, RunError, UsageError
 from brainsift.manifest import read_manifest, write_manifest
 from brainsift.recipes import make_config
 from brainsift.runs import load_run, predict_external, predict_logits
@@ -266,6 +266,13 @@ def test_validation_counts_copies_as_training_does(parted, cache, tmp_path):
             losses[sampling, name] = pd.read_csv(folder / "curve.csv")["validation_loss"].iloc[0]
     assert losses["images", "alone"] == losses["images", "copies"]
     assert losses["balanced", "alone"] != losses["balanced", "copies"]
+
+
+def test_what_is_not_here_claims_no_folder(parted, cache, tmp_path):
+    for wrong, error in ({"weights": str(tmp_path / "none.npz")}, InputError), ({"device": "cuda:99"}, UsageError):
+        with pytest.raises(error, match=r"none\.npz|cuda:99"):
+            train(parted, small(**wrong), tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_record_without_a_later_setting_means_its_default(parted, cache, tmp_path):

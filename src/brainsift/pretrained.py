@@ -65,6 +65,16 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     return f"ImageNet weights from {HUB_NAMES[name]}"
 
 
+def check(weights: str) -> None:
+    """Tells before any work whether a file of weights is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    if weights not in ("auto", "none") and not Path(weights).is_file():
+        raise InputError(weights, "no such file of weights", "Give a file, `auto` or `none`.")
+
+
 def _packaged(name: str) -> Path:
     if name == "compact":
         return Path(__file__).parent / "weights" / "mobilenet_v2_front.npz"
@@ -94,8 +104,7 @@ def _hub_answers() -> bool:
 
 
 def _load_file(model: Classifier, path: Path, images: Tensor) -> None:
-    if not path.is_file():
-        raise InputError(path, "no such file of weights", "Give a file, `auto` or `none`.")
+    check(str(path))
     try:
         if path.suffix == ".npz":
             _load_folded(model, path, images)

@@ -103,9 +103,13 @@ def train(
     Raises:
         RunError: the folder holds another run, or a loss is not finite.
         ManifestError: the training or validation part lacks a class.
+        UsageError, InputError: the device or the file of weights is not here.
     """
     used = table[table["part"] != ""].reset_index(drop=True)
     _check_parts(used)
+    if not (folder / "config.json").exists():  # settings that cannot work here claim no folder
+        devices.choose_device(config.device)
+        pretrained.check(config.weights)
     claim(folder, {**(origin or {}), **asdict(config)}, used)
     if (folder / "predictions.csv").exists():
         return folder
