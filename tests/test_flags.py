@@ -99,7 +99,7 @@ def test_values_that_fit_no_type_are_refused(capsys):
 def test_fields_can_be_left_out_and_defaults_be_those_of_a_recipe():
     parser = parser_of(TrainConfig, leave_out=("seed",), defaults=make_config("compact"), note="of compact")
     assert "seed" not in flags_of(parser)
-    assert flags_of(parser)["epochs"].help.endswith("(default: 8)")
+    assert flags_of(parser)["epochs"].help.endswith("(default: 12)")
     assert "of compact" in parser.format_help()
     assert given(parser.parse_args([]), TrainConfig) == {}
 

@@ -146,7 +146,26 @@ def test_a_volume_without_a_tumor_has_no_slice_with_one(history):
     assert (labels(), labels("cases")) == (["1", "", "0"], ["0"])  # the same pictures: judged before
     history.judge(again, "agree")
     assert (labels(), labels("cases")) == (["1", "", ""], ["1"])
-    assert {(row["patient"], row["group"]) for row in table(history.export(of="cases"))} == {("scan.nii.gz",) * 2}
+    assert {(row["patient"], row["group"]) for row in table(history.export(of="cases"))} == {
+        (f"scan.nii.gz ({again})",) * 2
+    }
+
+
+def test_volumes_of_one_name_are_of_different_patients(tmp_path):
+    history = History(tmp_path, keep_images=False)
+    wholes = [kept_volume(history)[0] for _ in range(2)]
+    for of in ("images", "cases"):
+        rows = table(history.export(of=of))
+        assert {row["patient"] for row in rows} == {f"scan.nii.gz ({number})" for number in wholes}
+        assert all(row["patient"] == row["group"] for row in rows)
+
+
+def test_slices_of_a_volume_that_was_deleted_meanwhile_are_not_kept(history):
+    number, _ = kept_volume(history)
+    history.delete(number)
+    with pytest.raises(NotFoundError):
+        history.record([replace(ROW, part_of=number, volume="scan.nii.gz", picture_png=png(1))])
+    assert table(history.export()) == [] and not any((history.folder / IMAGES).iterdir())
 
 
 def test_pages_tell_how_many_there_are(history):

@@ -16,7 +16,15 @@ from PIL import Image
 
 from brainsift.cli import main
 from brainsift.client import Client
-from brainsift.errors import BusyError, NotFoundError, ServeError, UnavailableError, UnreadableImageError, UsageError
+from brainsift.errors import (
+    BusyError,
+    NotFoundError,
+    ServeError,
+    UnavailableError,
+    UnreadableImageError,
+    UploadError,
+    UsageError,
+)
 from brainsift.phantom import draw
 from brainsift.predict import Predictor
 
@@ -106,17 +114,17 @@ def test_a_busy_port_is_said_clearly(capsys):
     assert "--token" in capsys.readouterr().err
 
 
-def test_the_browser_is_opened_with_the_token(monkeypatch, serving):
+def test_the_browser_is_opened(monkeypatch, serving):
     from brainsift.serve import server
 
     opened = []
     monkeypatch.setattr(server.webbrowser, "open", opened.append)
     made = server.Server
-    monkeypatch.setattr(server, "Server", lambda app: made(app, url="http://127.0.0.1:1/?token=t"))
+    monkeypatch.setattr(server, "Server", lambda app: made(app, url="http://127.0.0.1:1/"))
     with serving():
         while not opened:
             time.sleep(0.01)
-    assert opened == ["http://127.0.0.1:1/?token=t"]
+    assert opened == ["http://127.0.0.1:1/"]
 
 
 def test_the_client_does_what_the_page_does(served, tmp_path):
@@ -150,8 +158,19 @@ def test_a_patient_client_waits_for_a_busy_service(serving, tmp_path):
         with pytest.raises(BusyError) as refused:
             Client(running.url).predict(path)
         assert refused.value.wait_s >= 1
+        large = tmp_path / "large.png"
+        large.write_bytes(bytes(40 * 2**20))  # who is still sending hears why, too
+        with pytest.raises(BusyError):
+            Client(running.url).predict(large)
         threading.Timer(0.5, place.__exit__, (None, None, None)).start()
         assert Client(running.url, patience_s=60).predict(path)["answers"]
+
+
+def test_a_client_hears_that_it_sent_too_much(serving, tmp_path):
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(40 * 2**20))
+    with serving(upload_mb=16) as running, pytest.raises(UploadError, match="larger than"):
+        Client(running.url).predict(large)
 
 
 def test_jobs_expire_and_can_be_cancelled(serving, tmp_path):

@@ -179,6 +179,29 @@ def test_a_series_in_an_archive_is_one_volume(store):
     assert [(piece.name, piece.volume) for piece in shown] == [(f"IM{n}", "series 1") for n in (3, 2, 1)]
     assert all(piece.read().pixels.shape == HEAD.shape for piece in shown)
     upload.close()
+    alone = [(f"IM{number}", tools.dataset(HEAD, series=f"1.{number}")) for number in (1, 2)]
+    members = []
+    for name, dataset in alone:
+        stream = io.BytesIO()
+        pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
+        members.append((name, stream.getvalue()))
+    upload = sent(store, archive(members), "application/zip")
+    upload.unpack()
+    assert [piece.volume for piece in upload.renamed(upload.slices())] == ["IM1", "IM2"]
+    upload.close()
+
+
+def test_what_is_still_unpacked_when_an_upload_ends_is_not_counted(store):
+    upload = sent(store, multipart([("files", "a.png", png())]))
+    with upload.file("b.png") as late:
+        upload.write(late, b"in time")
+        upload.close()
+        with pytest.raises(UploadError, match="given up"):
+            upload.write(late, b"too late")
+    with pytest.raises(UploadError, match="given up"), upload.file("c.png"):
+        pass
+    upload.close()
+    assert store.used == 0
 
 
 def test_equal_names_are_told_apart(store):

@@ -210,6 +210,11 @@ def test_a_header_that_is_no_mr_of_a_head_says_so(tmp_path, predictor):
     assert "header" not in answers[2].detail
 
 
+def test_a_volume_counts_again_after_another_file(tmp_path):
+    scan, single = nifti(tmp_path / "a.nii.gz", turned(volume())), save(tmp_path / "IM1", HEAD)
+    assert len(list(slices_of([scan, scan, single, scan]))) == 2 * len(LEVELS) + 1
+
+
 def test_what_cannot_be_read_says_why(tmp_path, predictor):
     save(tmp_path / "a.dcm", HEAD, PixelData=None)
     made = dataset(HEAD)

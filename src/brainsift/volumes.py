@@ -78,7 +78,7 @@ def slices_of(paths: Iterable[str | Path], *, limits: Limits = LIMITS) -> Iterat
                 yield from _slices(path, kind, limits)
             last = path
             continue
-        folder, together = Path(path).parent, [path]
+        folder, together, last = Path(path).parent, [path], None
         for other in waiting:
             if Path(other).parent != folder:
                 ahead.append(other)

@@ -3,6 +3,7 @@
 import argparse
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from brainsift import flags
 from brainsift.bundle import SHIPPED, load_bundle
@@ -30,8 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     app = create_app(config, load_bundle(arguments.bundle))
     with listen(config) as listener:
         url = address(config, listener)
-        opened = f"{url}/?token={config.token}" if config.token else f"{url}/"
-        say(f"{opened}\n{NOTICE}")
+        say(f"{url}/?token={quote(config.token, safe='')}" if config.token else f"{url}/")
+        say(NOTICE)
         log_to_stderr()
-        Server(app, url=opened if config.browser else "").run(sockets=[listener])
+        # A browser that is told the token shows it to all who list processes: the page asks for it.
+        Server(app, url=f"{url}/" if config.browser else "").run(sockets=[listener])
     return 0

@@ -13,7 +13,7 @@ import traceback
 import warnings
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -33,7 +33,7 @@ OPEN = ("/healthz", "/readyz")
 _UNLOCKED = (*OPEN, "/page/page.css")  # the page that asks for the token has its looks
 _ASK = Path(__file__).parent / "page" / "token.html"
 _WRONG = re.compile(r' *<p class="reason".*</p>\n')
-_DRAINED, _DRAIN_S = 8 * MIB, 3.0
+_DRAINED, _DRAIN_S = 256 * MIB, 3.0
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
@@ -121,7 +121,7 @@ class Gate:
         if is_loopback(self._config.host) and not is_loopback(_name_of(host)):
             return ForbiddenError("Host", "is no name of this machine", "Use localhost or 127.0.0.1.")
         origin = headers.get("origin")
-        if origin is not None and scope["method"] in _UNSAFE and urlsplit(origin).netloc != host:
+        if origin is not None and scope["method"] in _UNSAFE and _place_of(origin) != host:
             return ForbiddenError("Origin", "is another site", "Use the page of this service.")
         if self._config.token and scope["path"] not in _UNLOCKED and not self._knows(scope, headers):
             return AuthError("token", "is missing or wrong", "Send Authorization: Bearer TOKEN, or open /?token=TOKEN.")
@@ -136,8 +136,7 @@ class Gate:
             cookie = None
         found += [cookie.value] if cookie else []
         if scope["path"] == "/":
-            query = re.search(r"(?:^|&)token=([^&]+)", scope["query_string"].decode("latin-1"))
-            found += [query[1]] if query else []
+            found += parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         return any(is_token(one, self._config) for one in found)
 
 
@@ -222,6 +221,14 @@ class _Passage:
         facts = {"request_id": self._id, "method": method, "route": route, "status": self._status}
         sizes = {"ms": round(1000 * seconds, 1), "bytes_in": self._received, "bytes_out": self._sent}
         _log.info("request", extra={"facts": {**facts, **sizes}})
+
+
+def _place_of(origin: str) -> str:
+    """Returns the host and port of an Origin header, "" where it has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:

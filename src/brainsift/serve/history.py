@@ -141,11 +141,17 @@ class History:
             self._prepare()
 
     def record(self, rows: Sequence[HistoryRow]) -> list[int]:
-        """Keeps answers, all of them or none; returns the numbers of the cases."""
+        """Keeps answers, all of them or none; returns the numbers of the cases.
+
+        Raises:
+            NotFoundError: the volume that a slice is part of is not there.
+        """
         created, numbers = _now(), []
         try:
             with self._writing() as connection:
                 for row in rows:
+                    if row.part_of is not None and not self._is_there(connection, row.part_of):
+                        raise _no_case(row.part_of)  # it was deleted meanwhile, and its slices with it
                     numbers.append(self._insert(connection, row, created))
                     self._write_images(numbers[-1], row)
         except BaseException:
@@ -323,6 +329,9 @@ class History:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _is_there(self, connection: sqlite3.Connection, number: int) -> bool:
+        return connection.execute("SELECT 1 FROM cases WHERE id = ?", [number]).fetchone() is not None
 
     def _insert(self, connection: sqlite3.Connection, row: HistoryRow, created: str) -> int:
         picture = row.picture_png if self.keeps_images else None

@@ -51,6 +51,8 @@ def as_csv(rows: Iterable[Row], folder: str) -> str:
 
 def _exported(row: Row, folder: str) -> dict[str, Any]:
     number, name = row["id"], row["name"]
+    # Files of many patients have one name, and series have none: what tells volumes apart is their number.
+    volume = f"{row['volume'] or name} ({row['part_of'] or number})" if row["volume"] or row["slices"] else ""
     place = f"{IMAGES}/{number}.png" if row["picture"] else f"not-kept/{number}-{name.translate(_NO_PATH)}"
     values = {
         **row,
@@ -58,8 +60,8 @@ def _exported(row: Row, folder: str) -> dict[str, Any]:
         "channel": "",
         "source": "history",
         "label": _label(row),
-        "patient": row["volume"] or (name if row["slices"] else ""),
-        "group": row["volume"] or name,
+        "patient": volume,
+        "group": volume or name,
     }
     texts = ("patient", "group", "note", "name", "volume", "detail", "model")
     return {**values, **{text: _no_formula(values[text]) for text in texts}}

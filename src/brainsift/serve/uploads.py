@@ -10,7 +10,7 @@ import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -120,13 +120,14 @@ class Upload:
         self.files: list[Stored] = []
         self._store, self._folder = store, folder
         self._size = self._count = 0
+        self._lock, self._closed = threading.Lock(), False  # a thread may still unpack what was given up
 
     @contextlib.contextmanager
     def file(self, sent: str) -> Iterator[BinaryIO]:
         """Opens a new file for what was sent under a name.
 
         Raises:
-            UploadError: too many files.
+            UploadError: too many files, or given up.
         """
         limit = self._store.config.files
         if len(self.files) >= limit:
@@ -135,7 +136,9 @@ class Upload:
         path = self._folder / f"{self._count:06d}{stored_suffix(name)}"
         self._count += 1
         self.files.append(Stored(path, name))
-        with path.open("xb") as file:
+        with self._unless_closed():
+            opened = path.open("xb")
+        with opened as file:
             yield file
 
     def write(self, file: BinaryIO, content: bytes) -> None:
@@ -143,10 +146,12 @@ class Upload:
 
         Raises:
             BusyError: the store is full.
+            UploadError: given up.
         """
-        self._store.take(len(content))
-        self._size += len(content)
-        file.write(content)
+        with self._unless_closed():
+            self._store.take(len(content))
+            self._size += len(content)
+            file.write(content)
 
     def drop_last(self) -> None:
         """Removes the newest file."""
@@ -177,27 +182,38 @@ class Upload:
         return found
 
     def renamed(self, slices: Sequence[Slice]) -> list[Slice]:
-        """Returns slices under names for display: a NIfTI volume is called as its file, a series by a number."""
+        """Returns slices under names for display: a volume of one file is called as that, others by a number."""
         names = _distinct([one.name for one in self.files])
         shown = {str(one.path): name for one, name in zip(self.files, names, strict=True)}
         series = count(1)
         volumes = {"": ""}
-        for piece in slices:
-            if piece.volume not in volumes:
-                volumes[piece.volume] = shown.get(piece.volume) or f"series {next(series)}"
+        for volume, pieces in groupby(slices, key=lambda piece: piece.volume):
+            paths = {piece.name if piece.name in shown else piece.name.rpartition("#")[0] for piece in pieces}
+            if volume not in volumes:
+                volumes[volume] = shown[paths.pop()] if len(paths) == 1 else f"series {next(series)}"
         return [replace(piece, name=_shown_slice(piece.name, shown), volume=volumes[piece.volume]) for piece in slices]
 
     def close(self) -> None:
         """Removes the files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._store.give_back(self._size)
-        self._size = 0
+        with self._lock:
+            self._closed = True
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._store.give_back(self._size)
+            self._size = 0
+
+    @contextlib.contextmanager
+    def _unless_closed(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise UploadError("upload", "was given up", "Send it again.")
+            yield
 
     def _drop(self, one: Stored) -> None:
-        size = one.path.stat().st_size
-        one.path.unlink()
-        self._size -= size
-        self._store.give_back(size)
+        with self._unless_closed():
+            size = one.path.stat().st_size
+            one.path.unlink()
+            self._size -= size
+            self._store.give_back(size)
 
 
 def _shown_slice(name: str, shown: dict[str, str]) -> str:
