@@ -233,6 +233,16 @@ def test_page_says_what_it_is(page):
     assert page.count("<svg") > 12
 
 
+def test_accuracy_is_also_told_where_copies_agree(study, tmp_path):
+    results, folder = study
+    agreed = {"n": 90, "n_groups": 45, "accuracy": {"value": 0.12345, "low": 0.1, "high": 0.2}}
+    summary = [{**row, "undisputed": agreed if place else None} for place, row in enumerate(results["summary"])]
+    report.write_study_report({**results, "summary": summary}, folder, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "accuracy where copies agree" in text
+    assert text.count("12.3 %") == len(summary) - 1 > 0
+
+
 def test_every_row_of_the_random_split_says_leaky(page):
     rows = re.findall(r"<tr.*?</tr>", page, flags=re.DOTALL)
     of_random = [
