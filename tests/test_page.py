@@ -602,6 +602,41 @@ def test_a_volume_is_scrolled(open_page, files, bundle):
     expect(number).not_to_have_text(f"{best + 1} / {len(answers)}")
 
 
+@contextmanager
+def held(page, pattern):
+    """Holds back what the page asks for; gives what lets go of all that was asked for so far."""
+    routes = []
+
+    def hold(route):
+        routes.append(route)
+
+    def let_go():
+        while routes:
+            routes.pop().continue_()
+
+    page.route(pattern, hold)
+    yield let_go
+    page.unroute(pattern)
+    let_go()
+
+
+def test_no_picture_stands_under_the_name_of_another(open_page, files, images):
+    page = open_page()
+    drop(page, [images[-1], files / "head.nii.gz"])
+    done(page, 2)
+    open_case(page, images[-1].name)
+    until(page, lambda: shades(page)["bright"] > 500)
+    loading = page.locator("#stage").get_by_text("Loading")
+    expect(loading).to_be_hidden()
+    with held(page, re.compile("/picture.png$")) as let_go:
+        for go in (lambda: open_case(page, "head.nii.gz"), lambda: page.keyboard.press("Home")):
+            go()
+            expect(loading).to_be_visible()
+            until(page, lambda: shades(page) == {"bright": 0, "coloured": 0})
+            until(page, lambda: let_go() or loading.is_hidden())
+            until(page, lambda: shades(page)["bright"] > 50)
+
+
 def test_the_table_sorts_filters_and_finds(open_page, images, expected):
     page = open_page()
     drop(page, images)
