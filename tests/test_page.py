@@ -788,6 +788,29 @@ def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, i
     expect(page.locator("#delete-case")).to_be_hidden()
 
 
+def test_a_case_of_the_history_that_comes_late_stays_there(open_page, files, images):
+    page = open_page()
+    drop(page, [images[-1], files / "head.nii.gz"])
+    done(page, 2)
+    open_case(page, "head.nii.gz")
+    expect(page.locator("#case-verdict")).to_be_visible()  # it is kept
+    open_case(page, images[-1].name)
+    page.get_by_role("link", name="History").click()
+    with held(page, "**/history/*/slices") as let_go:
+        with page.expect_request("**/history/*/slices"):
+            page.locator("#history-rows tr").filter(has_text="head.nii.gz").first.get_by_role("button").click()
+        page.get_by_role("link", name="Cases").click()
+        expect(page.locator("#case-title")).to_have_text(images[-1].name)
+        with page.expect_response("**/history/*/slices"):
+            let_go()
+    page.evaluate("() => fetch('/api/v1/model').then((reply) => reply.text())")
+    expect(page.locator("#case-where")).to_be_empty()
+    expect(page.locator("#case-title")).to_have_text(images[-1].name)
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("#case-where")).to_contain_text("network")
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+
+
 def test_about_shows_the_model_card(open_page, bundle):
     page = open_page()
     page.get_by_role("link", name="About").click()
