@@ -969,3 +969,30 @@ def test_a_file_beyond_the_limits_is_refused_in_words(open_page, tmp_path):
         done(page, 1)
         open_case(page, "large.png")
         expect(page.locator("#answer-reason")).to_contain_text("larger than")
+
+
+HOLD = """() => {
+  const { send } = XMLHttpRequest.prototype;
+  const held = new Promise((resolve) => { window.letGo = resolve; });
+  XMLHttpRequest.prototype.send = function (body) { held.then(() => send.call(this, body)); };
+}"""
+
+
+def test_a_file_that_is_gone_before_it_is_sent_holds_up_no_other(open_page, files, images, tmp_path):
+    page = open_page(strict=False)  # Chromium writes what it cannot send to its console
+    picked = [Path(shutil.copy(path, tmp_path)) for path in [*images, files / "head.nii.gz"]]
+    page.evaluate(HOLD)
+    page.set_input_files("#pick-files", picked)
+    expect(page.locator("body")).to_have_attribute("data-busy", "true")
+    moved, changed = gone = [picked[-1], picked[-2]]
+    moved.unlink()
+    changed.write_bytes(b"another")
+    os.utime(changed, (0, 0))
+    page.evaluate("letGo()")
+    done(page, len(picked))
+    for path in picked:
+        said = expect(row(page, path.name).locator(".cell-why"))
+        (said.to_contain_text if path in gone else said.not_to_contain_text)("was moved or changed")
+    unread = page.locator("#case-rows td .decision", has_text="Unreadable")
+    expect(unread).to_have_count(len(gone) + 1)  # and broken.png
+    expect(page.get_by_role("alert")).to_be_hidden()

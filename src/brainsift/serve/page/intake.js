@@ -118,7 +118,14 @@ export class Intake extends EventTarget {
       this.#tell();
     };
     const files = group.files.map(({ file }) => file);
-    const job = await api.submit(files, this.cases.rule.query, { onprogress, signal });
+    let job;
+    try {
+      job = await api.submit(files, this.cases.rule.query, { onprogress, signal });
+    } catch (error) {
+      if (!(error instanceof api.GoneError) || error.files.length === files.length) throw error;
+      this.#leaveOut(group, error);
+      return this.#submit(group);
+    }
     group.sent = 1;
     group.id = job.id;
     if (group.kind === "image") group.places = group.files.map(({ file, folder }) => ({ folder, name: file.name }));
@@ -161,6 +168,17 @@ export class Intake extends EventTarget {
     if (group.kind === "dicom" && open.length > 1) this.cases.refuse(group.folder || `${open.length} DICOM files`, "", error);
     else for (const { file, folder } of open) this.cases.refuse(file.name, folder, error);
     this.done += group.expected - group.scored;
+    this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
+  }
+
+  /** Refuses the files of an error; the others of the group go on without them. */
+  #leaveOut(group, error) {
+    const [out, left] = [[], []];
+    for (const one of group.files) (error.files.includes(one.file) ? out : left).push(one);
+    for (const { file, folder } of out) this.cases.refuse(file.name, folder, error);
+    group.files = left;
+    group.expected -= out.length;
+    this.done += out.length;
     this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
   }
 
