@@ -36,6 +36,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from brainsift.bundle import load_bundle, write_bundle
 from brainsift.card import statements
 from brainsift.cli import main
+from brainsift.listing import find_images
 from brainsift.phantom import draw
 from brainsift.predict import Prediction, Predictor, make_rule
 from brainsift.volume_answers import summarise_volumes
@@ -681,6 +682,42 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
     report = downloaded(page, "#export-report")
     assert report.count('src="data:image/jpeg') == len(images)  # all but the broken file
     assert "<script" not in report and bundle.notice in report and "broken.png" in report
+
+
+def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, tmp_path, bundle):
+    y, x = np.mgrid[:120, :160]
+    photo = (128 + 127 * np.sin(x / 9) * np.cos(y / 7)).astype(np.int16)
+    head = stack(12, 9)[5, ::-1, ::-1].T.astype(np.int16)
+    (tmp_path / "study").mkdir()
+    for name, pixels in (("head.nii", head), ("photo.nii", photo)):
+        nibabel.Nifti1Image(pixels[..., None], np.eye(4)).to_filename(tmp_path / "study" / name)
+    write_series(tmp_path / "study" / "short", 8, 1)
+    (scan,) = (tmp_path / "study" / "short").iterdir()
+    short = pydicom.dcmread(scan)
+    short.PixelData = short.PixelData[:100]
+    short.save_as(scan)
+    write_series(tmp_path / "study" / "whole", 8, 6)
+    paths = find_images([tmp_path / "study"])
+    volumes = summarise_volumes(Predictor(bundle, threads=1).predict(paths), make_rule(bundle))
+    page = open_page()
+    page.set_input_files("#pick-folder", tmp_path / "study")
+    done(page, len(volumes))
+    saved = json.loads(downloaded(page, "#export-json"))
+    wanted = [(one.n_slices, one.probability, one.decision, one.threshold, len(one.suspicious)) for one in volumes]
+    found = [
+        (
+            one["n_slices"],
+            one["probability"] and round(one["probability"], 6),
+            one["decision"],
+            one["threshold"],
+            len(one["suspicious"]),
+        )
+        for one in saved["volumes"]
+    ]
+    assert sorted(found, key=str) == sorted(wanted, key=str)
+    assert Counter(one[0] for one in wanted) == {0: 2, 1: 1, 6: 1}  # else the files show too little
+    paths = {answer["path"] for answer in saved["answers"]}
+    assert {name for one in saved["volumes"] for name in one["suspicious"]} <= paths
 
 
 def test_names_are_text_never_markup(open_page, files, tmp_path):
