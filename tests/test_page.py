@@ -1033,3 +1033,29 @@ def test_a_file_that_is_gone_before_it_is_sent_holds_up_no_other(open_page, file
     unread = page.locator("#case-rows td .decision", has_text="Unreadable")
     expect(unread).to_have_count(len(gone) + 1)  # and broken.png
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_dicom_files_beyond_one_upload_are_refused_whole(open_page, files, images, tmp_path):
+    shutil.copytree(files / "study", tmp_path / "study")
+    for path in images:
+        shutil.copy(path, tmp_path / "study")
+    write_series(tmp_path / "study" / "short", 8, 4)
+    with serving("--files", "5") as (url, _):
+        page = open_page(url)
+        page.set_input_files("#pick-folder", tmp_path / "study")
+        done(page, len(images) + 2)
+        open_case(page, "study/ax t1/")
+        expect(page.locator("#answer .decision")).to_have_text("Unreadable")
+        reason = page.locator("#answer-reason")
+        expect(reason).to_contain_text("6 DICOM files")
+        expect(reason).to_contain_text("5 files")
+        expect(reason).to_contain_text("--files")
+        expect(row(page, "short").or_(row(page, "series 1"))).to_contain_text("4 slices")
+    with serving("--upload-mb", "1") as (url, _):
+        page = open_page(url)
+        write_series(tmp_path / "large" / "ax", 8, 6)
+        for path in (tmp_path / "large" / "ax").iterdir():
+            path.write_bytes(path.read_bytes() + bytes(2**18))
+        page.set_input_files("#pick-folder", tmp_path / "large")
+        done(page, 1)
+        expect(page.locator("#answer-reason")).to_contain_text("--upload-mb")

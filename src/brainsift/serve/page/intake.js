@@ -112,6 +112,7 @@ export class Intake extends EventTarget {
   }
 
   async #submit(group) {
+    if (group.tooMany) throw new api.ApiError(0, tooMany(group.files.length, this.limits));
     const { signal } = group.stop;
     const onprogress = (share) => {
       group.sent = share;
@@ -215,6 +216,13 @@ function at(answer, folder, place) {
 }
 
 const STOPPED = { code: "stopped", subject: "The server", rule: "stopped this job", remedy: "Drop the files again." };
+
+const tooMany = (count, { upload_mb: megabytes, files }) => ({
+  code: "upload",
+  subject: `These ${count} DICOM files`,
+  rule: `are more than one upload takes, ${files} files or ${megabytes} MB`,
+  remedy: "Start `brainsift serve` with a larger --files or --upload-mb, or hand over one series at a time.",
+});
 
 function stored() {
   try {
