@@ -780,6 +780,24 @@ def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, images):
     expect(page.locator("#history-total")).to_have_text("1 case")
 
 
+def test_a_verdict_is_asked_for_however_long_the_keeping_takes(open_page, files):
+    page = open_page()
+    looks = []
+
+    def slowly(route):
+        reply = route.fetch()
+        job = reply.json()
+        if job["state"] == "done":
+            looks.append(job["cases"])
+        route.fulfill(response=reply, json={**job, "cases": job["cases"][: max(0, len(looks) - 4)]})
+
+    page.route(re.compile(r"/jobs/.*after=9007199254740991"), slowly)
+    drop(page, [files / "head.nii.gz"])
+    done(page, 1)
+    expect(page.locator("#case-verdict")).to_be_visible()
+    assert len(looks) > 10
+
+
 def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, images):
     page = open_page(strict=False)  # Chromium writes to its console that what was deleted is not there
     drop(page, [images[0], files / "head.nii.gz"])
