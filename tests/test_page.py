@@ -1024,6 +1024,16 @@ def test_a_file_beyond_the_limits_is_refused_in_words(open_page, tmp_path):
         done(page, 1)
         open_case(page, "large.png")
         expect(page.locator("#answer-reason")).to_contain_text("larger than")
+        page.reload()
+        done(page, 1)
+        open_case(page, "large.png")
+        expect(page.locator("#answer-reason")).to_contain_text("larger than")
+        page.get_by_role("button", name="Clear the list").click()
+        page.get_by_role("button", name="Clear", exact=True).click()
+        expect(page.locator("#case-rows tr")).to_have_count(0)
+        page.reload()
+        expect(page.locator("body[data-ready=true]")).to_be_attached()
+        expect(page.locator("#case-rows tr")).to_have_count(0)
 
 
 HOLD = """() => {
