@@ -36,6 +36,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from brainsift.bundle import load_bundle, write_bundle
 from brainsift.card import statements
 from brainsift.cli import main
+from brainsift.listing import find_images
 from brainsift.phantom import draw
 from brainsift.predict import Prediction, Predictor, make_rule
 from brainsift.volume_answers import summarise_volumes
@@ -602,6 +603,41 @@ def test_a_volume_is_scrolled(open_page, files, bundle):
     expect(number).not_to_have_text(f"{best + 1} / {len(answers)}")
 
 
+@contextmanager
+def held(page, pattern):
+    """Holds back what the page asks for; gives what lets go of all that was asked for so far."""
+    routes = []
+
+    def hold(route):
+        routes.append(route)
+
+    def let_go():
+        while routes:
+            routes.pop().continue_()
+
+    page.route(pattern, hold)
+    yield let_go
+    page.unroute(pattern)
+    let_go()
+
+
+def test_no_picture_stands_under_the_name_of_another(open_page, files, images):
+    page = open_page()
+    drop(page, [images[-1], files / "head.nii.gz"])
+    done(page, 2)
+    open_case(page, images[-1].name)
+    until(page, lambda: shades(page)["bright"] > 500)
+    loading = page.locator("#stage").get_by_text("Loading")
+    expect(loading).to_be_hidden()
+    with held(page, re.compile("/picture.png$")) as let_go:
+        for go in (lambda: open_case(page, "head.nii.gz"), lambda: page.keyboard.press("Home")):
+            go()
+            expect(loading).to_be_visible()
+            until(page, lambda: shades(page) == {"bright": 0, "coloured": 0})
+            until(page, lambda: let_go() or loading.is_hidden())
+            until(page, lambda: shades(page)["bright"] > 50)
+
+
 def test_the_table_sorts_filters_and_finds(open_page, images, expected):
     page = open_page()
     drop(page, images)
@@ -646,6 +682,42 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
     report = downloaded(page, "#export-report")
     assert report.count('src="data:image/jpeg') == len(images)  # all but the broken file
     assert "<script" not in report and bundle.notice in report and "broken.png" in report
+
+
+def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, tmp_path, bundle):
+    y, x = np.mgrid[:120, :160]
+    photo = (128 + 127 * np.sin(x / 9) * np.cos(y / 7)).astype(np.int16)
+    head = stack(12, 9)[5, ::-1, ::-1].T.astype(np.int16)
+    (tmp_path / "study").mkdir()
+    for name, pixels in (("head.nii", head), ("photo.nii", photo)):
+        nibabel.Nifti1Image(pixels[..., None], np.eye(4)).to_filename(tmp_path / "study" / name)
+    write_series(tmp_path / "study" / "short", 8, 1)
+    (scan,) = (tmp_path / "study" / "short").iterdir()
+    short = pydicom.dcmread(scan)
+    short.PixelData = short.PixelData[:100]
+    short.save_as(scan)
+    write_series(tmp_path / "study" / "whole", 8, 6)
+    paths = find_images([tmp_path / "study"])
+    volumes = summarise_volumes(Predictor(bundle, threads=1).predict(paths), make_rule(bundle))
+    page = open_page()
+    page.set_input_files("#pick-folder", tmp_path / "study")
+    done(page, len(volumes))
+    saved = json.loads(downloaded(page, "#export-json"))
+    wanted = [(one.n_slices, one.probability, one.decision, one.threshold, len(one.suspicious)) for one in volumes]
+    found = [
+        (
+            one["n_slices"],
+            one["probability"] and round(one["probability"], 6),
+            one["decision"],
+            one["threshold"],
+            len(one["suspicious"]),
+        )
+        for one in saved["volumes"]
+    ]
+    assert sorted(found, key=str) == sorted(wanted, key=str)
+    assert Counter(one[0] for one in wanted) == {0: 2, 1: 1, 6: 1}  # else the files show too little
+    paths = {answer["path"] for answer in saved["answers"]}
+    assert {name for one in saved["volumes"] for name in one["suspicious"]} <= paths
 
 
 def test_names_are_text_never_markup(open_page, files, tmp_path):
@@ -708,6 +780,24 @@ def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, images):
     expect(page.locator("#history-total")).to_have_text("1 case")
 
 
+def test_a_verdict_is_asked_for_however_long_the_keeping_takes(open_page, files):
+    page = open_page()
+    looks = []
+
+    def slowly(route):
+        reply = route.fetch()
+        job = reply.json()
+        if job["state"] == "done":
+            looks.append(job["cases"])
+        route.fulfill(response=reply, json={**job, "cases": job["cases"][: max(0, len(looks) - 4)]})
+
+    page.route(re.compile(r"/jobs/.*after=9007199254740991"), slowly)
+    drop(page, [files / "head.nii.gz"])
+    done(page, 1)
+    expect(page.locator("#case-verdict")).to_be_visible()
+    assert len(looks) > 10
+
+
 def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, images):
     page = open_page(strict=False)  # Chromium writes to its console that what was deleted is not there
     drop(page, [images[0], files / "head.nii.gz"])
@@ -751,6 +841,29 @@ def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, i
     page.get_by_role("link", name="Cases").click()
     expect(page.locator("#case-title")).to_have_text("head.nii.gz")
     expect(page.locator("#delete-case")).to_be_hidden()
+
+
+def test_a_case_of_the_history_that_comes_late_stays_there(open_page, files, images):
+    page = open_page()
+    drop(page, [images[-1], files / "head.nii.gz"])
+    done(page, 2)
+    open_case(page, "head.nii.gz")
+    expect(page.locator("#case-verdict")).to_be_visible()  # it is kept
+    open_case(page, images[-1].name)
+    page.get_by_role("link", name="History").click()
+    with held(page, "**/history/*/slices") as let_go:
+        with page.expect_request("**/history/*/slices"):
+            page.locator("#history-rows tr").filter(has_text="head.nii.gz").first.get_by_role("button").click()
+        page.get_by_role("link", name="Cases").click()
+        expect(page.locator("#case-title")).to_have_text(images[-1].name)
+        with page.expect_response("**/history/*/slices"):
+            let_go()
+    page.evaluate("() => fetch('/api/v1/model').then((reply) => reply.text())")
+    expect(page.locator("#case-where")).to_be_empty()
+    expect(page.locator("#case-title")).to_have_text(images[-1].name)
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("#case-where")).to_contain_text("network")
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
 
 
 def test_about_shows_the_model_card(open_page, bundle):
@@ -911,3 +1024,66 @@ def test_a_file_beyond_the_limits_is_refused_in_words(open_page, tmp_path):
         done(page, 1)
         open_case(page, "large.png")
         expect(page.locator("#answer-reason")).to_contain_text("larger than")
+        page.reload()
+        done(page, 1)
+        open_case(page, "large.png")
+        expect(page.locator("#answer-reason")).to_contain_text("larger than")
+        page.get_by_role("button", name="Clear the list").click()
+        page.get_by_role("button", name="Clear", exact=True).click()
+        expect(page.locator("#case-rows tr")).to_have_count(0)
+        page.reload()
+        expect(page.locator("body[data-ready=true]")).to_be_attached()
+        expect(page.locator("#case-rows tr")).to_have_count(0)
+
+
+HOLD = """() => {
+  const { send } = XMLHttpRequest.prototype;
+  const held = new Promise((resolve) => { window.letGo = resolve; });
+  XMLHttpRequest.prototype.send = function (body) { held.then(() => send.call(this, body)); };
+}"""
+
+
+def test_a_file_that_is_gone_before_it_is_sent_holds_up_no_other(open_page, files, images, tmp_path):
+    page = open_page(strict=False)  # Chromium writes what it cannot send to its console
+    picked = [Path(shutil.copy(path, tmp_path)) for path in [*images, files / "head.nii.gz"]]
+    page.evaluate(HOLD)
+    page.set_input_files("#pick-files", picked)
+    expect(page.locator("body")).to_have_attribute("data-busy", "true")
+    moved, changed = gone = [picked[-1], picked[-2]]
+    moved.unlink()
+    changed.write_bytes(b"another")
+    os.utime(changed, (0, 0))
+    page.evaluate("letGo()")
+    done(page, len(picked))
+    for path in picked:
+        said = expect(row(page, path.name).locator(".cell-why"))
+        (said.to_contain_text if path in gone else said.not_to_contain_text)("was moved or changed")
+    unread = page.locator("#case-rows td .decision", has_text="Unreadable")
+    expect(unread).to_have_count(len(gone) + 1)  # and broken.png
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_dicom_files_beyond_one_upload_are_refused_whole(open_page, files, images, tmp_path):
+    shutil.copytree(files / "study", tmp_path / "study")
+    for path in images:
+        shutil.copy(path, tmp_path / "study")
+    write_series(tmp_path / "study" / "short", 8, 4)
+    with serving("--files", "5") as (url, _):
+        page = open_page(url)
+        page.set_input_files("#pick-folder", tmp_path / "study")
+        done(page, len(images) + 2)
+        open_case(page, "study/ax t1/")
+        expect(page.locator("#answer .decision")).to_have_text("Unreadable")
+        reason = page.locator("#answer-reason")
+        expect(reason).to_contain_text("6 DICOM files")
+        expect(reason).to_contain_text("5 files")
+        expect(reason).to_contain_text("--files")
+        expect(row(page, "short").or_(row(page, "series 1"))).to_contain_text("4 slices")
+    with serving("--upload-mb", "1") as (url, _):
+        page = open_page(url)
+        write_series(tmp_path / "large" / "ax", 8, 6)
+        for path in (tmp_path / "large" / "ax").iterdir():
+            path.write_bytes(path.read_bytes() + bytes(2**18))
+        page.set_input_files("#pick-folder", tmp_path / "large")
+        done(page, 1)
+        expect(page.locator("#answer-reason")).to_contain_text("--upload-mb")

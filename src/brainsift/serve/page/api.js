@@ -111,13 +111,39 @@ function send(url, form, onprogress, signal) {
   });
 }
 
+/** Reads the start of a file. Not of a slice: in Chromium one of a file that is gone is empty, and no error. */
+async function begin(file) {
+  const reader = file.stream().getReader();
+  await reader.read();
+  await reader.cancel();
+}
+
+async function unreadable(files) {
+  const read = await Promise.allSettled(files.map(begin));
+  return files.filter((_, place) => read[place].status === "rejected");
+}
+
+/** Files that cannot be sent: `files` are those. */
+export class GoneError extends ApiError {
+  constructor(files) {
+    super(0, { code: "gone", subject: "It", rule: "was moved or changed after it was picked", remedy: "Pick it again." });
+    this.files = files;
+  }
+}
+
 export const getModel = () => call("GET", "model");
 
-/** Hands files over; resolves to the job. */
+/** Hands files over; resolves to the job. A GoneError where some are not there any more. */
 export async function submit(files, query, { onprogress, signal }) {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);
-  const reply = await insist(() => send(address("jobs", query), form, onprogress, signal), signal);
+  const attempt = async () => {
+    const reply = await send(address("jobs", query), form, onprogress, signal);
+    const gone = reply.status === 0 ? await unreadable(files) : []; // to a browser the same as a server that is away
+    if (gone.length) throw new GoneError(gone);
+    return reply;
+  };
+  const reply = await insist(attempt, signal);
   return JSON.parse(reply.text);
 }
 

@@ -175,6 +175,7 @@ async function start() {
   const list = new List(cases, open);
   const intake = new Intake(cases, model);
   const history = new HistoryView(model, (one) => {
+    if (currentView() !== "history") return; // it came late: the reader went on
     view.show(one);
     showPane(one ? "case" : "list");
   });

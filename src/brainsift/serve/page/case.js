@@ -171,6 +171,7 @@ export class CaseView {
 
 /** What the history has of a case: {whole, slices}, null where it has nothing; an answer is kept soon after it was given. */
 async function keptOf(one, wanted) {
+  let known = 0;
   for (let left = KEPT_TRIES; left && one.job && wanted(); ) {
     const { cases, state } = await look(one.job, Number.MAX_SAFE_INTEGER);
     const number = cases[one.answers.at(-1).id];
@@ -180,7 +181,8 @@ async function keptOf(one, wanted) {
       const [whole, slices] = await Promise.all([history.open(last.part_of), history.slices(last.part_of)]);
       return { whole, slices };
     }
-    if (state !== "queued" && state !== "running") left -= 1; // it is kept when all of its job is scored
+    if (cases.length > known) [left, known] = [KEPT_TRIES, cases.length]; // a long volume takes its time
+    else if (state !== "queued" && state !== "running") left -= 1; // it is kept when all of its job is scored
     await new Promise((resolve) => setTimeout(resolve, KEPT_WAIT_MS));
   }
   return null;

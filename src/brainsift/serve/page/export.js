@@ -1,6 +1,7 @@
 // What the list shows -> CSV, JSON, or a report to hand on.
 
 import { rowsOf } from "./cases.js";
+import { summarise } from "./decide.js";
 import { announce, byId, closing, save, setText } from "./dom.js";
 import { writeReport } from "./report.js";
 import { counted } from "./words.js";
@@ -15,18 +16,22 @@ const quoted = (value) => {
 /** The table of `brainsift predict --csv`. */
 export const toCsv = (rows) => `${[COLUMNS, ...rows.map((row) => COLUMNS.map((name) => quoted(row[name])))].map((row) => row.join(",")).join("\n")}\n`;
 
+/** The answer for a volume, of one slice too, as `brainsift predict --volumes` gives it. */
+function volumeOf({ folder, volume, answers, rule }) {
+  const { nScored, probability, decision, suspicious } = summarise(answers, rule);
+  return {
+    volume: folder + volume,
+    n_slices: nScored,
+    probability,
+    decision: nScored ? decision : "refer",
+    threshold: rule.threshold,
+    suspicious: suspicious.map((place) => folder + answers[place].name),
+  };
+}
+
 /** The answers with all that is needed to understand them. */
 export function toJson(cases, rule, model) {
-  const volumes = cases
-    .filter((one) => one.volume)
-    .map((one) => ({
-      volume: one.folder + one.volume,
-      n_slices: one.isVolume ? one.nScored : 1,
-      probability: one.probability,
-      decision: one.decision === "unreadable" ? "" : one.decision,
-      threshold: one.rule.threshold,
-      suspicious: one.suspicious.map((place) => one.slices[place].name),
-    }));
+  const volumes = cases.filter((one) => one.volume).map(volumeOf);
   const { name, version, network_sha256 } = model;
   const head = { model: { name, version, network_sha256 }, notice: model.notice, made: new Date().toISOString() };
   return JSON.stringify({ ...head, threshold: rule.threshold, margin: rule.margin, answers: rowsOf(cases), volumes }, null, 1);

@@ -72,7 +72,8 @@ function chunks(files, limits) {
  * Groups files into jobs: all DICOM files of a folder together, since they may be a series; each volume and archive by
  * itself; images some at a time, so that the first answers come soon.
  *
- * Returns {groups: [{kind, folder, files}], skipped}: `skipped` counts files of folders that are no images.
+ * Returns {groups: [{kind, folder, files, tooMany}], skipped}: `tooMany` of DICOM files that are more than one job takes,
+ * and of which parts would get other answers; `skipped` counts files of folders that are no images.
  */
 export async function grouped(found, { upload_mb: megabytes, files: most }) {
   const limits = { files: most, bytes: megabytes * MEGABYTE, count: Infinity };
@@ -91,7 +92,7 @@ export async function grouped(found, { upload_mb: megabytes, files: most }) {
   }
   for (const some of chunks(images, { ...limits, count: IMAGES_A_JOB })) groups.push({ kind: "image", folder: "", files: some });
   for (const [folder, files] of series) {
-    for (const some of chunks(files, limits)) groups.push({ kind: "dicom", folder, files: some });
+    groups.push({ kind: "dicom", folder, files, tooMany: chunks(files, limits).length > 1 });
   }
   const weight = (group) => group.files.reduce((sum, { file }) => sum + file.size, 0);
   groups.sort((a, b) => (a.kind === "image" ? 0 : 1) - (b.kind === "image" ? 0 : 1) || weight(a) - weight(b));

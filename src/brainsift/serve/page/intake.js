@@ -6,12 +6,14 @@ import { grouped } from "./files.js";
 const AT_A_TIME = 2;
 const KEEP_ALIVE_MS = 10 * 60 * 1000; // a job that nobody touches is forgotten by the server after 30 minutes
 const STORED = "brainsift.jobs";
+const REFUSED = "brainsift.refused";
 
 /** Tells of "progress" and of "trouble" (detail: an error). */
 export class Intake extends EventTarget {
   #waiting = [];
   #running = new Set();
   #jobs = new Map(); // id -> {folder, places}
+  #refused = []; // {name, folder, error}
 
   constructor(cases, model) {
     super();
@@ -62,14 +64,16 @@ export class Intake extends EventTarget {
     for (const group of this.#running) group.stop.abort(new DOMException("cleared", "AbortError"));
     const ids = [...this.#jobs.keys()];
     this.#jobs.clear();
+    this.#refused = [];
     this.#store();
     this.cases.remove(this.cases.all);
     await Promise.all(ids.map(api.forget));
   }
 
-  /** Brings back the jobs that this tab had before it was reloaded. */
+  /** Brings back the jobs, and what was refused, that this tab had before it was reloaded. */
   async restore() {
-    for (const { id, folder, places } of stored()) {
+    for (const { name, folder, error } of stored(REFUSED)) this.#list(name, folder, error);
+    for (const { id, folder, places } of stored(STORED)) {
       try {
         const job = await api.look(id);
         this.#jobs.set(id, { folder, places });
@@ -112,13 +116,21 @@ export class Intake extends EventTarget {
   }
 
   async #submit(group) {
+    if (group.tooMany) throw new api.ApiError(0, tooMany(group.files.length, this.limits));
     const { signal } = group.stop;
     const onprogress = (share) => {
       group.sent = share;
       this.#tell();
     };
     const files = group.files.map(({ file }) => file);
-    const job = await api.submit(files, this.cases.rule.query, { onprogress, signal });
+    let job;
+    try {
+      job = await api.submit(files, this.cases.rule.query, { onprogress, signal });
+    } catch (error) {
+      if (!(error instanceof api.GoneError) || error.files.length === files.length) throw error;
+      this.#leaveOut(group, error);
+      return this.#submit(group);
+    }
     group.sent = 1;
     group.id = job.id;
     if (group.kind === "image") group.places = group.files.map(({ file, folder }) => ({ folder, name: file.name }));
@@ -158,9 +170,29 @@ export class Intake extends EventTarget {
 
   #refuse(group, error) {
     const open = group.kind === "image" ? group.files.slice(group.taken) : group.taken ? [] : group.files;
-    if (group.kind === "dicom" && open.length > 1) this.cases.refuse(group.folder || `${open.length} DICOM files`, "", error);
-    else for (const { file, folder } of open) this.cases.refuse(file.name, folder, error);
+    if (group.kind === "dicom" && open.length > 1) this.#list(group.folder || `${open.length} DICOM files`, "", error);
+    else for (const { file, folder } of open) this.#list(file.name, folder, error);
+    this.#store();
     this.done += group.expected - group.scored;
+    this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
+  }
+
+  /** Lists what was refused, now and after a reload. */
+  #list(name, folder, { subject, rule, remedy }) {
+    const error = { subject, rule, remedy };
+    this.#refused.push({ name, folder, error });
+    this.cases.refuse(name, folder, error);
+  }
+
+  /** Refuses the files of an error; the others of the group go on without them. */
+  #leaveOut(group, error) {
+    const [out, left] = [[], []];
+    for (const one of group.files) (error.files.includes(one.file) ? out : left).push(one);
+    for (const { file, folder } of out) this.#list(file.name, folder, error);
+    this.#store();
+    group.files = left;
+    group.expected -= out.length;
+    this.done += out.length;
     this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
   }
 
@@ -180,6 +212,7 @@ export class Intake extends EventTarget {
     const jobs = [...this.#jobs].map(([id, known]) => ({ id, ...known }));
     try {
       sessionStorage.setItem(STORED, JSON.stringify(jobs));
+      sessionStorage.setItem(REFUSED, JSON.stringify(this.#refused));
     } catch {
       // storage is refused: a reload starts empty
     }
@@ -198,9 +231,16 @@ function at(answer, folder, place) {
 
 const STOPPED = { code: "stopped", subject: "The server", rule: "stopped this job", remedy: "Drop the files again." };
 
-function stored() {
+const tooMany = (count, { upload_mb: megabytes, files }) => ({
+  code: "upload",
+  subject: `These ${count} DICOM files`,
+  rule: `are more than one upload takes, ${files} files or ${megabytes} MB`,
+  remedy: "Start `brainsift serve` with a larger --files or --upload-mb, or hand over one series at a time.",
+});
+
+function stored(key) {
   try {
-    return JSON.parse(sessionStorage.getItem(STORED) ?? "[]");
+    return JSON.parse(sessionStorage.getItem(key) ?? "[]");
   } catch {
     return [];
   }

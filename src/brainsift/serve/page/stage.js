@@ -6,6 +6,7 @@ import { Viewer } from "./viewer.js";
 import { percent } from "./words.js";
 
 const STORED = "brainsift.map";
+const LOADING_MS = 100; // a picture of another slice that comes sooner takes the place of the last one without a blink
 
 function storedMap() {
   try {
@@ -49,12 +50,18 @@ export class Stage {
     this.setMap(storedMap());
   }
 
-  /** Shows the picture and the map at two addresses; `map` may be null. Resolves to whether the picture was there. */
+  /**
+   * Shows the picture and the map at two addresses; `map` may be null. Resolves to whether the picture was there. Until
+   * it is, no other one stands in its place; with `keepView`, for another slice of the same case, it has a moment.
+   */
   async show({ pictureUrl, mapUrl, words }, { keepView = false } = {}) {
     this.#turn += 1;
     const turn = this.#turn;
     this.canvas.setAttribute("aria-label", words);
+    if (!keepView) this.#blank("Loading");
+    const late = setTimeout(() => turn === this.#turn && this.#blank("Loading"), LOADING_MS);
     const [shown, map] = await Promise.allSettled([picture(pictureUrl), mapUrl ? picture(mapUrl) : null]);
+    clearTimeout(late);
     if (turn !== this.#turn) return false; // the reader went on
     if (shown.status === "rejected") {
       this.say("The server no longer has this picture. Drop the file again to see it.", words);
@@ -70,11 +77,15 @@ export class Stage {
   /** Shows words in place of a picture. */
   say(text, words = text) {
     this.#turn += 1;
+    this.#blank(text);
+    this.canvas.setAttribute("aria-label", words);
+    this.#showMapTools();
+  }
+
+  #blank(text) {
     this.viewer.clear();
     setText(this.message, text);
     this.message.hidden = false;
-    this.canvas.setAttribute("aria-label", words);
-    this.#showMapTools();
   }
 
   setScrolls(yes) {
