@@ -36,6 +36,9 @@ from brainsift.errors import ManifestError
 from brainsift.files import replacing
 from brainsift.labels import label_from_name
 
+# Where pyarrow is installed pandas keeps strings in it, and it refuses names of files that are not UTF-8.
+pd.set_option("mode.string_storage", "python")
+
 SOURCE_COLUMNS = ("path", "channel", "source", "label", "patient", "contrast", "kind", "mask")
 AUDIT_COLUMNS = (
     "status",
