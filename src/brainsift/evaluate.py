@@ -325,8 +325,9 @@ def _undisputed(
     rows = pooled[pooled["group"].map(n_labels) == 1]
     if rows.empty:
         return None
-    found = block(rows, n_resamples=n_resamples, seed=seed)
-    return {"n": found["n"], "n_groups": found["n_groups"], "accuracy": found["scores"]["accuracy"]}
+    right = (rows["probability"] >= THRESHOLD) == (rows["label"] == 1)
+    accuracy = metrics.mean_interval(right, rows["group"].to_numpy(), n_resamples=n_resamples, seed=seed)
+    return {"n": len(rows), "n_groups": rows["group"].nunique(), "accuracy": accuracy.to_dict()}
 
 
 def _external_means(tables: Sequence[pd.DataFrame], n_resamples: int, seed: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from brainsift.augment import to_input
 from brainsift.cache import cached_pixels
 from brainsift.errors import RunError
 from brainsift.files import read_json, replacing, write_json
-from brainsift.manifest import read_manifest, write_manifest
+from brainsift.manifest import read_csv, read_manifest, write_manifest
 from brainsift.recipes import TrainConfig
 
 PREDICTION_COLUMNS = (
@@ -68,12 +68,7 @@ def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str =
         RunError: it holds another one.
     """
     if is_claimed(folder / "config.json", wanted, what):
-        before = pd.read_csv(
-            folder / "split.csv",
-            usecols=["sha256", "part"],
-            keep_default_na=False,
-            encoding_errors="surrogateescape",
-        )
+        before = read_csv(folder / "split.csv", dtype=str)[["sha256", "part"]]
         if not before.equals(table[["sha256", "part"]].astype(str)):
             raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
         return

@@ -13,7 +13,7 @@ import traceback
 import warnings
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -121,7 +121,7 @@ class Gate:
         if is_loopback(self._config.host) and not is_loopback(_name_of(host)):
             return ForbiddenError("Host", "is no name of this machine", "Use localhost or 127.0.0.1.")
         origin = headers.get("origin")
-        if origin is not None and scope["method"] in _UNSAFE and _place_of(origin) != host:
+        if origin is not None and scope["method"] in _UNSAFE and _split(origin).netloc != host:
             return ForbiddenError("Origin", "is another site", "Use the page of this service.")
         if self._config.token and scope["path"] not in _UNLOCKED and not self._knows(scope, headers):
             return AuthError("token", "is missing or wrong", "Send Authorization: Bearer TOKEN, or open /?token=TOKEN.")
@@ -223,21 +223,18 @@ class _Passage:
         _log.info("request", extra={"facts": {**facts, **sizes}})
 
 
-def _place_of(origin: str) -> str:
-    """Returns the host and port of an Origin header, "" where it has none."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
-
-
 def _name_of(host: str) -> str:
     """Returns a Host header without its port.
 
     >>> _name_of("localhost:8765"), _name_of("[::1]:80"), _name_of("evil.example")
     ('localhost', '::1', 'evil.example')
     """
+    return _split(f"//{host}").hostname or ""
+
+
+def _split(address: str) -> SplitResult:
+    """Splits an address, which has no parts where it is broken."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(address)
     except ValueError:
-        return ""
+        return urlsplit("")

@@ -36,7 +36,6 @@ class Job:
         error: why it failed.
         first_error: of the first slice that could not be read.
         files_in_use: whether it is being scored or recorded.
-        forgotten: whether its files go as soon as they are not in use.
         cases: of the history, one an answer, as far as they are kept.
     """
 
@@ -51,7 +50,7 @@ class Job:
         self.error: BrainsiftError | None = None
         self.first_error: BrainsiftError | None = None
         self.touched = time.monotonic()
-        self.files_in_use = self.forgotten = False
+        self.files_in_use = False
         self._stored: list[str] = []  # names of the slices on the disk
         self._work: Work | None = None
         self._news = asyncio.Event()
@@ -204,7 +203,7 @@ class Jobs:
             await self._run(job, weigh)
         finally:
             job.files_in_use = False
-            if job.forgotten:
+            if job.id not in self._jobs:  # nobody can ask for it any more
                 job.upload.close()
 
     async def _run(self, job: Job, weigh: Callable[[int], None]) -> None:
@@ -290,7 +289,6 @@ class Jobs:
 
     def _forget(self, job: Job) -> None:
         del self._jobs[job.id]
-        job.forgotten = True
         job.cancel(self._engine)
         if not job.files_in_use:
             job.upload.close()

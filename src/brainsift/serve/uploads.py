@@ -188,7 +188,7 @@ class Upload:
         series = count(1)
         volumes = {"": ""}
         for volume, pieces in groupby(slices, key=lambda piece: piece.volume):
-            paths = {piece.name if piece.name in shown else piece.name.rpartition("#")[0] for piece in pieces}
+            paths = {_path_of(piece.name, shown) for piece in pieces}
             if volume not in volumes:
                 volumes[volume] = shown[paths.pop()] if len(paths) == 1 else f"series {next(series)}"
         return [replace(piece, name=_shown_slice(piece.name, shown), volume=volumes[piece.volume]) for piece in slices]
@@ -217,10 +217,12 @@ class Upload:
 
 
 def _shown_slice(name: str, shown: dict[str, str]) -> str:
-    if name in shown:
-        return shown[name]
-    path, _, number = name.rpartition("#")
-    return f"{shown[path]}#{number}"
+    path = _path_of(name, shown)
+    return shown[path] + name.removeprefix(path)
+
+
+def _path_of(slice_name: str, shown: Mapping[str, str]) -> str:
+    return slice_name if slice_name in shown else slice_name.rpartition("#")[0]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
