@@ -31,9 +31,8 @@ from side_by_side import hardware, machine_line, save
 from brainsift import image, intensity, predict, volumes
 from brainsift.bundle import SHIPPED
 from brainsift.files import csv_rows
-from brainsift.predict import COLUMNS, Predictor
+from brainsift.predict import BATCH, COLUMNS, Predictor
 
-_BATCH = 32
 _REST = "answers, CSV, the rest"
 _NETWORK = "network"
 # part -> where the function that does it is called from, and its name there
@@ -94,7 +93,7 @@ def main() -> None:
     parts = _profile(paths)
     floors = _floors(paths, arguments.rivals_python)
     print(machine_line(machine))
-    print(f"{len(paths)} images, one core, batches of {_BATCH}; microseconds an image\n")
+    print(f"{len(paths)} images, one core, batches of {BATCH}; microseconds an image\n")
     print(_table(parts, floors))
     save(arguments.output, {"machine": machine, "images": len(paths), "microseconds": parts, "floors": floors})
 
@@ -111,7 +110,7 @@ def _arguments() -> argparse.Namespace:
 def _profile(paths: list[str]) -> dict[str, float]:
     """Returns microseconds an image by part, once everything is warm."""
     predictor, watch = Predictor(threads=1), Stopwatch()
-    _score(predictor, paths[: 4 * _BATCH])
+    _score(predictor, paths[: 4 * BATCH])
     for part, (owner, name) in _PARTS.items():
         setattr(owner, name, watch.timed(part, getattr(owner, name)))
     predictor._session = _TimedSession(predictor._session, watch)  # type: ignore[assignment]
@@ -122,7 +121,7 @@ def _profile(paths: list[str]) -> dict[str, float]:
 def _score(predictor: Predictor, paths: list[str]) -> None:
     """Does what `Predictor.predict` does, in one thread."""
     slices = volumes.slices_of(paths)
-    batches = iter(lambda: [(piece, predictor.read(piece)) for piece in islice(slices, _BATCH)], [])
+    batches = iter(lambda: [(piece, predictor.read(piece)) for piece in islice(slices, BATCH)], [])
     answers = map(predictor.answer, batches)
     with tempfile.TemporaryDirectory() as folder, csv_rows(Path(folder) / "answers.csv", COLUMNS) as write:
         for answer, _ in chain.from_iterable(answers):

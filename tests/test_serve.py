@@ -21,7 +21,7 @@ from brainsift.cli import main
 from brainsift.errors import UsageError
 from brainsift.intensity import standard_map
 from brainsift.phantom import draw
-from brainsift.predict import Predictor
+from brainsift.predict import BATCH, Predictor
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.gate import JsonLines
 from brainsift.serve.pictures import picture_png
@@ -168,8 +168,8 @@ def test_a_job_is_told_as_table_and_page_and_then_forgotten(served, folder):
     assert (
         page.text.count("data:image/jpeg") == len(answers) - 1 and "attachment" in page.headers["Content-Disposition"]
     )
-    stored = service.jobs.find(job.json()["id"]).upload._folder
-    assert stored.is_dir() and service.store.used > before
+    stored = service.jobs.find(job.json()["id"]).upload.files[0].path
+    assert stored.exists() and service.store.used > before
     assert requests.delete(url).status_code == 204
     assert not stored.exists() and service.store.used == before
     for path in ("", "/result", "/result.csv", "/report.html", "/slices/0/picture.png"):
@@ -317,7 +317,7 @@ def test_many_clients_are_answered_alike_and_in_shared_batches(served):
         assert list(clients.map(ask, range(64))) == alone * 16
     buckets = re.findall(r'batch_slices_bucket\{le="(\d+).0"\} (\d+)', requests.get(f"{served.url}/metrics").text)
     counts = {int(size): int(count) for size, count in buckets}
-    assert counts[32] > counts[1]
+    assert counts[BATCH] > counts[1]
 
 
 def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
@@ -364,7 +364,7 @@ def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_p
     with serving(keep=tmp_path / "kept", keep_images=True) as running:
         sent = {"files": ("scan.nii.gz", (folder / "scan.nii.gz").read_bytes())}
         job = requests.post(f"{running.url}/api/v1/jobs", files=sent).json()
-        stored = running.service.jobs.find(job["id"]).upload._folder
+        stored = running.service.jobs.find(job["id"]).upload.files[0].path
         finished(running.url, job["id"])
         assert requests.delete(f"{running.url}/api/v1/jobs/{job['id']}").status_code == 204
         while running.service.jobs.busy:

@@ -67,7 +67,7 @@ def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
     slices = [("files", (f"{n}.png", picture(tmp_path / f"{n}.png", n).read_bytes())) for n in range(4)]
     slices = [("files", ("Doe^Jane.dcm", broken.read_bytes()))] + slices * 25
     job = requests.post(f"{process.url}/api/v1/jobs", files=slices).json()
-    assert any(process.temporary.rglob("000000.dcm"))
+    assert any(process.temporary.rglob("1-000000.dcm"))
     states = []
 
     def follow():

@@ -9,7 +9,7 @@ import pytest
 from brainsift.errors import BusyError, InputError, ServeError, UnreadableImageError
 from brainsift.image import from_array
 from brainsift.phantom import draw
-from brainsift.predict import Predictor, Rule
+from brainsift.predict import BATCH, Predictor, Rule
 from brainsift.serve.engine import Engine, Work, quiet
 from brainsift.slices import Loaded, Slice, broken_slice, coarse_of
 
@@ -40,7 +40,7 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def predictor():
-    return Predictor(threads=2, spinning=False)
+    return Predictor(threads=2)
 
 
 @pytest.fixture
@@ -122,9 +122,10 @@ def test_few_slices_are_decoded_ahead(predictor):
     engine = Engine(Stuck(), queue=3)
     heard = Heard([head(f"{n}", before=lambda: started.append(1)) for n in range(100)])
     engine.submit(heard.work)
-    while len(started) < 32:
+    ahead = Stuck.threads * BATCH
+    while len(started) < ahead:
         assert not heard.ended.wait(0.01)
-    assert not heard.ended.wait(0.3) and len(started) == 32
+    assert not heard.ended.wait(0.3) and len(started) == ahead
     Stuck.go.set()
     assert len(heard.wait().answers) == len(started) == 100
     engine.close()

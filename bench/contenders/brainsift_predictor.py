@@ -6,7 +6,7 @@ from worker import serve
 
 from brainsift.predict import Predictor
 
-_predictor = Predictor(spinning=False)
+_predictor = Predictor()
 
 
 def _score(paths: list[str]) -> Iterator[tuple[str, float]]:

@@ -163,7 +163,6 @@ def _predictor(arguments: argparse.Namespace, bundle: Bundle) -> Predictor:
         threshold=_threshold(arguments),
         max_error=arguments.max_error,
         threads=arguments.threads,
-        spinning=False,  # the threads that decode share the cores
     )
 
 

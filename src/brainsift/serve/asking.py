@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Query, Request
@@ -34,29 +35,42 @@ BODY: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
 class Wanted:
-    """The query of a request for answers."""
+    """The query of a request for answers.
 
-    def __init__(
-        self,
-        threshold: Annotated[
-            str | None, Query(description="By name.", max_length=40, examples=["balanced", "screening", "confirm"])
-        ] = None,
-        sensitivity: Annotated[float | None, Query(description="Wanted, instead of a name.", examples=[0.97])] = None,
-        max_error: Annotated[
-            float | None, Query(description="Refer what is not sure enough for this share of errors.", examples=[0.05])
-        ] = None,
-        maps: Annotated[bool, Query(description="Add the tumor maps.")] = False,
-        name: Annotated[str, Query(description="Of a body that is one file.", max_length=1000)] = "",
-    ) -> None:
-        if threshold is not None and sensitivity is not None:
-            raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
-        self.threshold = sensitivity if sensitivity is not None else threshold
-        self.max_error, self.maps, self.name = max_error, maps, name
+    Attributes:
+        threshold: by name, or the wanted sensitivity.
+        max_error: wanted share of errors.
+        maps: whether the tumor maps are wanted.
+        name: of a body that is one file.
+    """
+
+    threshold: str | float | None
+    max_error: float | None
+    maps: bool
+    name: str
 
     def rule(self, service: Service) -> Rule:
         """Returns what decides; raises as `make_rule` does."""
         return make_rule(service.bundle, threshold=self.threshold, max_error=self.max_error)
+
+
+async def wanted(  # async, or it would be called in a thread
+    threshold: Annotated[
+        str | None, Query(description="By name.", max_length=40, examples=["balanced", "screening", "confirm"])
+    ] = None,
+    sensitivity: Annotated[float | None, Query(description="Wanted, instead of a name.", examples=[0.97])] = None,
+    max_error: Annotated[
+        float | None, Query(description="Refer what is not sure enough for this share of errors.", examples=[0.05])
+    ] = None,
+    maps: Annotated[bool, Query(description="Add the tumor maps.")] = False,
+    name: Annotated[str, Query(description="Of a body that is one file.", max_length=1000)] = "",
+) -> Wanted:
+    """Reads the query."""
+    if threshold is not None and sensitivity is not None:
+        raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
+    return Wanted(sensitivity if sensitivity is not None else threshold, max_error, maps, name)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,8 @@
-"""Slices of many requests through one network: decoded by threads, scored in batches across requests, in fair turns.
+"""Slices of many requests through one network: decoded one by one, scored in batches across requests, in fair turns.
 
 A `Work` is what one request wants scored. A slice of each work is taken in turn, so that a large volume holds nobody
-up; only a few slices are decoded ahead, so that what is in memory does not grow with what waits.
+up. Each thread reads slices until there are enough for a batch, or no more to read, and scores that: what is decoded
+ahead, and so what is in memory, does not grow with what waits.
 """
 
 import logging
@@ -10,17 +11,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from brainsift.errors import BrainsiftError, BusyError, InputError, ServeError, UnreadableImageError
-from brainsift.predict import Prediction, Predictor, Read, Rule, settled
+from brainsift.predict import BATCH, Prediction, Predictor, Read, Rule, settled
 from brainsift.slices import Coarse, Slice
 
 _log = logging.getLogger("brainsift.serve")
-_BATCH = 32
-_AHEAD = 32  # slices that are decoded or wait for the network
 _HEAVIEST = 32  # a work weighs no more than this in the queue: its slices are taken as room comes
 _VOLUMES = 2  # works with volumes that are read at once, since a volume is in memory as a whole
 _LONGEST_WAIT_S = 30
@@ -89,11 +87,16 @@ class Work:
 
 
 @dataclass(frozen=True, eq=False)
-class _Decoded:
+class _Waiting:
     work: Work
     place: int
     slice: Slice
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded(_Waiting):
     read: Read | InputError
+    seconds: float
 
 
 class Engine:
@@ -115,13 +118,15 @@ class Engine:
         self._turns: deque[Work] = deque()
         self._later: deque[Work] = deque()  # works with volumes whose turn has not come
         self._ready: deque[_Decoded] = deque()
-        self._ahead = 0
         self._stopped = False
         self._seconds_a_slice = 0.02
         self._changed = threading.Condition(threading.RLock())
-        self._pool = ThreadPoolExecutor(predictor.threads, thread_name_prefix="decode")
-        self._network = threading.Thread(target=self._score, name="network", daemon=True)
-        self._network.start()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"score-{number}", daemon=True)
+            for number in range(predictor.threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -161,13 +166,13 @@ class Engine:
                 work.end(None)
             else:
                 (self._later if work.has_volumes else self._turns).append(work)
-                self._feed()
+                self._changed.notify_all()
 
     def cancel(self, work: Work) -> None:
         """Ends a work; what is being scored of it is thrown away."""
         with self._changed:
             work.end(None)
-            self._feed()
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Stops the threads; works that are not done end with an error."""
@@ -176,8 +181,8 @@ class Engine:
             for work in {*self._turns, *self._later, *(one.work for one in self._ready)}:
                 work.end(ServeError("service", "was stopped before this was scored", "Start it again."))
             self._changed.notify_all()
-        self._network.join()
-        self._pool.shutdown(cancel_futures=True)
+        for thread in self._threads:
+            thread.join()
 
     def _busy(self) -> BusyError:
         wait_s = min(max(math.ceil(self._reserved * self._seconds_a_slice), 1), _LONGEST_WAIT_S)
@@ -185,29 +190,47 @@ class Engine:
         error.wait_s = wait_s
         return error
 
-    def _feed(self) -> None:
-        """Has slices decoded, one of each work in turn; the lock is held."""
+    def _run(self) -> None:
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        task = self._next()
+        if isinstance(task, _Waiting):
+            self._decode(task)
+        elif task:
+            self._score(task)
+        return task is not None
+
+    def _next(self) -> _Waiting | list[_Decoded] | None:
+        """Waits for a slice to read, or for enough of them to score; returns None when it is time to stop."""
+        with self._changed:
+            while not self._stopped:
+                if len(self._ready) < BATCH and (taken := self._take()):
+                    return taken
+                if self._ready:
+                    return [self._ready.popleft() for _ in range(min(BATCH, len(self._ready)))]
+                self._changed.wait()
+            return None
+
+    def _take(self) -> _Waiting | None:
+        """Returns a slice of the work whose turn it is; the lock is held."""
         self._turns = deque(work for work in self._turns if not work.over)
         self._later = deque(work for work in self._later if not work.over)
         while self._later and sum(work.has_volumes for work in self._turns) < _VOLUMES:
             self._turns.append(self._later.popleft())
-        idle = 0
-        while self._ahead < _AHEAD and idle < len(self._turns):
-            work = self._turns[0]
+        for work in tuple(self._turns):
             self._turns.rotate(-1)
-            taken = work.take()
-            idle = 0 if taken else idle + 1
-            if taken:
-                self._ahead += 1
-                self._pool.submit(self._decode, work, *taken)
+            if taken := work.take():
+                return _Waiting(work, *taken)
+        return None
 
-    def _decode(self, work: Work, place: int, piece: Slice) -> None:
-        read: Read | InputError = UnreadableImageError(piece.name, "was cancelled", "Send it again.")
-        if not work.over:
-            read = self._read(piece)
+    def _decode(self, task: _Waiting) -> None:
+        started = time.perf_counter()
+        read = self._read(task.slice)
+        decoded = _Decoded(task.work, task.place, task.slice, read, time.perf_counter() - started)
         with self._changed:
-            self._ready.append(_Decoded(work, place, piece, read))
-            self._changed.notify()
+            self._ready.append(decoded)
 
     def _read(self, piece: Slice) -> Read | InputError:
         try:
@@ -217,25 +240,18 @@ class Engine:
             return UnreadableImageError(piece.name, "cannot be read", "Save it again, or leave it out.")
         return quiet(read, piece.name) if isinstance(read, InputError) else read
 
-    def _score(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._ready or self._stopped)
-                if self._stopped:
-                    return
-                batch = [self._ready.popleft() for _ in range(min(_BATCH, len(self._ready)))]
-            started = time.perf_counter()
-            try:
-                self._answer([one for one in batch if not one.work.over])
-            except Exception as error:  # the thread has to live on for other requests
-                _log.exception("scoring failed", extra={"facts": {"error": type(error).__name__}})
-                for one in batch:
-                    one.work.end(ServeError("network", f"failed: {type(error).__name__}", "Tell who runs the service."))
-            with self._changed:
-                self._ahead -= len(batch)
-                took = (time.perf_counter() - started) / len(batch)
-                self._seconds_a_slice += 0.05 * (took - self._seconds_a_slice)
-                self._feed()
+    def _score(self, batch: Sequence[_Decoded]) -> None:
+        started = time.perf_counter()
+        try:
+            self._answer([one for one in batch if not one.work.over])
+        except Exception as error:  # the thread has to live on for other requests
+            _log.exception("scoring failed", extra={"facts": {"error": type(error).__name__}})
+            for one in batch:
+                one.work.end(ServeError("network", f"failed: {type(error).__name__}", "Tell who runs the service."))
+        took = time.perf_counter() - started + sum(one.seconds for one in batch)
+        with self._changed:
+            self._seconds_a_slice += 0.05 * (took / len(batch) / len(self._threads) - self._seconds_a_slice)
+            self._changed.notify_all()  # a volume may have made room for the next
 
     def _answer(self, batch: Sequence[_Decoded]) -> None:
         answers = self.predictor.answer([(one.slice, one.read) for one in batch], [one.work.rule for one in batch])

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from brainsift.predict import Prediction
+from brainsift.predict import BATCH, Prediction
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_BATCHES = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
@@ -24,7 +23,9 @@ class Metrics:
         )
         self._refused = Counter("brainsift_refused", "Requests refused because the queue is full.", registry=registry)
         self._slices = Counter("brainsift_slices", "Slices answered for.", ("status",), registry=registry)
-        self._batches = Histogram("brainsift_batch_slices", "Slices a batch.", buckets=_BATCHES, registry=registry)
+        self._batches = Histogram(
+            "brainsift_batch_slices", "Slices a batch.", buckets=range(1, BATCH + 1), registry=registry
+        )
 
     def watch(self, name: str, words: str, value: Callable[[], float]) -> None:
         """Adds a gauge."""

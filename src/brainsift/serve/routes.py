@@ -12,7 +12,7 @@ from brainsift.batch_page import batch_report
 from brainsift.card import statements
 from brainsift.errors import BrainsiftError, NotFoundError
 from brainsift.predict import COLUMNS
-from brainsift.serve.asking import BODY, Wanted, asked, in_time, unless_gone
+from brainsift.serve.asking import BODY, Wanted, asked, in_time, unless_gone, wanted
 from brainsift.serve.jobs import Job
 from brainsift.serve.pictures import SIDE, map_png, picture_png
 from brainsift.serve.schemas import ErrorReply, JobReply, Limits, ModelReply, PredictReply
@@ -73,10 +73,10 @@ def model_reply(service: Service) -> ModelReply:
 
 def _add_asking(api: APIRouter, service: Service) -> None:
     @api.post("/predict", response_model_exclude_unset=True, responses=_REFUSALS, openapi_extra=BODY)
-    async def predict(request: Request, wanted: Annotated[Wanted, Depends()]) -> PredictReply:
+    async def predict(request: Request, query: Annotated[Wanted, Depends(wanted)]) -> PredictReply:
         """Answers for images, DICOM files, NIfTI volumes or archives of them, at once."""
         started = time.perf_counter()
-        async with in_time(service.config.timeout_s), asked(service, request, wanted) as (job, _, weigh):
+        async with in_time(service.config.timeout_s), asked(service, request, query) as (job, _, weigh):
             try:
                 await unless_gone(request, service.jobs.run(job, weigh))
             finally:
@@ -88,9 +88,9 @@ def _add_asking(api: APIRouter, service: Service) -> None:
         return _reply(service, request, job, time.perf_counter() - started)
 
     @api.post("/jobs", status_code=202, response_model_exclude_unset=True, responses=_REFUSALS, openapi_extra=BODY)
-    async def submit(request: Request, response: Response, wanted: Annotated[Wanted, Depends()]) -> JobReply:
+    async def submit(request: Request, response: Response, query: Annotated[Wanted, Depends(wanted)]) -> JobReply:
         """Takes the same as predict, and answers while it works."""
-        async with in_time(service.config.timeout_s), asked(service, request, wanted) as (job, place, weigh):
+        async with in_time(service.config.timeout_s), asked(service, request, query) as (job, place, weigh):
             service.jobs.keep(job, place.pop_all(), weigh)
         response.headers["location"] = f"/api/v1/jobs/{job.id}"
         return _job_reply(request, job, 0)

@@ -31,7 +31,7 @@ class Service:
         self.config, self.bundle = config, bundle
         self.metrics = Metrics()
         self.stopping = False
-        self.predictor = Predictor(bundle, threads=config.threads, spinning=False)
+        self.predictor = Predictor(bundle, threads=config.threads)
         self.engine = Engine(self.predictor, queue=config.queue, measured=self.metrics.scored)
         self.store = Store(config)
         self.history = History(config.keep, keep_images=config.keep_images) if config.keep else None

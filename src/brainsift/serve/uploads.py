@@ -63,6 +63,7 @@ class Store:
         self.folder = Path(tempfile.mkdtemp(prefix="brainsift-serve-", dir=folder))  # of mode 0700
         self._limit = config.store_mb * MIB
         self._used = 0
+        self._numbers = count(1)
         self._lock = threading.Lock()
 
     @property
@@ -93,7 +94,7 @@ class Store:
 
     def new(self) -> "Upload":
         """Starts an upload."""
-        return Upload(self, Path(tempfile.mkdtemp(dir=self.folder)))
+        return Upload(self, str(next(self._numbers)))
 
     def close(self) -> None:
         """Removes everything."""
@@ -112,13 +113,14 @@ class Upload:
     """The files of one request, in the order in which they came.
 
     Args:
-        store: counts the bytes.
-        folder: for the files.
+        store: has the folder, and counts the bytes.
+        number: of the upload, with which the names of its files start.
     """
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, number: str) -> None:
         self.files: list[Stored] = []
-        self._store, self._folder = store, folder
+        self._store, self._number = store, number
+        self._paths: set[Path] = set()  # also of archives, which are no files of the upload once they are unpacked
         self._size = self._count = 0
         self._lock, self._closed = threading.Lock(), False  # a thread may still unpack what was given up
 
@@ -133,11 +135,12 @@ class Upload:
         if len(self.files) >= limit:
             raise UploadError("files", f"are more than {limit}", "Send fewer at a time.")
         name = shown_name(sent)
-        path = self._folder / f"{self._count:06d}{stored_suffix(name)}"
+        path = self._store.folder / f"{self._number}-{self._count:06d}{stored_suffix(name)}"
         self._count += 1
         self.files.append(Stored(path, name))
         with self._unless_closed():
             opened = path.open("xb")
+            self._paths.add(path)
         with opened as file:
             yield file
 
@@ -197,7 +200,9 @@ class Upload:
         """Removes the files."""
         with self._lock:
             self._closed = True
-            shutil.rmtree(self._folder, ignore_errors=True)
+            for path in self._paths:
+                path.unlink(missing_ok=True)
+            self._paths.clear()
             self._store.give_back(self._size)
             self._size = 0
 
@@ -212,6 +217,7 @@ class Upload:
         with self._unless_closed():
             size = one.path.stat().st_size
             one.path.unlink()
+            self._paths.discard(one.path)
             self._size -= size
             self._store.give_back(size)
 
