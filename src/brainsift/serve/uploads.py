@@ -115,13 +115,17 @@ class Upload:
     Args:
         store: has the folder, and counts the bytes.
         number: of the upload, with which the names of its files start.
+
+    Attributes:
+        files: as they are to be judged.
+        size: of what is on the disk, bytes.
     """
 
     def __init__(self, store: Store, number: str) -> None:
         self.files: list[Stored] = []
         self._store, self._number = store, number
         self._paths: set[Path] = set()  # also of archives, which are no files of the upload once they are unpacked
-        self._size = self._count = 0
+        self.size = self._count = 0
         self._lock, self._closed = threading.Lock(), False  # a thread may still unpack what was given up
 
     @contextlib.contextmanager
@@ -153,7 +157,7 @@ class Upload:
         """
         with self._unless_closed():
             self._store.take(len(content))
-            self._size += len(content)
+            self.size += len(content)
             file.write(content)
 
     def drop_last(self) -> None:
@@ -203,8 +207,8 @@ class Upload:
             for path in self._paths:
                 path.unlink(missing_ok=True)
             self._paths.clear()
-            self._store.give_back(self._size)
-            self._size = 0
+            self._store.give_back(self.size)
+            self.size = 0
 
     @contextlib.contextmanager
     def _unless_closed(self) -> Iterator[None]:
@@ -218,7 +222,7 @@ class Upload:
             size = one.path.stat().st_size
             one.path.unlink()
             self._paths.discard(one.path)
-            self._size -= size
+            self.size -= size
             self._store.give_back(size)
 
 
@@ -275,7 +279,7 @@ async def receive(store: Store, headers: Mapping[str, str], body: AsyncIterator[
             await _receive_parts(upload, options.get(b"boundary", b""), body)
         else:
             await _receive_file(upload, name or unquote(headers.get("x-filename", "")), body)
-        if not any(one.path.stat().st_size for one in upload.files):
+        if not upload.size:
             raise UsageError("files", "are missing: the body holds no file", "Send one or more parts called `files`.")
     except BaseException:
         upload.close()
@@ -338,7 +342,7 @@ class _Parts:
 
     def callbacks(self) -> dict[str, object]:
         """Returns the methods that hear, by name."""
-        return {name: getattr(self, name) for name in dir(self) if name.startswith("on_")}
+        return {name: getattr(self, name) for name in _HEARD}
 
     def close(self) -> None:
         """Closes the file that is open."""
@@ -381,3 +385,6 @@ class _Parts:
     def on_end(self) -> None:
         """The end of the body."""
         self.complete = True
+
+
+_HEARD = [name for name in vars(_Parts) if name.startswith("on_")]
