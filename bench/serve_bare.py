@@ -7,7 +7,6 @@ Usage:
     python bench/serve_bare.py --port PORT [--handler async|threads] [--preprocess pillow|brainsift]
 """
 
-# ruff: noqa: E402
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `brainsift serve` has it; torch has threads of its own
