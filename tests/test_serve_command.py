@@ -194,11 +194,22 @@ def test_jobs_expire_and_can_be_cancelled(serving, tmp_path):
         assert running.service.store.used == 0 and not any(running.service.store.folder.iterdir())
 
 
+def test_accepted_work_has_the_time_of_grace_once(serving):
+    with serving(grace_s=5) as running:
+        assert running.service.left_s == 5
+        running.service.stop()
+        running.service._deadline -= 4
+        running.service.stop()  # told again
+        assert 0 < running.service.left_s <= 1
+        running.service._deadline -= 4
+        assert running.service.left_s == 0
+
+
 def test_a_service_that_stops_says_so(serving, tmp_path):
     with serving() as running:
-        running.service.stopping = True
+        running.service.stop()
         with pytest.raises(UnavailableError):
             Client(running.url).predict(picture(tmp_path / "a.png", 1))
         assert requests.get(f"{running.url}/readyz").status_code == 503
         assert requests.get(f"{running.url}/healthz").status_code == 200
-        running.service.stopping = False
+        running.service._deadline = None

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import socket
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -24,8 +25,11 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from brainsift.dicom import dicom_slices
+from brainsift.errors import UnreadableImageError
 from brainsift.phantom import draw
 from brainsift.serve.gate import JsonLines
+from brainsift.serve.uploads import Upload
 
 HEAD = draw(3, tumor=True, size=64).pixels
 COUNT = int(os.environ.get("BRAINSIFT_FUZZ", "300"))
@@ -321,14 +325,112 @@ def test_connections_beyond_the_limit_are_told_or_hung_up_on(serving, monkeypatc
 
 def test_a_full_queue_answers_429_and_the_reason_reaches_who_is_still_sending(serving):
     with serving(queue=1) as running:
-        with raw(running.url, head_of(5000)) as slow:
-            while not running.service.engine.waiting:
-                time.sleep(0.01)
+        with running.service.engine.place():
             files = {"files": ("a.png", bytes(2_000_000))}
             reply = requests.post(f"{running.url}/api/v1/jobs", files=files)
             assert (reply.status_code, reply.json()["code"]) == (429, "busy")
             assert int(reply.headers["Retry-After"]) >= 1
-            slow.sendall(b"x" * 5000)
-            slow.recv(1000)
         assert "brainsift_refused_total 1.0" in requests.get(f"{running.url}/metrics").text
         assert served_well(running.url)
+
+
+def test_who_sends_slowly_holds_no_place_in_the_queue(serving):
+    with serving(queue=1) as running, raw(running.url, head_of(5000) + b"x") as slow:
+        while not running.service.store.used:
+            time.sleep(0.01)
+        assert served_well(running.url)
+        slow.sendall(b"x" * 4999)
+        assert slow.recv(100).startswith(b"HTTP/1.1 422")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_verdict_of_any_size_is_not_read(serving, tmp_path, kept):
+    with serving(**({"keep": tmp_path} if kept else {})) as running:
+        url, kind = f"{running.url}/api/v1/history/1/verdict", {"Content-Type": "application/json"}
+        pieces = (bytes(16_384) for _ in range(64))
+        for body in (bytes(2**20), pieces):  # the second is sent in chunks, without its length
+            reply = requests.put(url, data=body, headers=kind)
+            assert (reply.status_code, reply.json()["code"]) == (413, "too_large")
+        assert served_well(running.url)
+
+
+def test_a_second_request_that_never_ends_is_hung_up_on(serving, monkeypatch):
+    monkeypatch.setattr("brainsift.serve.server._SLOW_HEADERS_S", 0.5)
+    first = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving() as running, raw(running.url, first, wait=20) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        connection.sendall(first[:20])
+        assert answer(connection).count(b"HTTP/1.1") == 0
+
+
+def test_who_never_reads_his_answer_is_let_go(serving):
+    head = "GET /api/v1/jobs/{}/result HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(timeout_s=0.5) as running:
+        files = [("files", (f"{number}.png", picture())) for number in range(60)]
+        job = requests.post(f"{running.url}/api/v1/jobs?maps=true", files=files).json()["id"]
+        while requests.get(f"{running.url}/api/v1/jobs/{job}?wait=5").json()["state"] != "done":
+            pass
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        host, port = running.url.removeprefix("http://").split(":")
+        connection.connect((host, int(port)))
+        connection.settimeout(30)
+        connection.sendall(head.format(job).encode() * 200)
+        with pytest.raises(ConnectionResetError):
+            while connection.recv(1) and not time.sleep(0.2):
+                pass
+        connection.close()
+
+
+def test_a_broken_file_is_let_go_when_it_is_listed(tmp_path):
+    class Large:
+        alive = 0
+
+        def __init__(self):
+            Large.alive += 1
+
+        def __del__(self):
+            Large.alive -= 1
+
+    def fails(path, limits):
+        inflated = Large()
+        raise ValueError(f"broken {inflated is None}")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("brainsift.dicom._frames", fails)
+        ((_, (piece,)),) = dicom_slices([tmp_path / "a.dcm"])
+    assert Large.alive == 0
+    with pytest.raises(UnreadableImageError, match="broken"):
+        piece.load()
+
+
+def test_an_unknown_compression_is_not_quoted(served):
+    content = dicom(syntax=ExplicitVRLittleEndian)
+    old, new = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.SECRET"
+    assert content.count(old) == 1
+    reply = requests.post(f"{served.url}/api/v1/predict", files={"files": ("a.dcm", content.replace(old, new))})
+    assert reply.status_code == 422 and "SECRET" not in reply.text
+
+
+def test_large_jpeg_2000_is_refused(served):
+    reply = requests.post(
+        f"{served.url}/api/v1/predict",
+        files={"files": ("a.jp2", picture(np.zeros((2100, 2000), np.uint8), "JPEG2000"))},
+    )
+    assert reply.status_code == 422 and "more than 4000000" in reply.json()["rule"]
+
+
+def test_many_files_that_are_slow_to_list_hold_up_no_small_request(serving, monkeypatch):
+    go, listing = threading.Event(), Upload.slices
+
+    def slowly(upload):
+        return listing(upload) if len(upload.files) == 1 else go.wait(60) and listing(upload)
+
+    monkeypatch.setattr(Upload, "slices", slowly)
+    with serving() as running:
+        files = [("files", (f"{number}.png", picture())) for number in range(20)]
+        jobs = [requests.post(f"{running.url}/api/v1/jobs", files=files).json()["id"] for _ in range(8)]
+        assert served_well(running.url)
+        go.set()
+        states = {requests.get(f"{running.url}/api/v1/jobs/{job}?wait=20").json()["state"] for job in jobs}
+        assert states <= {"queued", "running", "done"}

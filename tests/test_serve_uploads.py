@@ -1,9 +1,11 @@
 """Bodies to files: names never become paths, every limit holds, archives cannot harm, nothing is left behind."""
 
 import asyncio
+import errno
 import io
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -13,7 +15,8 @@ from PIL import Image
 from brainsift.errors import BusyError, InputError, MediaTypeError, UnreadableImageError, UploadError, UsageError
 from brainsift.phantom import draw
 from brainsift.serve.config import ServeConfig
-from brainsift.serve.uploads import Store, receive, shown_name
+from brainsift.serve.uploads import Store, Stored, receive, shown_name
+from brainsift.slices import Slice
 
 HEAD = draw(1, tumor=True, size=64).pixels
 BOUNDARY = "xyz"
@@ -270,3 +273,29 @@ def test_closing_the_store_removes_all(tmp_path):
     assert store.folder.stat().st_mode & 0o077 == 0
     store.close()
     assert not any(tmp_path.iterdir())
+
+
+def test_a_series_is_not_called_as_a_file_is(store):
+    upload = store.new()
+    upload.files = [Stored(Path(f"/{number}"), name) for number, name in enumerate(("series 1", "a", "b"))]
+    pieces = [Slice(f"/{number}", volume, lambda: None) for number, volume in enumerate(("x", "y", "y"))]
+    assert [piece.volume for piece in upload.renamed(pieces)] == ["series 1", "series 2", "series 2"]
+
+
+def test_a_folder_that_was_taken_away_is_made_anew(store):
+    store.folder.rmdir()
+    upload = sent(store, png(), "image/png")
+    assert upload.files[0].path.read_bytes() == png()
+    upload.close()
+
+
+def test_a_full_disk_is_said_as_a_full_store_is(store):
+    class Full:
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    upload = store.new()
+    with pytest.raises(BusyError, match="No space left"):
+        upload.write(Full(), b"x")
+    upload.close()
+    assert store.used == 0

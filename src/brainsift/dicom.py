@@ -329,7 +329,8 @@ def _check_syntax(name: str, syntax: Any) -> None:
     except NotImplementedError:
         known = False
     if not known:
-        raise UnreadableImageError(name, f"is compressed as {syntax.name}, which is not decoded here", _DECOMPRESS)
+        kind = "in an unknown way" if syntax.name == syntax else f"as {syntax.name}"  # only what the standard names
+        raise UnreadableImageError(name, f"is compressed {kind}, which is not decoded here", _DECOMPRESS)
 
 
 def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str, limits: Limits) -> Loaded:

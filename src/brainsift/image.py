@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ _READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
 # Between these differences of the strongest and the weakest channel, luma gives way to the weakest channel.
 _CHROMA_GREY = 32
 _CHROMA_COLOUR = 64
+_JPEG2000_TAKES = 8  # times as long as others to decode
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
     with _told(name, limits):
         check_size(image.size, name, limits)
         image_format, mode = image.format or "", image.mode
+        if image_format == "JPEG2000":  # its decoder lets no other thread run meanwhile
+            check_size(image.size, name, replace(limits, max_pixels=limits.max_pixels // _JPEG2000_TAKES))
         return DecodedImage(_pixels(_upright(image)), image_format, mode)
 
 

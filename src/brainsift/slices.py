@@ -64,11 +64,19 @@ class Slice:
 
 def broken_slice(name: str, volume: str, error: BrainsiftError) -> Slice:
     """Returns a slice that raises ``error`` when it is read."""
+    _forget_frames(error)
 
     def load() -> Loaded:
         raise error
 
     return Slice(name, volume, load)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Lets go of the functions that an error came through, and so of what they had read: it may outlive them by far."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def slice_of_values(

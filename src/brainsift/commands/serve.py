@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     if os.environ.get("BRAINSIFT_TOKEN") and "token" not in arguments:
         arguments.token = os.environ["BRAINSIFT_TOKEN"]
     config = flags.make(arguments, ServeConfig)
-    app = create_app(config, load_bundle(arguments.bundle))
     with listen(config) as listener:
+        app = create_app(config, load_bundle(arguments.bundle))
         url = address(config, listener)
         say(f"{url}/?token={quote(config.token, safe='')}" if config.token else f"{url}/")
         say(NOTICE)

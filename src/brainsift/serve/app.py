@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 
 from brainsift import __version__
 from brainsift.bundle import Bundle, load_bundle
-from brainsift.errors import BrainsiftError, MethodError, NotFoundError, ServeError, UnavailableError, UsageError
+from brainsift.errors import (
+    BrainsiftError,
+    MethodError,
+    NotFoundError,
+    ServeError,
+    UnavailableError,
+    UploadError,
+    UsageError,
+)
 from brainsift.serve import history_routes
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.gate import COOKIE, Gate, error_response
@@ -84,6 +92,7 @@ def _add_errors(app: FastAPI) -> None:
     async def framework(request: Request, error: HTTPException) -> Response:
         kinds: dict[int, BrainsiftError] = {
             404: NotFoundError("address", "is not there", "See /openapi.json."),
+            413: UploadError("body", "is too large", "Files go to /api/v1/predict or /api/v1/jobs."),
             405: MethodError("method", "is not meant for this address", "See /openapi.json."),
         }
         other = UsageError("request", str(error.detail), "See /openapi.json.")

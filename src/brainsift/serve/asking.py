@@ -89,12 +89,13 @@ async def asked(
     if service.stopping:
         raise UnavailableError("service", "is stopping", "Try again when it has started anew.")
     rule = wanted.rule(service)
+    service.engine.check_room()  # a place is taken when the body is here: who sends slowly holds none
+    while service.store.half_full and service.jobs.make_room():
+        pass
+    upload = await _uploaded(service, request, wanted.name)
     with contextlib.ExitStack() as stack:
-        weigh = stack.enter_context(service.engine.place())
-        while service.store.half_full and service.jobs.make_room():
-            pass
-        upload = await _uploaded(service, request, wanted.name)
         try:
+            weigh = stack.enter_context(service.engine.place())
             yield Job(upload, rule, maps=wanted.maps), stack, weigh
         except BaseException:
             upload.close()

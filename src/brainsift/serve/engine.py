@@ -133,6 +133,11 @@ class Engine:
         """Slices that wait, each work counted up to a limit."""
         return self._reserved
 
+    def check_room(self) -> None:
+        """Raises BusyError if the queue is full."""
+        if self._reserved >= self._queue:
+            raise self._busy()
+
     @contextmanager
     def place(self) -> Iterator[Callable[[int], None]]:
         """Holds a place in the queue; yields a function that sets how much it weighs.
@@ -149,8 +154,7 @@ class Engine:
                 held = weight
 
         with self._changed:
-            if self._reserved >= self._queue:
-                raise self._busy()
+            self.check_room()
             weigh(1)
         try:
             yield weigh

@@ -11,16 +11,25 @@ import sys
 import time
 import traceback
 import warnings
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from brainsift.errors import AuthError, BrainsiftError, BusyError, ForbiddenError, ServeError, SlowError
+from brainsift.errors import (
+    AuthError,
+    BrainsiftError,
+    BusyError,
+    ForbiddenError,
+    ServeError,
+    SlowError,
+    UnavailableError,
+    UploadError,
+)
 from brainsift.serve.config import MIB, ServeConfig, is_loopback
 from brainsift.serve.metrics import Metrics
 
@@ -34,6 +43,8 @@ _UNLOCKED = (*OPEN, "/page/page.css")  # the page that asks for the token has it
 _ASK = Path(__file__).parent / "page" / "token.html"
 _WRONG = re.compile(r' *<p class="reason".*</p>\n')
 _DRAINED, _DRAIN_S = 256 * MIB, 3.0
+_UPLOADS = ("/api/v1/predict", "/api/v1/jobs")  # which count for themselves
+_SMALL = 64 * 1024  # bytes of any other body
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
@@ -123,6 +134,9 @@ class Gate:
         origin = headers.get("origin")
         if origin is not None and scope["method"] in _UNSAFE and _split(origin).netloc != host:
             return ForbiddenError("Origin", "is another site", "Use the page of this service.")
+        length = headers.get("content-length", "")
+        if scope["path"] not in _UPLOADS and length.isdigit() and int(length) > _SMALL:
+            return UploadError("body", f"is larger than {_SMALL} bytes", "Files go to /api/v1/predict or /api/v1/jobs.")
         if self._config.token and scope["path"] not in _UNLOCKED and not self._knows(scope, headers):
             return AuthError("token", "is missing or wrong", "Send Authorization: Bearer TOKEN, or open /?token=TOKEN.")
         return None
@@ -130,11 +144,7 @@ class Gate:
     def _knows(self, scope: Scope, headers: Headers) -> bool:
         scheme, _, sent = headers.get("authorization", "").partition(" ")
         found = [sent] if scheme.lower() == "bearer" else []
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            cookie = None
-        found += [cookie.value] if cookie else []
+        found += [value for name, value in cookie_parser(headers.get("cookie", "")).items() if name == COOKIE]
         if scope["path"] == "/":
             found += parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         return any(is_token(one, self._config) for one in found)
@@ -171,6 +181,9 @@ class _Passage:
                 await self._gate._app(self._scope, self._hear, self._answer)
         except ClientDisconnect:  # it is gone
             self._status = self._status or 499
+        except asyncio.CancelledError:  # the service stops, and its time is up
+            self._status = self._status or UnavailableError.http_status
+            raise
         except Exception as error:
             _log.exception("request failed", extra={"facts": {"request_id": self._id, "error": type(error).__name__}})
             if not self._status:
@@ -180,6 +193,12 @@ class _Passage:
             self._note()
 
     async def _hear(self) -> Message:
+        message = await self._receive_more()
+        if self._received > _SMALL and self._scope["path"] not in _UPLOADS:
+            raise HTTPException(UploadError.http_status)  # the one kind that FastAPI lets through
+        return message
+
+    async def _receive_more(self) -> Message:
         if self._more:  # a body that never ends
             async with asyncio.timeout(max(0, self._started + self._gate._config.timeout_s - time.perf_counter())):
                 message = await self._receive()
@@ -211,7 +230,7 @@ class _Passage:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
                 while self._more and self._worth_draining and self._received < limit:
-                    await self._hear()
+                    await self._receive_more()
 
     def _note(self) -> None:
         route = getattr(self._scope.get("route"), "path", "") or "other"

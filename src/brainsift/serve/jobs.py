@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from brainsift.errors import BrainsiftError, NotFoundError, PendingError, ServeError
@@ -18,6 +19,8 @@ from brainsift.volumes import read_slice
 _OVER = ("done", "cancelled", "failed")
 _MOST = 1000  # jobs that are remembered; the oldest that are over give way
 _SWEEP_S = 20.0
+_FEW = 16  # files, whose headers are read in no time
+_LISTED = 2  # jobs of more files whose headers are read at once
 
 
 class Job:
@@ -173,6 +176,7 @@ class Jobs:
         self._expiry_s = expiry_s
         self._ended = ended
         self._jobs: dict[str, Job] = {}
+        self._listing = ThreadPoolExecutor(_LISTED, thread_name_prefix="list")
         self._running: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -208,7 +212,7 @@ class Jobs:
 
     async def _run(self, job: Job, weigh: Callable[[int], None]) -> None:
         try:
-            await asyncio.to_thread(job.start, self._engine, asyncio.get_running_loop())
+            await self._list(job)
             weigh(job.weight)
             if job.over:  # cancelled while it was listed
                 job.cancel(self._engine)
@@ -222,6 +226,12 @@ class Jobs:
             job.fail(ServeError("job", f"failed: {type(error).__name__}", "Tell who runs the service."))
         if self._ended and job.state == "done":
             await self._ended(job)
+
+    async def _list(self, job: Job) -> None:
+        """Starts a job; those of many files wait for each other, and hold up no small one."""
+        loop = asyncio.get_running_loop()
+        pool = self._listing if len(job.upload.files) > _FEW else None
+        await loop.run_in_executor(pool, job.start, self._engine, loop)
 
     def find(self, job_id: str) -> Job:
         """Returns a job, which then lives on.
@@ -275,6 +285,7 @@ class Jobs:
         """Forgets all jobs."""
         for job in list(self._jobs.values()):
             self._forget(job)
+        self._listing.shutdown(wait=False, cancel_futures=True)
 
     def make_room(self) -> bool:
         """Forgets the job that is over and was not asked for the longest; tells whether there was one."""

@@ -69,13 +69,13 @@ def _crowded(app: ASGIApp, service: Service) -> ASGIApp:
 
 
 class _Connection(H11Protocol):
-    """Adds to uvicorn a limit of connections, a limit of time to say what is wanted, and errors of the one shape."""
+    """Adds to uvicorn a limit of connections, limits of time to ask and to read, and errors of the one shape."""
 
     _patience: asyncio.TimerHandle | None = None
 
-    def __init__(self, *arguments: Any, most: int, crowded: ASGIApp, **options: Any) -> None:
+    def __init__(self, *arguments: Any, most: int, crowded: ASGIApp, flush_s: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._most, self._crowded = most, crowded
+        self._most, self._crowded, self._flush_s = most, crowded, flush_s
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock."""
@@ -99,21 +99,29 @@ class _Connection(H11Protocol):
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Starts the clock at a later request of the same connection."""
+        """Starts the clock at the first byte of each request, and stops it when the request is said."""
         self._wait()
         super().data_received(data)
+        if not self._idle() and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def on_response_complete(self) -> None:
+        """Gives who asked for an answer the time of a request to read it."""
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(self._flush_s, self._give_up, self.cycle)
 
     def _wait(self) -> None:
         if self._patience is None and self._idle():
-            self._patience = self.loop.call_later(_SLOW_HEADERS_S, self._hang_up, self.cycle)
+            self._patience = self.loop.call_later(_SLOW_HEADERS_S, self.transport.close)
 
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _hang_up(self, before: object) -> None:
-        self._patience = None
-        if self.cycle is before:  # no request came since
-            self.transport.close()
+    def _give_up(self, answered: object) -> None:
+        if self.cycle is answered and self.transport.get_write_buffer_size():
+            self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -139,10 +147,12 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 ws="none",
                 http=functools.partial(  # type: ignore[arg-type]
-                    _Connection, most=self._service.config.connections, crowded=_crowded(app, self._service)
+                    _Connection,
+                    most=self._service.config.connections,
+                    crowded=_crowded(app, self._service),
+                    flush_s=self._service.config.timeout_s,
                 ),
                 timeout_keep_alive=10,
-                timeout_graceful_shutdown=max(1, round(self._service.config.grace_s)),
             )
         )
 
@@ -158,13 +168,14 @@ class Server(uvicorn.Server):
         if self._service.stopping or self._loop is None:
             self.should_exit = self.force_exit = True
             return
-        self._service.stopping = True
+        self._service.stop()
         print("brainsift serve: finishing what was accepted; once more ends it at once.", file=sys.stderr)
         self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._finish()))
 
     async def _finish(self) -> None:
         try:
-            await asyncio.wait_for(self._service.jobs.drain(), self._service.config.grace_s)
+            await asyncio.wait_for(self._service.jobs.drain(), self._service.left_s)
         except TimeoutError:
             print("brainsift serve: the rest was given up.", file=sys.stderr)
+        self.config.timeout_graceful_shutdown = max(1, round(self._service.left_s))
         self.should_exit = True

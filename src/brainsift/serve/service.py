@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from functools import cached_property
 
@@ -30,15 +31,29 @@ class Service:
     def __init__(self, config: ServeConfig, bundle: Bundle) -> None:
         self.config, self.bundle = config, bundle
         self.metrics = Metrics()
-        self.stopping = False
+        self._deadline: float | None = None
         self.predictor = Predictor(bundle, threads=config.threads)
         self.engine = Engine(self.predictor, queue=config.queue, measured=self.metrics.scored)
-        self.store = Store(config)
         self.history = History(config.keep, keep_images=config.keep_images) if config.keep else None
+        self.store = Store(config)
         self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes, ended=self._record)
         self.metrics.watch("waiting_slices", "Slices that wait.", lambda: self.engine.waiting)
         self.metrics.watch("jobs", "Jobs that can be asked for.", lambda: len(self.jobs))
         self.metrics.watch("stored_bytes", "Bytes of uploads on the disk.", lambda: self.store.used)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes no more work."""
+        return self._deadline is not None
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that accepted work still has."""
+        return self.config.grace_s if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def stop(self) -> None:
+        """Takes no more work from now on."""
+        self._deadline = self._deadline or time.monotonic() + self.config.grace_s
 
     @cached_property
     def network_sha256(self) -> str:
@@ -57,10 +72,10 @@ class Service:
         try:
             yield
         finally:
-            self.stopping = True
+            self.stop()
             sweep.cancel()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.jobs.drain(), self.config.grace_s)
+                await asyncio.wait_for(self.jobs.drain(), self.left_s)
             self.jobs.close()
             await asyncio.to_thread(self.engine.close)
             self.store.close()

@@ -60,7 +60,8 @@ class Store:
 
     def __init__(self, config: ServeConfig, folder: Path | None = None) -> None:
         self.config = config
-        self.folder = Path(tempfile.mkdtemp(prefix="brainsift-serve-", dir=folder))  # of mode 0700
+        self._parent = folder
+        self.folder = self._made()
         self._limit = config.store_mb * MIB
         self._used = 0
         self._numbers = count(1)
@@ -93,8 +94,13 @@ class Store:
             self._used -= size
 
     def new(self) -> "Upload":
-        """Starts an upload."""
+        """Starts an upload; in a new folder if who cleans the system's took this one."""
+        if not self.folder.exists():
+            self.folder = self._made()
         return Upload(self, str(next(self._numbers)))
+
+    def _made(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="brainsift-serve-", dir=self._parent))  # of mode 0700
 
     def close(self) -> None:
         """Removes everything."""
@@ -192,12 +198,12 @@ class Upload:
         """Returns slices under names for display: a volume of one file is called as that, others by a number."""
         names = _distinct([one.name for one in self.files])
         shown = {str(one.path): name for one, name in zip(self.files, names, strict=True)}
-        series = count(1)
+        series = (name for number in count(1) if (name := f"series {number}") not in names)
         volumes = {"": ""}
         for volume, pieces in groupby(slices, key=lambda piece: piece.volume):
             paths = {_path_of(piece.name, shown) for piece in pieces}
             if volume not in volumes:
-                volumes[volume] = shown[paths.pop()] if len(paths) == 1 else f"series {next(series)}"
+                volumes[volume] = shown[paths.pop()] if len(paths) == 1 else next(series)
         return [replace(piece, name=_shown_slice(piece.name, shown), volume=volumes[piece.volume]) for piece in slices]
 
     def close(self) -> None:
@@ -215,7 +221,11 @@ class Upload:
         with self._lock:
             if self._closed:
                 raise UploadError("upload", "was given up", "Send it again.")
-            yield
+            try:
+                yield
+            except OSError as error:
+                rule = f"cannot be written to: {error.strerror}"
+                raise BusyError("store", rule, "Delete jobs, try again later, or tell who runs the service.") from error
 
     def _drop(self, one: Stored) -> None:
         with self._unless_closed():
