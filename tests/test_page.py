@@ -1124,8 +1124,10 @@ def test_a_busy_server_is_asked_again(open_page, images):
 def test_a_lost_server_is_told_and_found_again(open_page, images):
     with serving() as (url, process):
         page = open_page(url, strict=False)
+        page.route("**/picture.png?side=96", lambda route: route.abort())
         drop(page, images[-2:])
         done(page, 2)
+        expect(page.locator("#case-rows .thumb > *")).to_have_count(0)  # above all not the sign of what is unreadable
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         open_case(page, images[-2].name)

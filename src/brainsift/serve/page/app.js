@@ -76,7 +76,8 @@ function sayEnd(intake, cases) {
   const counts = Object.entries(cases.counts()).filter(([, count]) => count);
   const found = counts.map(([decision, count]) => `${label(decision)} ${count}`).join(", ");
   const isDone = found && !intake.stopped && !intake.nothing;
-  announce([isDone ? `Done. ${found}.` : "", unanswered(intake)].filter(Boolean).join(" "));
+  const words = [isDone ? `Done. ${found}.` : "", unanswered(intake)].filter(Boolean).join(" ");
+  if (words) announce(words);
 }
 
 function listenToIntake(intake, cases, { isRead, open, reveal }) {

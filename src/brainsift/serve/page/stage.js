@@ -67,7 +67,7 @@ export class Stage {
     if (shown.status === "rejected") {
       const isAway = shown.reason instanceof TypeError; // as fetch has it
       const gone = "The server no longer has this picture. Drop the file again to see it.";
-      this.say(isAway ? "The server cannot be reached. The picture comes when it is back." : gone, words);
+      this.say(isAway ? "The server cannot be reached. The page tries again by itself." : gone, words);
       if (isAway) probe();
       return false;
     }
