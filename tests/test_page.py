@@ -450,7 +450,7 @@ def test_what_comes_new_is_shown(open_page, images):
     expect(page.locator("#case-title")).to_have_text(images[0].name)
 
 
-def test_a_job_that_is_lost_goes_again_once(open_page, server, images, expected):
+def test_a_job_that_is_lost_goes_again_once(open_page, server, files, images, expected):
     page = open_page(strict=False)  # Chromium writes each 404 to its console
     known = 3
     lost = []
@@ -468,7 +468,8 @@ def test_a_job_that_is_lost_goes_again_once(open_page, server, images, expected)
         else:
             route.continue_()
 
-    page.route(re.compile(r"/jobs/[^/]+\?after=\d+&wait"), lose)
+    follow = re.compile(r"/jobs/[^/]+\?after=\d+&wait")
+    page.route(follow, lose)
     drop(page, images)
     done(page, len(images))
     expect(page.locator("#case-rows .case-name")).to_have_text(sorted(expected, key=natural))
@@ -479,9 +480,13 @@ def test_a_job_that_is_lost_goes_again_once(open_page, server, images, expected)
     done(page, len(images) - known)
     for told in (page.locator("#skipped"), page.locator("#live")):
         expect(told).to_contain_text(f"The server has forgotten {known} cases of this list.")
-    page.route(re.compile(r"/jobs/[^/]+\?after=\d+&wait"), lambda route: route.fulfill(status=404, json=GONE))
-    drop(page, images[:1])
+    page.route(follow, lambda route: route.fulfill(status=404, json=GONE), times=1)
+    drop(page, [files / "head.nii.gz"])
     done(page, len(images) - known + 1)
+    expect(row(page, "head.nii.gz")).to_contain_text("9 slices")
+    page.route(follow, lambda route: route.fulfill(status=404, json=GONE))
+    drop(page, images[:1])
+    done(page, len(images) - known + 2)
     open_case(page, images[0].name)
     expect(page.locator("#answer-words")).to_have_text("This file was not scored.")
     expect(page.locator("#answer-reason")).to_contain_text("lost it before it was scored. Drop it again.")

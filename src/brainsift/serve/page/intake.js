@@ -81,7 +81,7 @@ export class Intake extends EventTarget {
     for (const { name, folder, order, error } of stored(REFUSED)) this.#list({ file: { name }, folder, order }, error);
     for (const { id, folder, order, places } of stored(STORED)) {
       const group = { kind: "known", folder, order, places, files: [] };
-      this.#order = Math.max(this.#order, order + 1, ...(places ?? []).map((place) => place.order + 1));
+      for (const one of [group, ...(places ?? [])]) this.#order = Math.max(this.#order, (one.order ?? 0) + 1);
       try {
         const job = await api.look(id);
         this.#jobs.set(id, { folder, order, places });
@@ -189,6 +189,7 @@ export class Intake extends EventTarget {
     const files = group.files.slice(kept);
     if (kept) this.#jobs.set(group.id, { ...this.#jobs.get(group.id), places: group.places.slice(0, kept) });
     else this.#jobs.delete(group.id);
+    this.#store();
     if (!oneEach) this.cases.remove(this.cases.all.filter((one) => one.job === group.id));
     this.total += kept + files.length - group.expected;
     this.done += kept - group.scored;
@@ -210,7 +211,7 @@ export class Intake extends EventTarget {
   #list({ file: { name }, folder, order }, { subject, rule, remedy }) {
     const refused = { name, folder, order, error: { subject, rule, remedy } };
     this.#refused.push(refused);
-    this.#order = Math.max(this.#order, order + 1);
+    this.#order = Math.max(this.#order, (order ?? 0) + 1);
     this.cases.refuse(refused);
   }
 
