@@ -287,6 +287,9 @@ def test_a_folder_with_a_series_is_one_case_and_other_files_are_left_out(open_pa
     expect(page.locator("#case-where")).to_have_text("study/ax t1")
 
 
+GONE = {"code": "not_found", "subject": "job", "rule": "is not there", "remedy": "Send the files again."}
+
+
 def drag(page, *paths):
     """Drags files or folders from outside onto the page, as the system does."""
     session = page.context.new_cdp_session(page)
@@ -303,12 +306,15 @@ def test_a_folder_that_is_dragged_in_is_walked(open_page, files, images, tmp_pat
     page = open_page()
     drag(page, tmp_path / "study", images[-1])
     done(page, 122)
-    expect(page.locator("#skipped")).to_contain_text("1 file")
+    expect(page.locator("#skipped")).to_have_text("1 file is not an image and was left out.")
+    shown = page.locator("#case-rows .case-name").all_text_contents()
+    assert [shown[0], *shown[2:]] == [images[-1].name, *(f"{place}.png" for place in range(119)), images[-1].name]
     expect(row(page, "IM0001").or_(row(page, "series 1"))).to_contain_text("6 slices")
     open_case(page, "118.png")
     expect(page.locator("#case-where")).to_have_text("study/deeper")
     page.reload()
     done(page, 122)
+    assert page.locator("#case-rows .case-name").all_text_contents() == shown
     paths = [found["path"] for found in csv.DictReader(io.StringIO(downloaded(page, "#export-csv")))]
     assert {f"study/deeper/{images[-1].name}", images[-1].name} < set(paths) and len(set(paths)) == 127
     expect(page.locator("body")).not_to_have_class(re.compile("dragging"))
@@ -374,8 +380,116 @@ def test_stop_ends_what_runs_and_leaves_what_is_there(open_page, images, tmp_pat
     assert deleted.value.status == 204
     done(page, 1)
     expect(page.locator("#progress")).to_be_hidden()
+    expect(page.locator("#skipped")).to_have_text("Stopped. 1 file was not scored.")
+    expect(page.locator("#live")).to_have_text("Stopped. 1 file was not scored.")
     drop(page, images[-2:-1])
     done(page, 2)
+    expect(page.locator("#skipped")).to_be_hidden()
+    expect(page.locator("#live")).to_contain_text("Done.")
+    page = open_page()
+    page.route("**/api/v1/jobs", lambda route: None)
+    drop(page, images)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#nothing-found")).to_have_text(f"Stopped. {len(images)} files were not scored.")
+    expect(page.locator("#live")).to_have_text(f"Stopped. {len(images)} files were not scored.")
+
+
+def test_what_holds_no_image_is_told(open_page, files, images, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    page = open_page()
+    told = page.locator("#nothing-found")
+    drag(page, notes)
+    expect(told).to_have_text("No images found.")
+    for name in ("a.txt", "b.pdf"):
+        (notes / name).write_text("no image")
+    drag(page, notes)
+    expect(told).to_be_visible()
+    for node in (told, page.locator("#live")):
+        expect(node).to_have_text("No images found: 2 files were left out.")
+    shutil.copy(images[-1], notes)
+    closed = shutil.copy(images[-2], tmp_path / "closed.png")
+    page.evaluate("""() => {
+      const { webkitGetAsEntry } = DataTransferItem.prototype;
+      DataTransferItem.prototype.webkitGetAsEntry = function () {
+        const entry = webkitGetAsEntry.call(this);
+        if (entry.isFile) entry.file = (_, reject) => reject(new DOMException("closed", "NotReadableError"));
+        return entry;
+      };
+    }""")
+    drag(page, closed, notes)
+    done(page, 1)
+    said = "2 files are not images and were left out. 1 file or folder could not be opened."
+    expect(page.locator("#skipped")).to_have_text(said)
+    expect(page.locator("#live")).to_contain_text(said)
+    page.evaluate("() => { Blob.prototype.text = () => Promise.reject(new DOMException('gone', 'NotFoundError')); }")
+    shutil.copy(images[-1], tmp_path / "plain")
+    page.evaluate("async () => (await import('/page/banner.js')).fail(new Error('an old one'))")
+    expect(page.get_by_role("alert")).to_contain_text("An old one.")
+    with page.expect_response(lambda reply: reply.request.method == "POST"):
+        page.set_input_files("#pick-files", [tmp_path / "plain", images[-1]])
+    done(page, 3)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.evaluate("async () => (await import('/page/banner.js')).fail(new Error('a new one'))")
+    page.get_by_role("button", name="Close", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_what_comes_new_is_shown(open_page, images):
+    page = open_page(viewport={"width": 1440, "height": 720})
+    drop(page, images[:5])
+    done(page, 5)
+    expect(page.locator("#case-title")).not_to_be_empty()
+    drop(page, images[5:6])  # nobody chose the case that is shown
+    expect(page.locator("#case-title")).to_have_text(images[5].name)
+    expect(row(page, images[5].name)).to_be_in_viewport()
+    open_case(page, images[0].name)
+    page.locator("#case-rows tr").first.scroll_into_view_if_needed()
+    drop(page, images[6:7])
+    expect(row(page, images[6].name)).to_be_in_viewport()
+    expect(page.locator("#case-title")).to_have_text(images[0].name)
+
+
+def test_a_job_that_is_lost_goes_again_once(open_page, server, files, images, expected):
+    page = open_page(strict=False)  # Chromium writes each 404 to its console
+    known = 3
+    lost = []
+
+    def lose(route):
+        """Answers for some, and then the server does not know the job any more."""
+        job = route.request.url.rpartition("/")[2].partition("?")[0]
+        if not lost:
+            lost.append(job)
+            reply = {"state": ""}
+            while reply["state"] != "done":
+                reply = requests.get(f"{server}/api/v1/jobs/{job}?wait=20").json()
+            requests.delete(f"{server}/api/v1/jobs/{job}")
+            route.fulfill(json={**reply, "state": "running", "done": known, "answers": reply["answers"][:known]})
+        else:
+            route.continue_()
+
+    follow = re.compile(r"/jobs/[^/]+\?after=\d+&wait")
+    page.route(follow, lose)
+    drop(page, images)
+    done(page, len(images))
+    expect(page.locator("#case-rows .case-name")).to_have_text(sorted(expected, key=natural))
+    for name, answer in expected.items():
+        expect(row(page, name).locator("td .decision")).to_have_text(WORDS[answer.decision])
+    page.unroute_all()
+    page.reload()
+    done(page, len(images) - known)
+    for told in (page.locator("#skipped"), page.locator("#live")):
+        expect(told).to_contain_text(f"The server has forgotten {known} cases of this list.")
+    page.route(follow, lambda route: route.fulfill(status=404, json=GONE), times=1)
+    drop(page, [files / "head.nii.gz"])
+    done(page, len(images) - known + 1)
+    expect(row(page, "head.nii.gz")).to_contain_text("9 slices")
+    page.route(follow, lambda route: route.fulfill(status=404, json=GONE))
+    drop(page, images[:1])
+    done(page, len(images) - known + 2)
+    open_case(page, images[0].name)
+    expect(page.locator("#answer-words")).to_have_text("This file was not scored.")
+    expect(page.locator("#answer-reason")).to_contain_text("lost it before it was scored. Drop it again.")
 
 
 def test_clear_forgets_here_and_on_the_server(open_page, server, images):
@@ -390,6 +504,7 @@ def test_clear_forgets_here_and_on_the_server(open_page, server, images):
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.get_by_role("heading", name="Is there a tumor")).to_be_visible()
     expect(page.locator("#case-title")).to_be_hidden()
+    expect(page.locator("#live")).to_have_text("The list is empty.")
     assert requests.get(f"{server}/api/v1/jobs/{sent.value.json()['id']}").status_code == 404
     page.reload()
     expect(page.locator("body[data-ready=true]")).to_be_attached()
@@ -463,7 +578,7 @@ def test_the_mouse_zooms_moves_and_windows(open_page, images):
     expect(page.locator(".zoom-words").first).to_have_text("100\u00a0%")
 
 
-def test_what_cannot_be_judged_says_why(open_page, images, expected):
+def test_what_cannot_be_judged_says_why(open_page, images, expected, tmp_path):
     page = open_page()
     drop(page, images)
     done(page, len(images))
@@ -473,6 +588,11 @@ def test_what_cannot_be_judged_says_why(open_page, images, expected):
     open_case(page, "broken.png")
     expect(page.locator("#answer-reason")).to_contain_text(f"The file {expected['broken.png'].detail}")
     expect(page.locator("#stage .stage-message")).to_contain_text("no picture")
+    (tmp_path / "none.png").touch()
+    drop(page, [tmp_path / "none.png"])
+    done(page, len(images) + 1)
+    open_case(page, "none.png")
+    expect(page.locator("#answer-reason")).to_contain_text("The file is empty: 0 bytes")
 
 
 def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bundle):
@@ -1009,12 +1129,24 @@ def test_a_busy_server_is_asked_again(open_page, images):
 def test_a_lost_server_is_told_and_found_again(open_page, images):
     with serving() as (url, process):
         page = open_page(url, strict=False)
+        page.route("**/picture.png?side=96", lambda route: route.abort())
+        drop(page, images[-2:])
+        done(page, 2)
+        expect(page.locator("#case-rows .thumb > *")).to_have_count(0)  # above all not the sign of what is unreadable
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        open_case(page, images[-2].name)
+        expect(page.get_by_role("alert")).to_contain_text("does not answer")
+        expect(page.locator(".stage-message")).to_contain_text("cannot be reached")
+    with serving("--port", url.rsplit(":", 1)[1]) as (_, process):
+        expect(page.get_by_role("alert")).to_be_hidden()  # nothing else is asked for
+        expect(page.locator(".stage-message")).to_contain_text("no longer has this picture")
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         drop(page, images[:1])
         expect(page.get_by_role("alert")).to_contain_text("does not answer")
     with serving("--port", url.rsplit(":", 1)[1]):
-        done(page, 1)
+        done(page, 3)
         expect(page.get_by_role("alert")).to_be_hidden()
 
 

@@ -102,6 +102,15 @@ def test_raw_bodies_and_archives_are_read_as_parts_are(served, folder):
     assert [one["name"] for one in named["answers"]] == [f"a.nii.gz#{number}" for number in range(1, 6)]
 
 
+def test_an_empty_file_alone_is_told_so(served):
+    reply = requests.post(f"{served.url}/api/v1/predict", files={"files": ("none.png", b"")})
+    assert reply.status_code == 422 and reply.json()["rule"] == "is empty: 0 bytes"
+    job, answers = finished(
+        served.url, requests.post(f"{served.url}/api/v1/jobs", files={"files": ("none.png", b"")}).json()["id"]
+    )
+    assert job["state"] == "done" and [one["detail"][:17] for one in answers] == ["is empty: 0 bytes"]
+
+
 def test_what_is_wanted_decides(served):
     def ask(**query):
         files = {"files": ("a.png", png(1))}

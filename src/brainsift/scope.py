@@ -101,7 +101,7 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
     """
     height, width = decoded.pixels.shape[:2]
     if max(height, width) / min(height, width) > _MAX_ASPECT:
-        return f"sides of {width} and {height} pixels"
+        return f"a strip of {width} x {height} pixels, one side more than {_MAX_ASPECT:g} times the other"
     if not channel and not decoded.colourless:
         red, green, blue = np.moveaxis(decoded.rgb()[::4, ::4], 2, 0)
         chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)

@@ -285,11 +285,12 @@ async def receive(store: Store, headers: Mapping[str, str], body: AsyncIterator[
     body = _counted(body, headers, store.config.upload_mb * MIB)
     upload = store.new()
     try:
-        if kind == b"multipart/form-data":
+        in_parts = kind == b"multipart/form-data"
+        if in_parts:
             await _receive_parts(upload, options.get(b"boundary", b""), body)
         else:
             await _receive_file(upload, name or unquote(headers.get("x-filename", "")), body)
-        if not upload.size:
+        if not (upload.files if in_parts else upload.size):  # an empty part is an empty file; an empty body is none
             raise UsageError("files", "are missing: the body holds no file", "Send one or more parts called `files`.")
     except BaseException:
         upload.close()

@@ -4,6 +4,7 @@ const BASE = new URL("api/v1/", document.baseURI);
 const WAIT_SECONDS = 20;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
+const WATCH_MS = 3000;
 
 export class ApiError extends Error {
   constructor(status, body) {
@@ -16,11 +17,24 @@ export class ApiError extends Error {
 /** Tells when the connection to the server is lost ("lost") and when it is back ("back"). */
 export const connection = new EventTarget();
 let lost = false;
+let watch = null;
 
 function setLost(value) {
   if (lost === value) return;
   lost = value;
   connection.dispatchEvent(new Event(value ? "lost" : "back"));
+  if (lost) watch ??= untilBack().finally(() => (watch = null));
+}
+
+/** Asks whether the server is there: of what a browser fetches by itself it does not say why it failed. */
+export const probe = async () => setLost((await once("GET", "../../healthz")).status === 0);
+
+/** Asks until it is back, since nothing else may be asking. */
+async function untilBack() {
+  while (lost) {
+    await pause(WATCH_MS);
+    await probe();
+  }
 }
 
 export const address = (path, query = {}) => {

@@ -1,7 +1,8 @@
 // Puts the parts together.
 
 import { showAbout } from "./about.js";
-import { connection, getModel } from "./api.js";
+import { getModel } from "./api.js";
+import { fail, forgive, listenToConnection } from "./banner.js";
 import { CaseView } from "./case.js";
 import { Cases } from "./cases.js";
 import { announce, byId, confirmed, setText, unhurried } from "./dom.js";
@@ -13,7 +14,7 @@ import { listen as listenToKeys } from "./keyboard.js";
 import { List } from "./list.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
-import { counted, inWords, label, number, percent } from "./words.js";
+import { counted, label, number, percent, unanswered } from "./words.js";
 
 const VIEWS = ["cases", "history", "about"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
@@ -31,23 +32,6 @@ function showView(name) {
 }
 
 const currentView = () => VIEWS.find((view) => location.hash === `#/${view}`) ?? "cases";
-
-function listenToConnection() {
-  const banner = byId("banner");
-  connection.addEventListener("lost", () => {
-    setText(banner, "The server does not answer. Check that brainsift serve still runs; the page tries again by itself.");
-    banner.hidden = false;
-  });
-  connection.addEventListener("back", () => {
-    banner.hidden = true;
-  });
-}
-
-function fail(error) {
-  const banner = byId("banner");
-  setText(banner, inWords(error));
-  banner.hidden = false;
-}
 
 let listPlace = 0; // how far the list was scrolled on a phone, where the case takes its place
 
@@ -74,6 +58,14 @@ function showProgress(intake, cases) {
   }
   document.body.dataset.busy = String(busy);
   showEmptiness(intake, cases);
+  showUnanswered(unanswered(intake));
+}
+
+function showUnanswered(words) {
+  for (const id of ["skipped", "nothing-found"]) {
+    setText(byId(id), words);
+    byId(id).hidden = !words;
+  }
 }
 
 function showEmptiness(intake, cases) {
@@ -82,14 +74,13 @@ function showEmptiness(intake, cases) {
 
 function sayEnd(intake, cases) {
   const counts = Object.entries(cases.counts()).filter(([, count]) => count);
-  const one = intake.skipped === 1;
-  const skipped = intake.skipped ? ` ${counted(intake.skipped, "file")} ${one ? "is no image and was" : "are no images and were"} left out.` : "";
-  announce(`Done. ${counts.map(([decision, count]) => `${label(decision)} ${count}`).join(", ")}.${skipped}`);
-  setText(byId("skipped"), skipped.trim());
-  byId("skipped").hidden = !skipped;
+  const found = counts.map(([decision, count]) => `${label(decision)} ${count}`).join(", ");
+  const isDone = found && !intake.stopped && !intake.nothing;
+  const words = [isDone ? `Done. ${found}.` : "", unanswered(intake)].filter(Boolean).join(" ");
+  if (words) announce(words);
 }
 
-function listenToIntake(intake, cases, open) {
+function listenToIntake(intake, cases, { isRead, open, reveal }) {
   let wasBusy = false;
   let spoken = 0;
   intake.addEventListener("progress", () => {
@@ -101,8 +92,11 @@ function listenToIntake(intake, cases, open) {
     wasBusy = intake.busy;
   });
   cases.addEventListener("added", ({ detail }) => {
-    if (!cases.selected && !narrow.matches) open(detail, { quiet: true });
+    const isFirst = detail.order === intake.fresh.order;
+    const wanted = !cases.selected || (isFirst && intake.fresh.alone && !isRead());
+    if (wanted && !narrow.matches) open(detail, { quiet: true });
     showEmptiness(intake, cases);
+    if (isFirst && cases.all.length > 1) reveal(detail);
   });
   cases.addEventListener("removed", () => showEmptiness(intake, cases));
   byId("cancel").addEventListener("click", () => intake.cancel());
@@ -111,6 +105,7 @@ function listenToIntake(intake, cases, open) {
     if (await confirmed({ title: "Clear the list?", text, action: "Clear" })) {
       intake.clear();
       showPane("list");
+      announce("The list is empty.");
     }
   });
 }
@@ -164,8 +159,10 @@ async function start() {
   if (narrow.matches) document.querySelector(".threshold").open = false;
 
   const view = new CaseView({ keeps: model.history });
+  let read = null; // the case that the reader chose, not the page
   const open = (one, { quiet = false } = {}) => {
     if (!quiet) {
+      read = one;
       setWide(false);
       showPane("case");
     }
@@ -183,16 +180,19 @@ async function start() {
   const step = (by) => viewed().step(by);
   const back = listenToPanes(step);
   listenToCases(cases, view);
-  listenToIntake(intake, cases, open);
+  listenToIntake(intake, cases, { isRead: () => read === cases.selected, open, reveal: (one) => list.reveal(one) });
   new ExportMenu(cases, list, model);
   showAbout(model);
   showPrivacy(model);
 
-  listenForFiles((found) => {
+  const add = async (found) => {
     location.hash = "#/cases";
     showPane("list");
-    intake.add(found).catch(fail);
-  });
+    forgive();
+    await intake.add(await found);
+    if (intake.nothing) sayEnd(intake, cases);
+  };
+  listenForFiles((found) => add(found).catch(fail));
   const keys = {
     step,
     view,
@@ -216,6 +216,7 @@ async function start() {
   window.addEventListener("hashchange", enter);
   enter();
   await intake.restore();
+  if (intake.forgotten && !intake.busy) sayEnd(intake, cases);
   document.body.dataset.ready = "true";
 }
 

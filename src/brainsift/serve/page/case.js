@@ -1,6 +1,6 @@
 // The case: picture, map, answer in words; for a volume its slices.
 
-import { history, look } from "./api.js";
+import { connection, history, look } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { prefetch } from "./pictures.js";
@@ -64,6 +64,7 @@ export class CaseView {
 
   #listen() {
     const { stage, strip } = this;
+    connection.addEventListener("back", () => this.one && this.#showSlice(true));
     stage.viewer.addEventListener("scroll", ({ detail }) => this.step(detail));
     strip.addEventListener("go", ({ detail }) => this.go(detail));
     byId("slice-slider").addEventListener("input", (event) => this.go(Number(event.target.value) - 1));
@@ -141,7 +142,7 @@ export class CaseView {
     if (one.isVolume) this.#showSliceAnswer();
     this.stage.setScrolls(one.isVolume);
     this.#showSliceVerdict();
-    if (slice.status === "unreadable") return this.stage.say("There is no picture: the file could not be read.");
+    if (slice.status === "unreadable") return this.stage.say(`There is no picture: the file ${one.refused ? "was not scored" : "could not be read"}.`);
     if (!one.layers(slice).pictureUrl) return this.stage.say("Its image was not kept. The server keeps images when it is started with --keep-images.");
     await this.stage.show(addresses(one, place), { keepView });
     if (this.one !== one || !one.isVolume) return undefined;

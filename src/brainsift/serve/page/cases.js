@@ -10,7 +10,8 @@ export class Case {
     Object.assign(this, { key, name, folder, job, volume });
     this.answers = [];
     this.chosen = null; // place of the slice that the reader went to
-    this.order = 0;
+    this.order = 0; // in the list: that of its file among all that were added
+    this.refused = false;
   }
 
   /** Takes what is known of a slice, in the order of the slices. */
@@ -71,7 +72,7 @@ export class Cases extends EventTarget {
       const key = answer.volume ? `${job}/v/${answer.volume}` : `${job}/${answer.id}`;
       const known = this.byKey.get(key);
       const one = known ?? new Case(key, { name: answer.volume || answer.name, folder: answer.folder, job, volume: answer.volume });
-      if (!known) this.#put(one);
+      if (!known) this.#put(one, answer.order);
       one.push(answer);
       touched.set(one, touched.get(one) ?? !known);
     }
@@ -80,10 +81,11 @@ export class Cases extends EventTarget {
   }
 
   /** Adds a file that the server did not take, with the reason. */
-  refuse(name, folder, error) {
+  refuse({ name, folder, order, error }) {
     const one = new Case(`refused/${crypto.randomUUID()}`, { name, folder });
+    one.refused = true;
     one.push({ id: null, name, status: "unreadable", probability: null, detail: inWords(error), volume: "", has_map: false });
-    this.#put(one);
+    this.#put(one, order);
     one.decide(this.rule);
     this.#tell("added", one);
   }
@@ -114,8 +116,8 @@ export class Cases extends EventTarget {
     return counts;
   }
 
-  #put(one) {
-    one.order = this.all.length ? this.all.at(-1).order + 1 : 0;
+  #put(one, order) {
+    one.order = order;
     this.all.push(one);
     this.byKey.set(one.key, one);
   }

@@ -3,21 +3,21 @@
 import { byId } from "./dom.js";
 import { filesOfDrop, filesOfPicker } from "./files.js";
 
-/** Calls `onfiles([{file, folder}])`. */
+/** Calls `onfiles` with a promise of [{file, folder}]. */
 export function listenForFiles(onfiles) {
   for (const id of ["pick-files", "pick-folder"]) {
     const input = byId(id);
     input.addEventListener("change", () => {
       const found = filesOfPicker(input.files);
       input.value = ""; // so that the same file can be picked again
-      if (found.length) onfiles(found);
+      onfiles(Promise.resolve(found));
     });
     for (const button of document.querySelectorAll(`[data-opens=${id}]`)) button.addEventListener("click", () => input.click());
   }
   listenForDrops(onfiles);
   document.addEventListener("paste", (event) => {
     const files = [...event.clipboardData.files];
-    if (files.length) onfiles(files.map((file) => ({ file, folder: "" })));
+    if (files.length) onfiles(Promise.resolve(files.map((file) => ({ file, folder: "" }))));
   });
 }
 
@@ -40,11 +40,11 @@ function listenForDrops(onfiles) {
     event.preventDefault();
     event.dataTransfer.dropEffect = "copy";
   });
-  document.addEventListener("drop", async (event) => {
+  document.addEventListener("drop", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     depth = 0;
     show(false);
-    onfiles(await filesOfDrop(event.dataTransfer));
+    onfiles(filesOfDrop(event.dataTransfer));
   });
 }

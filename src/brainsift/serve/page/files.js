@@ -21,15 +21,16 @@ async function entriesOf(directory) {
 }
 
 async function walk(entry, folder, found) {
-  if (entry.isDirectory) {
-    for (const child of await entriesOf(entry)) await walk(child, `${folder}${entry.name}/`, found);
-    return;
+  try {
+    if (entry.isDirectory) {
+      for (const child of await entriesOf(entry)) await walk(child, `${folder}${entry.name}/`, found);
+    } else found.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), folder });
+  } catch {
+    found.push({ file: null, folder }); // it loses itself, not the others
   }
-  const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-  found.push({ file, folder });
 }
 
-/** Files of a drop, folders walked: [{file, folder}]. */
+/** Files of a drop, folders walked: [{file, folder}]; `file` is null where one could not be opened. */
 export async function filesOfDrop(transfer) {
   // entries and files have to be taken before the first await, when the transfer closes
   const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());
@@ -48,7 +49,8 @@ async function kindOf({ file, folder }) {
   if (ZIP.test(file.name)) return "zip";
   if (DICOM.test(file.name)) return "dicom";
   if (IMAGE.test(file.name)) return "image";
-  const head = await file.slice(128, 132).text();
+  const head = await file.slice(128, 132).text().catch(() => null); // it is gone: what sends it says so
+  if (head === null) return "image";
   if (head === "DICM") return "dicom";
   return folder ? "" : "image"; // of a folder's odd files none is meant; a file that was picked gets its answer
 }
@@ -72,21 +74,29 @@ function chunks(files, limits) {
  * Groups files into jobs: all DICOM files of a folder together, since they may be a series; each volume and archive by
  * itself; images some at a time, so that the first answers come soon.
  *
- * Returns {groups: [{kind, folder, files, tooMany}], skipped}: `tooMany` of DICOM files that are more than one job takes,
- * and of which parts would get other answers; `skipped` counts files of folders that are no images.
+ * Returns {groups: [{kind, folder, files, tooMany}], skipped, closed}: each file has its `place` among all; `tooMany` of
+ * DICOM files that are more than one job takes, and of which parts would get other answers; `skipped` counts files of
+ * folders that are not images, `closed` what could not be opened.
  */
 export async function grouped(found, { upload_mb: megabytes, files: most }) {
   const limits = { files: most, bytes: megabytes * MEGABYTE, count: Infinity };
-  const wanted = found.filter(({ file, folder }) => !(folder && SKIPPED.test(file.name)));
+  const opened = found.filter(({ file }) => file);
+  const wanted = opened.filter(({ file, folder }) => !(folder && SKIPPED.test(file.name)));
   wanted.sort((a, b) => inOrder.compare(a.folder, b.folder) || inOrder.compare(a.file.name, b.file.name));
   const groups = [];
   const series = new Map();
   const images = [];
-  let skipped = found.length - wanted.length;
-  for (const one of wanted) {
-    const kind = await kindOf(one);
-    if (!kind) skipped += 1;
-    else if (kind === "dicom") series.set(one.folder, [...(series.get(one.folder) ?? []), one]);
+  let skipped = opened.length - wanted.length;
+  let place = 0;
+  for (const file of wanted) {
+    const kind = await kindOf(file);
+    if (!kind) {
+      skipped += 1;
+      continue;
+    }
+    const one = { ...file, place };
+    place += 1;
+    if (kind === "dicom") series.set(one.folder, [...(series.get(one.folder) ?? []), one]);
     else if (kind === "image") images.push(one);
     else groups.push({ kind, folder: one.folder, files: [one] });
   }
@@ -94,7 +104,7 @@ export async function grouped(found, { upload_mb: megabytes, files: most }) {
   for (const [folder, files] of series) {
     groups.push({ kind: "dicom", folder, files, tooMany: chunks(files, limits).length > 1 });
   }
-  const weight = (group) => group.files.reduce((sum, { file }) => sum + file.size, 0);
-  groups.sort((a, b) => (a.kind === "image" ? 0 : 1) - (b.kind === "image" ? 0 : 1) || weight(a) - weight(b));
-  return { groups, skipped };
+  const weight = ({ kind, files }) => (kind === "image" ? -1 : files.reduce((sum, { file }) => sum + file.size, 0));
+  groups.sort((a, b) => weight(a) - weight(b)); // images in their order, then the smallest volume
+  return { groups, skipped, closed: found.length - opened.length };
 }

@@ -12,16 +12,16 @@ const REFUSED = "brainsift.refused";
 export class Intake extends EventTarget {
   #waiting = [];
   #running = new Set();
-  #jobs = new Map(); // id -> {folder, places}
-  #refused = []; // {name, folder, error}
+  #jobs = new Map(); // id -> {folder, order, places}
+  #refused = []; // {name, folder, order, error}
+  #order = 0; // of the next file in the list
 
   constructor(cases, model) {
     super();
     this.cases = cases;
     this.limits = model.limits;
-    this.total = 0;
-    this.done = 0;
-    this.skipped = 0;
+    this.fresh = {}; // {order, alone}: of the first file that was added last, and whether it was the only one
+    this.#begin();
     setInterval(() => this.#touch(), KEEP_ALIVE_MS);
   }
 
@@ -36,25 +36,28 @@ export class Intake extends EventTarget {
   }
 
   async add(found) {
-    if (!this.busy) this.total = this.done = this.skipped = 0;
-    const { groups, skipped } = await grouped(found, this.limits);
+    const { groups, skipped, closed } = await grouped(found, this.limits);
+    if (!this.busy) this.#begin();
     this.skipped += skipped;
-    for (const group of groups) {
-      group.expected = group.files.length;
-      this.total += group.expected;
-    }
+    this.closed += closed;
+    this.nothing = !groups.length && !this.busy;
+    const files = groups.flatMap((group) => group.files);
+    for (const file of files) file.order = this.#order + file.place;
+    this.fresh = { order: this.#order, alone: files.length === 1 };
+    this.#order += files.length;
+    for (const group of groups) Object.assign(group, { order: group.files[0].order, expected: group.files.length });
+    this.total += files.length;
     this.#waiting.push(...groups);
-    this.#tell();
     this.#start();
   }
 
   /** Drops what waits and what has no answer yet; images that are being scored come to their end. */
   cancel() {
     for (const group of this.#waiting) this.total -= group.expected;
+    const unheard = [...this.#running].filter((group) => !group.taken);
+    for (const group of unheard) group.stop.abort(new DOMException("cancelled", "AbortError"));
+    for (const group of [...this.#waiting, ...unheard]) this.stopped += sizeOf(group);
     this.#waiting = [];
-    for (const group of this.#running) {
-      if (!group.taken) group.stop.abort(new DOMException("cancelled", "AbortError"));
-    }
     this.#tell();
   }
 
@@ -66,25 +69,35 @@ export class Intake extends EventTarget {
     this.#jobs.clear();
     this.#refused = [];
     this.#store();
+    this.skipped = this.closed = this.stopped = this.forgotten = 0;
+    this.nothing = false;
     this.cases.remove(this.cases.all);
+    this.#tell();
     await Promise.all(ids.map(api.forget));
   }
 
   /** Brings back the jobs, and what was refused, that this tab had before it was reloaded. */
   async restore() {
-    for (const { name, folder, error } of stored(REFUSED)) this.#list(name, folder, error);
-    for (const { id, folder, places } of stored(STORED)) {
+    for (const { name, folder, order, error } of stored(REFUSED)) this.#list({ file: { name }, folder, order }, error);
+    for (const { id, folder, order, places } of stored(STORED)) {
+      const group = { kind: "known", folder, order, places, files: [] };
+      for (const one of [group, ...(places ?? [])]) this.#order = Math.max(this.#order, (one.order ?? 0) + 1);
       try {
         const job = await api.look(id);
-        this.#jobs.set(id, { folder, places });
-        this.#waiting.push({ kind: "known", folder, places, files: [], job, expected: job.total ?? job.answers.length });
+        this.#jobs.set(id, { folder, order, places });
+        this.#waiting.push({ ...group, job, expected: job.total ?? job.answers.length });
         this.total += job.total ?? job.answers.length;
       } catch {
-        // expired, or another server
+        this.forgotten += sizeOf(group); // expired, or another server
       }
     }
     this.#store();
     this.#start();
+  }
+
+  #begin() {
+    this.total = this.done = this.skipped = this.closed = this.stopped = this.forgotten = 0;
+    this.nothing = false; // whether an addition had nothing to score
   }
 
   #start() {
@@ -110,7 +123,8 @@ export class Intake extends EventTarget {
         this.total -= group.expected - group.taken;
         this.done -= group.scored - group.taken;
         if (group.id && !group.taken) await this.#forget(group.id);
-      } else if (error instanceof api.ApiError) this.#refuse(group, error);
+      } else if (error.status === 404 && group.files.length && !group.again) this.#sendAgain(group);
+      else if (error instanceof api.ApiError) this.#refuse(group, error.status === 404 ? LOST : error);
       else throw error;
     }
   }
@@ -133,8 +147,8 @@ export class Intake extends EventTarget {
     }
     group.sent = 1;
     group.id = job.id;
-    if (group.kind === "image") group.places = group.files.map(({ file, folder }) => ({ folder, name: file.name }));
-    this.#jobs.set(job.id, { folder: group.folder, places: group.places });
+    if (group.kind === "image") group.places = group.files.map(({ file, folder, order }) => ({ folder, order, name: file.name }));
+    this.#jobs.set(job.id, { folder: group.folder, order: group.order, places: group.places });
     this.#store();
     return job;
   }
@@ -154,7 +168,7 @@ export class Intake extends EventTarget {
   #take(group, job) {
     if (job.total !== null) this.#expect(group, Math.max(job.total, group.taken));
     const placed = group.places?.length === job.total ? group.places : []; // one answer a file, in their order
-    const fresh = job.answers.filter(({ id }) => id >= group.taken).map((answer) => at(answer, group.folder, placed[answer.id]));
+    const fresh = job.answers.filter(({ id }) => id >= group.taken).map((answer) => at(answer, group, placed[answer.id]));
     group.taken += fresh.length;
     const scored = Math.max(job.done, group.taken); // answers for a volume come when all of its slices are scored
     this.done += scored - group.scored;
@@ -168,27 +182,44 @@ export class Intake extends EventTarget {
     group.expected = count;
   }
 
+  /** The server lost the job, since it was started anew perhaps: what has no answer goes there once more. */
+  #sendAgain(group) {
+    const oneEach = group.kind === "image" && group.expected === group.files.length;
+    const kept = oneEach ? group.taken : 0;
+    const files = group.files.slice(kept);
+    if (kept) this.#jobs.set(group.id, { ...this.#jobs.get(group.id), places: group.places.slice(0, kept) });
+    else this.#jobs.delete(group.id);
+    this.#store();
+    if (!oneEach) this.cases.remove(this.cases.all.filter((one) => one.job === group.id));
+    this.total += kept + files.length - group.expected;
+    this.done += kept - group.scored;
+    const { kind, folder, order } = group;
+    this.#waiting.unshift({ kind, folder, order, files, expected: files.length, again: true });
+  }
+
   #refuse(group, error) {
     const open = group.kind === "image" ? group.files.slice(group.taken) : group.taken ? [] : group.files;
-    if (group.kind === "dicom" && open.length > 1) this.#list(group.folder || `${open.length} DICOM files`, "", error);
-    else for (const { file, folder } of open) this.#list(file.name, folder, error);
+    const whole = { file: { name: group.folder || `${open.length} DICOM files` }, folder: "", order: group.order };
+    for (const one of group.kind === "dicom" && open.length > 1 ? [whole] : open) this.#list(one, error);
+    if (!group.files.length) this.forgotten += Math.max(sizeOf(group) - group.taken, 0);
     this.#store();
     this.done += group.expected - group.scored;
     this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
   }
 
   /** Lists what was refused, now and after a reload. */
-  #list(name, folder, { subject, rule, remedy }) {
-    const error = { subject, rule, remedy };
-    this.#refused.push({ name, folder, error });
-    this.cases.refuse(name, folder, error);
+  #list({ file: { name }, folder, order }, { subject, rule, remedy }) {
+    const refused = { name, folder, order, error: { subject, rule, remedy } };
+    this.#refused.push(refused);
+    this.#order = Math.max(this.#order, (order ?? 0) + 1);
+    this.cases.refuse(refused);
   }
 
   /** Refuses the files of an error; the others of the group go on without them. */
   #leaveOut(group, error) {
     const [out, left] = [[], []];
     for (const one of group.files) (error.files.includes(one.file) ? out : left).push(one);
-    for (const { file, folder } of out) this.#list(file.name, folder, error);
+    for (const one of out) this.#list(one, error);
     this.#store();
     group.files = left;
     group.expected -= out.length;
@@ -203,9 +234,7 @@ export class Intake extends EventTarget {
   }
 
   #touch() {
-    for (const id of this.#jobs.keys()) {
-      api.look(id, Number.MAX_SAFE_INTEGER).catch((error) => error.status === 404 && this.#jobs.delete(id));
-    }
+    for (const id of this.#jobs.keys()) api.look(id, Number.MAX_SAFE_INTEGER).catch(() => null);
   }
 
   #store() {
@@ -223,12 +252,17 @@ export class Intake extends EventTarget {
   }
 }
 
-/** An answer with the folder of its file; the server, which does not know folders, counts files of the same name. */
-function at(answer, folder, place) {
+/** An answer with the folder and the order of its file; the server does not know folders, and counts files of the same name. */
+function at(answer, group, place) {
   const name = place && answer.name.startsWith(place.name) ? place.name : answer.name;
-  return { ...answer, name, folder: place?.folder ?? folder };
+  const { folder, order } = place ?? group;
+  return { ...answer, name, folder, order };
 }
 
+/** Of how many files it is; of a restored volume nobody knows, it counts as one. */
+const sizeOf = ({ files, places }) => files.length || (places?.length ?? 1);
+
+const LOST = new api.ApiError(404, { code: "lost", subject: "The server", rule: "lost it before it was scored", remedy: "Drop it again." });
 const STOPPED = { code: "stopped", subject: "The server", rule: "stopped this job", remedy: "Drop the files again." };
 
 const tooMany = (count, { upload_mb: megabytes, files }) => ({

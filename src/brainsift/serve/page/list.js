@@ -1,6 +1,6 @@
 // The table of cases: sort, filter, search; rows stay and are changed in place.
 
-import { pictureOf } from "./api.js";
+import { connection, pictureOf } from "./api.js";
 import { byId, el, icon, setText, unhurried } from "./dom.js";
 import { Bar } from "./scale.js";
 import { DECISIONS, because, counted, label } from "./words.js";
@@ -32,6 +32,7 @@ export class List {
     this.refresh = unhurried(() => this.#draw(), PAUSE_MS);
     for (const type of ["added", "changed", "removed", "rule"]) cases.addEventListener(type, () => this.refresh());
     cases.addEventListener("selected", () => this.#mark());
+    connection.addEventListener("back", () => this.#rows.forEach((row) => row.showThumb()));
     this.#listen();
   }
 
@@ -54,6 +55,14 @@ export class List {
     const next = shown[at < 0 ? 0 : Math.min(Math.max(at + by, 0), shown.length - 1)];
     this.onopen(next);
     this.#rows.get(next.key)?.node.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Brings a case into view, unless the search or the filter hides it. */
+  reveal(one) {
+    const place = this.shown().indexOf(one);
+    this.most = Math.max(this.most, Math.ceil((place + 1) / PAGE) * PAGE);
+    this.#draw();
+    if (place >= 0) this.#rows.get(one.key).node.scrollIntoView({ block: "center" });
   }
 
   #draw() {
@@ -171,7 +180,7 @@ class Row {
     this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, String(one.answers.length));
     setText(this.why, because(one));
-    this.#showThumb();
+    this.showThumb();
   }
 
   select(yes) {
@@ -180,7 +189,7 @@ class Row {
     else this.button.removeAttribute("aria-current");
   }
 
-  #showThumb() {
+  showThumb() {
     const { one } = this;
     if (one.status === "unreadable" || !one.job) {
       this.thumb.replaceChildren(icon("unreadable"));
@@ -189,7 +198,7 @@ class Row {
     const src = pictureOf(one.job, one.answers[one.suspicious[0] ?? one.place].id, THUMBNAIL);
     if (this.thumb.firstChild?.src === src) return;
     const image = el("img", { src, alt: "", loading: "lazy", decoding: "async", width: 44, height: 44 });
-    image.addEventListener("error", () => this.thumb.replaceChildren(icon("unreadable")), { once: true });
+    image.addEventListener("error", () => this.thumb.replaceChildren(), { once: true });
     this.thumb.replaceChildren(image);
   }
 }

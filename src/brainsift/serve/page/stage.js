@@ -1,5 +1,6 @@
 // The viewer with its controls, as the case view and the history use it.
 
+import { probe } from "./api.js";
 import { el, icon, setText } from "./dom.js";
 import { picture } from "./pictures.js";
 import { Viewer } from "./viewer.js";
@@ -64,7 +65,10 @@ export class Stage {
     clearTimeout(late);
     if (turn !== this.#turn) return false; // the reader went on
     if (shown.status === "rejected") {
-      this.say("The server no longer has this picture. Drop the file again to see it.", words);
+      const isAway = shown.reason instanceof TypeError; // as fetch has it
+      const gone = "The server no longer has this picture. Drop the file again to see it.";
+      this.say(isAway ? "The server cannot be reached. The page tries again by itself." : gone, words);
+      if (isAway) probe();
       return false;
     }
     this.message.hidden = true;

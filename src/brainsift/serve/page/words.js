@@ -32,6 +32,21 @@ export const inWords = (error) => {
   return `${sentence(rule)} ${sentence(error.remedy ?? "")}`.trim();
 };
 
+/** What came to no answer and is not in the list either, in sentences; "" where there is nothing of the kind. */
+export function unanswered({ stopped, skipped, closed, forgotten, nothing }) {
+  const were = (count, noun, does) => `${counted(count, noun)} ${count === 1 ? "was" : "were"} ${does}`;
+  const images = skipped === 1 ? "is not an image and was" : "are not images and were";
+  return [
+    stopped && `Stopped. ${were(stopped, "file", "not scored")}.`,
+    nothing && (skipped ? `No images found: ${were(skipped, "file", "left out")}.` : "No images found."),
+    !nothing && skipped && `${counted(skipped, "file")} ${images} left out.`,
+    closed && `${counted(closed, "file or folder", "files or folders")} could not be opened.`,
+    forgotten && `The server has forgotten ${counted(forgotten, "case")} of this list. Drop the files again to see them.`,
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
 /** "2025-11-25T09:12:33+00:00" -> "25 Nov 2025, 09:12", in the reader's time zone; without the year in this one. */
 export function moment(text) {
   const when = new Date(text);
@@ -44,6 +59,7 @@ export function moment(text) {
 export function explain(answer, rule) {
   const p = number(answer.probability);
   const limit = number(rule.threshold);
+  if (answer.refused) return "This file was not scored.";
   if (answer.status === "unreadable") return "This file could not be read as an image.";
   if (answer.status === "not_brain_mri") {
     return "The network cannot judge this image: it does not look like a brain MRI slice of the kind it has learned from. Its probability means little here.";
