@@ -23,7 +23,7 @@ ORDER = """
     cache augment supervision brain transplant lesions
     recipes models pretrained devices tracking runs train tune
     calibrate evaluate explain
-    slices dicom nifti volumes listing
+    values slices dicom nifti volumes listing
     wording tables bundle card export predict overlay volume_answers site chunks bulk
     render batch_page
     study

@@ -152,6 +152,30 @@ def test_pictures_and_maps_lie_over_each_other(served, folder):
         assert requests.get(f"{base}/{place}/picture.png").json()["code"] == "not_found"
 
 
+def test_pictures_of_16_bits_tell_the_values_of_the_file(served, folder):
+    job = requests.post(f"{served.url}/api/v1/jobs", files=parts(folder)).json()
+    _, answers = finished(served.url, job["id"])
+    place = next(answer["id"] for answer in answers if answer["name"] == "scan.nii.gz#3")
+
+    def ask(place, **query):
+        return requests.get(f"{served.url}/api/v1/jobs/{job['id']}/slices/{place}/picture.png", params=query)
+
+    deep, plain = ask(place, depth=16), ask(place)
+    first, last = map(float, deep.headers["X-Values"].split(","))
+    red, green, _ = np.asarray(Image.open(io.BytesIO(deep.content))).astype(int).transpose(2, 0, 1)
+    values = np.trunc(draw(9, tumor=True, size=96).pixels[::-1, ::-1] * 0.9)
+    assert np.array_equal(np.rint(first + (256 * red + green) / 65535 * (last - first)), values)
+    shown = [float(bound) for bound in deep.headers["X-Window"].split(",")]
+    assert shown == pytest.approx(np.percentile(values, (0.5, 99.5)), abs=0.5)
+    assert max(Image.open(io.BytesIO(ask(place, depth=16, side=48).content)).size) == 48
+    assert Image.open(io.BytesIO(plain.content)).mode == "L" and plain.content == ask(place, depth=8).content
+    assert ask(0, depth=16).content == ask(0).content
+    assert not {"X-Values", "X-Window"} & {*plain.headers, *ask(0, depth=16).headers}
+    for wrong in ("12", "x", ""):
+        reply = ask(place, depth=wrong)
+        assert (reply.status_code, reply.json()["code"]) == (400, "usage")
+
+
 def test_pictures_use_all_greys_of_dark_narrow_and_nearly_empty_slices():
     def shown(pixels):
         return np.unique(np.asarray(Image.open(io.BytesIO(picture_png(pixels)))))

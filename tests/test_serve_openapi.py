@@ -55,6 +55,14 @@ def test_every_body_has_an_example_and_every_route_an_error():
     assert all("examples" in field or name == "map" for name, field in answer["properties"].items())
 
 
+def test_the_picture_of_16_bits_and_its_headers_are_documented():
+    (path,) = (path for path in APP.openapi()["paths"] if path.endswith("/picture.png") and "/jobs/" in path)
+    operation = APP.openapi()["paths"][path]["get"]
+    (depth,) = (one for one in operation["parameters"] if one["name"] == "depth")
+    assert depth["schema"]["enum"] == ["8", "16"] and depth["schema"]["default"] == "8"
+    assert set(operation["responses"]["200"]["headers"]) == {"X-Values", "X-Window"}
+
+
 def _resolved(document, schema):
     name = re.sub(".*/", "", schema.get("$ref", ""))
     return document["components"]["schemas"].get(name, schema)

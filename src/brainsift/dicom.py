@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
 from brainsift.image import LIMITS, DecodedImage, Limits, check_size, from_array
-from brainsift.slices import Loaded, Slice, broken_slice, coarse_of, slice_of_values
+from brainsift.slices import Loaded, Slice, broken_slice, coarse_of, slice_of_values, squared
+from brainsift.values import Values, before_window
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -344,13 +345,20 @@ def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str, limits: Lim
         image = from_array(colours, name=name, limits=limits)
         return Loaded(_marked(image, kind), coarse_of(image.grey()))
     values = np.asarray(apply_modality_lut(raw, look))
-    windowed = _windowed(values, look)
+    brightness, windowed = values, _windowed(values, look)
     if kind == "MONOCHROME1":  # the least value is white
-        values, windowed = -values.astype(np.float32), windowed.max() - windowed.astype(np.float32)
+        brightness, windowed = -values.astype(np.float32), windowed.max() - windowed.astype(np.float32)
     spacing = _vector(look.get("PixelSpacing"), 2)
     square = (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1]))
     image = slice_of_values(windowed, name=name, spacing=square, limits=limits)
-    return Loaded(_marked(image, kind), coarse_of(values))
+    return Loaded(_marked(image, kind), coarse_of(brightness), partial(_unwindowed, values, windowed, square))
+
+
+def _unwindowed(
+    values: npt.NDArray[np.generic], windowed: npt.NDArray[np.generic], spacing: tuple[float, float]
+) -> Values:
+    found = before_window(values, windowed)
+    return replace(found, grey=squared(found.grey, spacing))
 
 
 def _windowed(values: npt.NDArray[np.generic], look: "Dataset") -> npt.NDArray[np.generic]:
@@ -365,7 +373,7 @@ def _windowed(values: npt.NDArray[np.generic], look: "Dataset") -> npt.NDArray[n
 
 
 def _marked(image: DecodedImage, kind: str) -> DecodedImage:
-    return DecodedImage(image.pixels, "DICOM", kind)
+    return replace(image, format="DICOM", mode=kind)
 
 
 def _word(value: Any) -> str:

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, UsageError, in_one_line
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
+Rescale = tuple[float, float]  # intercept and slope
 
 # Formats whose decoders start no other program; the content of a file decides, not its extension.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
@@ -26,6 +27,7 @@ _READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
 _CHROMA_GREY = 32
 _CHROMA_COLOUR = 64
 _JPEG2000_TAKES = 8  # times as long as others to decode
+_AS_IT_IS = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,13 @@ class DecodedImage:
             a file are alike, they are one in memory.
         format: as found in the content: "JPEG", "PNG", "TIFF", ...
         mode: the file's own, in Pillow's words: "L", "RGB", "P", "RGBA", "I;16", ...
+        rescale: turns a pixel back into the number that was decoded.
     """
 
     pixels: Pixels
     format: str
     mode: str
+    rescale: Rescale = _AS_IT_IS
 
     def grey(self, channel: str = "") -> Pixels:
         """Returns one grey image.
@@ -133,7 +137,8 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         image_format, mode = image.format or "", image.mode
         if image_format == "JPEG2000":  # its decoder lets no other thread run meanwhile
             check_size(image.size, name, replace(limits, max_pixels=limits.max_pixels // _JPEG2000_TAKES))
-        return DecodedImage(_pixels(_upright(image)), image_format, mode)
+        pixels, rescale = _pixels(_upright(image))
+        return DecodedImage(pixels, image_format, mode, rescale)
 
 
 @contextlib.contextmanager
@@ -174,7 +179,8 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
         raise UnreadableImageError(name, rule, "Pass numbers as (height, width), or (height, width, 3) for colours.")
     check_size((pixels.shape[1], pixels.shape[0]), name, limits)
     kept = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
-    return DecodedImage(pixels if kept else _as_uint16(pixels.astype(np.float64)), "array", str(pixels.dtype))  # type: ignore[arg-type]
+    shown, rescale = (pixels, _AS_IT_IS) if kept else _as_uint16(pixels.astype(np.float64))
+    return DecodedImage(shown, "array", str(pixels.dtype), rescale)  # type: ignore[arg-type]
 
 
 def _content(source: str | Path | bytes, label: str, limits: Limits) -> bytes:
@@ -223,9 +229,13 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if turned else image
 
 
-def _pixels(image: Image.Image) -> Pixels:
+def _pixels(image: Image.Image) -> tuple[Pixels, Rescale]:
     if image.mode.startswith(("I", "F")):
         return _as_uint16(np.asarray(image))
+    return _as_uint8_channels(image), _AS_IT_IS
+
+
+def _as_uint8_channels(image: Image.Image) -> Pixels:
     grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         image = _on_black(image)
@@ -251,14 +261,15 @@ def _as_uint8(pixels: Pixels) -> npt.NDArray[np.uint8]:
     return np.rint(pixels * np.float32(255 / max(int(pixels.max()), 1))).astype(np.uint8)
 
 
-def _as_uint16(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint16]:
+def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return values.astype(np.uint16)
+        return values.astype(np.uint16), _AS_IT_IS
     wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(wide.min()), float(wide.max())
     if values.dtype.kind == "i" and low >= 0 and high <= np.iinfo(np.uint16).max:
-        return values.astype(np.uint16)
-    return np.rint((wide - low) * (65535 / ((high - low) or 1.0))).astype(np.uint16)
+        return values.astype(np.uint16), _AS_IT_IS
+    span = (high - low) or 1.0
+    return np.rint((wide - low) * (65535 / span)).astype(np.uint16), (low, span / 65535)
 
 
 def _channels_alike(pixels: Pixels) -> bool:

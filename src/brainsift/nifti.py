@@ -8,7 +8,7 @@ import gzip
 import threading
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import IOBase
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
-from brainsift.image import LIMITS, Limits, check_size
+from brainsift.image import LIMITS, Limits, Rescale, check_size
 from brainsift.slices import Loaded, Slice, coarse_of, slice_of_values
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class _Volume:
         spacing: mm between the rows and the columns of a slice.
         count: number of slices.
         note: what else to know.
+        rescale: turns voxels into the units of the file, once they are read.
     """
 
     path: Path
@@ -77,6 +78,7 @@ class _Volume:
     spacing: tuple[float, float]
     count: int
     note: str
+    rescale: Rescale = (0.0, 1.0)
     _voxels: _Array | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -86,7 +88,8 @@ class _Volume:
             if self._voxels is None:
                 self._voxels = _guarded(str(self.path), self._read)
         cut = self._voxels[place].T[::-1, ::-1]
-        return Loaded(slice_of_values(cut, name=name, spacing=self.spacing, limits=limits), coarse_of(cut))
+        image = slice_of_values(cut, name=name, spacing=self.spacing, limits=limits)
+        return Loaded(replace(image, rescale=_chained(image.rescale, self.rescale)), coarse_of(cut))
 
     def _read(self) -> _Array:
         from nibabel.orientations import apply_orientation
@@ -96,7 +99,8 @@ class _Volume:
             first = image.dataobj[(..., *(0 for _ in image.shape[3:]))] if image.ndim > 3 else image.dataobj
             # What is mapped from the file cannot be written to.
             values = np.require(np.asarray(first, np.float32), requirements="W").reshape(self.shape)
-        turned = np.asarray(apply_orientation(_as_uint16(values), self.turn))
+        voxels, self.rescale = _as_uint16(values)
+        turned = np.asarray(apply_orientation(voxels, self.turn))
         return np.ascontiguousarray(np.moveaxis(turned, self.axis, 0))
 
 
@@ -139,15 +143,20 @@ def _check_bytes(size: int, path: Path, limits: Limits) -> None:
         raise ImageSizeError(path, f"needs {size} bytes, more than {limits.max_bytes}", "Cut it, or save it smaller.")
 
 
-def _as_uint16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+def _chained(first: Rescale, second: Rescale) -> Rescale:
+    return second[0] + second[1] * first[0], second[1] * first[1]
+
+
+def _as_uint16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     """Maps the values of a whole volume to 0 to 65535, so that its slices stay comparable; spikes are cut off."""
     np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     usual = float(np.percentile(values[::2, ::2, ::2], 99.9)) - low
     if usual > 0:
         high = min(high, low + _OUTLIER * usual)
-    scaled = np.clip((values - low) * np.float32(65535 / ((high - low) or 1.0)), 0, 65535)
-    return np.rint(scaled, out=scaled).astype(np.uint16)
+    span = (high - low) or 1.0
+    scaled = np.clip((values - low) * np.float32(65535 / span), 0, 65535)
+    return np.rint(scaled, out=scaled).astype(np.uint16), (low, span / 65535)
 
 
 def _opened(path: Path) -> IO[bytes]:

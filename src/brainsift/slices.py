@@ -9,6 +9,7 @@ from PIL import Image
 
 from brainsift.errors import BrainsiftError
 from brainsift.image import LIMITS, DecodedImage, Limits, check_size, from_array
+from brainsift.values import Values
 
 NEARLY_EMPTY = "hardly any of the head is in this slice"
 Coarse = npt.NDArray[np.float32]
@@ -28,10 +29,16 @@ class Loaded:
         image: the pixels, as shown.
         coarse: float32 (h, w), means over blocks of the values before any window, so that the slices of a volume can
             be compared; larger is brighter. None for a plain image.
+        unwindowed: finds the values before the window of the header; None where there is none.
     """
 
     image: DecodedImage
     coarse: Coarse | None = None
+    unwindowed: Callable[[], Values] | None = None
+
+    def values(self) -> Values:
+        """Returns the whole range of the slice, with as many pixels as its image."""
+        return self.unwindowed() if self.unwindowed else Values(self.image.grey(), self.image.rescale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +106,15 @@ def slice_of_values(
     """
     height, width = _square_shape(values.shape, spacing)
     check_size((width, height), name, limits)
-    if (height, width) != values.shape:
-        stretched = Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-        values = np.asarray(stretched)
-    return from_array(values, name=name, limits=limits)
+    return from_array(squared(values, spacing), name=name, limits=limits)
+
+
+def squared(values: npt.NDArray[np.generic], spacing: tuple[float, float]) -> npt.NDArray[np.generic]:
+    """Stretches values (height, width) to square pixels; returns them as they are where theirs are."""
+    height, width = _square_shape(values.shape, spacing)
+    if (height, width) == values.shape:
+        return values
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def coarse_of(values: npt.NDArray[np.generic]) -> Coarse:

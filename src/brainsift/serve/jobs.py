@@ -13,8 +13,9 @@ from brainsift.image import DecodedImage
 from brainsift.predict import Prediction, Rule
 from brainsift.serve.engine import Engine, Work
 from brainsift.serve.uploads import Upload
+from brainsift.slices import Loaded
 from brainsift.volume_answers import VolumeAnswer, summarise_volumes
-from brainsift.volumes import read_slice
+from brainsift.volumes import find_slice
 
 _OVER = ("done", "cancelled", "failed")
 _MOST = 1000  # jobs that are remembered; the oldest that are over give way
@@ -81,6 +82,10 @@ class Job:
             await self._news.wait()
 
     def read(self, place: int) -> DecodedImage:
+        """Reads the picture of a slice again; raises as `load` does."""
+        return self.load(place).image
+
+    def load(self, place: int) -> Loaded:
         """Reads a slice again.
 
         Raises:
@@ -91,7 +96,7 @@ class Job:
             raise NotFoundError("slice", f"{place} is not there", "Slices count from 0, and come as they are scored.")
         if self.answers[place].probability is None:
             raise NotFoundError("slice", f"{place} cannot be read", "Its answer says why.")
-        return read_slice(self._stored[place])
+        return find_slice(self._stored[place]).load()
 
     def start(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         """Lists the slices and hands them over; from a thread, since headers are read.

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -14,7 +14,7 @@ from brainsift.errors import BrainsiftError, NotFoundError
 from brainsift.predict import COLUMNS
 from brainsift.serve.asking import BODY, Wanted, asked, in_time, unless_gone, wanted
 from brainsift.serve.jobs import Job
-from brainsift.serve.pictures import SIDE, map_png, picture_png
+from brainsift.serve.pictures import SIDE, deep_png, map_png, picture_png
 from brainsift.serve.schemas import ErrorReply, JobReply, Limits, ModelReply, PredictReply
 from brainsift.serve.service import Service, answers_of, volumes_of
 
@@ -22,6 +22,13 @@ _MOST_WAIT_S = 20.0
 _ORIGIN = ("parameters", "pretrained", "commit")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a table program would run what starts so
 _PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+_DEEP = {
+    name: {"description": f"{what}, with `depth=16` of a slice of more than 8 bits.", "schema": {"type": "string"}}
+    for name, what in {
+        "X-Values": "What 0 and 65535 stand for, in the units of the file, as `0.0,4095.0`",
+        "X-Window": "Between which values the picture of 8 bits is drawn, as `12.0,1043.0`",
+    }.items()
+}
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -140,14 +147,28 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
 def _add_pictures(api: APIRouter, service: Service) -> None:
     pictures = {**errors(400, 404, 422), 200: _PNG}
 
-    @api.get("/jobs/{job_id}/slices/{place}/picture.png", responses=pictures, response_class=Response)
+    @api.get(
+        "/jobs/{job_id}/slices/{place}/picture.png",
+        responses={**pictures, 200: {**_PNG, "headers": _DEEP}},
+        response_class=Response,
+    )
     async def picture(
-        job_id: str, place: int, side: Annotated[int, Query(ge=16, le=SIDE, description="At most, pixels.")] = SIDE
+        job_id: str,
+        place: int,
+        side: Annotated[int, Query(ge=16, le=SIDE, description="At most, pixels.")] = SIDE,
+        depth: Annotated[Literal["8", "16"], Query(description="Bits a pixel.")] = "8",
     ) -> Response:
-        """A slice: 8-bit grey, square pixels."""
+        """A slice, square pixels: 8-bit grey.
+
+        With `depth=16`, where the slice has more, 16 bits from its least to its greatest value: red is the high byte,
+        green the low one.
+        """
         job = service.jobs.find(job_id)
-        png = await asyncio.to_thread(lambda: picture_png(job.read(place).grey(), side))
-        return Response(png, media_type="image/png")
+        if depth == "8":
+            png = await asyncio.to_thread(lambda: picture_png(job.read(place).grey(), side))
+            return Response(png, media_type="image/png")
+        png, headers = await asyncio.to_thread(lambda: deep_png(job.load(place), side))
+        return Response(png, media_type="image/png", headers=headers)
 
     @api.get("/jobs/{job_id}/slices/{place}/map.png", responses=pictures, response_class=Response)
     async def tumor_map(job_id: str, place: int) -> Response:

@@ -170,7 +170,7 @@ export const look = (id, after = 0) => callOnce("GET", `jobs/${id}`, { query: { 
 
 export const forget = (id) => callOnce("DELETE", `jobs/${id}`).catch(() => null);
 
-export const pictureOf = (job, n, side) => address(`jobs/${job}/slices/${n}/picture.png`, { side });
+export const pictureOf = (job, n, query) => address(`jobs/${job}/slices/${n}/picture.png`, query);
 export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);
 
 export const history = {

@@ -38,7 +38,7 @@ export class Case {
 
   /** Addresses of the picture and the map of a slice; null where there is none. */
   layers({ id, has_map: mapped }) {
-    return { pictureUrl: pictureOf(this.job, id), mapUrl: mapped === false ? null : mapOf(this.job, id) };
+    return { pictureUrl: pictureOf(this.job, id, { depth: 16 }), mapUrl: mapped === false ? null : mapOf(this.job, id) };
   }
 
   get isVolume() {

@@ -195,7 +195,7 @@ class Row {
       this.thumb.replaceChildren(icon("unreadable"));
       return;
     }
-    const src = pictureOf(one.job, one.answers[one.suspicious[0] ?? one.place].id, THUMBNAIL);
+    const src = pictureOf(one.job, one.answers[one.suspicious[0] ?? one.place].id, { side: THUMBNAIL });
     if (this.thumb.firstChild?.src === src) return;
     const image = el("img", { src, alt: "", loading: "lazy", decoding: "async", width: 44, height: 44 });
     image.addEventListener("error", () => this.thumb.replaceChildren(), { once: true });

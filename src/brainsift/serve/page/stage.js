@@ -4,6 +4,7 @@ import { probe } from "./api.js";
 import { el, icon, setText } from "./dom.js";
 import { picture } from "./pictures.js";
 import { Viewer } from "./viewer.js";
+import { rangeOf } from "./window.js";
 import { percent } from "./words.js";
 
 const STORED = "brainsift.map";
@@ -25,8 +26,8 @@ function slider(words, properties) {
   // an <output> would take the label for itself
   const output = el("span", { class: "slider-value", "aria-hidden": "true" });
   const node = el("label", { class: "slider" }, el("span", { class: "slider-name" }, words), output, input);
-  const show = (value, text) => {
-    input.value = value;
+  const show = (value, text, limits = {}) => {
+    Object.assign(input, limits, { value });
     input.setAttribute("aria-valuetext", text);
     setText(output, text);
   };
@@ -41,9 +42,10 @@ export class Stage {
     this.canvas = el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" });
     this.message = el("p", { class: "stage-message", hidden: true });
     this.hint = el("p", { class: "stage-hint", "aria-hidden": "true" });
+    this.windowWords = el("p", { class: "window-words", "aria-hidden": "true" }); // the sliders say the same
     this.zoomWords = el("span", { class: "zoom-words" }, "100 %");
     this.zoomTools = this.#makeZoomTools();
-    this.node = el("div", { class: "canvas-box" }, this.canvas, this.message, this.hint, this.zoomTools);
+    this.node = el("div", { class: "canvas-box" }, this.canvas, this.message, this.hint, this.windowWords, this.zoomTools);
     this.viewer = new Viewer(this.canvas);
     this.tools = this.#makeTools();
     this.viewer.addEventListener("window", () => this.#showWindow());
@@ -88,6 +90,7 @@ export class Stage {
 
   #blank(text) {
     this.viewer.clear();
+    setText(this.windowWords, "");
     setText(this.message, text);
     this.message.hidden = false;
   }
@@ -123,8 +126,7 @@ export class Stage {
   }
 
   resetWindow() {
-    this.viewer.set({ window: { width: 1, level: 0.5 } });
-    this.#showWindow();
+    this.viewer.setWindow(null);
   }
 
   #makeZoomTools() {
@@ -143,9 +145,9 @@ export class Stage {
     this.opacity.input.addEventListener("input", () => this.setMap({ opacity: Number(this.opacity.input.value) }));
     this.contour = el("input", { type: "checkbox", role: "switch", class: "switch" });
     this.contour.addEventListener("change", () => this.setMap({ showContour: this.contour.checked }));
-    this.width = slider("Width", { min: 0.02, max: 2, step: 0.01, value: 1 });
-    this.level = slider("Level", { min: 0, max: 1, step: 0.01, value: 0.5 });
-    for (const { input } of [this.width, this.level]) input.addEventListener("input", () => this.#window());
+    this.width = slider("Width", { max: 2 });
+    this.level = slider("Level", { max: 1 });
+    for (const { input } of [this.width, this.level]) input.addEventListener("input", () => this.#setWindow());
     this.noMap = el("p", { class: "note", hidden: true }, "The network drew no map for this image.");
     const contourSwitch = el("label", { class: "switch-row" }, el("span", {}, "Contour"), this.contour);
     this.mapTools = el("div", { class: "tool-rows" }, this.opacity.node, contourSwitch, legend());
@@ -163,15 +165,20 @@ export class Stage {
     );
   }
 
-  #window() {
-    this.viewer.set({ window: { width: Number(this.width.input.value), level: Number(this.level.input.value) } });
-    this.#showWindow();
+  #setWindow() {
+    if (this.viewer.isEmpty) return;
+    const { low, span } = rangeOf(this.viewer.picture);
+    const [width, level] = [this.width, this.level].map(({ input }) => span * Number(input.value));
+    this.viewer.setWindow({ width, level: low + level });
   }
 
   #showWindow() {
+    if (this.viewer.isEmpty) return;
+    const { low, span, narrowest, step, inWords, inUnits } = rangeOf(this.viewer.picture);
     const { width, level } = this.viewer.window;
-    this.width.show(width, percent(width, 0));
-    this.level.show(level, percent(level, 0));
+    setText(this.windowWords, inUnits ? `W ${inWords(width)} L ${inWords(level)}` : "");
+    this.width.show(width / span, inWords(width), { min: narrowest, step });
+    this.level.show((level - low) / span, inWords(level), { step });
   }
 
   #showMapTools() {

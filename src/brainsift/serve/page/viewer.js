@@ -1,6 +1,7 @@
 // The canvas: a grey picture in a window, a map over it in colour, a contour; zoom, pan, and the mouse.
 
 import { contour } from "./contour.js";
+import { bounded, dragged, shadesOf } from "./window.js";
 
 export const MAP_COLOUR = [255, 64, 0]; // as in the pictures of `brainsift predict --heatmaps`
 const CONTOUR_COLOUR = "#ffe14d";
@@ -14,9 +15,10 @@ const sheet = (width, height) => {
   return { canvas, context: canvas.getContext("2d") };
 };
 
-/** Tells of "window" (changed with the mouse), "scroll" (detail: slices to go) and "view" (zoom or place). */
+/** Tells of "window" (another one), "scroll" (detail: slices to go) and "view" (zoom or place). */
 export class Viewer extends EventTarget {
   #layers = null;
+  #chosen = null; // the window, where the reader chose one
   #pointers = new Map();
   #asked = 0;
 
@@ -26,23 +28,21 @@ export class Viewer extends EventTarget {
     this.context = canvas.getContext("2d", { alpha: false });
     this.opacity = 0.55;
     this.showContour = true;
-    this.window = { width: 1, level: 0.5 };
     this.scrolls = false; // the wheel goes through slices instead of zooming
     this.view = { zoom: 1, x: 0, y: 0 };
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#listen();
   }
 
-  /** Shows {picture, map}; with `keepView` zoom, place and window stay, as between slices of a volume. */
+  /** Shows {picture, map}; with `keepView` zoom, place and a chosen window stay, as between slices of a volume. */
   show({ picture, map }, { keepView = false } = {}) {
-    this.#layers = { picture, map, grey: sheet(picture.width, picture.height), heat: null, outline: null };
+    this.#layers = { picture, map, grey: sheet(picture.width, picture.height), painted: null, heat: null, outline: null };
     if (map) Object.assign(this.#layers, { heat: heatOf(map), outline: contour(map, CONTOUR_LEVEL) });
     if (!keepView) {
-      this.window = { width: 1, level: 0.5 };
+      this.#chosen = null;
       this.fit();
-      this.#tell("window");
     }
-    this.#paintGrey();
+    this.#tell("window");
     this.draw();
   }
 
@@ -59,12 +59,25 @@ export class Viewer extends EventTarget {
     return Boolean(this.#layers?.map);
   }
 
-  set({ opacity = this.opacity, showContour = this.showContour, window = this.window }) {
+  get picture() {
+    return this.#layers?.picture ?? null;
+  }
+
+  /** The {width, level} in use, in values of the picture: a chosen one holds for all slices with values of its kind. */
+  get window() {
+    return this.#chosen?.most === this.picture.most ? this.#chosen : this.picture.window;
+  }
+
+  /** Chooses a window; null goes back to that of each picture. */
+  setWindow(wanted) {
+    const { picture } = this;
+    this.#chosen = wanted && picture ? { ...bounded(wanted, picture, this.window), most: picture.most } : null;
+    this.#tell("window");
+    this.draw();
+  }
+
+  set({ opacity = this.opacity, showContour = this.showContour }) {
     Object.assign(this, { opacity, showContour });
-    if (window !== this.window) {
-      this.window = { width: Math.min(Math.max(window.width, 0.02), 2), level: Math.min(Math.max(window.level, 0), 1) };
-      this.#paintGrey();
-    }
     this.draw();
   }
 
@@ -132,16 +145,15 @@ export class Viewer extends EventTarget {
   }
 
   #paintGrey() {
-    if (!this.#layers) return;
     const { picture, grey } = this.#layers;
-    const { width, level } = this.window;
-    const table = Uint8ClampedArray.from({ length: 256 }, (_, value) => 255 * ((value / 255 - level) / width + 0.5));
+    const shades = shadesOf(picture, this.window);
     const image = new ImageData(picture.width, picture.height);
     const pixels = new Uint32Array(image.data.buffer);
     for (let place = 0; place < pixels.length; place += 1) {
-      pixels[place] = 0xff000000 | (table[picture.grey[place]] * 0x010101);
+      pixels[place] = 0xff000000 | (shades[picture.grey[place]] * 0x010101);
     }
     grey.context.putImageData(image, 0, 0);
+    this.#layers.painted = this.window;
   }
 
   #draw() {
@@ -150,6 +162,7 @@ export class Viewer extends EventTarget {
     context.fillStyle = "#000";
     context.fillRect(0, 0, canvas.width, canvas.height);
     if (!this.#layers) return;
+    if (this.#layers.painted !== this.window) this.#paintGrey();
     const { picture, grey, heat, outline } = this.#layers;
     const ratio = canvas.width / (canvas.clientWidth || 1);
     const scale = this.#fitScale * this.view.zoom * ratio;
@@ -212,7 +225,7 @@ export class Viewer extends EventTarget {
     const others = [...this.#pointers].filter(([id]) => id !== event.pointerId).map(([, pointer]) => pointer);
     Object.assign(before, { x: event.clientX, y: event.clientY });
     if (others.length) this.#pinch(others[0], before, dx, dy);
-    else if (before.windows) this.#dragWindow(dx, dy);
+    else if (before.windows) this.picture && this.setWindow(dragged(this.window, this.picture, dx, dy));
     else this.panBy(dx, dy);
   }
 
@@ -221,12 +234,6 @@ export class Viewer extends EventTarget {
     const then = Math.hypot(finger.x - dx - anchor.x, finger.y - dy - anchor.y);
     const middle = { clientX: (finger.x + anchor.x) / 2, clientY: (finger.y + anchor.y) / 2 };
     if (then > 0) this.zoomBy(now / then, ...this.#fromMiddle(middle));
-  }
-
-  #dragWindow(dx, dy) {
-    const { width, level } = this.window;
-    this.set({ window: { width: width + dx / 300, level: level + dy / 300 } });
-    this.#tell("window");
   }
 
   #tell(type) {

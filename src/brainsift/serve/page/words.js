@@ -12,6 +12,9 @@ export const number = (value, digits = 3) => (Number.isFinite(value) ? value.toF
 /** 0.9312 -> "93.1 %", with a no-break space. */
 export const percent = (value, digits = 1) => (Number.isFinite(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
 
+/** A value with as many digits as tell a thousand values of a span apart. */
+export const figure = (value, span) => value.toFixed(Math.min(Math.max(2 - Math.floor(Math.log10(span)), 0), 20));
+
 /** The thresholds of a rule: "0.556", or "0.556, volumes 0.967". */
 export const thresholds = ({ threshold, volumeThreshold = threshold }) =>
   volumeThreshold === threshold ? number(threshold) : `${number(threshold)}, volumes ${number(volumeThreshold)}`;
