@@ -97,6 +97,8 @@ def test_search_takes_words_in_any_case_verdicts_and_decisions(history):
     assert found(query="%") == [names[2]]
     assert found(query="_b") == [names[3]]
     assert found(query="sure enough", decision="refer") == ["other"]
+    history.record([replace(UNREADABLE, name="torn")])
+    assert found(decision="unreadable") == ["torn"]
     assert found(verdict="disagree") == [names[1]]
     assert names[1] not in found(verdict="none")
     assert found(query="' OR 1 --") == []

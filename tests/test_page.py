@@ -382,6 +382,7 @@ def test_stop_ends_what_runs_and_leaves_what_is_there(open_page, images, tmp_pat
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.locator("#skipped")).to_have_text("Stopped. 1 file was not scored.")
     expect(page.locator("#live")).to_have_text("Stopped. 1 file was not scored.")
+    expect(page.get_by_role("button", name="Add files")).to_be_focused()
     drop(page, images[-2:-1])
     done(page, 2)
     expect(page.locator("#skipped")).to_be_hidden()
@@ -503,6 +504,7 @@ def test_clear_forgets_here_and_on_the_server(open_page, server, images):
     page.get_by_role("button", name="Clear the list").click()
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.get_by_role("heading", name="Is there a tumor")).to_be_visible()
+    expect(page.get_by_role("button", name="Choose files")).to_be_focused()
     expect(page.locator("#case-title")).to_be_hidden()
     expect(page.locator("#live")).to_have_text("The list is empty.")
     assert requests.get(f"{server}/api/v1/jobs/{sent.value.json()['id']}").status_code == 404
@@ -736,6 +738,13 @@ def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bu
     until(page, lambda: counts(page) == wanted)
     promised = min(bundle.margins, key=float)
     page.locator("#max-error").select_option(promised)
+    expect(page.locator("input[name=threshold]:checked")).to_have_count(0)
+    page.locator("#max-error").select_option("never")
+    expect(page.locator("#threshold-value")).to_have_text(f"{bundle.threshold(0.97):.3f}")
+    page.locator("#max-error").select_option(promised)
+    page.locator("#threshold-names label", has_text="Even").click()
+    expect(page.locator("#threshold-name")).to_have_text("Even")
+    page.locator("#max-error").select_option(promised)
     referred = told(max_error=float(promised))
     until(page, lambda: counts(page) == referred)
     assert len({json.dumps(one, sort_keys=True) for one in (told(), wanted, referred)}) > 1
@@ -816,6 +825,11 @@ def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
     assert len({one[2] for one in expected}) > 2
 
 
+TRACKPAD = """(canvas, ways) => {
+  for (const deltaY of ways) canvas.dispatchEvent(new WheelEvent("wheel", {deltaY, cancelable: true}));
+}"""
+
+
 def test_a_volume_is_scrolled(open_page, files, bundle):
     page = open_page()
     drop(page, [files / "head.nii.gz"])
@@ -835,6 +849,11 @@ def test_a_volume_is_scrolled(open_page, files, bundle):
     page.locator("#stage canvas").hover()
     page.mouse.wheel(0, -100)
     expect(number).to_have_text(f"{len(answers) - 1} / {len(answers)}")
+    page.locator("#stage canvas").evaluate(TRACKPAD, [-8] * 20)
+    expect(number).to_have_text(f"{len(answers) - 3} / {len(answers)}")
+    page.locator("#stage canvas").evaluate(TRACKPAD, [-100, -40, 40, 39])  # turned round in between
+    expect(number).to_have_text(f"{len(answers) - 4} / {len(answers)}")
+    expect(page.locator("#live")).to_contain_text(f"Slice {len(answers) - 4} of {len(answers)}: ")
     page.keyboard.press("Home")
     expect(number).to_have_text(f"1 / {len(answers)}")
     page.get_by_role("button", name="Most suspicious", exact=True).click()
@@ -844,16 +863,18 @@ def test_a_volume_is_scrolled(open_page, files, bundle):
 
 
 @contextmanager
-def held(page, pattern):
-    """Holds back what the page asks for; gives what lets go of all that was asked for so far."""
+def held(page, pattern, go_on=lambda route: route.continue_()):
+    """Holds back what the page asks for; gives what lets go of all that was asked for so far, and tells of how many."""
     routes = []
 
     def hold(route):
         routes.append(route)
 
     def let_go():
+        count = len(routes)
         while routes:
-            routes.pop().continue_()
+            go_on(routes.pop())
+        return count
 
     page.route(pattern, hold)
     yield let_go
@@ -876,7 +897,7 @@ def test_no_picture_stands_under_the_name_of_another(open_page, files, images):
             go()
             expect(loading).to_be_visible()
             until(page, lambda: shades(page) == {"bright": 0, "coloured": 0})
-            until(page, lambda: let_go() or loading.is_hidden())
+            until(page, lambda: let_go() == 0 and loading.is_hidden())
             until(page, lambda: shades(page)["bright"] > 50)
 
 
@@ -901,6 +922,45 @@ def test_the_table_sorts_filters_and_finds(open_page, images, expected):
     page.get_by_role("button", name="Table only").click()
     expect(page.locator("#case-title")).to_be_hidden()
     expect(row(page, "holiday.png").locator(".cell-why")).to_contain_text(expected["holiday.png"].detail)
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#live")).to_contain_text(f"{names.nth(1).inner_text()}: ")
+    expect(page.locator("#case-title")).to_be_hidden()
+    page.locator("#case-rows .selected button").press("Enter")
+    expect(page.locator("#case-title")).to_have_text(names.nth(1).inner_text())
+
+
+def test_a_row_keeps_the_focus_while_others_come(open_page, images):
+    page = open_page()
+    drop(page, images[:1])
+    done(page, 1)
+    page.get_by_role("button", name="Probability").click()
+    focused = page.locator("#case-rows .case-open", has_text=images[0].name)
+    focused.focus()
+    for count in range(2, len(images) + 1):
+        drop(page, images[count - 1 : count])
+        done(page, count)
+        expect(focused).to_be_focused()
+    page.get_by_role("button", name="Probability").evaluate("button => button.click()")  # the focus stays
+    expect(page.locator("th[data-by=probability]")).to_have_attribute("aria-sort", "ascending")
+    until(page, lambda: page.locator("#case-rows .bar-value").first.inner_text() == "–")
+    expect(focused).to_be_focused()
+
+
+def test_show_more_leads_to_what_it_showed(open_page, tmp_path):
+    for place in range(201):
+        (tmp_path / f"{place}.png").write_bytes(b"\x89PNG not really")
+    with serving("--keep", tmp_path / "history") as (url, _):
+        page = open_page(url)
+        drop(page, sorted(tmp_path.glob("*.png")))
+        expect(page.locator("#more")).to_be_visible()
+        expect(page.locator("body")).to_have_attribute("data-busy", "false")
+        page.locator("#more").press("Enter")
+        expect(page.locator("#case-rows .case-open").nth(200)).to_be_focused()
+        page.get_by_role("link", name="History").click()
+        for shown in range(50, 201, 50):
+            expect(page.locator("#history-rows tr")).to_have_count(shown)
+            page.locator("#history-more").press("Enter")
+        expect(page.locator("#history-rows .case-open").nth(200)).to_be_focused()
 
 
 def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bundle):
@@ -978,6 +1038,10 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     drop(page, images)
     done(page, len(images))
     page.get_by_role("link", name="History").click()
+    page.locator("#history-decision").select_option("unreadable")
+    expect(page.locator("#history-rows tr").filter(has_not_text="broken.png")).to_have_count(0)
+    expect(page.locator("#history-rows tr").first).to_be_visible()
+    page.locator("#history-decision").select_option("")
     page.locator("#history-search").fill("tumor-12")
     expect(page.locator("#history-rows tr").filter(has_not_text="tumor-12.png")).to_have_count(0)
     kept = page.locator("#history-rows tr").filter(has_text="tumor-12.png")
@@ -1011,15 +1075,56 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     expect(page.locator("#history-total")).to_have_text("0 cases")
 
 
-def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, images):
+def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, server, images):
     page = open_page()
     drop(page, images[-1:])
     done(page, 1)
     expect(page.locator("#case-verdict")).to_be_visible()
     page.locator("#case-verdict label", has_text="Unsure").first.click()
+    expect(page.locator(".save-state").first).to_have_text("Saved")
+    page.locator("#case-verdict textarea").first.fill("typed until the reload")
+    page.reload()
     page.get_by_role("link", name="History").click()
     page.locator("#history-verdicts").select_option("unsure")
     expect(page.locator("#history-total")).to_have_text("1 case")
+    wanted = {"query": "typed until the reload"}
+    until(page, lambda: requests.get(f"{server}/api/v1/history", params=wanted).json()["total"] == 1)
+
+
+def test_a_verdict_that_is_not_saved_is_taken_back(open_page, images):
+    page = open_page(strict=False)  # Chromium writes the refusal to its console
+    drop(page, images[-2:])
+    done(page, 2)
+    open_case(page, images[-2].name)
+    expect(page.locator("#case-verdict")).to_be_visible()
+    with held(page, "**/verdict", lambda route: route.fulfill(status=507, body="full")) as let_go:
+        page.locator("#case-verdict label", has_text="Disagree").first.click()
+        until(page, let_go)
+        expect(page.locator(".save-state").first).to_contain_text("Not saved")
+        expect(page.locator(".save-state").first).to_be_in_viewport()
+        expect(page.locator("#case-verdict input:checked")).to_have_count(0)
+        page.locator("#case-verdict label", has_text="Disagree").first.click()
+        open_case(page, images[-1].name)
+        expect(page.locator("#case-verdict")).to_be_visible()
+        until(page, let_go)
+        expect(page.locator("#live")).to_contain_text(f"The verdict on {images[-2].name} was not saved")
+        expect(page.locator(".save-state").first).to_be_empty()
+
+
+def test_a_case_that_was_deleted_elsewhere_leaves_the_list(open_page, server, images):
+    page = open_page(strict=False)  # Chromium writes to its console that it is not there
+    drop(page, images[-1:])
+    done(page, 1)
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    first = page.locator("#history-rows tr").first
+    first.evaluate("row => row.id = 'going'")
+    newest = requests.get(f"{server}/api/v1/history", params={"limit": 1}).json()["cases"][0]["id"]
+    assert requests.delete(f"{server}/api/v1/history/{newest}").ok
+    first.get_by_role("button").click()
+    expect(page.locator("#going")).to_have_count(0)
+    expect(page.locator("#history-error")).to_be_visible()
+    expect(page.locator("#case-body")).to_be_hidden()
 
 
 def test_a_verdict_is_asked_for_however_long_the_keeping_takes(open_page, files):
@@ -1115,6 +1220,10 @@ def test_about_shows_the_model_card(open_page, bundle):
     rows = page.locator("#performance tbody tr")
     expect(rows).to_have_count(len(bundle.provenance["figures"]))
     expect(page.locator("#facts")).to_contain_text(bundle.name)
+    expect(page.locator("#performance h3")).to_have_text("Held-out groups, all sources together")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
     for title, text in statements(bundle):
         expect(page.get_by_role("region", name=title, exact=True)).to_have_text(title + text)
 
@@ -1152,9 +1261,80 @@ def test_a_phone_shows_one_thing_at_a_time(open_page, files, images):
     assert fits()
     page.get_by_role("button", name="Back to the list").tap()
     expect(page.locator("#search")).to_be_visible()
+    row(page, images[0].name).get_by_role("button").tap()
+    expect(page.locator("#search")).to_be_hidden()
+    page.go_back()  # the system's
+    expect(page.locator("#search")).to_be_visible()
+    page.go_forward()
+    expect(page.locator("#case-title")).to_have_text(images[0].name)
+    page.go_back()
+    expect(page.locator("#search")).to_be_visible()
     for view in ("History", "About"):
         page.get_by_role("link", name=view).tap()
         assert fits()
+
+
+OVERFLOW = """() => {
+  const boxes = [document.documentElement, ...document.querySelectorAll(
+    ".list-pane, .case-pane, .list-head, .table-box, .segments, .segment, .filter-bar, .cases th, .cases td")];
+  return boxes.filter((box) => box.clientWidth && box.scrollWidth > box.clientWidth)
+    .map((box) => `${box.className || box.tagName}: ${box.innerText.slice(0, 30)}`);
+}"""
+
+
+def test_nothing_overflows_its_pane_at_any_width(open_page, files, images):
+    page = open_page()
+    drop(page, [*images, files / "head.nii.gz"])
+    done(page, len(images) + 1)
+    open_case(page, "head.nii.gz")
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    expect(page.locator(".save-state").first).to_have_text("Saved")
+    for view in ("Cases", "History"):
+        page.get_by_role("link", name=view).click()
+        expect(page.locator(f"#view-{view.lower()} tbody tr", has_text="head.nii.gz").first).to_be_attached()
+        for width in (1440, 1180, 1024, 760, 360, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.locator(f"#view-{view.lower()}").evaluate("view => { view.dataset.pane = 'list'; }")
+            assert (view, width, page.evaluate(OVERFLOW)) == (view, width, [])
+        page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_a_small_screen_shows_a_case_from_its_top_and_more_than_one_row(open_page, images):
+    page = open_page(viewport={"width": 1024, "height": 500})
+    drop(page, images)
+    done(page, len(images))
+    assert page.locator("#view-cases .table-box").evaluate("box => box.scrollHeight <= box.clientHeight")
+    expect(page.locator("#case-rows tr").first).to_have_class("selected")
+    pane = page.locator("#case-pane")
+    pane.evaluate("pane => { pane.scrollTop = 200; }")
+    assert pane.evaluate("pane => pane.scrollTop") > 0
+    page.locator("#next-case").evaluate("button => button.click()")
+    expect(page.locator("#case-rows tr").nth(1)).to_have_class(re.compile("selected"))
+    assert pane.evaluate("pane => pane.scrollTop") == 0
+
+
+def test_high_contrast_tells_apart_what_is_chosen(open_page, images):
+    page = open_page(forced_colors="active")
+    drop(page, images)
+    done(page, len(images))
+    open_case(page, images[-1].name)
+
+    def drawn(node):
+        return page.locator(node).first.evaluate(
+            "node => ['backgroundColor', 'borderColor', 'outlineStyle'].map((name) => getComputedStyle(node)[name])"
+        )
+
+    switch = page.locator("#case-tools .switch")
+    on = drawn("#case-tools .switch")
+    switch.uncheck()
+    assert drawn("#case-tools .switch") != on
+    for kind, chosen in (
+        ("#filters button", "[aria-pressed=true]"),
+        ("#views a", "[aria-current]"),
+        ("#case-rows tr", ".selected"),
+    ):
+        assert drawn(f"{kind}{chosen}") != drawn(f"{kind}:not({chosen})")
 
 
 def test_keys_are_enough(open_page, files, images):
@@ -1162,6 +1342,8 @@ def test_keys_are_enough(open_page, files, images):
     page.on("filechooser", lambda chooser: chooser.set_files([*images, files / "head.nii.gz"]))
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="brainsift")).to_be_focused()  # there is no case to skip to
     page.get_by_role("button", name="Choose files").focus()
     page.keyboard.press("Enter")
     done(page, len(images) + 1)
@@ -1169,8 +1351,15 @@ def test_keys_are_enough(open_page, files, images):
     first.focus()
     page.keyboard.press("ArrowDown")
     expect(page.locator("#case-rows tr").nth(1)).to_have_class(re.compile("selected"))
+    expect(page.locator("#case-rows .case-open").nth(1)).to_be_focused()
+    expect(page.locator("#live")).to_contain_text(f"{page.locator('#case-title').inner_text()}: ")
     page.keyboard.press("ArrowUp")
     expect(first).to_have_attribute("aria-current", "true")
+    page.keyboard.press("Enter")
+    expect(page.locator("#case-title")).to_be_focused()
+    first.focus()
+    page.get_by_text("Skip to the case").press("Enter")
+    expect(page.locator("#case-title")).to_be_focused()
     page.keyboard.press("/")
     expect(page.locator("#search")).to_be_focused()
     page.keyboard.type("head")
@@ -1183,7 +1372,9 @@ def test_keys_are_enough(open_page, files, images):
     expect(page.locator("#slice-number")).to_have_text("9 / 9")
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#slice-number")).to_have_text("8 / 9")
-    page.keyboard.press("m")
+    page.keyboard.press("Shift+S")
+    expect(page.locator("#slice-probability")).to_have_text(page.locator("#suspicious .figures").first.inner_text())
+    page.keyboard.press("M")
     expect(page.locator("#case-tools").get_by_label("Opacity")).to_have_value("0")
     page.keyboard.press("+")
     expect(page.locator(".zoom-words").first).to_have_text("125\u00a0%")

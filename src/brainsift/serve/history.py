@@ -167,7 +167,7 @@ class History:
         Args:
             query: words that all stand in the name, the detail or the note of a case or its slices, in any case.
             verdict: "agree", "disagree", "unsure", "none" for cases without one, or "" for all.
-            decision: one of them, or "" for all.
+            decision: one of them, "unreadable" for cases without one, or "" for all.
             limit: of cases returned.
             offset: of the first case returned.
 
@@ -176,7 +176,7 @@ class History:
         """
         found = "id IN (SELECT ifnull(part_of, id) FROM cases WHERE instr(casefold(name||' '||detail||' '||note), ?))"
         words = [(found, word) for word in _folded(query)]
-        given = [("ifnull(verdict, 'none') = ?", verdict), ("decision = ?", decision)]
+        given = [("ifnull(verdict, 'none') = ?", verdict), ("ifnull(nullif(decision, ''), 'unreadable') = ?", decision)]
         tests = words + [test for test in given if test[1]]
         where = " AND ".join(["part_of IS NULL", *(test for test, _ in tests)])
         values = [value for _, value in tests]

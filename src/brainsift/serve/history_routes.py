@@ -89,7 +89,7 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
         *,
         query: Annotated[str, Query(max_length=200, description="words of name, detail or note")] = "",
         verdict: Annotated[VerdictFilter, Query(description="`none`: without a verdict")] = "",
-        decision: Literal["", "tumor", "no_tumor", "refer"] = "",
+        decision: Literal["", "tumor", "no_tumor", "refer", "unreadable"] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
     ) -> CasesOut:

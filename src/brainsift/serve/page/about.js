@@ -54,7 +54,9 @@ function tiles(test) {
       const parts = [el("span", { class: "tile-name" }, title), el("span", { class: "tile-value" }, write(value)), range];
       return el("li", {}, parts, el("span", { class: "tile-words" }, words));
     });
-  return made.length ? el("ul", { class: "tiles" }, made) : "";
+  if (!made.length) return [];
+  const words = "On the test images of the sources that it has learned from, all together: groups that were held out, of no source from outside.";
+  return [el("h3", {}, "Held-out groups, all sources together"), el("p", { class: "note" }, words), el("ul", { class: "tiles" }, made)];
 }
 
 function performance(model) {
@@ -71,7 +73,7 @@ function performance(model) {
     "performance",
     "How well it does",
     el("p", {}, "At the threshold “balanced”. Intervals are 95\u00a0%, by resampling groups, not images. A source from outside (external) says more about your images than one that the network has learned from."),
-    model.test ? tiles(model.test) : "",
+    ...(model.test ? tiles(model.test) : []),
     table("Each source by itself", ["Source", "Images / tumor / groups", "Sensitivity, %", "Specificity, %", "ROC AUC"], rows),
   );
 }

@@ -83,11 +83,11 @@ async function insist(attempt, signal) {
   }
 }
 
-async function once(method, path, { query, body, signal } = {}) {
+async function once(method, path, { query, body, signal, keepalive } = {}) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   const text = body === undefined ? undefined : JSON.stringify(body);
   try {
-    const reply = await fetch(address(path, query), { method, headers, body: text, signal });
+    const reply = await fetch(address(path, query), { method, headers, body: text, signal, keepalive });
     return { status: reply.status, text: await reply.text(), retryAfter: Number(reply.headers.get("Retry-After")) };
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -178,7 +178,7 @@ export const history = {
   open: (id) => callOnce("GET", `history/${encodeURIComponent(id)}`),
   slices: (id) => callOnce("GET", `history/${encodeURIComponent(id)}/slices`),
   setVerdict: (id, verdict, note) =>
-    callOnce("PUT", `history/${encodeURIComponent(id)}/verdict`, { body: { verdict, note } }),
+    callOnce("PUT", `history/${encodeURIComponent(id)}/verdict`, { body: { verdict, note }, keepalive: true }), // a reload does not end it
   remove: (id) => callOnce("DELETE", `history/${encodeURIComponent(id)}`),
   removeAll: () => callOnce("DELETE", "history"),
   picture: (id) => address(`history/${encodeURIComponent(id)}/picture.png`),

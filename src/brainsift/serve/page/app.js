@@ -14,7 +14,7 @@ import { listen as listenToKeys } from "./keyboard.js";
 import { List } from "./list.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
-import { counted, label, number, percent, unanswered } from "./words.js";
+import { answered, counted, label, number, percent, unanswered } from "./words.js";
 
 const VIEWS = ["cases", "history", "about"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
@@ -35,17 +35,23 @@ const currentView = () => VIEWS.find((view) => location.hash === `#/${view}`) ??
 
 let listPlace = 0; // how far the list was scrolled on a phone, where the case takes its place
 
+/** On a phone the browser's history knows of the case, so that its Back leads to the list. */
 function showPane(pane) {
   const view = byId(`view-${currentView()}`);
   if (view.dataset.pane === pane) return;
   if (pane === "case") listPlace = window.scrollY;
   view.dataset.pane = pane;
-  if (narrow.matches) window.scrollTo(0, pane === "case" ? 0 : listPlace);
+  if (!narrow.matches) return;
+  window.scrollTo(0, pane === "case" ? 0 : listPlace);
+  const known = window.history.state?.pane ?? "list";
+  if (pane === "case" && known === "list") window.history.pushState({ pane }, "");
+  else if (pane !== known) window.history.replaceState(null, "");
 }
 
 /** Cases are scored: how far, and at the end what came of it. */
 function showProgress(intake, cases) {
   const { busy, done, total, sending } = intake;
+  const stops = !busy && byId("progress").contains(document.activeElement);
   byId("progress").hidden = !busy;
   const bar = byId("progress-bar");
   if (sending !== null && !done) {
@@ -58,6 +64,7 @@ function showProgress(intake, cases) {
   }
   document.body.dataset.busy = String(busy);
   showEmptiness(intake, cases);
+  if (stops) focusOnAdding();
   showUnanswered(unanswered(intake));
 }
 
@@ -69,7 +76,18 @@ function showUnanswered(words) {
 }
 
 function showEmptiness(intake, cases) {
-  byId("view-cases").dataset.state = cases.all.length || intake.busy ? "some" : "empty";
+  const view = byId("view-cases");
+  const state = cases.all.length || intake.busy ? "some" : "empty";
+  if (view.dataset.state === state) return;
+  const hides = view.contains(document.activeElement);
+  view.dataset.state = state;
+  if (hides) focusOnAdding();
+}
+
+/** Where the focus goes when what had it is hidden. */
+function focusOnAdding() {
+  const place = byId("view-cases").dataset.state === "empty" ? ".welcome" : ".list-head";
+  document.querySelector(`#view-cases ${place} [data-opens=pick-files]`).focus();
 }
 
 function sayEnd(intake, cases) {
@@ -121,16 +139,37 @@ function listenToCases(cases, view) {
 }
 
 function listenToPanes(step) {
-  const back = () => {
-    if (byId(`view-${currentView()}`).dataset.pane !== "case") return;
+  const toList = () => {
     showPane("list");
     if (narrow.matches) document.querySelector(`#view-${currentView()} .selected .case-open`)?.focus();
   };
+  const back = () => {
+    if (byId(`view-${currentView()}`).dataset.pane !== "case") return;
+    if (narrow.matches && window.history.state?.pane === "case") window.history.back();
+    else toList();
+  };
+  window.history.scrollRestoration = "manual";
+  window.history.replaceState(null, ""); // a reload starts with the list
+  window.addEventListener("popstate", ({ state }) => {
+    if (!narrow.matches || currentView() === "about") return;
+    if (state?.pane === "case") showPane("case");
+    else toList();
+  });
   byId("back").addEventListener("click", back);
   byId("previous-case").addEventListener("click", () => step(-1));
   byId("next-case").addEventListener("click", () => step(1));
   byId("wide").addEventListener("click", () => setWide(byId("wide").getAttribute("aria-pressed") !== "true"));
   return back;
+}
+
+/** The part of the address behind # names the view, so these links only move the focus. */
+function listenToSkips() {
+  for (const link of document.querySelectorAll(".skip")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      byId(link.hash.slice(1)).focus();
+    });
+  }
 }
 
 function setWide(yes) {
@@ -160,14 +199,17 @@ async function start() {
 
   const view = new CaseView({ keeps: model.history });
   let read = null; // the case that the reader chose, not the page
-  const open = (one, { quiet = false } = {}) => {
+  const open = (one, { quiet = false, steps = false } = {}) => {
+    const again = one === cases.selected && !steps;
     if (!quiet) {
       read = one;
-      setWide(false);
+      if (!steps) setWide(false);
       showPane("case");
     }
     cases.select(one);
-    if (!quiet && narrow.matches) byId("case-title").focus();
+    if (quiet) return;
+    announce(answered(one.name, one));
+    if (narrow.matches || again) byId("case-title").focus();
   };
   const list = new List(cases, open);
   const intake = new Intake(cases, model);
@@ -175,10 +217,12 @@ async function start() {
     if (currentView() !== "history") return; // it came late: the reader went on
     view.show(one);
     showPane(one ? "case" : "list");
+    if (one) announce(answered(one.name, one));
   });
   const viewed = () => (currentView() === "history" ? history : list);
   const step = (by) => viewed().step(by);
   const back = listenToPanes(step);
+  listenToSkips();
   listenToCases(cases, view);
   listenToIntake(intake, cases, { isRead: () => read === cases.selected, open, reveal: (one) => list.reveal(one) });
   new ExportMenu(cases, list, model);

@@ -1,18 +1,19 @@
 // The case: picture, map, answer in words; for a volume its slices.
 
 import { connection, history, look } from "./api.js";
-import { byId, el, setText } from "./dom.js";
+import { announce, byId, el, setText, unhurried } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { prefetch } from "./pictures.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
 import { VerdictForm } from "./verdict.js";
-import { because, explain, label, number } from "./words.js";
+import { answered, because, explain, label, number } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
 const KEPT_TRIES = 10;
 const KEPT_WAIT_MS = 500;
+const SAID_MS = 600; // slices go by faster than they can be said
 
 export class CaseView {
   constructor({ keeps }) {
@@ -25,6 +26,7 @@ export class CaseView {
     this.sliceScale = new Scale();
     this.verdict = new VerdictForm();
     this.sliceVerdict = new VerdictForm();
+    this.saySlice = unhurried(() => this.#saySlice(), SAID_MS);
     byId("stage").prepend(this.stage.node);
     byId("answer-scale").append(this.scale.node);
     byId("slice-scale").append(this.sliceScale.node);
@@ -36,6 +38,7 @@ export class CaseView {
 
   /** Shows a case, or that there is none. */
   show(one) {
+    if (one !== this.one) byId("case-pane").scrollTop = 0;
     this.one = one;
     byId("case-none").hidden = Boolean(one);
     byId("case-body").hidden = !one;
@@ -52,6 +55,13 @@ export class CaseView {
     if (!one?.isVolume) return;
     one.chosen = Math.min(Math.max(place, 0), one.answers.length - 1);
     this.#showSlice(true);
+    this.saySlice();
+  }
+
+  #saySlice() {
+    const { one } = this;
+    if (!one?.isVolume || document.activeElement === byId("slice-slider")) return; // the slider says it itself
+    announce(answered(`Slice ${one.place + 1} of ${one.answers.length}`, one.slice));
   }
 
   step(by) {

@@ -30,6 +30,19 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Gives a node these children, in this order. Those that stay are not taken out, for that would lose the focus. */
+export function arrange(parent, nodes) {
+  const focused = document.activeElement;
+  const wanted = new Set(nodes);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstChild;
+  for (const node of nodes) {
+    if (node === next) next = next.nextSibling;
+    else parent.insertBefore(node, next);
+  }
+  if (parent.contains(focused)) focused.focus({ preventScroll: true }); // it may itself have been moved
+}
+
 /** Sets a custom property through the CSSOM, which the content policy allows. */
 export const setVariable = (node, name, value) => node.style.setProperty(name, value);
 

@@ -3,7 +3,7 @@
 import { history as api } from "./api.js";
 import { Case } from "./cases.js";
 import { summarise } from "./decide.js";
-import { announce, byId, closing, confirmed, el, setText } from "./dom.js";
+import { announce, arrange, byId, closing, confirmed, el, setText } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { Bar } from "./scale.js";
 import { counted, inWords, moment, reason } from "./words.js";
@@ -88,7 +88,13 @@ export class HistoryView {
   step(by) {
     const ids = [...this.rows.keys()];
     const at = ids.indexOf(this.selected);
-    if (ids.length) this.open(ids[at < 0 ? 0 : Math.min(Math.max(at + by, 0), ids.length - 1)]);
+    if (!ids.length) return;
+    const onRow = byId("history-rows").contains(document.activeElement);
+    const next = ids[at < 0 ? 0 : Math.min(Math.max(at + by, 0), ids.length - 1)];
+    this.open(next);
+    const { node, button } = this.rows.get(next);
+    node.scrollIntoView({ block: "nearest" });
+    if (onRow) button.focus({ preventScroll: true });
   }
 
   async #load(offset) {
@@ -110,12 +116,14 @@ export class HistoryView {
   }
 
   #show(total, cases, offset) {
+    const wasMore = offset > 0 && document.activeElement === byId("history-more");
     if (!offset) this.rows.clear();
     for (const one of cases) this.rows.set(one.id, this.#row(one));
     this.total = total;
     byId("history-error").hidden = true;
-    byId("history-rows").replaceChildren(...[...this.rows.values()].map((row) => row.node));
+    arrange(byId("history-rows"), [...this.rows.values()].map((row) => row.node));
     this.#showTotal();
+    if (wasMore && byId("history-more").hidden) this.rows.get(cases[0]?.id)?.button.focus();
     if (this.selected && !this.rows.has(this.selected)) this.open(null);
     else this.#mark();
   }
@@ -133,21 +141,28 @@ export class HistoryView {
     const bar = new Bar();
     bar.show(one, ruleOf(one));
     const title = el("span", { class: "case-name", title: one.name }, one.name);
-    const button = el("button", { class: "case-open", onclick: () => this.open(one.id) }, title);
+    const button = el("button", { class: "case-open", onclick: () => this.#pick(one.id) }, title);
     const sub = [moment(one.created), one.slices ? counted(one.slices, "slice") : ""].filter(Boolean).join(" · ");
-    const words = el("span", { class: "case-words" }, button, el("span", { class: "case-sub" }, sub));
+    const told = el("span", { class: "case-told" }, decisionCell(decisionOf(one)));
+    const words = el("span", { class: "case-words" }, button, el("span", { class: "case-line" }, told, el("span", { class: "case-sub" }, sub)));
     const verdict = el("td", { class: "cell-verdict" });
     const node = el(
       "tr",
       {},
       el("th", { scope: "row", class: "cell-case" }, words),
-      el("td", { class: "cell-decision" }, decisionCell(decisionOf(one))),
       el("td", { class: "cell-probability" }, bar.node),
       verdict,
     );
     const row = { one, node, button, verdict };
     showVerdict(row);
     return row;
+  }
+
+  /** Opens a case; picked again, it takes the focus. */
+  async #pick(id) {
+    const again = id === this.selected;
+    await this.open(id);
+    if (again) byId("case-title").focus();
   }
 
   async open(id) {
@@ -158,12 +173,23 @@ export class HistoryView {
     if (!id) return this.onopen(null);
     const { one } = this.rows.get(id);
     try {
-      const slices = one.slices ? await api.slices(id) : [];
-      if (turn === this.#opening) this.onopen(new KeptCase(one, slices));
+      const [now, slices] = await Promise.all([api.open(id), one.slices ? api.slices(id) : []]);
+      if (turn === this.#opening) this.onopen(new KeptCase(Object.assign(one, now), slices));
     } catch (error) {
+      if (error.status === 404) this.#drop(id); // deleted elsewhere
       this.#fail(error);
     }
     return undefined;
+  }
+
+  #drop(id) {
+    const row = this.rows.get(id);
+    if (!row) return;
+    row.node.remove();
+    this.rows.delete(id);
+    this.total -= 1;
+    this.#showTotal();
+    if (this.selected === id) this.open(null);
   }
 
   #mark() {

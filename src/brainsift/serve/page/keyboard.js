@@ -50,10 +50,11 @@ export function listen(parts) {
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (document.querySelector("dialog[open]") || !enabled.checked || !parts.active()) return;
+    if (document.querySelector("dialog[open]") || !enabled.checked || (!parts.active() && event.key !== "?")) return;
     if (event.target.matches(TYPING) && event.key !== "Escape") return;
-    if (event.shiftKey && PANS[event.key]) parts.viewer.panBy(...PANS[event.key]);
-    else if (byKey.has(event.key)) byKey.get(event.key)(event);
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // with Caps Lock, too
+    if (event.shiftKey && PANS[key]) parts.viewer.panBy(...PANS[key]);
+    else if (byKey.has(key)) byKey.get(key)(event);
     else return;
     event.preventDefault();
   });

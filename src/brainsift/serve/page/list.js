@@ -1,7 +1,7 @@
 // The table of cases: sort, filter, search; rows stay and are changed in place.
 
 import { connection, pictureOf } from "./api.js";
-import { byId, el, icon, setText, unhurried } from "./dom.js";
+import { arrange, byId, el, icon, setText, unhurried } from "./dom.js";
 import { Bar } from "./scale.js";
 import { DECISIONS, because, counted, label } from "./words.js";
 
@@ -53,8 +53,11 @@ export class List {
     if (!shown.length) return;
     const at = shown.indexOf(this.cases.selected);
     const next = shown[at < 0 ? 0 : Math.min(Math.max(at + by, 0), shown.length - 1)];
-    this.onopen(next);
-    this.#rows.get(next.key)?.node.scrollIntoView({ block: "nearest" });
+    const onRow = this.body.contains(document.activeElement);
+    this.onopen(next, { steps: true });
+    const row = this.#rows.get(next.key);
+    row?.node.scrollIntoView({ block: "nearest" });
+    if (onRow) row?.button.focus({ preventScroll: true });
   }
 
   /** Brings a case into view, unless the search or the filter hides it. */
@@ -68,15 +71,13 @@ export class List {
   #draw() {
     const shown = this.shown();
     const rows = shown.slice(0, this.most).map((one) => this.#row(one));
-    const nodes = rows.map((row) => row.node);
-    if (nodes.length !== this.body.children.length || nodes.some((node, place) => node !== this.body.children[place])) {
-      this.body.replaceChildren(...nodes);
-    }
+    arrange(this.body, rows.map((row) => row.node));
     for (const key of this.#rows.keys()) if (!this.cases.byKey.has(key)) this.#rows.delete(key);
     for (const row of rows) row.update();
     this.#mark();
     this.#showCounts();
     const left = shown.length - rows.length;
+    if (!left && document.activeElement === byId("more")) rows[this.most - PAGE]?.button.focus(); // the first new one
     byId("more").hidden = left === 0;
     setText(byId("more"), `Show ${Math.min(left, PAGE)} more of ${left}`);
     const nothing = byId("no-match");
@@ -178,7 +179,7 @@ class Row {
     const where = [one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
     setText(this.sub, where || because(one));
     this.sub.classList.toggle("is-reason", !where);
-    setText(this.slices, String(one.answers.length));
+    setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(one.answers.length));
     setText(this.why, because(one));
     this.showThumb();
   }

@@ -46,7 +46,7 @@ function head(cases, rule, model) {
   const made = `${moment(new Date().toISOString())}, brainsift ${model.version}, network ${model.name} ${model.network_sha256.slice(0, 12)}`;
   const margin = rule.margin > 0 ? `, answers nearer than ${number(rule.margin, 2)} logits to even odds referred` : "";
   return [
-    el("h1", {}, "Is there a tumor?"),
+    el("h1", {}, `Tumor or not: ${counted(cases.length, "case")}`),
     el("p", { class: "muted" }, made),
     el("p", {}, `${said.join(" · ")}. Threshold ${thresholds(rule)}${margin}.`),
     el("p", {}, el("strong", {}, model.notice)),

@@ -28,6 +28,7 @@ export class ThresholdPanel {
 
   choose(choice) {
     this.rule = makeRule(choice, this.model);
+    if (!choice.maxError) this.unreferred = choice; // what "never" goes back to
     this.#show();
     this.onrule(this.rule);
     try {
@@ -47,10 +48,10 @@ export class ThresholdPanel {
     byId("by-error").hidden = !shares.length || !names.includes("even");
     this.errors.append(
       el("option", { value: "" }, "never"),
-      ...shares.map((share) => el("option", { value: share }, `if more than ${percent(Number(share), 0)} of the answers would be wrong`)),
+      ...shares.map((share) => el("option", { value: share }, `so that at most ${percent(Number(share), 0)} are wrong`)),
     );
     this.errors.addEventListener("change", () => {
-      this.choose(this.errors.value ? { maxError: Number(this.errors.value) } : {});
+      this.choose(this.errors.value ? { maxError: Number(this.errors.value) } : (this.unreferred ?? {}));
     });
   }
 
@@ -77,7 +78,7 @@ export class ThresholdPanel {
 
   #show() {
     const { choice } = this.rule;
-    const name = choice.sensitivity ? null : choice.maxError ? "even" : (choice.name ?? "");
+    const name = choice.sensitivity || choice.maxError ? null : (choice.name ?? "");
     for (const radio of document.querySelectorAll("input[name=threshold]")) radio.checked = radio.value === name;
     this.errors.value = choice.maxError ? String(choice.maxError) : "";
     this.#showSensitivity();

@@ -27,6 +27,7 @@ export class VerdictForm {
     this.node.addEventListener("submit", (event) => event.preventDefault());
     this.note.addEventListener("input", () => this.#soon());
     this.note.addEventListener("change", () => this.#save());
+    window.addEventListener("pagehide", () => this.#flush());
   }
 
   show(one) {
@@ -77,8 +78,11 @@ export class VerdictForm {
       this.clear.hidden = !verdict;
       setText(this.state, "Saved");
     } catch (error) {
+      announce(`The verdict on ${one.name} was not saved. ${inWords(error)}`);
+      if (this.one !== one) return;
+      this.#check(one.verdict);
       setText(this.state, `Not saved. ${inWords(error)}`);
-      announce(`The verdict was not saved. ${inWords(error)}`);
+      this.state.scrollIntoView({ block: "nearest" });
     }
   }
 }

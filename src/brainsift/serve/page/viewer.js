@@ -9,6 +9,9 @@ const CONTOUR_LEVEL = 127.5;
 const MOST_ZOOM = 24;
 const CRISP_FROM = 6; // screen pixels a pixel: from here on pixels are shown as they are
 const STEP = 1.25;
+const UNIT_PX = [1, 40, 800]; // of a wheel event: pixels, lines, pages
+const SLICE_PX = 80; // of the wheel: less than a notch of a mouse, many events of a trackpad
+const REST_MS = 200; // after it, however little is a notch: some mice begin with a few pixels
 
 const sheet = (width, height) => {
   const canvas = new OffscreenCanvas(width, height);
@@ -21,6 +24,7 @@ export class Viewer extends EventTarget {
   #chosen = null; // the window, where the reader chose one
   #pointers = new Map();
   #asked = 0;
+  #wheeled = { at: -Infinity, way: 0 };
 
   constructor(canvas) {
     super();
@@ -205,10 +209,21 @@ export class Viewer extends EventTarget {
     if (!this.#layers) return;
     event.preventDefault();
     if (this.scrolls && !event.ctrlKey && !event.metaKey) {
-      this.dispatchEvent(new CustomEvent("scroll", { detail: Math.sign(event.deltaY) }));
+      this.#scroll(event);
       return;
     }
     this.zoomBy(Math.exp(-Math.max(-80, Math.min(event.deltaY, 80)) / 320), ...this.#fromMiddle(event));
+  }
+
+  #scroll({ deltaY, deltaMode, timeStamp }) {
+    const { at, way } = this.#wheeled;
+    const more = deltaY * UNIT_PX[deltaMode];
+    const begins = timeStamp - at > REST_MS;
+    let sum = begins || way * more < 0 ? more : way + more;
+    if (begins && Math.abs(sum) < SLICE_PX) sum = Math.sign(sum) * SLICE_PX;
+    const slices = Math.trunc(sum / SLICE_PX);
+    this.#wheeled = { at: timeStamp, way: slices ? 0 : sum };
+    if (slices) this.dispatchEvent(new CustomEvent("scroll", { detail: slices }));
   }
 
   #down(event) {

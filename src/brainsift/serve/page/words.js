@@ -50,6 +50,10 @@ export function unanswered({ stopped, skipped, closed, forgotten, nothing }) {
     .join(" ");
 }
 
+/** "0078.jpg: Tumor, 0.899" */
+export const answered = (name, { decision, probability }) =>
+  `${name}: ${label(decision)}${Number.isFinite(probability) ? `, ${number(probability)}` : ""}`;
+
 /** "2025-11-25T09:12:33+00:00" -> "25 Nov 2025, 09:12", in the reader's time zone; without the year in this one. */
 export function moment(text) {
   const when = new Date(text);
