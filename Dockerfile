@@ -26,6 +26,6 @@ WORKDIR /data
 USER 10001:10001
 EXPOSE 8765
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8765/healthz', timeout=4)"]
+    CMD ["python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8765/healthz', timeout=4)"]
 # Beyond loopback it starts with a token only: BRAINSIFT_TOKEN.
 ENTRYPOINT ["brainsift", "serve", "--host", "0.0.0.0", "--port", "8765", "--no-browser"]

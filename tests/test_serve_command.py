@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -18,6 +20,7 @@ from brainsift.cli import main
 from brainsift.client import Client
 from brainsift.errors import (
     BusyError,
+    InputError,
     NotFoundError,
     ServeError,
     UnavailableError,
@@ -27,6 +30,8 @@ from brainsift.errors import (
 )
 from brainsift.phantom import draw
 from brainsift.predict import Predictor
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def picture(path, seed, *, tumor=False):
@@ -213,3 +218,95 @@ def test_a_service_that_stops_says_so(serving, tmp_path):
         assert requests.get(f"{running.url}/readyz").status_code == 503
         assert requests.get(f"{running.url}/healthz").status_code == 200
         running.service._deadline = None
+
+
+@pytest.fixture
+def answering():
+    """Starts a listener that reads one request and answers bytes; gives its address and what it has read."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        heard = []
+
+        def start(reply):
+            def answer():
+                connection, _ = listener.accept()
+                with connection:
+                    heard.append(connection.recv(2**16))
+                    connection.sendall(reply)
+
+            threading.Thread(target=answer, daemon=True).start()
+            return f"http://127.0.0.1:{listener.getsockname()[1]}", heard
+
+        yield start
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_is_sent_to_this_machine_passes_no_proxy(served, answering, monkeypatch, tmp_path, host):
+    proxy, heard = answering(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    client = Client(served.url.replace("127.0.0.1", host), token="a-token-of-16-signs")
+    assert client.predict(picture(tmp_path / "a.png", 1))["answers"]
+    assert not heard
+    with pytest.raises(ServeError, match="502"):
+        Client("http://brainsift.example").model()  # elsewhere the environment decides
+    assert heard
+
+
+def test_the_health_check_of_the_container_passes_no_proxy(served, answering, monkeypatch):
+    (line,) = re.findall(r"HEALTHCHECK .*\\\n +CMD (.*)", (ROOT / "Dockerfile").read_text())
+    address = served.url.removeprefix("http://")
+    proxy, heard = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    monkeypatch.setenv("http_proxy", proxy)
+    for host, code in ((address, 0), ("127.0.0.1:1", 1)):
+        words = json.loads(line.replace("127.0.0.1:8765", host))
+        assert subprocess.run([sys.executable, *words[1:]], check=False, stderr=subprocess.DEVNULL).returncode == code
+    assert not heard
+
+
+BUSY = b'{"code": "busy", "subject": "queue", "rule": "is full", "remedy": "Wait."}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html>login</", ServeError, "is not JSON"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a"', ServeError, "IncompleteRead"),
+        (b"HTTP/1.1 502 No\r\nContent-Length: 100\r\n\r\n<html>", ServeError, "502"),
+        (b"SSH-2.0-OpenSSH\r\n", ServeError, "BadStatusLine"),
+        (b"", ServeError, "cannot be reached"),
+        (b"HTTP/1.1 429 No\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n\r\n" + BUSY, BusyError, "is full"),
+    ],
+)
+def test_what_is_no_service_is_told_as_an_error_of_ours(answering, reply, kind, words):
+    with pytest.raises(kind, match=words):
+        Client(answering(reply)[0]).model()
+
+
+def test_what_the_client_cannot_use_is_an_error_of_ours(served, tmp_path):
+    for url in ("127.0.0.1:8765", "file:///etc/passwd", "http://[::1", "http://"):
+        with pytest.raises(UsageError, match="url"):
+            Client(url)
+    with pytest.raises(UsageError, match="line break"):
+        Client(token="a-token-of-16-signs\n")
+    for path in (tmp_path / "not there.png", tmp_path):
+        with pytest.raises(InputError, match="cannot be read"):
+            Client(served.url).predict(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere files cannot have such names")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"a\r\nX-Evil: 1\r\n\r\n.png", "aX-Evil: 1.png"),
+        (b'a"b\\.png', "a%22b.png"),
+        (b"\xff\xfe.png", "??.png"),
+        ("hä\u202eg.png".encode(), "häg.png"),
+    ],
+)
+def test_names_of_files_stay_within_their_header(served, tmp_path, name, shown):
+    path = tmp_path / os.fsdecode(name)
+    (answer,) = Client(served.url).predict(picture(tmp_path / "a.png", 1).rename(path))["answers"]
+    assert (answer["name"], answer["status"]) == (shown, "ok")

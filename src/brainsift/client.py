@@ -6,6 +6,7 @@
 'no_tumor'
 """
 
+import ipaddress
 import json
 import secrets
 import shutil
@@ -14,27 +15,33 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
-from brainsift.errors import BrainsiftError, BusyError, ServeError, from_dict
+from brainsift.errors import BrainsiftError, BusyError, InputError, ServeError, UsageError, from_dict
 
 Paths = str | Path | Sequence[str | Path]
 Reply = dict[str, Any]
 _WAIT_S = 15.0
 _IN_MEMORY = 16 * 2**20
+_OTHER = "Is it `brainsift serve`, and no proxy or other program?"
 
 
 class Client:
-    """Asks a running service.
+    """Asks a running service; one on this machine directly, whatever proxy the environment names.
 
     Args:
         url: of the service.
         token: that it wants, if any.
         timeout_s: for one request.
         patience_s: how long a busy service is asked again, each time after the seconds that it names.
+
+    Raises:
+        UsageError: the address or the token cannot be one.
     """
 
     def __init__(
@@ -45,7 +52,9 @@ class Client:
         timeout_s: float = 150,
         patience_s: float = 0,
     ) -> None:
-        self._url = url.rstrip("/")
+        if token and not (token.isascii() and token.isprintable()):
+            raise UsageError("token", "must be printable ASCII characters", "Leave out the line break at its end.")
+        self._url, self._opener = url.rstrip("/"), _opener(url)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s, self._patience_s = timeout_s, patience_s
 
@@ -75,11 +84,14 @@ class Client:
         Raises:
             BrainsiftError: what the service refuses, or a `ServeError` where it cannot be reached.
         """
-        return cast(Reply, json.loads(self.read(path)))
+        return self._ask(self._request(path))
 
     def read(self, path: str, *, method: str = "GET") -> bytes:
         """Returns the bytes at a path; raises as `get` does."""
-        return self._send(urllib.request.Request(self._url + path, method=method, headers=self._headers))
+        return self._send(self._request(path, method))
+
+    def _request(self, path: str, method: str = "GET") -> urllib.request.Request:
+        return urllib.request.Request(self._url + path, method=method, headers=self._headers)
 
     def _post(self, path: str, paths: Paths, wanted: dict[str, str | float | bool]) -> Reply:
         query = urlencode({name: str(value).lower() for name, value in wanted.items()})
@@ -91,21 +103,30 @@ class Client:
                 headers = {**self._headers, "Content-Type": kind, "Content-Length": str(size)}
                 request = urllib.request.Request(f"{self._url}{path}?{query}", data=body, headers=headers)
                 try:
-                    return cast(Reply, json.loads(self._send(request)))
+                    return self._ask(request)
                 except BusyError as error:
                     if time.monotonic() + error.wait_s > give_up:
                         raise
                     time.sleep(error.wait_s)
 
+    def _ask(self, request: urllib.request.Request) -> Reply:
+        try:
+            return cast(Reply, json.loads(self._send(request)))
+        except ValueError:
+            raise ServeError(self._url, "answered with something that is not JSON", _OTHER) from None
+
     def _send(self, request: urllib.request.Request) -> bytes:
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
+            with self._opener.open(request, timeout=self._timeout_s) as response:
                 return cast(bytes, response.read())
         except urllib.error.HTTPError as error:
             raise _told(error) from None
         except OSError as error:
             words = f"cannot be reached: {getattr(error, 'reason', error)}"
             raise ServeError(self._url, words, "Start it with `brainsift serve`.") from None
+        except HTTPException as error:
+            rule = f"did not answer in whole, or not in HTTP: {type(error).__name__}"
+            raise ServeError(self._url, rule, _OTHER) from None
 
 
 class RemoteJob:
@@ -148,29 +169,80 @@ class RemoteJob:
         self._client.read(self._path, method="DELETE")
 
 
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.scheme in ("http", "https") else None
+    except ValueError:
+        host = None
+    if not host:
+        raise UsageError("url", f"must be an http address, not {url!r}", "For instance: http://127.0.0.1:8765")
+    # A proxy would be sent the images and the token, and means itself by 127.0.0.1.
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if _is_this_machine(host) else []))
+
+
+def _is_this_machine(host: str) -> bool:
+    """Tells it as the service does, which is not imported here: it needs more than the standard library."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _told(error: urllib.error.HTTPError) -> BrainsiftError:
     try:
         found = from_dict(json.loads(error.read()))
-    except (ValueError, AttributeError):
-        found = ServeError("service", f"answered {error.code} {error.reason}", "Is it `brainsift serve`?")
+    except (ValueError, AttributeError, OSError, HTTPException):
+        found = ServeError("service", f"answered {error.code} {error.reason}", _OTHER)
     if isinstance(found, BusyError):
-        found.wait_s = int(error.headers.get("Retry-After", 1))
+        found.wait_s = _seconds(error.headers.get("Retry-After", ""))
     return found
+
+
+def _seconds(retry_after: str) -> int:
+    """Returns how long to wait: the service says it in seconds, a proxy may give a date.
+
+    >>> _seconds("7"), _seconds("Wed, 21 Oct 2015 07:28:00 GMT"), _seconds("soon")
+    (7, 1, 1)
+    """
+    with suppress(ValueError):
+        return int(retry_after)
+    with suppress(ValueError):
+        return max(1, round(parsedate_to_datetime(retry_after).timestamp() - time.time()))
+    return 1
 
 
 @contextmanager
 def _multipart(files: Sequence[Path]) -> Iterator[tuple[IO[bytes], str, int]]:
-    """Yields the body, its boundary and its size; large ones lie on the disk."""
+    """Yields the body, its boundary and its size; large ones lie on the disk.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
     boundary = secrets.token_hex(16)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
         for path in files:
-            name = path.name.replace("\\", "").replace('"', "")
-            head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+            head = (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{_sent_name(path)}"\r\n\r\n'
+            )
             body.write(head.encode())
-            with path.open("rb") as file:
-                shutil.copyfileobj(file, body)
+            try:
+                with path.open("rb") as file:
+                    shutil.copyfileobj(file, body)
+            except OSError as error:
+                raise InputError(path, f"cannot be read: {error.strerror}", "Check its path.") from None
             body.write(b"\r\n")
         body.write(f"--{boundary}--\r\n".encode())
         size = body.tell()
         body.seek(0)
         yield body, boundary, size
+
+
+def _sent_name(path: Path) -> str:
+    r"""Returns a name that cannot leave its header, with quotes as browsers write them.
+
+    >>> _sent_name(Path('a "b"\r\nX-Evil: 1.png'))
+    'a %22b%22X-Evil: 1.png'
+    """
+    name = path.name.encode("utf-8", "replace").decode()
+    return "".join(sign for sign in name if sign.isprintable()).replace("\\", "").replace('"', "%22")
