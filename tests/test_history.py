@@ -360,6 +360,12 @@ def test_the_folder_of_the_reader_can_be_another(history):
     assert row["path"] == f"/mnt/history/{IMAGES}/1.png"
 
 
+def test_no_cell_is_a_formula(history):
+    history.judge(history.record([ROW])[0], "agree", "\t=1+1")
+    (row,) = table(history.export("=cmd|' /C calc'!A0"))
+    assert row["path"].startswith("'=") and row["note"] == "'\t=1+1"
+
+
 def judge_phantoms(history, phantoms):
     """Scores drawn heads, keeps them, and lets a reader who knows the truth judge them.
 

@@ -88,7 +88,7 @@ def _stack(seed: int, with_tumor: range) -> np.ndarray:
 def _served(history: Path) -> Iterator[str]:
     command = [sys.executable, "-u", "-m", "brainsift", "serve", "--no-browser", "--port", "0"]
     command += ["--keep", str(history), "--keep-images"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             yield next(match[0] for line in process.stdout or () if (match := re.search(r"http://\S+", line)))
         finally:

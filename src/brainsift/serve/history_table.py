@@ -31,7 +31,8 @@ EXPORT_COLUMNS = (
     "model",
     "slices",
 )
-_FORMULA = ("=", "+", "-", "@")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A table program would run what starts so."""
 Row = Mapping[str, Any]
 
 
@@ -63,7 +64,7 @@ def _exported(row: Row, folder: str) -> dict[str, Any]:
         "patient": volume,
         "group": volume or name,
     }
-    texts = ("patient", "group", "note", "name", "volume", "detail", "model")
+    texts = ("path", "patient", "group", "note", "name", "volume", "detail", "model")
     return {**values, **{text: _no_formula(values[text]) for text in texts}}
 
 
@@ -87,4 +88,4 @@ def _truth(leaning: str | None, verdict: str | None) -> str:
 
 def _no_formula(text: str) -> str:
     """Keeps a spreadsheet from running what a file is called."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text

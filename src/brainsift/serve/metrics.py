@@ -21,7 +21,7 @@ class Metrics:
         self._seconds = Histogram(
             "brainsift_request_seconds", "Time to the answer.", ("route",), buckets=_SECONDS, registry=registry
         )
-        self._refused = Counter("brainsift_refused", "Requests refused because the queue is full.", registry=registry)
+        self._refused = Counter("brainsift_refused", "Requests refused with 429: busy.", registry=registry)
         self._slices = Counter("brainsift_slices", "Slices answered for.", ("status",), registry=registry)
         self._batches = Histogram(
             "brainsift_batch_slices", "Slices a batch.", buckets=range(1, BATCH + 1), registry=registry
