@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from brainsift.errors import NotFoundError
-from brainsift.serve.history import Case, History, Of, Verdict
+from brainsift.serve.history import Case, History, Of
+from brainsift.serve.history_file import Verdict
 
 PREFIX = "/api/v1/history"
 _LARGEST = 2**63 - 1  # of SQLite
