@@ -355,6 +355,15 @@ def test_names_cannot_do_anything_in_a_spreadsheet(history):
     assert Path(row["path"]).parent == history.folder / "not-kept"
 
 
+@pytest.mark.parametrize("folder", ["=cmd|' /C calc'!A0", "@x", "\tx"])
+def test_folders_and_notes_cannot_do_anything_in_a_spreadsheet_either(history, folder):
+    (number,) = history.record([replace(ROW, picture_png=png(1))])
+    history.judge(number, "agree", "\t=1+1")
+    (row,) = table(history.export(folder))
+    assert Path(row["path"]) == Path(folder) / IMAGES / f"{number}.png" and row["path"].startswith("./")
+    assert row["note"] == "'\t=1+1"
+
+
 def test_the_folder_of_the_reader_can_be_another(history):
     history.record([replace(ROW, picture_png=png(1))])
     (row,) = table(history.export("/mnt/history/"))
