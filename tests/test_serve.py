@@ -376,6 +376,16 @@ def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_p
         assert len(slices) == 5 and all(one["picture"] for one in slices)
 
 
+def test_libraries_that_quote_what_they_read_are_silent():
+    code = (
+        "import logging\nfrom brainsift.serve.gate import log_to_stderr\nlog_to_stderr()\n"
+        "for name in ('pydicom', 'nibabel.global', 'PIL.PngImagePlugin', 'python_multipart.multipart'):\n"
+        "    logging.getLogger(name).critical('Doe^Jane')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Doe" not in done.stderr
+
+
 def test_help_and_predict_do_not_load_the_framework(folder):
     code = (
         "import sys\nfrom brainsift.cli import command_parser, main\ncommand_parser('serve')\n"

@@ -26,7 +26,7 @@ from brainsift.serve.metrics import Metrics
 
 COOKIE = "brainsift_token"
 _log = logging.getLogger("brainsift.serve")
-_TALKATIVE = ("pydicom", "nibabel.global", "PIL")
+_TALKATIVE = ("pydicom", "nibabel.global", "PIL", "python_multipart")
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 OPEN = ("/healthz", "/readyz")

@@ -88,7 +88,7 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     def search(
         history: kept,
         *,
-        query: Annotated[str, Query(max_length=200, description="words of name, detail or note")] = "",
+        query: Annotated[str, Query(max_length=200, description="at most ten words of name, detail or note")] = "",
         verdict: Annotated[VerdictFilter, Query(description="`none`: without a verdict")] = "",
         decision: Literal["", "tumor", "no_tumor", "refer"] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
