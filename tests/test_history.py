@@ -7,7 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,8 @@ from brainsift.errors import BrainsiftError, HistoryError, NotFoundError
 from brainsift.files import read_json
 from brainsift.listing import find_images
 from brainsift.predict import Predictor
-from brainsift.serve.history import APPLICATION, FILE, SCHEMA, Case, History, HistoryRow
+from brainsift.serve.history import FILE, Case, History, HistoryRow
+from brainsift.serve.history_file import APPLICATION, SCHEMA
 from brainsift.serve.history_routes import router
 from brainsift.serve.history_table import EXPORT_COLUMNS, IMAGES
 
@@ -354,16 +357,19 @@ def test_names_cannot_do_anything_in_a_spreadsheet(history):
     assert Path(row["path"]).parent == history.folder / "not-kept"
 
 
+@pytest.mark.parametrize("folder", ["=cmd|' /C calc'!A0", "@x", "\tx"])
+def test_folders_and_notes_cannot_do_anything_in_a_spreadsheet_either(history, folder):
+    (number,) = history.record([replace(ROW, picture_png=png(1))])
+    history.judge(number, "agree", "\t=1+1")
+    (row,) = table(history.export(folder))
+    assert Path(row["path"]) == Path(folder) / IMAGES / f"{number}.png" and row["path"].startswith("./")
+    assert row["note"] == "'\t=1+1"
+
+
 def test_the_folder_of_the_reader_can_be_another(history):
     history.record([replace(ROW, picture_png=png(1))])
     (row,) = table(history.export("/mnt/history/"))
     assert row["path"] == f"/mnt/history/{IMAGES}/1.png"
-
-
-def test_no_cell_is_a_formula(history):
-    history.judge(history.record([ROW])[0], "agree", "\t=1+1")
-    (row,) = table(history.export("=cmd|' /C calc'!A0"))
-    assert row["path"].startswith("'=") and row["note"] == "'\t=1+1"
 
 
 def judge_phantoms(history, phantoms):
@@ -491,3 +497,62 @@ def test_the_examples_in_the_document_keep_to_its_schemas(client):
         for example in schemas[name]["examples"]:
             getattr(history_routes, name).model_validate(example)
     assert set(schemas["Case"]["properties"]) == set(Case.__dataclass_fields__)
+
+
+@contextmanager
+def held(history, *statements):
+    """Another program that has begun something in the file and does not end it."""
+    other = sqlite3.connect(history.folder / FILE, isolation_level=None)
+    for statement in statements:
+        other.execute(statement).fetchall()
+    yield other
+    other.close()
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_others_that_write(history):
+    history.record([ROW])
+    with held(history, "BEGIN IMMEDIATE"), ThreadPoolExecutor(6) as pool:
+        started = time.monotonic()
+        for kept in [pool.submit(history.record, [ROW], hurry=True) for _ in range(40)]:
+            with pytest.raises(HistoryError, match="locked"):
+                kept.result()
+        assert time.monotonic() - started < 10  # 15 s each before
+    assert history.record([ROW], hurry=True)
+
+
+@pytest.mark.parametrize("then", ["write", "close"])
+def test_traces_that_a_reader_holds_are_told_and_go_when_it_ends(history, then):
+    (number,) = history.record([replace(ROW, name="SecretName.png", picture_png=png(77))])
+    with held(history, "BEGIN", "SELECT * FROM cases") as reader:
+        with pytest.raises(HistoryError, match="another program reads"):
+            history.delete(number)
+        assert history.search() == (0, []) and not any((history.folder / IMAGES).iterdir())
+        assert b"SecretName" in stored_bytes(history.folder)
+        reader.execute("ROLLBACK")
+        if then == "write":
+            history.record([ROW])
+        else:
+            history.close()
+        assert b"SecretName" not in stored_bytes(history.folder)
+
+
+def test_a_search_is_limited(history, client, monkeypatch):
+    history.record([ROW] * 500)
+    assert history.search(query=" ".join(["SLICE", "slice"] * 30))[0] == 500
+    reply = client.get("/api/v1/history", params={"query": "a b c d e f g h i j k"})
+    assert (reply.status_code, reply.json()["code"]) == (400, "usage")
+    monkeypatch.setattr("brainsift.serve.history_search._MOST_SECONDS", 0)
+    reply = client.get("/api/v1/history", params={"query": "slice"})
+    assert (reply.status_code, reply.json()["code"]) == (504, "timeout")
+    monkeypatch.undo()
+    assert history.search(query="slice")[0] == 500
+
+
+def test_the_last_verdict_counts_though_the_clock_was_put_back(history, monkeypatch):
+    first, second = history.record([replace(ROW, picture_png=png(1))] * 2)
+    history.judge(first, "agree")
+    monkeypatch.setattr("brainsift.serve.history._now", lambda: "2020-01-01T00:00:00.000000Z")
+    history.judge(second, "disagree")
+    assert [row["label"] for row in table(history.export())] == ["0"]
+    history.judge(first, "agree")
+    assert [row["label"] for row in table(history.export())] == ["1"]

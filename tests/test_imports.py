@@ -29,7 +29,7 @@ ORDER = """
     study
     figures pictures audit_page verdict study_page report
     client serve serve.config serve.schemas serve.pictures serve.metrics
-    serve.history_table serve.history serve.history_routes
+    serve.history_table serve.history_file serve.history_search serve.history serve.history_routes
     serve.archive serve.uploads serve.engine serve.jobs serve.recording
     serve.gate serve.service serve.asking serve.routes serve.app serve.server
     flags cli

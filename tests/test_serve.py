@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -408,6 +409,16 @@ def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_p
         assert len(slices) == 5 and all(one["picture"] for one in slices)
 
 
+def test_libraries_that_quote_what_they_read_are_silent():
+    code = (
+        "import logging\nfrom brainsift.serve.gate import log_to_stderr\nlog_to_stderr()\n"
+        "for name in ('pydicom', 'nibabel.global', 'PIL.PngImagePlugin', 'python_multipart.multipart'):\n"
+        "    logging.getLogger(name).critical('Doe^Jane')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Doe" not in done.stderr
+
+
 def test_help_and_predict_do_not_load_the_framework(folder):
     code = (
         "import sys\nfrom brainsift.cli import command_parser, main\ncommand_parser('serve')\n"
@@ -416,3 +427,21 @@ def test_help_and_predict_do_not_load_the_framework(folder):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_answers_do_not_wait_for_a_history_that_others_write(serving, folder, tmp_path, caplog):
+    with serving(keep=tmp_path / "kept", keep_images=True, timeout_s=10) as running, ThreadPoolExecutor(10) as clients:
+        other = sqlite3.connect(tmp_path / "kept" / "history.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        def ask(seed):
+            return requests.post(f"{running.url}/api/v1/predict", files=[("files", (f"{seed}.png", png(seed)))])
+
+        assert {reply.status_code for reply in clients.map(ask, range(10))} == {200}
+        told = [record.facts for record in caplog.records if record.message == "history not written"]
+        assert len(told) == 10 and all("locked" in facts["why"] for facts in told)
+        assert "brainsift_history_failures_total 10.0" in requests.get(f"{running.url}/metrics").text
+        other.close()
+        assert ask(1).status_code == 200
+        assert requests.get(f"{running.url}/api/v1/history").json()["total"] == 1
+    assert not running.service.store.used

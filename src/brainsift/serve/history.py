@@ -8,56 +8,26 @@ Rows and images that were deleted leave nothing in these files: SQLite overwrite
 
 import os
 import sqlite3
-import threading
 import unicodedata
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from brainsift.errors import HistoryError, NotFoundError, in_one_line
+from brainsift.errors import NotFoundError
 from brainsift.files import sha256_of
+from brainsift.serve.history_file import HistoryFile, Verdict
+from brainsift.serve.history_search import find
 from brainsift.serve.history_table import IMAGES, as_csv
 from brainsift.serve.schemas import Decision, Leaning, Status
 
 FILE = "history.sqlite"
-APPLICATION = 0x62736874
-"""SQLite's mark of whose file it is: "bsht"."""
-SCHEMA = 2
-Verdict = Literal["agree", "disagree", "unsure"]
 Layer = Literal["picture", "map"]
 Of = Literal["images", "cases"]
-_WAIT_SECONDS = 15.0
 _SUFFIX: dict[Layer, str] = {"picture": ".png", "map": "-map.png"}
-_TABLE = f"""
-CREATE TABLE cases (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again after a case is deleted
-    part_of INTEGER,  -- of a slice of a volume: the case of the volume
-    created TEXT NOT NULL,
-    name TEXT NOT NULL,
-    volume TEXT NOT NULL,
-    status TEXT NOT NULL,
-    probability REAL,
-    decision TEXT NOT NULL,
-    leaning TEXT NOT NULL,
-    threshold REAL NOT NULL,
-    margin REAL NOT NULL,
-    detail TEXT NOT NULL,
-    model TEXT NOT NULL,
-    slices INTEGER NOT NULL,
-    picture TEXT NOT NULL,  -- SHA-256 of the kept picture, or empty
-    map INTEGER NOT NULL,
-    verdict TEXT CHECK (verdict IN {get_args(Verdict)}),
-    note TEXT NOT NULL DEFAULT '',
-    judged TEXT
-)
-"""
-_INDEX = "CREATE INDEX slices_of ON cases (part_of)"
 _WANTED: dict[Of, str] = {"images": "slices = 0", "cases": "part_of IS NULL"}
 # Of what was scored more than once, the case that was judged last, or else the newest. The same picture is the same
 # image, and a volume of the same pictures the same volume.
@@ -114,10 +84,6 @@ class Case(Kept):
     note: Annotated[str, Field(description="The reader's.")]
 
 
-class _Connection(sqlite3.Connection):
-    """A connection that can stand in a set of weak references."""
-
-
 class History:
     """The store; any thread may use it, and other processes the same folder.
 
@@ -131,24 +97,28 @@ class History:
 
     def __init__(self, folder: Path, *, keep_images: bool) -> None:
         self.folder, self.keeps_images = Path(os.path.abspath(folder.expanduser())), keep_images  # noqa: PTH100
-        self._file, self._images = self.folder / FILE, self.folder / IMAGES
-        self._writer, self._local = threading.Lock(), threading.local()
-        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
-        with self._told():
+        self._file, self._images = HistoryFile(self.folder / FILE), self.folder / IMAGES
+        with self._file.told():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._images.mkdir(mode=0o700, exist_ok=True)
-            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
-            self._prepare()
+            self._file.prepare()
+            with self._file.writing() as connection:
+                self._sweep(connection)
 
-    def record(self, rows: Sequence[HistoryRow]) -> list[int]:
+    def record(self, rows: Sequence[HistoryRow], *, hurry: bool = False) -> list[int]:
         """Keeps answers, all of them or none; returns the numbers of the cases.
+
+        Args:
+            rows: the answers.
+            hurry: wait a second at most for others that write, and hardly at all once that was in vain.
 
         Raises:
             NotFoundError: the volume that a slice is part of is not there.
+            HistoryError: it cannot be written, or others write for longer.
         """
         created, numbers = _now(), []
         try:
-            with self._writing() as connection:
+            with self._file.writing(hurry=hurry) as connection:
                 for row in rows:
                     if row.part_of is not None and not self._is_there(connection, row.part_of):
                         raise _no_case(row.part_of)  # it was deleted meanwhile, and its slices with it
@@ -165,7 +135,8 @@ class History:
         """Finds images and volumes, the newest first; the slices of a volume are no cases of their own.
 
         Args:
-            query: words that all stand in the name, the detail or the note of a case or its slices, in any case.
+            query: at most ten words that all stand in the name, the detail or the note of a case or its slices, in
+                any case.
             verdict: "agree", "disagree", "unsure", "none" for cases without one, or "" for all.
             decision: one of them, "unreadable" for cases without one, or "" for all.
             limit: of cases returned.
@@ -173,17 +144,14 @@ class History:
 
         Returns:
             How many there are in all, and a page of them.
+
+        Raises:
+            UsageError: more words.
+            SlowError: it took too long.
         """
-        found = "id IN (SELECT ifnull(part_of, id) FROM cases WHERE instr(casefold(name||' '||detail||' '||note), ?))"
-        words = [(found, word) for word in _folded(query)]
-        given = [("ifnull(verdict, 'none') = ?", verdict), ("ifnull(nullif(decision, ''), 'unreadable') = ?", decision)]
-        tests = words + [test for test in given if test[1]]
-        where = " AND ".join(["part_of IS NULL", *(test for test, _ in tests)])
-        values = [value for _, value in tests]
-        page = f"SELECT * FROM cases WHERE {where} ORDER BY id DESC LIMIT ? OFFSET ?"
-        with self._told():
-            total = self._connection().execute(f"SELECT count(*) FROM cases WHERE {where}", values).fetchone()[0]
-            rows = self._connection().execute(page, [*values, limit, offset]).fetchall()
+        wanted = {"query": query, "verdict": verdict, "decision": decision}
+        with self._file.told():
+            total, rows = find(self._file.connection(), **wanted, limit=limit, offset=offset)
         return total, [_case(row) for row in rows]
 
     def open(self, number: int) -> Case:
@@ -192,8 +160,8 @@ class History:
         Raises:
             NotFoundError: there is none of this number.
         """
-        with self._told():
-            row = self._connection().execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
+        with self._file.told():
+            row = self._file.connection().execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
         if row is None:
             raise _no_case(number)
         return _case(row)
@@ -205,8 +173,9 @@ class History:
             NotFoundError: there is no case of this number.
         """
         self.open(number)
-        with self._told():
-            rows = self._connection().execute("SELECT * FROM cases WHERE part_of = ? ORDER BY id", [number]).fetchall()
+        with self._file.told():
+            found = self._file.connection().execute("SELECT * FROM cases WHERE part_of = ? ORDER BY id", [number])
+            rows = found.fetchall()
         return [_case(row) for row in rows]
 
     def image(self, number: int, layer: Layer) -> bytes:
@@ -229,9 +198,9 @@ class History:
         Raises:
             NotFoundError: there is none of this number.
         """
-        judged = None if verdict is None else _now()
         change = "UPDATE cases SET verdict = ?, note = ?, judged = ? WHERE id = ?"
-        with self._writing() as connection:
+        with self._file.writing() as connection:
+            judged = None if verdict is None else _after(connection.execute("SELECT max(judged) FROM cases"))
             done = connection.execute(change, [verdict, _printable(note, keep="\n\t"), judged, number])
             if not done.rowcount:
                 raise _no_case(number)
@@ -242,12 +211,13 @@ class History:
 
         Raises:
             NotFoundError: there is none of this number.
+            HistoryError: it is deleted, but traces of it cannot be removed yet.
         """
         self.open(number)
         self._delete("? IN (id, part_of)", [number])
 
     def clear(self) -> int:
-        """Deletes all cases and images; returns how many cases there were."""
+        """Deletes all cases and images; returns how many cases there were; raises as `delete` does."""
         return self._delete("1", [])
 
     def export(self, folder: str = "", of: Of = "images") -> str:
@@ -264,43 +234,13 @@ class History:
             of: "images", a row an image and a row a slice; or "cases", a row an image and a row a volume, which
                 `calibrate` cannot use.
         """
-        with self._told():
-            rows = self._connection().execute(_ONE_EACH.format(wanted=_WANTED[of])).fetchall()
+        with self._file.told():
+            rows = self._file.connection().execute(_ONE_EACH.format(wanted=_WANTED[of])).fetchall()
         return as_csv(map(dict, rows), folder or str(self.folder))
 
     def close(self) -> None:
         """Closes the connections of all threads."""
-        for connection in list(self._connections):
-            connection.close()
-        self._local = threading.local()
-
-    def _connection(self) -> sqlite3.Connection:
-        found: _Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = sqlite3.connect(
-                self._file,
-                timeout=_WAIT_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,  # `close` is called by another thread
-                factory=_Connection,
-            )
-            found.row_factory = sqlite3.Row
-            found.create_function("casefold", 1, str.casefold, deterministic=True)
-            found.execute("PRAGMA secure_delete = ON")
-            self._connections.add(found)
-            self._local.connection = found
-        return found
-
-    def _prepare(self) -> None:
-        if _is_new(self._connection(), self._file):
-            self._connection().execute("PRAGMA journal_mode = WAL")
-        with self._writing() as connection:
-            if _is_new(connection, self._file):
-                connection.execute(_TABLE)
-                connection.execute(_INDEX)
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
-            self._sweep(connection)
+        self._file.close()
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Removes images without a case: a process was killed while it recorded or deleted."""
@@ -308,27 +248,6 @@ class History:
         for path in self._images.glob("*.png"):
             if path.stem.removesuffix("-map") not in known:
                 path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            rule = f"cannot be read or written: {in_one_line(error)}"
-            raise HistoryError(self._file, rule, "Check its folder, or keep the history in another.") from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._writer, self._told():
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
 
     def _is_there(self, connection: sqlite3.Connection, number: int) -> bool:
         return connection.execute("SELECT 1 FROM cases WHERE id = ?", [number]).fetchone() is not None
@@ -357,13 +276,12 @@ class History:
                     file.write(png)
 
     def _delete(self, where: str, values: Sequence[int]) -> int:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             rows = connection.execute(f"SELECT id, part_of FROM cases WHERE {where}", values).fetchall()
             connection.execute(f"DELETE FROM cases WHERE {where}", values)
-        with self._told():
+        with self._file.told():
             self._remove_images([row["id"] for row in rows])
-            # The log still holds what was deleted until its pages are in the file and it is emptied.
-            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._file.forget()
         return sum(row["part_of"] is None for row in rows)
 
     def _remove_images(self, numbers: Sequence[int]) -> None:
@@ -375,21 +293,6 @@ class History:
         return self._images / f"{number}{_SUFFIX[layer]}"
 
 
-def _is_new(connection: sqlite3.Connection, file: Path) -> bool:
-    owner, version, tables = (
-        connection.execute(question).fetchone()[0]
-        for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-    )
-    if (owner, version, tables) == (0, 0, 0):
-        return True
-    if owner != APPLICATION:
-        raise HistoryError(file, "is the database of another program", "Keep the history in another folder.")
-    if version != SCHEMA:
-        rule = f"was made by another version: its schema is {version}, this version reads {SCHEMA}"
-        raise HistoryError(file, rule, "Use that version of brainsift, or keep the history in another folder.")
-    return False
-
-
 def _case(row: sqlite3.Row) -> Case:
     values = {name: row[name] for name in Case.__dataclass_fields__}
     return Case(**{**values, "picture": bool(row["picture"]), "map": bool(row["map"])})
@@ -399,13 +302,21 @@ def _printable(text: str, *, keep: str = "") -> str:
     return "".join(sign for sign in text if sign in keep or unicodedata.category(sign)[0] != "C")
 
 
-def _folded(query: str) -> list[str]:
-    return query.casefold().split()
-
-
 def _no_case(number: int) -> NotFoundError:
     return NotFoundError(f"case {number}", "is not in the history", "It may have been deleted; search again.")
 
 
+def _after(last: sqlite3.Cursor) -> str:
+    """Returns the time, or the moment after the last one where the clock was put back: the last verdict counts."""
+    now, (before,) = _now(), last.fetchone()
+    if before is None or now > before:
+        return now
+    return _written(datetime.fromisoformat(before) + timedelta(microseconds=1))
+
+
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _written(datetime.now(UTC))
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from brainsift.errors import NotFoundError
-from brainsift.serve.history import Case, History, Of, Verdict
+from brainsift.serve.history import Case, History, Of
+from brainsift.serve.history_file import Verdict
 
 PREFIX = "/api/v1/history"
 _LARGEST = 2**63 - 1  # of SQLite
@@ -87,7 +88,7 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     def search(
         history: kept,
         *,
-        query: Annotated[str, Query(max_length=200, description="words of name, detail or note")] = "",
+        query: Annotated[str, Query(max_length=200, description="at most ten words of name, detail or note")] = "",
         verdict: Annotated[VerdictFilter, Query(description="`none`: without a verdict")] = "",
         decision: Literal["", "tumor", "no_tumor", "refer", "unreadable"] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,

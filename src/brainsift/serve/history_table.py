@@ -31,8 +31,7 @@ EXPORT_COLUMNS = (
     "model",
     "slices",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A table program would run what starts so."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 Row = Mapping[str, Any]
 
 
@@ -57,15 +56,15 @@ def _exported(row: Row, folder: str) -> dict[str, Any]:
     place = f"{IMAGES}/{number}.png" if row["picture"] else f"not-kept/{number}-{name.translate(_NO_PATH)}"
     values = {
         **row,
-        "path": f"{folder.rstrip('/')}/{place}",
+        "path": _no_formula_path(f"{folder.rstrip('/')}/{place}"),
         "channel": "",
         "source": "history",
         "label": _label(row),
         "patient": volume,
         "group": volume or name,
     }
-    texts = ("path", "patient", "group", "note", "name", "volume", "detail", "model")
-    return {**values, **{text: _no_formula(values[text]) for text in texts}}
+    texts = ("patient", "group", "note", "name", "volume", "detail", "model")
+    return {**values, **{text: no_formula(values[text]) for text in texts}}
 
 
 _NO_PATH = str.maketrans("/\\", "__")
@@ -86,6 +85,15 @@ def _truth(leaning: str | None, verdict: str | None) -> str:
     return str(int((leaning == CLASS_NAMES[1]) == (verdict == "agree")))
 
 
-def _no_formula(text: str) -> str:
-    """Keeps a spreadsheet from running what a file is called."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+def no_formula(text: str) -> str:
+    """Keeps a spreadsheet from running what a file is called.
+
+    >>> no_formula("=1+1"), no_formula("scan.png")
+    ("'=1+1", 'scan.png')
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _no_formula_path(path: str) -> str:
+    """Does the same for a path, which still leads to its file."""
+    return f"./{path}" if path.startswith(_FORMULA) else path

@@ -21,7 +21,12 @@ class Metrics:
         self._seconds = Histogram(
             "brainsift_request_seconds", "Time to the answer.", ("route",), buckets=_SECONDS, registry=registry
         )
-        self._refused = Counter("brainsift_refused", "Requests refused with 429: busy.", registry=registry)
+        self._refused = Counter(
+            "brainsift_refused", "Requests answered with 429: too much is waiting.", registry=registry
+        )
+        self._not_kept = Counter(
+            "brainsift_history_failures", "Jobs that the history did not keep, or not whole.", registry=registry
+        )
         self._slices = Counter("brainsift_slices", "Slices answered for.", ("status",), registry=registry)
         self._batches = Histogram(
             "brainsift_batch_slices", "Slices a batch.", buckets=range(1, BATCH + 1), registry=registry
@@ -44,6 +49,10 @@ class Metrics:
             self._batches.observe(len(answers))
         for answer in answers:
             self._slices.labels(answer.status).inc()
+
+    def not_kept(self) -> None:
+        """Counts a job that is missing in the history."""
+        self._not_kept.inc()
 
     def text(self) -> bytes:
         """Returns all of it as Prometheus reads it."""

@@ -16,23 +16,28 @@ _log = logging.getLogger("brainsift.serve")
 _AT_ONCE = 32  # rows with their pictures in memory
 
 
-def record(history: History, job: Job, *, model: str, size: int) -> None:
-    """Keeps the answers of a job; what cannot be kept is told to the log, and the answers stand.
+def record(history: History, job: Job, *, model: str, size: int) -> bool:
+    """Keeps the answers of a job, in a hurry, as its answers wait; what cannot be kept is told to the log.
 
     Args:
         history: where to.
         job: that is done; its files are there, or the rows get no pictures.
         model: name and version of the network.
         size: side of the network's input, pixels.
+
+    Returns:
+        Whether all of them are kept.
     """
     try:
         for volume, places in _groups(job):
-            (whole,) = history.record([_volume_row(job, volume, places, model)]) if volume else (None,)
+            (whole,) = history.record([_volume_row(job, volume, places, model)], hurry=True) if volume else (None,)
             rows = (_row(job, place, model, size if history.keeps_images else 0, whole) for place in places)
             while chunk := list(islice(rows, _AT_ONCE)):
-                job.cases += history.record(chunk)
+                job.cases += history.record(chunk, hurry=True)
     except BrainsiftError as error:
-        _log.error("history not written", extra={"facts": {"code": error.code}})
+        _log.error("history not written", extra={"facts": {"code": error.code, "why": error.rule}})
+        return False
+    return True
 
 
 def _groups(job: Job) -> Iterator[tuple[VolumeAnswer | None, list[int]]]:

@@ -13,7 +13,7 @@ from brainsift.card import statements
 from brainsift.errors import BrainsiftError, NotFoundError
 from brainsift.predict import COLUMNS
 from brainsift.serve.asking import BODY, Wanted, asked, in_time, unless_gone, wanted
-from brainsift.serve.history_table import FORMULA
+from brainsift.serve.history_table import no_formula
 from brainsift.serve.jobs import Job
 from brainsift.serve.pictures import SIDE, deep_png, map_png, picture_png
 from brainsift.serve.schemas import ErrorReply, JobReply, Limits, ModelReply, PredictReply
@@ -220,6 +220,5 @@ def _csv(job: Job) -> str:
     writer.writeheader()
     for answer in job.answers:
         row = answer.to_dict()
-        words = {name: f"'{row[name]}" for name in ("path", "volume") if str(row[name]).startswith(FORMULA)}
-        writer.writerow({**row, **words})
+        writer.writerow({**row, **{name: no_formula(str(row[name])) for name in ("path", "volume")}})
     return stream.getvalue()

@@ -85,7 +85,8 @@ class Service:
     async def _record(self, job: Job) -> None:
         if self.history:
             model = f"{self.bundle.name} {__version__}"
-            await asyncio.to_thread(record, self.history, job, model=model, size=self.bundle.size)
+            if not await asyncio.to_thread(record, self.history, job, model=model, size=self.bundle.size):
+                self.metrics.not_kept()
 
 
 def answers_of(job: Job, after: int = 0) -> list[Answer]:
