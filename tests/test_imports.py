@@ -28,7 +28,7 @@ ORDER = """
     render batch_page
     study
     figures pictures audit_page verdict study_page report
-    client serve serve.config serve.schemas serve.pictures serve.metrics
+    serve serve.loopback client serve.config serve.schemas serve.pictures serve.metrics
     serve.history_table serve.history_file serve.history_search serve.history serve.history_routes
     serve.archive serve.uploads serve.engine serve.jobs serve.recording
     serve.gate serve.service serve.asking serve.routes serve.app serve.server

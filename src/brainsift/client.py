@@ -6,7 +6,6 @@
 'no_tumor'
 """
 
-import ipaddress
 import json
 import secrets
 import shutil
@@ -23,6 +22,7 @@ from typing import IO, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from brainsift.errors import BrainsiftError, BusyError, InputError, ServeError, UsageError, from_dict
+from brainsift.serve.loopback import is_loopback
 
 Paths = str | Path | Sequence[str | Path]
 Reply = dict[str, Any]
@@ -178,15 +178,7 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
     if not host:
         raise UsageError("url", f"must be an http address, not {url!r}", "For instance: http://127.0.0.1:8765")
     # A proxy would be sent the images and the token, and means itself by 127.0.0.1.
-    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if _is_this_machine(host) else []))
-
-
-def _is_this_machine(host: str) -> bool:
-    """Tells it as the service does, which is not imported here: it needs more than the standard library."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_loopback(host) else []))
 
 
 def _told(error: urllib.error.HTTPError) -> BrainsiftError:

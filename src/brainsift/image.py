@@ -133,10 +133,10 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
 def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIMITS) -> DecodedImage:
     """Takes an open image, as `decode` takes its file; raises as that does."""
     with _told(name, limits):
-        check_size(image.size, name, limits)
         image_format, mode = image.format or "", image.mode
         if image_format == "JPEG2000":  # its decoder lets no other thread run meanwhile
-            check_size(image.size, name, replace(limits, max_pixels=limits.max_pixels // _JPEG2000_TAKES))
+            limits = replace(limits, max_pixels=limits.max_pixels // _JPEG2000_TAKES)
+        check_size(image.size, name, limits)
         pixels, rescale = _pixels(_upright(image))
         return DecodedImage(pixels, image_format, mode, rescale)
 

@@ -19,12 +19,11 @@ from brainsift.errors import (
     NotFoundError,
     ServeError,
     UnavailableError,
-    UploadError,
     UsageError,
 )
 from brainsift.serve import history_routes
 from brainsift.serve.config import ServeConfig
-from brainsift.serve.gate import COOKIE, Gate, error_response
+from brainsift.serve.gate import COOKIE, TOO_LARGE, Gate, error_response
 from brainsift.serve.metrics import CONTENT_TYPE
 from brainsift.serve.routes import errors, router
 from brainsift.serve.schemas import Health
@@ -92,7 +91,7 @@ def _add_errors(app: FastAPI) -> None:
     async def framework(request: Request, error: HTTPException) -> Response:
         kinds: dict[int, BrainsiftError] = {
             404: NotFoundError("address", "is not there", "See /openapi.json."),
-            413: UploadError("body", "is too large", "Files go to /api/v1/predict or /api/v1/jobs."),
+            413: TOO_LARGE,
             405: MethodError("method", "is not meant for this address", "See /openapi.json."),
         }
         other = UsageError("request", str(error.detail), "See /openapi.json.")

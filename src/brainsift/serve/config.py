@@ -1,13 +1,13 @@
 """What `brainsift serve` can be told: where it listens, what it keeps, and how much it takes on."""
 
 import dataclasses
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from brainsift.errors import UsageError
 from brainsift.image import Limits
+from brainsift.serve.loopback import is_loopback
 
 MIB = 2**20
 _MIN_TOKEN = 16
@@ -82,15 +82,3 @@ class ServeConfig:
     def limits(self) -> Limits:
         """What is decoded at all."""
         return Limits(max_pixels=self.megapixels * 1_000_000, max_bytes=self.upload_mb * MIB)
-
-
-def is_loopback(host: str) -> bool:
-    """Tells whether an address is reachable from this machine only.
-
-    >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("192.168.1.7")
-    (True, True, False, False)
-    """
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -30,7 +30,8 @@ from brainsift.errors import (
     UnavailableError,
     UploadError,
 )
-from brainsift.serve.config import MIB, ServeConfig, is_loopback
+from brainsift.serve.config import MIB, ServeConfig
+from brainsift.serve.loopback import is_loopback
 from brainsift.serve.metrics import Metrics
 
 COOKIE = "brainsift_token"
@@ -45,6 +46,7 @@ _WRONG = re.compile(r' *<p class="reason".*</p>\n')
 _DRAINED, _DRAIN_S = 256 * MIB, 3.0
 _UPLOADS = ("/api/v1/predict", "/api/v1/jobs")  # which count for themselves
 _SMALL = 64 * 1024  # bytes of any other body
+TOO_LARGE = UploadError("body", f"is larger than {_SMALL} bytes", "Files go to /api/v1/predict or /api/v1/jobs.")
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
@@ -136,7 +138,7 @@ class Gate:
             return ForbiddenError("Origin", "is another site", "Use the page of this service.")
         length = headers.get("content-length", "")
         if scope["path"] not in _UPLOADS and length.isdigit() and int(length) > _SMALL:
-            return UploadError("body", f"is larger than {_SMALL} bytes", "Files go to /api/v1/predict or /api/v1/jobs.")
+            return TOO_LARGE
         if self._config.token and scope["path"] not in _UNLOCKED and not self._knows(scope, headers):
             return AuthError("token", "is missing or wrong", "Send Authorization: Bearer TOKEN, or open /?token=TOKEN.")
         return None
@@ -144,7 +146,7 @@ class Gate:
     def _knows(self, scope: Scope, headers: Headers) -> bool:
         scheme, _, sent = headers.get("authorization", "").partition(" ")
         found = [sent] if scheme.lower() == "bearer" else []
-        found += [value for name, value in cookie_parser(headers.get("cookie", "")).items() if name == COOKIE]
+        found.append(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))
         if scope["path"] == "/":
             found += parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         return any(is_token(one, self._config) for one in found)
@@ -195,7 +197,7 @@ class _Passage:
     async def _hear(self) -> Message:
         message = await self._receive_more()
         if self._received > _SMALL and self._scope["path"] not in _UPLOADS:
-            raise HTTPException(UploadError.http_status)  # the one kind that FastAPI lets through
+            raise HTTPException(TOO_LARGE.http_status)  # the one kind that FastAPI lets through
         return message
 
     async def _receive_more(self) -> Message:

@@ -17,6 +17,7 @@ export class ApiError extends Error {
 /** Tells when the connection to the server is lost ("lost") and when it is back ("back"). */
 export const connection = new EventTarget();
 let lost = false;
+export const isLost = () => lost;
 let watch = null;
 
 function setLost(value) {

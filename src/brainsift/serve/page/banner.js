@@ -1,10 +1,8 @@
 // The line above all: that the server is away, or what went wrong.
 
-import { connection } from "./api.js";
+import { connection, isLost } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { inWords } from "./words.js";
-
-let isAway = false;
 
 function show(words) {
   setText(byId("banner-words"), words);
@@ -18,16 +16,12 @@ const hide = () => {
 export const fail = (error) => show(inWords(error));
 
 /** Hides what went wrong before; that the server is away is still so. */
-export const forgive = () => isAway || hide();
+export const forgive = () => isLost() || hide();
 
 export function listenToConnection() {
   connection.addEventListener("lost", () => {
-    isAway = true;
     show("The server does not answer. Check that brainsift serve still runs; the page tries again by itself.");
   });
-  connection.addEventListener("back", () => {
-    isAway = false;
-    hide();
-  });
+  connection.addEventListener("back", hide);
   byId("banner-close").addEventListener("click", hide);
 }

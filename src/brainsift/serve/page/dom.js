@@ -43,6 +43,18 @@ export function arrange(parent, nodes) {
   if (parent.contains(focused)) focused.focus({ preventScroll: true }); // it may itself have been moved
 }
 
+/** Opens the item so many places from another, and brings its row into view; the focus goes along if it was on a row. */
+export function step(body, items, { from, by, open, rowOf }) {
+  if (!items.length) return;
+  const at = items.indexOf(from);
+  const next = items[at < 0 ? 0 : Math.min(Math.max(at + by, 0), items.length - 1)];
+  const onRow = body.contains(document.activeElement);
+  open(next);
+  const row = rowOf(next);
+  row?.node.scrollIntoView({ block: "nearest" });
+  if (onRow) row?.button.focus({ preventScroll: true });
+}
+
 /** Sets a custom property through the CSSOM, which the content policy allows. */
 export const setVariable = (node, name, value) => node.style.setProperty(name, value);
 

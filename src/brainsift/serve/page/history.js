@@ -3,7 +3,7 @@
 import { history as api } from "./api.js";
 import { Case } from "./cases.js";
 import { summarise } from "./decide.js";
-import { announce, arrange, byId, closing, confirmed, el, setText } from "./dom.js";
+import { announce, arrange, byId, closing, confirmed, el, setText, step } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { Bar } from "./scale.js";
 import { counted, inWords, moment, reason } from "./words.js";
@@ -86,15 +86,8 @@ export class HistoryView {
 
   /** Goes to the next (1) or the last (-1) case of the list. */
   step(by) {
-    const ids = [...this.rows.keys()];
-    const at = ids.indexOf(this.selected);
-    if (!ids.length) return;
-    const onRow = byId("history-rows").contains(document.activeElement);
-    const next = ids[at < 0 ? 0 : Math.min(Math.max(at + by, 0), ids.length - 1)];
-    this.open(next);
-    const { node, button } = this.rows.get(next);
-    node.scrollIntoView({ block: "nearest" });
-    if (onRow) button.focus({ preventScroll: true });
+    const open = (id) => this.open(id);
+    step(byId("history-rows"), [...this.rows.keys()], { from: this.selected, by, open, rowOf: (id) => this.rows.get(id) });
   }
 
   async #load(offset) {

@@ -69,8 +69,7 @@ export class Intake extends EventTarget {
     this.#jobs.clear();
     this.#refused = [];
     this.#store();
-    this.skipped = this.closed = this.stopped = this.forgotten = 0;
-    this.nothing = false;
+    this.#forgive();
     this.cases.remove(this.cases.all);
     this.#tell();
     await Promise.all(ids.map(api.forget));
@@ -96,7 +95,13 @@ export class Intake extends EventTarget {
   }
 
   #begin() {
-    this.total = this.done = this.skipped = this.closed = this.stopped = this.forgotten = 0;
+    this.total = this.done = 0;
+    this.#forgive();
+  }
+
+  /** From here on there is nothing without an answer to tell of. */
+  #forgive() {
+    this.skipped = this.closed = this.stopped = this.forgotten = 0;
     this.nothing = false; // whether an addition had nothing to score
   }
 

@@ -1,7 +1,7 @@
 // The table of cases: sort, filter, search; rows stay and are changed in place.
 
 import { connection, pictureOf } from "./api.js";
-import { arrange, byId, el, icon, setText, unhurried } from "./dom.js";
+import { arrange, byId, el, icon, setText, step, unhurried } from "./dom.js";
 import { Bar } from "./scale.js";
 import { DECISIONS, because, counted, label } from "./words.js";
 
@@ -49,15 +49,8 @@ export class List {
 
   /** Goes to the next (1) or the last (-1) case of the list. */
   step(by) {
-    const shown = this.shown();
-    if (!shown.length) return;
-    const at = shown.indexOf(this.cases.selected);
-    const next = shown[at < 0 ? 0 : Math.min(Math.max(at + by, 0), shown.length - 1)];
-    const onRow = this.body.contains(document.activeElement);
-    this.onopen(next, { steps: true });
-    const row = this.#rows.get(next.key);
-    row?.node.scrollIntoView({ block: "nearest" });
-    if (onRow) row?.button.focus({ preventScroll: true });
+    const open = (one) => this.onopen(one, { steps: true });
+    step(this.body, this.shown(), { from: this.cases.selected, by, open, rowOf: ({ key }) => this.#rows.get(key) });
   }
 
   /** Brings a case into view, unless the search or the filter hides it. */
