@@ -12,17 +12,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import nibabel
 import numpy as np
@@ -196,16 +193,13 @@ def open_page(browser, server):
 
 
 @contextmanager
-def half_sent(url, path):
-    """Has a request hold its place in the queue: the second half of its body never comes."""
-    content, address = path.read_bytes(), urlsplit(url)
-    head = f"POST /api/v1/predict HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: image/png\r\n"
-    head += f"Content-Length: {len(content)}\r\n\r\n"
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        connection.sendall(head.encode() + content[: len(content) // 2])
-        while "\nbrainsift_waiting_slices 1.0\n" not in requests.get(f"{url}/metrics").text:
-            time.sleep(0.05)  # asked with a request of its own, that one could take the place first
-        yield
+def occupied(url):
+    """Has a long job fill the queue."""
+    stack = np.repeat(draw(1, tumor=False, size=64).pixels[..., None].astype(np.int16), 4000, axis=2)
+    volume = nibabel.Nifti1Image(stack, np.eye(4)).to_bytes()
+    job = requests.post(f"{url}/api/v1/jobs", files={"files": ("long.nii", volume)}).json()
+    yield
+    assert requests.delete(f"{url}/api/v1/jobs/{job['id']}").status_code == 204
 
 
 def drop(page, paths):
@@ -1430,7 +1424,7 @@ def test_no_serious_barrier_in_any_view(open_page, files, images, look):
 def test_a_busy_server_is_asked_again(open_page, images):
     with serving("--queue", "1") as (url, _):
         page = open_page(url, strict=False)  # Chromium writes each 429 to its console
-        with half_sent(url, images[0]), page.expect_response(lambda reply: reply.status == 429):
+        with occupied(url), page.expect_response(lambda reply: reply.status == 429):
             drop(page, images)
         done(page, len(images))
         page.get_by_role("link", name="History").click()
