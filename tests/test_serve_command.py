@@ -81,6 +81,7 @@ def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
             reply = requests.get(f"{process.url}/api/v1/jobs/{job['id']}?after={after}&wait=20").json()
             after += len(reply["answers"])
             states.append(reply["state"])
+        states.append(len(requests.get(f"{process.url}/api/v1/jobs/{job['id']}/result").json()["answers"]))
         states.append(after)
 
     follower = threading.Thread(target=follow)
@@ -89,7 +90,7 @@ def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     follower.join()
-    assert states[-2:] == ["done", 101]
+    assert states[-3:] == ["done", 101, 101]
     _, log = process.communicate(timeout=60)
     assert process.returncode == 0
     assert not any(process.temporary.iterdir())

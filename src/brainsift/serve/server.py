@@ -22,6 +22,7 @@ from brainsift.serve.service import Service
 
 _SLOW_HEADERS_S = 20
 _TOLD = 64  # connections beyond the limit that are told so; more are hung up on
+_FETCHED_S = 2.0  # in which the last answers of jobs are fetched before it stops to listen
 
 
 def listen(config: ServeConfig) -> socket.socket:
@@ -173,8 +174,10 @@ class Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._finish()))
 
     async def _finish(self) -> None:
+        fetched_s = _FETCHED_S if self._service.jobs.busy else 0
         try:
             await asyncio.wait_for(self._service.jobs.drain(), self._service.left_s)
+            await asyncio.sleep(min(fetched_s, self._service.left_s))
         except TimeoutError:
             print("brainsift serve: the rest was given up.", file=sys.stderr)
         self.config.timeout_graceful_shutdown = max(1, round(self._service.left_s))
