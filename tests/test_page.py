@@ -819,7 +819,8 @@ def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
     assert len({one[2] for one in expected}) > 2
 
 
-TRACKPAD = """(canvas, ways) => {
+TRACKPAD = """async (canvas, ways) => {
+  await new Promise((resolve) => setTimeout(resolve, 500));  // a rest: what was scrolled before is forgotten
   for (const deltaY of ways) canvas.dispatchEvent(new WheelEvent("wheel", {deltaY, cancelable: true}));
 }"""
 
