@@ -16,6 +16,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the trained network come first: of several processes the first gets them, and trains it once."""
+    items.sort(key=lambda item: "small_run" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real image sets; the test is skipped where it is absent."""
