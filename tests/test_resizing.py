@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from brainsift.resizing import block_means, resize
+from brainsift.resizing import block_means, product, resize
 
 
 @settings(deadline=None)
@@ -25,6 +25,19 @@ def test_resized_is_the_product_with_the_whole_filter(pixels, height, width):
         pixels = block_means(pixels, int(max(pixels.shape) / max(height, width) / 2))
     expected = triangle(pixels.shape[0], height) @ pixels @ triangle(pixels.shape[1], width).T
     np.testing.assert_allclose(resize(pixels, height, width), expected, atol=2e-3)
+
+
+@settings(deadline=None)
+@given(*[st.sampled_from([1, 3, 4, 16, 70, 300, 1500])] * 3, st.booleans())
+def test_a_product_in_blocks_is_the_product(n, k, m, turned):
+    random = np.random.default_rng(n * k * m)
+    left, right = random.random((n, k), np.float32), random.random((m, k) if turned else (k, m), np.float32)
+    right = right.T if turned else right
+    result = np.full((n, m + 1), np.nan, np.float32)
+    assert product(left, right, out=result[:, :m]).base is result
+    np.testing.assert_allclose(result[:, :m], left.astype(np.float64) @ right, rtol=1e-4)
+    np.testing.assert_array_equal(product(left, right), result[:, :m])
+    assert np.isnan(result[:, m]).all()
 
 
 def triangle(length, size):

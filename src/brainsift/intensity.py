@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.patches import Mask, filled, grown, labels
-from brainsift.resizing import Floats, Grey, block_means, resize
+from brainsift.resizing import Floats, Grey, block_means, product, resize
 
 VERSION = 3
 """Bumped whenever a number that `standard` returns changes, by more than sums rounded in another order."""
@@ -322,7 +322,7 @@ def _soft_inside(head: _Head, box: _Box, height: int, width: int) -> Floats:
         _cell_weights(side.start, side.stop, head.cell, n_cells, length)
         for side, n_cells, length in zip(box, cells.shape, (height, width), strict=True)
     )
-    return np.asarray(rows @ cells @ columns.T, np.float32)
+    return product(product(rows, cells), columns.T)
 
 
 def _cell_weights(start: int, stop: int, cell: int, cells: int, size: int) -> Floats:

@@ -9,6 +9,7 @@ Grey = npt.NDArray[np.uint8 | np.uint16 | np.floating]
 Floats = npt.NDArray[np.float32]
 
 _BAND = 16  # lines of the result that are computed together
+_ONE_THREAD = 2**18  # multiply-adds up to which OpenBLAS starts no threads, which get in the way of those that score
 
 
 def block_means(grey: Grey, cell: int) -> Floats:
@@ -49,10 +50,29 @@ def resize(pixels: Grey, height: int, width: int) -> Floats:
     values = pixels.astype(np.float32)
     lines = np.empty((height, values.shape[1]), np.float32)
     for rows, near, weights in _bands(values.shape[0], height):
-        np.matmul(weights, values[near], out=lines[rows])
+        product(weights, values[near], out=lines[rows])
     result = np.empty((height, width), np.float32)
     for columns, near, weights in _bands(values.shape[1], width):
-        np.matmul(lines[:, near], weights.T, out=result[:, columns])
+        product(lines[:, near], weights.T, out=result[:, columns])
+    return result
+
+
+def product(left: Floats, right: Floats, *, out: Floats | None = None) -> Floats:
+    """Returns a matrix product, computed on the thread that asks for it.
+
+    Args:
+        left: (n, k).
+        right: (k, m).
+        out: (n, m), for the result.
+    """
+    result = np.empty((len(left), right.shape[1]), np.float32) if out is None else out
+    depth, width = len(right) or 1, right.shape[1]
+    wide = max(16, _ONE_THREAD // (4 * depth) // 16 * 16)  # blocks of 4 by 16: BLAS rounds as in the whole
+    high = max(4, _ONE_THREAD // (depth * min(wide, width or 1)) // 4 * 4)
+    for first in range(0, len(left), high):
+        for start in range(0, width, wide):
+            rows, columns = slice(first, first + high), slice(start, start + wide)
+            np.matmul(left[rows], right[:, columns], out=result[rows, columns])
     return result
 
 

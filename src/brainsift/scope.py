@@ -15,6 +15,7 @@ from PIL import Image
 from brainsift.files import replacing
 from brainsift.image import DecodedImage, Pixels
 from brainsift.intensity import percentile_of
+from brainsift.resizing import product
 
 FRAME_SIDE = 64
 UNFAMILIAR = "does not resemble the head slices that the network has learned from"
@@ -47,7 +48,7 @@ class Familiarity:
 
     def distances(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Returns the distance of features (n, k) from the known slices, (n,), in standard deviations a feature."""
-        scaled = (features - self.mean) @ self.factor
+        scaled = product(features - self.mean, self.factor)
         return np.sqrt((scaled.astype(np.float64) ** 2).mean(axis=1))
 
     def save(self, path: Path) -> None:
