@@ -58,7 +58,7 @@ def resize(pixels: Grey, height: int, width: int) -> Floats:
 
 
 def product(left: Floats, right: Floats, *, out: Floats | None = None) -> Floats:
-    """Returns a matrix product, computed on the thread that asks for it.
+    """Returns a matrix product, computed in blocks for which OpenBLAS starts no threads, unless there is one row alone.
 
     Args:
         left: (n, k).
