@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from brainsift import cli
-from brainsift.files import write_text
+from brainsift.cli.main import main
+from brainsift.core.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.is_file()]
@@ -26,7 +26,7 @@ def cli_page() -> str:
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100"
     try:
-        blocks = [f"## {name}\n\n```text\n{_help(name)}```\n" for name in cli.COMMANDS]
+        blocks = [f"## {name}\n\n```text\n{_help(name)}```\n" for name in main.COMMANDS]
     finally:
         os.environ.pop("COLUMNS")
         if before is not None:
@@ -41,7 +41,7 @@ def cli_page() -> str:
 
 def _help(name: str) -> str:
     """Returns the help of a command, written as Python 3.13 does: `-o, --output DIR`, not `-o DIR, --output DIR`."""
-    return re.sub(r"(-\w) (\S+), (--[\w-]+ \2)", r"\1, \3", cli.command_parser(name).format_help())
+    return re.sub(r"(-\w) (\S+), (--[\w-]+ \2)", r"\1, \3", main.command_parser(name).format_help())
 
 
 def _commands(page: str) -> list[list[str]]:
@@ -58,9 +58,9 @@ def _wrong(words: list[str]) -> list[str]:
     name, *others = words
     if name.isupper() or name == "--version":  # a placeholder
         return []
-    if name not in cli.COMMANDS:
+    if name not in main.COMMANDS:
         return [name]
-    known = cli.command_parser(name)._option_string_actions
+    known = main.command_parser(name)._option_string_actions
     flags = (word.split("=")[0] for word in others if re.match(r"--?[a-zA-Z]", word))
     return [flag for flag in flags if flag not in known]
 
