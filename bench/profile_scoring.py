@@ -33,7 +33,7 @@ from brainsift.images import decode, standard
 from brainsift.inference import predictor
 from brainsift.inference.bundle import SHIPPED
 from brainsift.inference.predictor import BATCH, COLUMNS, Predictor
-from brainsift.volumes.reader import reader
+from brainsift.volumes import reader
 
 _REST = "answers, CSV, the rest"
 _NETWORK = "network"

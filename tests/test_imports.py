@@ -48,13 +48,20 @@ def package_of(module: str) -> str:
     return module.rpartition(".")[0]
 
 
+def said(package: str, line: str) -> str:
+    """Returns what the docstring of a package says in its line `Modules: …` or `May import: …`."""
+    text = ast.get_docstring(ast.parse(PACKAGES[package].read_text(encoding="utf-8"))) or ""
+    found = re.search(rf"^{line}: (.*?)\.$", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{package}: its docstring has no line `{line}: …`"
+    return " ".join(found[1].split())
+
+
 def allowed(package: str) -> set[str]:
-    """Returns the packages that a package may import, from its docstring."""
-    said = re.search(r"^May import: (.*)\.$", ast.get_docstring(ast.parse(PACKAGES[package].read_text())) or "", re.M)
-    assert said, f"{package}: its docstring has no line `May import: …`"
-    if said[1] == "nothing of brainsift":
+    """Returns the packages that a package may import."""
+    words = said(package, "May import")
+    if words == "nothing of brainsift":
         return set()
-    return set(PACKAGES) if said[1] == "all above" else set(said[1].split(", "))
+    return set(PACKAGES) if words == "all above" else set(words.split(", "))
 
 
 def imported(path: Path) -> set[str]:
@@ -81,6 +88,12 @@ def test_a_module_imports_only_what_its_package_may(module):
     own = package_of(module)
     others = {package_of(name) if name in MODULES else name for name in imported(MODULES[module])} - {own}
     assert others <= allowed(own)
+
+
+@pytest.mark.parametrize("package", [name for name in PACKAGES if name != "cli.commands"])
+def test_a_package_names_its_modules(package):
+    files = [path.stem for path in PACKAGES[package].parent.glob("*.py") if path.stem != "__init__"]
+    assert sorted(said(package, "Modules").split(", ")) == sorted(files)
 
 
 def test_packages_stand_one_above_the_other():

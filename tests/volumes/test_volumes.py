@@ -327,7 +327,7 @@ def test_only_the_ends_of_a_volume_are_nearly_empty():
 def test_volumes_are_read_when_their_turn_comes_and_let_go(tmp_path, predictor, monkeypatch):
     import weakref
 
-    from brainsift.volumes.reader import nifti as module
+    from brainsift.volumes import nifti as module
 
     alive, most = weakref.WeakSet(), []
     read = module._Volume._read
