@@ -17,7 +17,6 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from brainsift.core import files
 from brainsift.core.environment import cores
 from brainsift.core.errors import BrainsiftError, InputError, UsageError
 from brainsift.core.parallel import map_in_order
@@ -26,7 +25,7 @@ from brainsift.images.decode import DecodedImage, decode, from_array, from_pillo
 from brainsift.images.plausibility import foreign_reason
 from brainsift.images.preprocess import network_input, preprocess_decoded
 from brainsift.inference.bundle import Bundle, load_bundle
-from brainsift.inference.decision import COLUMNS, UNSURE, Decision, Prediction, Rule, expit, make_rule
+from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
 from brainsift.inference.volume_decision import NearlyEmptyEnds
 from brainsift.volumes.dicom import header_reason as dicom_reason
@@ -254,8 +253,3 @@ def _decoded(image: Source) -> DecodedImage:
     if isinstance(image, Image.Image):
         return from_pillow(image)
     return from_array(image) if isinstance(image, np.ndarray) else decode(image)  # type: ignore[arg-type]
-
-
-def write_csv(predictions: Iterable[Prediction], path: Path) -> None:
-    """Writes a table, whole or not at all."""
-    files.write_csv(path, COLUMNS, (prediction.to_dict() for prediction in predictions))
