@@ -1,4 +1,4 @@
-"""Where the network sees a tumor, drawn over the image."""
+"""The tumor map of the network, drawn over the image."""
 
 import numpy as np
 import numpy.typing as npt
