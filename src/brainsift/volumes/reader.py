@@ -5,10 +5,13 @@ image costs no more than before.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from brainsift.core.errors import BrainsiftError, UnreadableImageError, UsageError
+from brainsift.core.errors import BrainsiftError, InputError, UnreadableImageError, UsageError
+from brainsift.core.reasons import Reason
+from brainsift.core.walk import walk
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode
 from brainsift.volumes.dicom import SUFFIXES as DICOM_SUFFIXES
 from brainsift.volumes.dicom import dicom_slices
@@ -85,6 +88,51 @@ def slices_of(paths: Iterable[str | Path], *, limits: Limits = LIMITS) -> Iterat
                 break
             together.append(other)
         yield from _folder(together, limits)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The slices of one volume.
+
+    Attributes:
+        name: path of the NIfTI file or name of the DICOM series, as predictions have it.
+        slices: in order; each is read when its pixels are wanted.
+    """
+
+    name: str
+    slices: tuple[Slice, ...]
+
+
+def read_volume(path: str | Path, *, volume: str = "", limits: Limits = LIMITS) -> Volume:
+    """Lists the slices of one volume.
+
+    Args:
+        path: a NIfTI file, a DICOM file of several frames, or a folder with a DICOM series.
+        volume: the name of the one that is meant, where a folder holds several.
+        limits: what is read at all.
+
+    Raises:
+        InputError: there is no volume.
+        UsageError: there are several volumes, or none with that name.
+        UnreadableImageError, ImageSizeError: the file cannot be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(path, "does not exist", "Check the path.", reason=Reason.MISSING_FILE)
+    files = walk(path, is_volume_name) if path.is_dir() else [path]
+    found: dict[str, list[Slice]] = {}
+    for piece in slices_of(files, limits=limits):
+        if piece.volume:
+            found.setdefault(piece.volume, []).append(piece)
+    if not found:
+        raise InputError(
+            path, "holds no volume", "Name a NIfTI file or a DICOM series; `Predictor.score` takes images."
+        )
+    if volume not in found and (volume or len(found) > 1):
+        rule = f"holds no volume {volume!r}" if volume else f"holds {len(found)} volumes"
+        raise UsageError(path, rule, f"Name one of them as `volume`: {', '.join(map(repr, found))}.")
+    name = volume or next(iter(found))
+    return Volume(name, tuple(found[name]))
 
 
 def find_slice(name: str | Path) -> Slice:
