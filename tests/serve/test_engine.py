@@ -9,7 +9,8 @@ import pytest
 from brainsift.core.errors import BusyError, InputError, ServeError, UnreadableImageError
 from brainsift.images.decode import from_array
 from brainsift.images.phantom import draw
-from brainsift.inference.predictor import BATCH, Predictor, Rule
+from brainsift.inference.decision import Rule
+from brainsift.inference.predictor import BATCH, Predictor
 from brainsift.serve.scoring.engine import Engine, Work, quiet
 from brainsift.volumes.slices import Loaded, Slice, broken_slice, coarse_of
 
@@ -114,9 +115,9 @@ def test_few_slices_are_decoded_ahead(predictor):
         threads, go = 2, threading.Event()
         read = staticmethod(predictor.read)
 
-        def answer(self, jobs, rules):
+        def predict_batch(self, jobs, rules):
             assert self.go.wait(60)
-            return predictor.answer(jobs, rules)
+            return predictor.predict_batch(jobs, rules)
 
     started = []
     engine = Engine(Stuck(), queue=3)
@@ -172,10 +173,10 @@ def test_a_failing_network_ends_the_works_and_not_the_engine(predictor):
         read = staticmethod(predictor.read)
         fails = True
 
-        def answer(self, jobs, rules):
+        def predict_batch(self, jobs, rules):
             if self.fails:
                 raise RuntimeError("no")
-            return predictor.answer(jobs, rules)
+            return predictor.predict_batch(jobs, rules)
 
     flaky = Flaky()
     engine = Engine(flaky, queue=3)

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     BROKEN_FILE = "broken_file"
     UNSUPPORTED = "unsupported"
     OUTSIDE_LIMITS = "outside_limits"
+    TINY = "tiny"
     # not_brain_mri
     BLANK = "blank"
     INVERTED = "inverted"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError, in_one_line
+from brainsift.core.reasons import Reason
 from brainsift.images.padding import without_padding
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
@@ -131,7 +132,7 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
         ImageSizeError: beyond ``limits``.
     """
     label = name or ("image" if isinstance(source, bytes) else str(source))
-    with opened(source, label, limits) as image:
+    with open_image(source, label, limits) as image:
         return from_pillow(image, name=label, limits=limits)
 
 
@@ -153,9 +154,8 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
     return DecodedImage(pixels, image_format, mode, rescale)
 
 
-@contextlib.contextmanager
-def opened(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> Iterator[Image.Image]:
-    """Opens an image; its header is read, and what its decoder would not notice is checked.
+def open_image(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> Image.Image:
+    """Opens an image: its header is read, and checked is what its decoder would not notice.
 
     Raises:
         UnreadableImageError: missing, no image, or broken.
@@ -164,14 +164,13 @@ def opened(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> I
     content = source if isinstance(source, bytes) else _file_content(source, label, limits)
     _check_bytes(len(content), label, limits)
     if not content:
-        raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE)
+        raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE, reason=Reason.NOT_AN_IMAGE)
     with decoder_errors(label, limits):
         image = Image.open(io.BytesIO(content), formats=FORMATS)
-    with image:
-        fault = _unnoticed_fault(content, image.format or "")
-        if fault:
-            raise UnreadableImageError(label, f"is broken: {fault}", _SAVE_AGAIN)
-        yield image
+    fault = _unnoticed_fault(content, image.format or "")
+    if fault:
+        raise UnreadableImageError(label, f"is broken: {fault}", _SAVE_AGAIN)
+    return image
 
 
 @contextlib.contextmanager
@@ -182,7 +181,8 @@ def decoder_errors(label: str, limits: Limits = LIMITS) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageSizeError(label, in_one_line(error), f"The limit is {limits.max_pixels} pixels.") from error
     except Image.UnidentifiedImageError as error:
-        raise UnreadableImageError(label, "is no image in a format that is read here", _READABLE) from error
+        rule = "is no image in a format that is read here"
+        raise UnreadableImageError(label, rule, _READABLE, reason=Reason.NOT_AN_IMAGE) from error
     except Exception as error:  # Pillow's decoders raise nearly every type on broken files
         raise UnreadableImageError(label, f"cannot be decoded: {in_one_line(error)}", _SAVE_AGAIN) from error
 
@@ -242,9 +242,10 @@ def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
             _check_bytes(os.fstat(file.fileno()).st_size, label, limits)
             return file.read()
     except FileNotFoundError as error:
-        raise UnreadableImageError(label, "no such file", "Check the path.") from error
+        raise UnreadableImageError(label, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
     except PermissionError as error:
-        raise UnreadableImageError(label, "may not be read", "Check its permissions.") from error
+        remedy = "Check its permissions."
+        raise UnreadableImageError(label, "may not be read", remedy, reason=Reason.NO_PERMISSION) from error
     except (OSError, ValueError) as error:  # a folder, a broken disk, a path with a null byte
         raise UnreadableImageError(label, f"cannot be read: {in_one_line(error)}", "Check the path.") from error
 
@@ -266,7 +267,7 @@ def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> No
         raise ImageSizeError(label, rule, "Scale it down; nothing was decoded.")
     if min(size) < limits.min_side:
         rule = f"is tiny: {width} x {height} pixels, where each side needs at least {limits.min_side}"
-        raise ImageSizeError(label, rule, "Hand over the image in its full size.")
+        raise ImageSizeError(label, rule, "Hand over the image in its full size.", reason=Reason.TINY)
     if max(size) > limits.max_aspect * min(size):
         rule = f"is a strip: {width} x {height} pixels, one side more than {limits.max_aspect:g} times the other"
         raise ImageSizeError(label, rule, "Hand over a picture of a head.")

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from brainsift.core.reasons import Reason
+
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
 Leaning = Literal["tumor", "no_tumor", ""]
@@ -29,6 +31,7 @@ class Answer(BaseModel):
     status: Status = Field(examples=["ok"])
     probability: float | None = Field(description="Calibrated, of a tumor; null where unreadable.", examples=[0.931204])
     decision: Decision = Field(description="Empty where unreadable.", examples=["tumor"])
+    reason: Reason = Field(description="The same as `detail`, as a code for programs.", examples=[""])
     detail: str = Field(description="Why it is unreadable, no brain MRI or referred.", examples=[""])
     volume: str = Field(description="Empty for a plain image.", examples=["scan.nii.gz"])
     has_map: bool = Field(description="Whether the network drew a tumor map for it.", examples=[True])
@@ -41,10 +44,15 @@ class Volume(BaseModel):
     """The answer for a volume: the largest mean over three adjacent slices."""
 
     volume: str = Field(examples=["scan.nii.gz"])
-    n_slices: int = Field(description="That were scored.", examples=[96])
+    n_slices: int = Field(description="All slices.", examples=[120])
+    n_scored: int = Field(description="Slices that were scored.", examples=[96])
+    n_not_brain_mri: int = Field(description="Slices that were rejected as no brain MRI.", examples=[24])
+    n_unreadable: int = Field(description="Slices that could not be read.", examples=[0])
     probability: float | None = Field(examples=[0.9695])
     decision: Decision = Field(examples=["tumor"])
     threshold: float = Field(description="That it was decided at.", examples=[0.966507])
+    reason: Reason = Field(description="Why it is referred, as a code for programs.", examples=[""])
+    detail: str = Field(description="The same in words, and notes on how its slices were read.", examples=[""])
     suspicious: list[str] = Field(description="The five most suspicious slices.", examples=[["scan.nii.gz#12"]])
 
 

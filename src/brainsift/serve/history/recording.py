@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any
 
 from brainsift.core.errors import BrainsiftError
-from brainsift.inference.predictor import Prediction, Rule
-from brainsift.inference.volume_decision import VolumeAnswer
+from brainsift.inference.decision import Prediction, Rule, rounded
+from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.serve.history.store import History, HistoryRow
 from brainsift.serve.scoring.jobs import Job
 from brainsift.serve.scoring.slice_pictures import map_png, picture_png
@@ -40,7 +41,7 @@ def record(history: History, job: Job, *, model: str, size: int) -> bool:
     return True
 
 
-def _groups(job: Job) -> Iterator[tuple[VolumeAnswer | None, list[int]]]:
+def _groups(job: Job) -> Iterator[tuple[VolumePrediction | None, list[int]]]:
     """Yields the places of answers that belong together, with the answer for a volume of more than one slice."""
     volumes = iter(job.volumes())
     for name, group in groupby(range(len(job.answers)), key=lambda place: job.answers[place].volume):
@@ -49,13 +50,13 @@ def _groups(job: Job) -> Iterator[tuple[VolumeAnswer | None, list[int]]]:
         yield volume if len(places) > 1 else None, places
 
 
-def _volume_row(job: Job, volume: VolumeAnswer, places: Sequence[int], model: str) -> HistoryRow:
-    status, decision, detail = "ok", volume.decision, ""
+def _volume_row(job: Job, volume: VolumePrediction, places: Sequence[int], model: str) -> HistoryRow:
+    whole = Prediction(volume.volume, "ok", volume.logit, volume.decision, volume.reason, volume.detail)
     if volume.probability is None:
-        readable = any(job.answers[place].probability is not None for place in places)
-        status, decision = ("not_brain_mri", decision) if readable else ("unreadable", "")
+        unreadable = volume.n_unreadable == volume.n_slices
         detail = job.answers[places[0]].detail
-    whole = Prediction(volume.volume, status, volume.probability, decision, detail)
+        whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", detail=detail)
+        whole = replace(whole, decision="" if unreadable else whole.decision)
     return _kept(whole, job.rule.of_volumes, model, slices=len(places))
 
 
@@ -66,14 +67,13 @@ def _row(job: Job, place: int, model: str, size: int, whole: int | None) -> Hist
 
 
 def _kept(answer: Prediction, rule: Rule, model: str, **more: Any) -> HistoryRow:
-    probability = answer.probability
     return HistoryRow(
         name=answer.path,
         volume=answer.volume,
-        status=answer.status,  # type: ignore[arg-type]
-        probability=probability,
-        decision=answer.decision,  # type: ignore[arg-type]
-        leaning="" if probability is None else Rule(rule.threshold).decide(probability),  # type: ignore[arg-type]
+        status=answer.status,
+        probability=rounded(answer.probability),
+        decision=answer.decision,
+        leaning="" if answer.logit is None else rule.lean(answer.logit),
         threshold=rule.threshold,
         margin=rule.margin,
         detail=answer.detail,

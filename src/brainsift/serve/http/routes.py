@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from brainsift.core.errors import BrainsiftError, NotFoundError
+from brainsift.inference.decision import COLUMNS
 from brainsift.inference.model_card import statements
-from brainsift.inference.predictor import COLUMNS
 from brainsift.pages.batch_page import batch_report
 from brainsift.serve.history.export_table import no_formula
 from brainsift.serve.http.requests import BODY, Wanted, asked, in_time, unless_gone, wanted

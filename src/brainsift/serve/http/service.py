@@ -9,7 +9,8 @@ from functools import cached_property
 from brainsift import __version__
 from brainsift.core.files import sha256_of
 from brainsift.inference.bundle import Bundle
-from brainsift.inference.predictor import Prediction, Predictor
+from brainsift.inference.decision import Prediction, rounded
+from brainsift.inference.predictor import Predictor
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.history.recording import record
 from brainsift.serve.history.store import History
@@ -96,7 +97,7 @@ def answers_of(job: Job, after: int = 0) -> list[Answer]:
 
 def volumes_of(job: Job) -> list[Volume]:
     """Returns a job's volumes as they go over the wire."""
-    return [Volume(**{**vars(one), "suspicious": list(one.suspicious)}) for one in job.volumes()]
+    return [Volume(**{**one.to_dict(), "suspicious": list(one.suspicious)}) for one in job.volumes()]  # type: ignore[arg-type]
 
 
 def _answer(place: int, answer: Prediction, *, maps: bool) -> Answer:
@@ -106,9 +107,10 @@ def _answer(place: int, answer: Prediction, *, maps: bool) -> Answer:
     return Answer(
         id=place,
         name=answer.path,
-        status=answer.status,  # type: ignore[arg-type]
-        probability=answer.probability,
-        decision=answer.decision,  # type: ignore[arg-type]
+        status=answer.status,
+        probability=rounded(answer.probability),
+        decision=answer.decision,
+        reason=answer.reason,
         detail=answer.detail,
         volume=answer.volume,
         has_map=answer.tumor_map is not None,

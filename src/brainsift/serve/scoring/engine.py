@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from brainsift.core.errors import BrainsiftError, BusyError, InputError, ServeError, UnreadableImageError
-from brainsift.inference.predictor import BATCH, Prediction, Predictor, Read, Rule, settled
+from brainsift.inference.decision import Prediction, Rule
+from brainsift.inference.predictor import BATCH, Predictor, Read
+from brainsift.inference.volume_decision import NearlyEmptyEnds
 from brainsift.volumes.slices import Coarse, Slice
 
 _log = logging.getLogger("brainsift.serve")
@@ -48,10 +50,9 @@ class Work:
         self.has_volumes = any(one.volume for one in slices)
         self.first_error: InputError | None = None
         self.scored = 0
-        self._volumes = [one.volume for one in slices]
         self._waiting = deque(enumerate(slices))
         self._found: dict[int, tuple[Prediction, Coarse | None]] = {}
-        self._group: list[tuple[Prediction, Coarse | None]] = []
+        self._ends = NearlyEmptyEnds()
         self._next = 0
         self._heard, self._ended = heard, ended
         self.over = False
@@ -68,12 +69,10 @@ class Work:
         self.scored += 1
         ready: list[Prediction] = []
         while self._next in self._found:
-            self._group.append(self._found.pop(self._next))
-            volume = self._volumes[self._next]
+            ready += self._ends.add(*self._found.pop(self._next))
             self._next += 1
-            if not volume or self._volumes[self._next : self._next + 1] != [volume]:
-                ready += settled(self._group) if volume else [answer for answer, _ in self._group]
-                self._group = []
+        if self._next == self.total:
+            ready += self._ends.finish()
         self._heard(ready, self.scored)
         if self._next == self.total:
             self.end(None)
@@ -258,7 +257,9 @@ class Engine:
             self._changed.notify_all()  # a volume may have made room for the next
 
     def _answer(self, batch: Sequence[_Decoded]) -> None:
-        answers = self.predictor.answer([(one.slice, one.read) for one in batch], [one.work.rule for one in batch])
+        answers = self.predictor.predict_batch(
+            [(one.slice, one.read) for one in batch], [one.work.rule for one in batch]
+        )
         found = list(answers)
         self._measured([answer for answer, _ in found])
         with self._changed:
@@ -271,4 +272,5 @@ class Engine:
 def quiet(error: InputError, name: str) -> InputError:
     """Returns an error under another name, without what another library said: that may quote the header of a file."""
     foreign = error.__cause__ is not None and not isinstance(error.__cause__, BrainsiftError)
-    return type(error)(name, error.rule.partition(":")[0] if foreign else error.rule, error.remedy)
+    rule = error.rule.partition(":")[0] if foreign else error.rule
+    return type(error)(name, rule, error.remedy, reason=error.reason)

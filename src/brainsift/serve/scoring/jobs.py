@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from brainsift.core.errors import BrainsiftError, NotFoundError, PendingError, ServeError
 from brainsift.images.decode import DecodedImage
-from brainsift.inference.predictor import Prediction, Rule
-from brainsift.inference.volume_decision import VolumeAnswer, summarise_volumes
+from brainsift.inference.decision import Prediction, Rule
+from brainsift.inference.volume_decision import VolumePrediction, summarise_volumes
 from brainsift.serve.scoring.engine import Engine, Work
 from brainsift.serve.scoring.uploads import Upload
 from brainsift.volumes.reader import find_slice
@@ -64,7 +64,7 @@ class Job:
         """Whether nothing more will come."""
         return self.state in _OVER
 
-    def volumes(self) -> list[VolumeAnswer]:
+    def volumes(self) -> list[VolumePrediction]:
         """Returns one answer a volume, once it is done."""
         if self.state != "done":
             return []
