@@ -33,6 +33,7 @@ from brainsift.inference.volume_decision import NearlyEmptyEnds
 from brainsift.volumes.dicom import header_reason as dicom_reason
 from brainsift.volumes.dicom import read_bytes
 from brainsift.volumes.dicom_pixels import load_dataset
+from brainsift.volumes.grouping import Unit
 from brainsift.volumes.reader import find_slice, slices_of
 from brainsift.volumes.slices import Coarse, Loaded, Slice, broken_slice
 
@@ -147,7 +148,7 @@ class Predictor:
             return next(self.predict_batch([(_slice(b"", str(image)), error)]))[0]
         return next(self.predict_batch([(piece, self.read(piece))]))[0]
 
-    def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
+    def predict(self, paths: Iterable[str | Path | Unit]) -> Iterator[Prediction]:
         """Yields one prediction per file, in order; a file that cannot be read is reported, never fatal.
 
         DICOM and NIfTI files give one prediction per slice, in the order of the slices. The predictions for a volume
@@ -161,7 +162,7 @@ class Predictor:
             yield from ends.add(prediction, coarse)
         yield from ends.finish()
 
-    def _scored(self, paths: Iterable[str | Path]) -> Iterator[tuple[Prediction, Coarse | None]]:
+    def _scored(self, paths: Iterable[str | Path | Unit]) -> Iterator[tuple[Prediction, Coarse | None]]:
         pieces = slices_of(paths)
         batches = iter(lambda: list(islice(pieces, BATCH)), [])
         with ThreadPoolExecutor(self.threads) as pool:
