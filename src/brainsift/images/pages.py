@@ -60,8 +60,10 @@ class Pages:
             ImageSizeError: beyond the limits.
         """
         with self._lock:
-            # After an error the decoder could return wrong pixels without another one: it starts anew then.
-            image, self._image = self._image or open_image(self._path, name, self._limits), None
+            # Going back, or after an error, the decoder could return wrong pixels: it starts anew then.
+            image, self._image = self._image, None
+            if image is None or image.tell() >= number:
+                image = open_image(self._path, name, self._limits)
             with decoder_errors(name, self._limits):
                 image.seek(number - 1)
             decoded = from_pillow(image, name=name, limits=self._limits)
