@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 _BATCH = 256
 _AHEAD = 8  # tasks a thread that wait or whose results do
-_RULES = 2  # bumped whenever other images count as off topic, so that stored verdicts are made again
+_RULES = 3  # bumped whenever other images count as off topic, so that stored verdicts are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 
