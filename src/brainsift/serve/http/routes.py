@@ -1,7 +1,6 @@
 """The routes of the service under /api/v1."""
 
 import asyncio
-import csv
 import io
 import time
 from typing import Annotated, Any, Literal
@@ -9,10 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from brainsift.core.errors import BrainsiftError, NotFoundError
+from brainsift.core.files import csv_writer
 from brainsift.inference.decision import COLUMNS
 from brainsift.inference.model_card import statements
 from brainsift.pages.batch_page import batch_report
-from brainsift.serve.history.export_table import no_formula
 from brainsift.serve.http.requests import BODY, Wanted, asked, in_time, unless_gone, wanted
 from brainsift.serve.http.service import Service, answers_of, volumes_of
 from brainsift.serve.schemas import ErrorReply, JobReply, Limits, ModelReply, PredictReply
@@ -216,9 +215,7 @@ def _error_reply(error: BrainsiftError, request_id: str) -> ErrorReply:
 
 def _csv(job: Job) -> str:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS)
-    writer.writeheader()
+    write_row = csv_writer(stream, COLUMNS)
     for answer in job.answers:
-        row = answer.to_dict()
-        writer.writerow({**row, **{name: no_formula(str(row[name])) for name in ("path", "volume")}})
+        write_row(answer.to_dict())
     return stream.getvalue()

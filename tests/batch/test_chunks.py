@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from brainsift.inference.chunks import chunks_of
+from brainsift.batch.chunks import chunks_of
 from brainsift.volumes.grouping import units_of
 from brainsift.volumes.reader import kind_of, slices_of
 
