@@ -29,12 +29,7 @@ Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
 
 _BATCH = 256
-<<<<<<< HEAD
-_AHEAD = 8  # tasks a thread that wait or whose results do
 _RULES = 3  # bumped whenever other images count as off topic, so that stored verdicts are made again
-=======
-_RULES = 2  # bumped whenever other images count as off topic, so that stored verdicts are made again
->>>>>>> p1
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 

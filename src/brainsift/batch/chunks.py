@@ -1,16 +1,9 @@
 """Files to chunks that can be scored apart from each other: a DICOM series and a NIfTI volume stay whole."""
 
 from collections.abc import Iterable, Iterator
-<<<<<<< HEAD:src/brainsift/inference/chunks.py
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-
-from brainsift.volumes.grouping import Unit, units_of
-=======
-from pathlib import Path
 
 from brainsift.core.parallel import map_in_order
->>>>>>> p1:src/brainsift/batch/chunks.py
+from brainsift.volumes.grouping import Unit, units_of
 from brainsift.volumes.reader import kind_of
 
 CHUNK = 64
@@ -21,42 +14,20 @@ _AHEAD = 128  # files per thread
 def chunks_of(paths: Iterable[str], *, size: int = CHUNK) -> Iterator[list[Unit]]:
     """Yields what is read together in the order of the files, chunk by chunk.
 
-<<<<<<< HEAD:src/brainsift/inference/chunks.py
     Scoring the chunks one by one gives the same predictions as scoring all of the paths at once. A DICOM series is
     never divided, so that its chunk may be larger than ``size``. A NIfTI volume is a chunk of its own.
-=======
-    Scoring the chunks one by one gives the same predictions as scoring all of the paths at once. What `slices_of` reads
-    together, the files of one folder from its first DICOM file on, is never divided, so that such a chunk may be
-    larger than ``size``. A NIfTI volume is a chunk of its own.
->>>>>>> p1:src/brainsift/batch/chunks.py
 
     Args:
         paths: of files.
         size: files per chunk, where nothing speaks against it.
     """
-<<<<<<< HEAD:src/brainsift/inference/chunks.py
     chunk: list[Unit] = []
-    for unit in units_of(_with_kinds(paths)):
+    with_kinds = map_in_order(lambda path: (path, kind_of(path)), paths, threads=_THREADS, ahead=_AHEAD)
+    for unit in units_of(with_kinds):
         full = sum(len(one.paths) for one in chunk) >= size
         if chunk and (full or "nifti" in (unit.kind, chunk[-1].kind)):
             yield chunk
             chunk = []
         chunk.append(unit)
-=======
-    chunk: list[str] = []
-    together: Path | None = None
-    last = ""
-    with_kinds = map_in_order(lambda path: (path, kind_of(path)), paths, threads=_THREADS, ahead=_AHEAD)
-    for path, kind in with_kinds:
-        folder = Path(path).parent
-        if folder != together:
-            together = folder if kind == "dicom" else None
-            ends = len(chunk) >= size or "nifti" in (kind, last)
-            if chunk and ends and chunk[-1] != path:
-                yield chunk
-                chunk = []
-        chunk.append(path)
-        last = kind
->>>>>>> p1:src/brainsift/batch/chunks.py
     if chunk:
         yield chunk

@@ -159,14 +159,10 @@ class Predictor:
             yield from ends.add(prediction, coarse)
         yield from ends.finish()
 
-<<<<<<< HEAD
     def _scored(self, paths: Iterable[str | Path | Unit]) -> Iterator[tuple[Prediction, Coarse | None]]:
-=======
-    def _scored(self, paths: Iterable[str | Path]) -> Iterator[tuple[Prediction, Coarse | None]]:
         def scored(batch: list[Slice]) -> list[tuple[Prediction, Coarse | None]]:
             return list(self.predict_batch([(piece, self.read(piece)) for piece in batch]))
 
->>>>>>> p1
         pieces = slices_of(paths)
         batches = iter(lambda: list(islice(pieces, BATCH)), [])
         return chain.from_iterable(map_in_order(scored, batches, threads=self.threads))
