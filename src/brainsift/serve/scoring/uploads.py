@@ -195,7 +195,10 @@ class Upload:
         return found
 
     def renamed(self, slices: Sequence[Slice]) -> list[Slice]:
-        """Returns slices under names for display: a volume of one file is called as that, others by a number."""
+        """Returns slices under names for display: a volume of one file is called as that, others by a number.
+
+        Where a file holds several volumes, they are numbered.
+        """
         names = _distinct([one.name for one in self.files])
         shown = {str(one.path): name for one, name in zip(self.files, names, strict=True)}
         series = (name for number in count(1) if (name := f"series {number}") not in names)
@@ -204,6 +207,7 @@ class Upload:
             paths = {_path_of(piece.name, shown) for piece in pieces}
             if volume not in volumes:
                 volumes[volume] = shown[paths.pop()] if len(paths) == 1 else next(series)
+        volumes = dict(zip(volumes, _distinct(list(volumes.values())), strict=True))
         return [replace(piece, name=_shown_slice(piece.name, shown), volume=volumes[piece.volume]) for piece in slices]
 
     def close(self) -> None:
