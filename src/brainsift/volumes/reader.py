@@ -4,9 +4,12 @@ The content decides what a file is. pydicom and nibabel are imported when the fi
 image costs no more than before.
 """
 
+import importlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+
+from PIL import Image
 
 from brainsift.core.errors import BrainsiftError, UnreadableImageError, UsageError
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode
@@ -21,6 +24,10 @@ _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _HEAD_BYTES = 352
 _PACKED_BYTES = 4096
+_DECODERS = """
+    nibabel.fileholders nibabel.nifti1 nibabel.nifti2 nibabel.orientations
+    pydicom.dataset pydicom.filereader pydicom.pixels pydicom.uid
+""".split()  # noqa: SIM905
 
 
 def kind_of(path: str | Path) -> str:
@@ -169,3 +176,14 @@ def _is_half(path: Path) -> bool:
             return file.read(4) in _PAIR_HEADERS
     except OSError:
         return False
+
+
+def import_decoders() -> None:
+    """Imports what reading a file may need: pydicom, nibabel, and all formats of Pillow.
+
+    Call it before threads that read files start. Where two threads import one of these libraries at the same time,
+    one of them may get a module that is not complete, and a good file then looks broken.
+    """
+    for name in _DECODERS:
+        importlib.import_module(name)
+    Image.init()

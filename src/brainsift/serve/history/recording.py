@@ -9,7 +9,7 @@ from brainsift.core.errors import BrainsiftError
 from brainsift.inference.predictor import Prediction, Rule
 from brainsift.inference.volume_decision import VolumeAnswer
 from brainsift.serve.history.store import History, HistoryRow
-from brainsift.serve.scoring.jobs import Job
+from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.slice_pictures import map_png, picture_png
 
 _log = logging.getLogger("brainsift.serve")
@@ -43,7 +43,7 @@ def record(history: History, job: Job, *, model: str, size: int) -> bool:
 def _groups(job: Job) -> Iterator[tuple[VolumeAnswer | None, list[int]]]:
     """Yields the places of answers that belong together, with the answer for a volume of more than one slice."""
     volumes = iter(job.volumes())
-    for name, group in groupby(range(len(job.answers)), key=lambda place: job.answers[place].volume):
+    for name, group in groupby(range(len(job.predictions)), key=lambda place: job.predictions[place].volume):
         places = list(group)
         volume = next(volumes) if name else None
         yield volume if len(places) > 1 else None, places
@@ -52,15 +52,15 @@ def _groups(job: Job) -> Iterator[tuple[VolumeAnswer | None, list[int]]]:
 def _volume_row(job: Job, volume: VolumeAnswer, places: Sequence[int], model: str) -> HistoryRow:
     status, decision, detail = "ok", volume.decision, ""
     if volume.probability is None:
-        readable = any(job.answers[place].probability is not None for place in places)
+        readable = any(job.predictions[place].probability is not None for place in places)
         status, decision = ("not_brain_mri", decision) if readable else ("unreadable", "")
-        detail = job.answers[places[0]].detail
+        detail = job.predictions[places[0]].detail
     whole = Prediction(volume.volume, status, volume.probability, decision, detail)
     return _kept(whole, job.rule.of_volumes, model, slices=len(places))
 
 
 def _row(job: Job, place: int, model: str, size: int, whole: int | None) -> HistoryRow:
-    answer = job.answers[place]
+    answer = job.predictions[place]
     picture, drawn = _images(job, place, size) if size and answer.probability is not None else (None, None)
     return _kept(answer, job.rule, model, part_of=whole, picture_png=picture, map_png=drawn)
 
@@ -83,9 +83,9 @@ def _kept(answer: Prediction, rule: Rule, model: str, **more: Any) -> HistoryRow
 
 
 def _images(job: Job, place: int, size: int) -> tuple[bytes | None, bytes | None]:
-    tumor_map = job.answers[place].tumor_map
+    tumor_map = job.predictions[place].tumor_map
     try:
-        grey = job.read(place).grey()
+        grey = job.load(place).image.grey()
     except (BrainsiftError, OSError):  # the service stops, and did not wait
         return None, None
     return picture_png(grey), None if tumor_map is None else map_png(grey, tumor_map, size=size)
