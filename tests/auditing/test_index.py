@@ -40,7 +40,8 @@ def reason_of(pixels, channel=""):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     decoded = decode(buffer.getvalue())
-    return off_topic_reason(decoded, sketch(decoded.grey(channel)).frame, channel)
+    rejection = off_topic_reason(decoded, sketch(decoded.grey(channel)).frame, channel)
+    return rejection.words if rejection else ""
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_a_table_can_go_to_standard_output(audited, bundle):
     path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
     command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path, "--csv", "/dev/stdout"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("path,status,probability,decision,detail,volume\n" + path)
+    assert done.stdout.startswith("path,status,probability,decision,detail,volume,reason\n" + path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

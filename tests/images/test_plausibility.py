@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brainsift.core.reasons import Reason
 from brainsift.images.decode import from_array
 from brainsift.images.phantom import draw
 from brainsift.images.plausibility import _brightened, foreign_reason
@@ -11,9 +12,14 @@ from brainsift.images.standard import standard
 from brainsift.inference.familiarity import Familiarity
 
 
-def _reason(pixels):
+def _rejection(pixels):
     decoded = from_array(pixels)
     return foreign_reason(decoded, standard(decoded.grey(), 64))
+
+
+def _reason(pixels):
+    rejection = _rejection(pixels)
+    return rejection and (rejection.code.value, rejection.words.split()[0])
 
 
 def test_heads_pass():
@@ -21,12 +27,15 @@ def test_heads_pass():
 
 
 def test_blank_and_inverted_images_and_photographs_are_named():
-    assert "blank" in _reason(np.full((64, 64), 7, np.uint8))
-    assert "inverted" in _reason(255 - draw(3, tumor=True).pixels)
+    assert _reason(np.full((64, 64), 7, np.uint8)) == ("blank", "blank:")
+    assert _reason(255 - draw(3, tumor=True).pixels) == ("inverted", "inverted:")
     y, x = np.mgrid[:96, :96]
     sky = np.stack([x, 255 - y * 2, np.full_like(x, 250)], axis=2).clip(0, 255).astype(np.uint8)
-    assert "coloured" in _reason(sky)
-    assert "a strip of" in _reason(np.tile(draw(1, tumor=False).pixels, (1, 4)))
+    assert _rejection(sky).code is Reason.COLORED and "coloured" in _rejection(sky).words
+    assert _reason(np.tile(draw(1, tumor=False).pixels, (1, 4))) == ("strip", "a")
+    radiograph = np.full((64, 64), 200, np.uint8)
+    radiograph[::2] = 140
+    assert _rejection(radiograph).code is Reason.NO_BACKGROUND
 
 
 def test_distances_are_those_of_mahalanobis(tmp_path):

@@ -136,7 +136,7 @@ def test_the_browser_is_opened(monkeypatch, serving):
 def test_the_client_does_what_the_page_does(served, tmp_path):
     client = Client(served.url)
     paths = [picture(tmp_path / f"{n}.png", n, tumor=n == 1) for n in range(3)]
-    expected = [one.probability for one in Predictor().predict(paths)]
+    expected = [one.to_dict()["probability"] for one in Predictor().predict(paths)]
     assert [one["probability"] for one in client.predict(paths)["answers"]] == expected
     assert client.predict(str(paths[0]), threshold="screening", maps=True)["answers"][0]["map"]
     job = client.submit(paths)

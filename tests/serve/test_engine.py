@@ -11,7 +11,8 @@ import pytest
 from brainsift.core.errors import BusyError, InputError, ServeError, UnreadableImageError
 from brainsift.images.decode import from_array
 from brainsift.images.phantom import draw
-from brainsift.inference.predictor import BATCH, Predictor, Rule
+from brainsift.inference.decision import Rule
+from brainsift.inference.predictor import BATCH, Predictor
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.scoring.engine import Engine, without_quotes
 from brainsift.serve.scoring.job import Job
@@ -152,9 +153,9 @@ class Wrapped:
     def __init__(self, predictor, before):
         self.threads, self.read, self._predictor, self._before = predictor.threads, predictor.read, predictor, before
 
-    def answer(self, jobs, rules):
+    def predict_batch(self, batch, rules):
         self._before()
-        return self._predictor.answer(jobs, rules)
+        return self._predictor.predict_batch(batch, rules)
 
 
 def test_news_is_heard_at_each_step_and_by_all_who_wait(predictor, queue, make):

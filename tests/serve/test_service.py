@@ -71,7 +71,7 @@ def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_
     ]
     predictor = Predictor()
     expected = list(predictor.predict(sorted(folder.iterdir())))
-    assert [str(one.probability or "") for one in expected] == [row["probability"] for row in rows]
+    assert [str(one.to_dict()["probability"] or "") for one in expected] == [row["probability"] for row in rows]
     reply = requests.post(f"{served.url}/api/v1/predict", files=parts(folder)).json()
     job = requests.post(f"{served.url}/api/v1/jobs", files=parts(folder)).json()
     last, answers = finished(served.url, job["id"])
@@ -82,7 +82,7 @@ def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_
         assert [one["id"] for one in found] == list(range(len(known)))
     assert {"not_brain_mri", "ok", "unreadable"} == {row["status"] for row in rows}
     volumes = summarise_volumes(expected, predictor.rule)
-    told = [{**vars(volumes[0]), "volume": "scan.nii.gz", "suspicious": reply["volumes"][0]["suspicious"]}]
+    told = [{**volumes[0].to_dict(), "volume": "scan.nii.gz", "suspicious": reply["volumes"][0]["suspicious"]}]
     assert reply["volumes"] == last["volumes"] == result["volumes"] == told
     assert reply["volumes"][0]["suspicious"][0].startswith("scan.nii.gz#")
     assert reply["volumes"][0]["threshold"] == predictor.rule.volume_threshold > predictor.threshold
@@ -99,7 +99,7 @@ def test_raw_bodies_and_archives_are_read_as_parts_are(served, folder):
         headers={"Content-Type": "application/gzip"},
     ).json()
     assert raw["answers"][0]["name"] == "héad.png"
-    assert raw["answers"][0]["probability"] == Predictor().score(folder / "0.png").probability
+    assert raw["answers"][0]["probability"] == Predictor().score(folder / "0.png").to_dict()["probability"]
     assert [one["name"] for one in named["answers"]] == [f"a.nii.gz#{number}" for number in range(1, 6)]
 
 
@@ -341,7 +341,7 @@ def test_the_log_names_no_file_and_the_metrics_count(served, caplog):
 
 def test_many_clients_are_answered_alike_and_in_shared_batches(served):
     content = [png(seed, tumor=seed % 2 == 0) for seed in range(4)]
-    alone = [Predictor().score(one).probability for one in content]
+    alone = [Predictor().score(one).to_dict()["probability"] for one in content]
 
     def ask(place):
         reply = requests.post(f"{served.url}/api/v1/predict", files={"files": ("a.png", content[place % 4])})

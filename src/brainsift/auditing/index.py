@@ -22,7 +22,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainsift.auditing.fingerprint import SIDE, VERSION, Bytes, Floats, sketch
-from brainsift.core.errors import BrainsiftError, ImageSizeError, InputError, in_one_line
+from brainsift.core.errors import BrainsiftError, InputError, in_one_line
+from brainsift.core.reasons import Reason
 from brainsift.images.decode import decode
 from brainsift.images.plausibility import off_topic_reason
 
@@ -173,7 +174,7 @@ def _look(job: Job) -> tuple[object, ...]:
         decoded = decode(path)
         grey = decoded.grey(channel)
     except BrainsiftError as error:
-        tiny = isinstance(error, ImageSizeError) and "tiny" in error.rule
+        tiny = isinstance(error, InputError) and error.reason is Reason.TINY
         seen = Seen(status="tiny" if tiny else "unreadable", detail=f"{error.rule}. {error.remedy}")
         return sha256, channel, json.dumps(asdict(seen)), None, None, None
     drawn = sketch(grey)
@@ -181,7 +182,7 @@ def _look(job: Job) -> tuple[object, ...]:
     height, width = decoded.pixels.shape[:2]
     seen = Seen(
         status="ok",
-        detail=f"likely no brain MRI slice: {reason}" if reason else "",
+        detail=f"likely no brain MRI slice: {reason.words}" if reason else "",
         format=decoded.format,
         mode=decoded.mode,
         width=width,

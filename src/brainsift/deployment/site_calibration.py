@@ -16,12 +16,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.images.decode import decode
 from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
-from brainsift.inference.predictor import Predictor, log_odds
+from brainsift.inference.decision import log_odds
+from brainsift.inference.predictor import Predictor
 from brainsift.stats import calibration, metrics
 
 _FOLDS = 5
 _LEAST = 10  # images of each class
-_ROUNDED = 5e-7  # of a probability in an answer
 _COMPARED = ("brier_loss", "balanced_accuracy", "sensitivity", "specificity")
 Floats = npt.NDArray[np.float64]
 
@@ -83,12 +83,11 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
     predictor, rows = Predictor(bundle), table[table["label"].notna()]
     read, left_out = [], []
     for row in rows.itertuples():
-        answer = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
-        if answer.probability is None or answer.status != "ok":
-            left_out.append((str(row.path), answer.detail))
+        one = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
+        if one.status == "ok":
+            read.append((row.label, one.logit, str(row.patient)))
         else:
-            known = np.clip(answer.probability, _ROUNDED, 1 - _ROUNDED)
-            read.append((row.label, log_odds(known), str(row.patient)))
+            left_out.append((str(row.path), one.detail))
     labels, logits, patients = zip(*read, strict=True) if read else ((), (), ())
     alone = (f"image {place}" for place in range(len(read)))
     return SiteCases(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, UsageError, in_one_line
+from brainsift.core.reasons import Reason
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 Rescale = tuple[float, float]  # intercept and slope
@@ -151,11 +152,13 @@ def _told(label: str, limits: Limits) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageSizeError(label, in_one_line(error), f"The limit is {limits.max_pixels} pixels.") from error
     except Image.UnidentifiedImageError as error:
-        raise UnreadableImageError(label, "is no image in a format that is read here", _READABLE) from error
+        rule = "is no image in a format that is read here"
+        raise UnreadableImageError(label, rule, _READABLE, reason=Reason.NOT_AN_IMAGE) from error
     except FileNotFoundError as error:
-        raise UnreadableImageError(label, "no such file", "Check the path.") from error
+        raise UnreadableImageError(label, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
     except PermissionError as error:
-        raise UnreadableImageError(label, "may not be read", "Check its permissions.") from error
+        remedy = "Check its permissions."
+        raise UnreadableImageError(label, "may not be read", remedy, reason=Reason.NO_PERMISSION) from error
     except Exception as error:  # Pillow's decoders raise nearly every type on broken files
         raise UnreadableImageError(
             label, f"cannot be decoded: {in_one_line(error)}", "Save it again, or leave it out."
@@ -215,7 +218,7 @@ def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> No
         raise ImageSizeError(label, rule, "Scale it down; nothing was decoded.")
     if min(size) < limits.min_side:
         rule = f"is tiny: {width} x {height} pixels, where each side needs at least {limits.min_side}"
-        raise ImageSizeError(label, rule, "Hand over the image in its full size.")
+        raise ImageSizeError(label, rule, "Hand over the image in its full size.", reason=Reason.TINY)
     if max(size) > limits.max_aspect * min(size):
         rule = f"is a strip: {width} x {height} pixels, one side more than {limits.max_aspect:g} times the other"
         raise ImageSizeError(label, rule, "Hand over a picture of a head.")

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import DecodedImage, Pixels
 from brainsift.images.standard import percentile_of
 
@@ -23,18 +24,18 @@ _EVEN = 0.04  # deviation, of the bright level, of a border that is one backgrou
 _MAX_SIDE = 0.5  # of the bright level
 
 
-def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> str:
-    """Tells why an image cannot be judged, by rules alone; "" where none speaks against it.
+def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> Rejection | None:
+    """Tells why an image cannot be scored, by rules alone; None where no rule speaks against it.
 
     Args:
         decoded: the image.
         pixels: (size, size) uint8, as `standard.standard` gives them.
     """
     if pixels.min() == pixels.max():
-        return "blank: all pixels are alike"
+        return Rejection(Reason.BLANK, "blank: all pixels are alike")
     corners = sorted(pixels[[0, 0, -1, -1], [0, -1, 0, -1]].tolist())
     if corners[1] + corners[2] > 2 * 250:
-        return "inverted: a dark head on a bright background"
+        return Rejection(Reason.INVERTED, "inverted: a dark head on a bright background")
     frame = _brightened(decoded.grey()).resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
     return off_topic_reason(decoded, np.asarray(frame))
 
@@ -52,8 +53,8 @@ def _brightened(grey: Pixels) -> Image.Image:
     return image.point(np.minimum(np.arange(256, dtype=np.float32) * factor, 255).astype(np.uint8).tolist())
 
 
-def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") -> str:
-    """Tells why an image likely is no brain MRI slice; "" where nothing speaks against it.
+def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") -> Rejection | None:
+    """Tells why an image is probably no brain MRI slice; None where no rule speaks against it.
 
     Args:
         decoded: the image.
@@ -62,13 +63,14 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
     """
     height, width = decoded.pixels.shape[:2]
     if max(height, width) / min(height, width) > _MAX_ASPECT:
-        return f"a strip of {width} x {height} pixels, one side more than {_MAX_ASPECT:g} times the other"
+        words = f"a strip of {width} x {height} pixels, one side more than {_MAX_ASPECT:g} times the other"
+        return Rejection(Reason.STRIP, words)
     if not channel and not decoded.colourless:
         red, green, blue = np.moveaxis(decoded.rgb()[::4, ::4], 2, 0)
         chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
         coloured = float((chroma > _COLOURED).mean())
         if coloured > _MAX_COLOURED_SHARE:
-            return f"{coloured:.0%} of it is coloured"
+            return Rejection(Reason.COLORED, f"{coloured:.0%} of it is coloured")
     return _border_reason(frame)
 
 
@@ -84,17 +86,19 @@ def _ring() -> npt.NDArray[np.intp]:
     return np.flatnonzero(ring)
 
 
-def _border_reason(frame: _Bytes) -> str:
+def _border_reason(frame: _Bytes) -> Rejection | None:
     """Looks for the background around a head, which photographs and radiographs of the chest lack."""
     bright = max(float(percentile_of(frame, 98)), 1.0)
     border = border_of(frame[None])[0] / bright
     if border.std() < _EVEN:
-        return ""
+        return None
     background = np.count_nonzero((border < _DARK) | (border > _WHITE)) / border.size
     if background < _MIN_DARK_BORDER:
-        return f"only {background:.0%} of its border is background"
+        return Rejection(Reason.NO_BACKGROUND, f"only {background:.0%} of its border is background")
     side = _brightest_side(frame) / bright
-    return f"a whole side has {side:.0%} of the bright level" if side > _MAX_SIDE else ""
+    if side > _MAX_SIDE:
+        return Rejection(Reason.NO_BACKGROUND, f"a whole side has {side:.0%} of the bright level")
+    return None
 
 
 def _brightest_side(frame: _Bytes) -> float:

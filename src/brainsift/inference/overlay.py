@@ -8,7 +8,7 @@ from PIL import Image
 
 from brainsift.core.files import replacing
 from brainsift.images import standard
-from brainsift.inference.predictor import Prediction
+from brainsift.inference.decision import Prediction
 from brainsift.volumes.reader import read_slice
 
 _COLOUR = np.array([255, 64, 0], np.float32)

@@ -14,7 +14,7 @@ import platform
 import socket
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from brainsift.core.errors import BrainsiftError, BundleError, InputError, Missi
 from brainsift.core.files import sha256_of
 from brainsift.inference.bundle import SHIPPED, load_bundle
 from brainsift.inference.chunks import chunks_of
-from brainsift.inference.predictor import Prediction, Predictor
+from brainsift.inference.decision import Prediction
+from brainsift.inference.predictor import Predictor
 
 if TYPE_CHECKING:
     import pyarrow
@@ -244,7 +245,7 @@ def _packed(column: str, values: list[Any]) -> "pyarrow.Table":
 
 
 def _without_map(answer: Prediction) -> Prediction:
-    return Prediction(**answer.to_dict())  # type: ignore[arg-type]
+    return replace(answer, tumor_map=None)
 
 
 def _digest(bundle: Path) -> str:

@@ -4,11 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brainsift.inference.predictor import Prediction
-from brainsift.inference.volume_decision import VolumeAnswer
+from brainsift.core.reasons import Reason
+from brainsift.inference.decision import Decision, Prediction, Status
+from brainsift.inference.volume_decision import VolumePrediction
 
-Status = Literal["ok", "not_brain_mri", "unreadable"]
-Decision = Literal["tumor", "no_tumor", "refer", ""]
 Leaning = Literal["tumor", "no_tumor", ""]
 State = Literal["queued", "running", "done", "cancelled", "failed"]
 NOTICE = "Research use only. Not a medical device."
@@ -34,7 +33,8 @@ class SliceResult(BaseModel):
         description="Calibrated probability of a tumor; null where unreadable.", examples=[0.931204]
     )
     decision: Decision = Field(description="Empty where unreadable.", examples=["tumor"])
-    detail: str = Field(description="Why it is unreadable, not a brain MRI, or referred, in words.", examples=[""])
+    reason: Reason = Field(description="Why it is unreadable, not a brain MRI, or referred, as a code.", examples=[""])
+    detail: str = Field(description="The same in words, and notes on how it was read.", examples=[""])
     volume: str = Field(description="Name of the volume; empty for a plain image.", examples=["scan.nii.gz"])
     has_map: bool = Field(description="Whether the network drew a tumor map for it.", examples=[True])
     map: list[list[float]] | None = Field(
@@ -45,26 +45,31 @@ class SliceResult(BaseModel):
     def of(cls, place: int, prediction: Prediction, *, maps: bool) -> "SliceResult":
         """Makes the JSON of a prediction; its tumor map is left out, not null, where ``maps`` is false."""
         tumor_map = prediction.tumor_map
-        made = {name: value for name, value in prediction.to_dict().items() if name in cls.model_fields}
+        made: dict[str, Any] = {name: value for name, value in prediction.to_dict().items() if name in cls.model_fields}
         if maps:
-            made["map"] = None if tumor_map is None else tumor_map.astype(float).round(4).tolist()  # type: ignore[assignment]
-        return cls(id=place, name=prediction.path, has_map=tumor_map is not None, **made)  # type: ignore[arg-type]
+            made["map"] = None if tumor_map is None else tumor_map.astype(float).round(4).tolist()
+        return cls(id=place, name=prediction.path, has_map=tumor_map is not None, **made)
 
 
 class VolumeResult(BaseModel):
     """The prediction for a volume: the largest mean over three adjacent slices."""
 
     volume: str = Field(examples=["scan.nii.gz"])
-    n_slices: int = Field(description="Number of slices that were scored.", examples=[96])
+    n_slices: int = Field(description="Number of all its slices.", examples=[120])
+    n_scored: int = Field(description="Slices that were scored.", examples=[96])
+    n_not_brain_mri: int = Field(description="Slices that were rejected as not a brain MRI.", examples=[24])
+    n_unreadable: int = Field(description="Slices that could not be read.", examples=[0])
     probability: float | None = Field(examples=[0.9695])
     decision: Decision = Field(examples=["tumor"])
     threshold: float = Field(description="Threshold of the decision.", examples=[0.966507])
+    reason: Reason = Field(description="Why it is referred, as a code.", examples=[""])
+    detail: str = Field(description="The same in words, and notes on how its slices were read.", examples=[""])
     suspicious: list[str] = Field(description="The five most suspicious slices.", examples=[["scan.nii.gz#12"]])
 
     @classmethod
-    def of(cls, volume: VolumeAnswer) -> "VolumeResult":
+    def of(cls, volume: VolumePrediction) -> "VolumeResult":
         """Makes the JSON of the prediction for a volume."""
-        return cls(**{**vars(volume), "suspicious": list(volume.suspicious)})
+        return cls(**{**volume.to_dict(), "suspicious": list(volume.suspicious)})  # type: ignore[arg-type]
 
 
 class ModelName(BaseModel):

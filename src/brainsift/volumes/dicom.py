@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
+from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
 from brainsift.volumes.slices import Loaded, Slice, broken_slice, coarse_of, slice_of_values, squared
 from brainsift.volumes.windowing import Values, before_window
@@ -122,17 +123,17 @@ def read_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) 
     return _dataset(io.BytesIO(content), name, limits)
 
 
-def header_reason(header: "Dataset") -> str:
-    """Tells why a header is not that of an MR slice of a head; "" where nothing in it speaks against that."""
+def header_reason(header: "Dataset") -> Rejection | None:
+    """Tells why a header is not that of an MR slice of a head; None where nothing in it speaks against that."""
     modality = _word(header.get("Modality"))
     if modality not in ("", "MR"):
-        return f"its header says that it is {modality}, not MR"
+        return Rejection(Reason.OTHER_MODALITY, f"its header says that it is {modality}, not MR")
     if "MOSAIC" in str(header.get("ImageType")):
-        return "its header says that it is a mosaic of many slices"
+        return Rejection(Reason.SEVERAL_IMAGES, "its header says that it is a mosaic of many slices")
     part = _word(header.get("BodyPartExamined"))
     if part in _SAYS_NOTHING or part in _WHOLE or any(word in part for word in _HEADS.split()):
-        return ""
-    return f"its header says that it shows {part}, not a head"
+        return None
+    return Rejection(Reason.OTHER_BODY_PART, f"its header says that it shows {part}, not a head")
 
 
 def _load_dataset(dataset: "Dataset", name: str, limits: Limits) -> Loaded:
@@ -265,7 +266,7 @@ def _guarded(name: str, action: Callable[[], _Result]) -> _Result:
     except BrainsiftError:
         raise
     except FileNotFoundError as error:
-        raise UnreadableImageError(name, "no such file", "Check the path.") from error
+        raise UnreadableImageError(name, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
     except Exception as error:
         raise UnreadableImageError(name, f"cannot be read as DICOM: {in_one_line(error)}", _REMEDY) from error
 
@@ -331,7 +332,8 @@ def _check_syntax(name: str, syntax: Any) -> None:
         known = False
     if not known:
         kind = "in an unknown way" if syntax.name == syntax else f"as {syntax.name}"  # only what the standard names
-        raise UnreadableImageError(name, f"is compressed {kind}, which is not decoded here", _DECOMPRESS)
+        rule = f"is compressed {kind}, which is not decoded here"
+        raise UnreadableImageError(name, rule, _DECOMPRESS, reason=Reason.UNSUPPORTED)
 
 
 def _shown(raw: npt.NDArray[np.generic], look: "Dataset", name: str, limits: Limits) -> Loaded:

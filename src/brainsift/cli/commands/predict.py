@@ -19,9 +19,10 @@ from brainsift.cli.console import NOTICE, progress_bar, say
 from brainsift.core.errors import UsageError
 from brainsift.core.files import check_writable, csv_rows, json_rows
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
+from brainsift.inference.decision import COLUMNS, Prediction, make_rule
 from brainsift.inference.overlay import write_overlay
-from brainsift.inference.predictor import COLUMNS, Prediction, Predictor, make_rule
-from brainsift.inference.volume_decision import VolumeAnswer, VolumeAnswers, write_montage, write_volumes
+from brainsift.inference.predictor import Predictor
+from brainsift.inference.volume_decision import VolumeCollector, VolumePrediction, write_montage, write_volumes
 from brainsift.volumes.inputs import STANDARD_INPUT, find_images, read_list
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     listed = arguments.paths == [STANDARD_INPUT]
     expected = 0 if listed else sum(1 for _ in find_images(arguments.paths))
     statuses, decisions = Counter[str](), Counter[str]()
-    slices = VolumeAnswers(rule)
+    slices = VolumeCollector(rule)
     maps: dict[str, Path] = {}
     cases = _cases() if arguments.report else None
     with ExitStack() as stack:
@@ -209,14 +210,14 @@ def _line(answer: Prediction) -> str:
     return f"{words}\t{answer.detail}" if answer.detail else words
 
 
-def _volume_line(answer: VolumeAnswer) -> str:
+def _volume_line(answer: VolumePrediction) -> str:
     if answer.probability is None:
-        return f"volume {answer.volume}\t{answer.decision}\tno slice could be scored"
-    words = f"{answer.probability:.3f}\tof {answer.n_slices} slices, threshold {answer.threshold:.3f}"
-    return f"volume {answer.volume}\t{answer.decision}\t{words}"
+        return f"volume {answer.volume}\t{answer.decision}\t{answer.detail}"
+    words = f"{answer.probability:.3f}\t{answer.n_scored} of {answer.n_slices} slices, threshold {answer.threshold:.3f}"
+    return "\t".join((f"volume {answer.volume}", answer.decision, words, *([answer.detail] if answer.detail else [])))
 
 
-def _write_montages(volumes: Sequence[VolumeAnswer], maps: Mapping[str, Path], folder: Path) -> None:
+def _write_montages(volumes: Sequence[VolumePrediction], maps: Mapping[str, Path], folder: Path) -> None:
     for number, volume in enumerate(volumes):
         pictures = [maps[name] for name in volume.suspicious if name in maps]
         if pictures:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query, Request
 
 from brainsift.core.errors import SlowError, UnavailableError, UsageError
-from brainsift.inference.predictor import Rule, make_rule
+from brainsift.inference.decision import Rule, make_rule
 from brainsift.serve.http.service import Service
 from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.uploads import ARCHIVE_TYPES, RAW_TYPES, receive

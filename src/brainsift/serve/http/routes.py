@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from brainsift.core.errors import NotFoundError
+from brainsift.core.reasons import Reason
 from brainsift.images.decode import DecodedImage
+from brainsift.inference.decision import COLUMNS, Prediction, Rule
 from brainsift.inference.model_card import statements
-from brainsift.inference.predictor import COLUMNS, Prediction, Rule
 from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.pages.batch_page import batch_report
 from brainsift.serve.history.export_table import no_formula
@@ -162,7 +163,7 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
 
 
 def _add_reports(api: APIRouter, service: Service) -> None:
-    page = {200: {"content": {"text/html": {}}}}
+    page: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
 
     @api.get("/jobs/{job_id}/report.html", responses={**_NOT_DONE, **page})
     async def report_job(job_id: str) -> Response:
@@ -186,11 +187,10 @@ def _add_reports(api: APIRouter, service: Service) -> None:
                 while volume and owners.setdefault(volume, (job.id, one.volume)) != (job.id, one.volume):
                     number += 1
                     volume = f"{part.folder}{one.volume} ({number})"
-                if one.status == "ok" and one.probability is not None:
-                    one = replace(one, decision=rule.decide(one.probability))
-                shown.append((job, place, replace(one, path=part.folder + one.path, volume=volume)))
-        refused = [(None, 0, Prediction(one.name, "unreadable", None, "", one.detail)) for one in body.refused]
-        return await _report(service, [*shown, *refused], rule)
+                shown.append((job, place, replace(one.decided(rule), path=part.folder + one.path, volume=volume)))
+        for file in body.refused:
+            shown.append((None, 0, Prediction(file.name, "unreadable", None, "", Reason.NOT_TAKEN, file.detail)))
+        return await _report(service, shown, rule)
 
 
 async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Prediction]], rule: Rule) -> Response:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from brainsift.core.errors import BrainsiftError, InputError, ServeError
-from brainsift.inference.predictor import BATCH, Prediction, Predictor, Read
+from brainsift.inference.decision import Prediction
+from brainsift.inference.predictor import BATCH, Predictor, Read
 from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.reservation import Queue
 from brainsift.volumes.reader import import_decoders
@@ -137,7 +138,7 @@ class Engine:
         started = time.perf_counter()
         try:
             reads = [(task.slice, task.read) for task in batch if task.read is not None]
-            results = list(self.predictor.answer(reads, [task.job.rule for task in batch]))
+            results = list(self.predictor.predict_batch(reads, [task.job.rule for task in batch]))
             self._measured([prediction for prediction, _ in results])
             for task, (prediction, coarse) in zip(batch, results, strict=True):
                 if isinstance(task.read, InputError):
@@ -165,4 +166,5 @@ def _stopped() -> ServeError:
 def without_quotes(error: InputError, name: str) -> InputError:
     """Returns an error under another name, without what another library said: that may quote the header of a file."""
     foreign = error.__cause__ is not None and not isinstance(error.__cause__, BrainsiftError)
-    return type(error)(name, error.rule.partition(":")[0] if foreign else error.rule, error.remedy)
+    rule = error.rule.partition(":")[0] if foreign else error.rule
+    return type(error)(name, rule, error.remedy, reason=error.reason)

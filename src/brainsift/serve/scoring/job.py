@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from brainsift.core.errors import BrainsiftError, InputError, NotFoundError, ServeError
-from brainsift.inference.predictor import Prediction, Rule, settled
-from brainsift.inference.volume_decision import VolumeAnswer, summarise_volumes
+from brainsift.inference.decision import Prediction, Rule
+from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volumes
 from brainsift.serve.scoring.reservation import Reservation
 from brainsift.serve.scoring.uploads import Upload
 from brainsift.volumes.reader import find_slice
@@ -66,6 +66,7 @@ class Job:
         self._volumes: list[str] = []  # of the slices
         self._found: dict[int, tuple[Prediction, Coarse | None]] = {}  # predictions that wait for others
         self._next = 0  # place of the first slice without a prediction
+        self._ends = NearlyEmptyEnds()
         self._listeners: set[Callable[[], None]] = set()
 
     @property
@@ -103,7 +104,7 @@ class Job:
         Args:
             place: of the slice, from 0.
             prediction: for it.
-            coarse: what `settled` compares the slices of a volume by.
+            coarse: what the slices of a volume are compared by.
         """
         with self._lock:
             if self.over:
@@ -111,10 +112,10 @@ class Job:
             self._found[place] = prediction, coarse
             self.done += 1
             while self._next in self._found:
+                self.predictions += self._ends.add(*self._found.pop(self._next))
                 volume, self._next = self._volumes[self._next], self._next + 1
-                if not volume or self._volumes[self._next : self._next + 1] != [volume]:  # the last slice of its volume
-                    group = [self._found.pop(one) for one in range(len(self.predictions), self._next)]
-                    self.predictions += settled(group) if volume else [answer for answer, _ in group]
+                if self._volumes[self._next : self._next + 1] != [volume]:  # it was the last slice of its volume
+                    self.predictions += self._ends.finish()
             if self.done == self.total:
                 self.end()
             self._tell()
@@ -171,7 +172,7 @@ class Job:
         while not self.over:
             await self.news(len(self.predictions))
 
-    def volumes(self) -> list[VolumeAnswer]:
+    def volumes(self) -> list[VolumePrediction]:
         """Returns one result per volume once the job is done; none before."""
         return summarise_volumes(self.predictions, self.rule) if self.state == "done" else []
 
