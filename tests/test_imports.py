@@ -25,6 +25,7 @@ BASE = (
     "volumes",
     "inference",
     "pages",
+    "batch",
     "serve",
     "serve.scoring",
     "serve.history",

@@ -215,7 +215,7 @@ def test_names_that_table_programs_would_run_are_made_harmless(served):
     files = {"files": ("=cmd.png", png(1))}
     job = requests.post(f"{served.url}/api/v1/jobs", files=files).json()
     finished(served.url, job["id"])
-    assert "\n'=cmd.png," in requests.get(f"{served.url}/api/v1/jobs/{job['id']}/result.csv").text.replace("\r", "")
+    assert "\n./=cmd.png," in requests.get(f"{served.url}/api/v1/jobs/{job['id']}/result.csv").text.replace("\r", "")
 
 
 SHAPE = {"code", "subject", "rule", "remedy", "request_id"}

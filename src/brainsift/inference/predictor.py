@@ -5,12 +5,10 @@ sharing out every product of the network. What is in memory does not grow with t
 answers is that of the files. DICOM and NIfTI files are answered slice by slice.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -19,15 +17,15 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from brainsift.core import files
 from brainsift.core.environment import cores
 from brainsift.core.errors import BrainsiftError, InputError, UsageError
+from brainsift.core.parallel import map_in_order
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import DecodedImage, decode, from_array, from_pillow
 from brainsift.images.plausibility import foreign_reason
 from brainsift.images.preprocess import network_input, preprocess_decoded
 from brainsift.inference.bundle import Bundle, load_bundle
-from brainsift.inference.decision import COLUMNS, UNSURE, Decision, Prediction, Rule, expit, make_rule
+from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
 from brainsift.inference.volume_decision import NearlyEmptyEnds
 from brainsift.volumes.dicom import header_reason as dicom_reason
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 
 Source = Union[str, Path, bytes, npt.NDArray[np.generic], Image.Image, "Dataset"]
 BATCH = 4  # images a batch: their activations stay in the processor's cache
-_AHEAD = 8  # batches a thread that wait or whose answers do
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,19 +158,12 @@ class Predictor:
         yield from ends.finish()
 
     def _scored(self, paths: Iterable[str | Path]) -> Iterator[tuple[Prediction, Coarse | None]]:
+        def scored(batch: list[Slice]) -> list[tuple[Prediction, Coarse | None]]:
+            return list(self.predict_batch([(piece, self.read(piece)) for piece in batch]))
+
         pieces = slices_of(paths)
         batches = iter(lambda: list(islice(pieces, BATCH)), [])
-        with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[Future[list[tuple[Prediction, Coarse | None]]]] = deque()
-            while True:
-                room = _AHEAD * self.threads - len(waiting)
-                waiting.extend(pool.submit(self._batch, batch) for batch in islice(batches, room))
-                if not waiting:
-                    return
-                yield from waiting.popleft().result()
-
-    def _batch(self, pieces: Sequence[Slice]) -> list[tuple[Prediction, Coarse | None]]:
-        return list(self.predict_batch([(piece, self.read(piece)) for piece in pieces]))
+        return chain.from_iterable(map_in_order(scored, batches, threads=self.threads))
 
     def read(self, piece: Slice) -> Read | InputError:
         """Decodes and preprocesses a slice; returns the error of one that cannot be read."""
@@ -263,8 +253,3 @@ def _decoded(image: Source) -> DecodedImage:
     if isinstance(image, Image.Image):
         return from_pillow(image)
     return from_array(image) if isinstance(image, np.ndarray) else decode(image)  # type: ignore[arg-type]
-
-
-def write_csv(predictions: Iterable[Prediction], path: Path) -> None:
-    """Writes a table, whole or not at all."""
-    files.write_csv(path, COLUMNS, (prediction.to_dict() for prediction in predictions))

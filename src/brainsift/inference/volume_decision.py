@@ -2,12 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from brainsift.core.files import replacing, write_csv
 from brainsift.core.reasons import Reason
 from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, log_odds, rounded
 from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, nearly_empty
@@ -30,7 +27,6 @@ MIN_SCORED_SHARE = 0.5
 ADJACENT = 3
 """Slices whose mean decides; a longer series needs at least as many that could be scored."""
 _SHOWN = 5
-_TILE = 384
 
 
 @dataclass(frozen=True)
@@ -204,25 +200,3 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
         reason=reason,
         detail="; ".join(part for part in (words, *notes) if part),
     )
-
-
-def write_volumes(volumes: Iterable[VolumePrediction], path: Path) -> None:
-    """Writes a table, whole or not at all."""
-    write_csv(path, VOLUME_COLUMNS, (volume.to_dict() for volume in volumes))
-
-
-def write_montage(pictures: Sequence[Path], path: Path) -> None:
-    """Writes pictures side by side, each scaled to fit a square of 384 pixels, as PNG.
-
-    Args:
-        pictures: one or more files, as `overlay.write_overlay` writes them.
-        path: of the PNG.
-    """
-    sheet = Image.new("RGB", (_TILE * len(pictures), _TILE))
-    for place, picture in enumerate(pictures):
-        with Image.open(picture) as image:
-            scale = _TILE / max(image.size)
-            tile = image.convert("RGB").resize([max(1, round(side * scale)) for side in image.size])
-        sheet.paste(tile, (place * _TILE + (_TILE - tile.width) // 2, (_TILE - tile.height) // 2))
-    with replacing(path) as temporary:
-        sheet.save(temporary)

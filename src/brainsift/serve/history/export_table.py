@@ -1,10 +1,10 @@
 """The history as a CSV table for `brainsift evaluate` and `brainsift calibrate`."""
 
-import csv
 import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from brainsift.core.files import csv_writer
 from brainsift.core.labels import CLASS_NAMES
 from brainsift.inference.decision import rounded
 
@@ -33,7 +33,6 @@ EXPORT_COLUMNS = (
     "slices",
     "reason",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 Row = Mapping[str, Any]
 
 
@@ -45,9 +44,9 @@ def as_csv(rows: Iterable[Row], folder: str) -> str:
         folder: the history's folder, as the reader of the table sees it.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, EXPORT_COLUMNS, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(_exported(row, folder) for row in rows)
+    write_row = csv_writer(text, EXPORT_COLUMNS)
+    for row in rows:
+        write_row(_exported(row, folder))
     return text.getvalue()
 
 
@@ -56,9 +55,9 @@ def _exported(row: Row, folder: str) -> dict[str, Any]:
     # Files of several patients may have one name, and series have none: only the number tells volumes apart.
     volume = f"{row['volume'] or name} ({row['part_of'] or number})" if row["volume"] or row["slices"] else ""
     place = f"{IMAGES}/{number}.png" if row["picture"] else f"not-kept/{number}-{name.translate(_NO_PATH)}"
-    values = {
+    return {
         **row,
-        "path": _no_formula_path(f"{folder.rstrip('/')}/{place}"),
+        "path": f"{folder.rstrip('/')}/{place}",
         "probability": rounded(row["probability"]),
         "channel": "",
         "source": "history",
@@ -66,8 +65,6 @@ def _exported(row: Row, folder: str) -> dict[str, Any]:
         "patient": volume,
         "group": volume or name,
     }
-    texts = ("patient", "group", "note", "name", "volume", "detail", "model")
-    return {**values, **{text: no_formula(values[text]) for text in texts}}
 
 
 _NO_PATH = str.maketrans("/\\", "__")
@@ -86,17 +83,4 @@ def _truth(leaning: str | None, verdict: str | None) -> str:
     if not leaning or verdict not in ("agree", "disagree"):
         return ""
     return str(int((leaning == CLASS_NAMES[1]) == (verdict == "agree")))
-
-
-def no_formula(text: str) -> str:
-    """Keeps a spreadsheet from running text as a formula.
-
-    >>> no_formula("=1+1"), no_formula("scan.png")
-    ("'=1+1", 'scan.png')
-    """
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _no_formula_path(path: str) -> str:
-    """Does the same for a path, which still leads to its file."""
-    return f"./{path}" if path.startswith(_FORMULA) else path
+        "probability": rounded(row["probability"]),

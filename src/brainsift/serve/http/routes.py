@@ -1,7 +1,6 @@
 """The routes under /api/v1: predictions, jobs, pictures, reports, the network."""
 
 import asyncio
-import csv
 import io
 import time
 from collections.abc import Sequence
@@ -11,13 +10,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from brainsift.core.errors import NotFoundError
+from brainsift.core.files import csv_writer
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import DecodedImage
 from brainsift.inference.decision import COLUMNS, Prediction, Rule
 from brainsift.inference.model_card import statements
 from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.pages.batch_page import batch_report
-from brainsift.serve.history.export_table import no_formula
 from brainsift.serve.http.requests import (
     BODY,
     DecisionQuery,
@@ -154,7 +153,11 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
     @api.get("/jobs/{job_id}/result.csv", responses={**_NOT_DONE, 200: {"content": {"text/csv": {}}}})
     async def table(job_id: str) -> Response:
         """All results of a job that is done, as the table of `brainsift predict --csv`."""
-        return _attached(_csv(service.jobs.find_done(job_id)), "text/csv", "answers.csv")
+        stream = io.StringIO()
+        write_row = csv_writer(stream, COLUMNS)
+        for one in service.jobs.find_done(job_id).predictions:
+            write_row(one.to_dict())
+        return _attached(stream.getvalue(), "text/csv", "answers.csv")
 
     @api.delete("/jobs/{job_id}", status_code=204, responses=errors(404))
     async def delete(job_id: str) -> None:
@@ -285,13 +288,3 @@ def _slices(job: Job, after: int) -> list[SliceResult]:
 def _attached(text: str, media_type: str, name: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Response(text, media_type=media_type, headers=headers)
-
-
-def _csv(job: Job) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS)
-    writer.writeheader()
-    for answer in job.predictions:
-        row = answer.to_dict()
-        writer.writerow({**row, **{name: no_formula(str(row[name])) for name in ("path", "volume")}})
-    return stream.getvalue()

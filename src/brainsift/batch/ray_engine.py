@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainsift import __version__
+from brainsift.batch.chunks import chunks_of
 from brainsift.core.environment import cores
 from brainsift.core.errors import BrainsiftError, BundleError, InputError, MissingExtraError, UsageError, in_one_line
 from brainsift.core.files import sha256_of
 from brainsift.inference.bundle import SHIPPED, load_bundle
-from brainsift.inference.chunks import chunks_of
 from brainsift.inference.decision import Prediction
 from brainsift.inference.predictor import Predictor
 

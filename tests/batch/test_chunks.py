@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainsift.inference.chunks import chunks_of
+from brainsift.batch.chunks import chunks_of
 
 CONTENTS = {"dicom": b"\0" * 128 + b"DICM", "nifti": b"\x5c\1\0\0" + b"\0" * 340 + b"n+1\0", "": b"\x89PNG"}
 
