@@ -4,7 +4,6 @@ The content decides what a file is. pydicom and nibabel are imported when the fi
 image costs no more than before.
 """
 
-import importlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -24,10 +23,6 @@ _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _HEAD_BYTES = 352
 _PACKED_BYTES = 4096
-_DECODERS = """
-    nibabel.fileholders nibabel.nifti1 nibabel.nifti2 nibabel.orientations
-    pydicom.dataset pydicom.filereader pydicom.pixels pydicom.uid
-""".split()  # noqa: SIM905
 
 
 def kind_of(path: str | Path) -> str:
@@ -184,6 +179,13 @@ def import_decoders() -> None:
     Call it before threads that read files start. Where two threads import one of these libraries at the same time,
     one of them may get a module that is not complete, and a good file then looks broken.
     """
-    for name in _DECODERS:
-        importlib.import_module(name)
+    import nibabel.fileholders
+    import nibabel.nifti1
+    import nibabel.nifti2
+    import nibabel.orientations  # noqa: F401
+    import pydicom.dataset
+    import pydicom.filereader
+    import pydicom.pixels
+    import pydicom.uid  # noqa: F401
+
     Image.init()

@@ -83,4 +83,3 @@ def _truth(leaning: str | None, verdict: str | None) -> str:
     if not leaning or verdict not in ("agree", "disagree"):
         return ""
     return str(int((leaning == CLASS_NAMES[1]) == (verdict == "agree")))
-        "probability": rounded(row["probability"]),
