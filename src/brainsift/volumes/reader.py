@@ -183,6 +183,7 @@ def import_decoders() -> None:
     import nibabel.nifti1
     import nibabel.nifti2
     import nibabel.orientations  # noqa: F401
+    import numpy.ma  # noqa: F401
     import pydicom.dataset
     import pydicom.filereader
     import pydicom.pixels
