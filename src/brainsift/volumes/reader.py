@@ -10,6 +10,8 @@ from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 
+from PIL import Image
+
 from brainsift.core.errors import InputError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
 from brainsift.core.walk import walk
@@ -209,3 +211,22 @@ def _is_half(path: Path) -> bool:
             return file.read(4) in _PAIR_HEADERS
     except OSError:
         return False
+
+
+def import_decoders() -> None:
+    """Imports what reading a file may need: pydicom, nibabel, and all formats of Pillow.
+
+    Call it before threads that read files start. Where two threads import one of these libraries at the same time,
+    one of them may get a module that is not complete, and a good file then looks broken.
+    """
+    import nibabel.fileholders
+    import nibabel.nifti1
+    import nibabel.nifti2
+    import nibabel.orientations  # noqa: F401
+    import numpy.ma  # noqa: F401
+    import pydicom.dataset
+    import pydicom.filereader
+    import pydicom.pixels
+    import pydicom.uid  # noqa: F401
+
+    Image.init()
