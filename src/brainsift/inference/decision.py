@@ -4,7 +4,7 @@ Nothing is rounded here; only `Prediction.to_dict` rounds, for tables, JSON and 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -61,6 +61,15 @@ class Prediction:
         """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""
         rows = {name: value for name, value in self.to_dict().items() if name != "reason"}
         return result_html([picture_html(self.path, self.tumor_map)], rows)
+
+    def decided(self, rule: "Rule") -> "Prediction":
+        """Returns the same prediction as another rule decides it; what is unreadable or rejected stays so."""
+        if self.status != "ok" or self.logit is None:
+            return self
+        decision = rule.decide(self.logit)
+        unsure = decision == "refer"
+        detail = "; ".join(part for part in (UNSURE if unsure else "", self.note) if part)
+        return replace(self, decision=decision, reason=Reason.UNSURE if unsure else Reason.NONE, detail=detail)
 
     def to_dict(self) -> dict[str, str | float | None]:
         """Returns one row of a table: the columns `COLUMNS`, the probability with six decimals."""

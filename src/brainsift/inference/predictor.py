@@ -29,7 +29,9 @@ from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, exp
 from brainsift.inference.familiarity import UNFAMILIAR
 from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume
 from brainsift.volumes.dicom import header_reason as dicom_reason
-from brainsift.volumes.dicom import load_dataset, read_bytes
+from brainsift.volumes.dicom import read_bytes
+from brainsift.volumes.dicom_pixels import load_dataset
+from brainsift.volumes.grouping import Unit
 from brainsift.volumes.reader import find_slice, read_volume, slices_of
 from brainsift.volumes.slices import Coarse, Loaded, Slice, broken_slice
 
@@ -144,7 +146,7 @@ class Predictor:
             return next(self.predict_batch([(_slice(b"", str(image)), error)]))[0]
         return next(self.predict_batch([(piece, self.read(piece))]))[0]
 
-    def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
+    def predict(self, paths: Iterable[str | Path | Unit]) -> Iterator[Prediction]:
         """Yields one prediction per file, in order; a file that cannot be read is reported, never fatal.
 
         DICOM and NIfTI files give one prediction per slice, in the order of the slices. The predictions for a volume
