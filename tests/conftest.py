@@ -7,11 +7,14 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores
 
-import pandas as pd
 import pytest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,7 +42,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "pd.DataFrame":
     """The audited manifest of the drawn heads."""
     from brainsift.audit import AuditConfig, audit
     from brainsift.sources import collect
@@ -49,7 +52,7 @@ def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.Data
 
 
 @pytest.fixture(scope="session")
-def parted(audited: pd.DataFrame) -> pd.DataFrame:
+def parted(audited: "pd.DataFrame") -> "pd.DataFrame":
     """The manifest of the drawn heads, split by groups."""
     from brainsift.split import SplitConfig, split
 
@@ -57,7 +60,7 @@ def parted(audited: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def small_run(parted: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(parted: "pd.DataFrame", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained on the drawn heads, evaluated."""
     from brainsift.evaluate import evaluate_run
     from brainsift.recipes import make_config
