@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -272,18 +272,30 @@ def _guarded(name: str, action: Callable[[], _Result]) -> _Result:
 
 def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None:
     """Refuses a deflated data set that would fill the memory: pydicom unpacks all of it, even for its header."""
-    from pydicom.filereader import _read_file_meta_info, read_preamble
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     with contextlib.nullcontext(source) if isinstance(source, io.BytesIO) else Path(source).open("rb") as stream:
-        read_preamble(stream, force=True)
-        if _read_file_meta_info(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        if _read_meta(stream).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             unpacker, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
             while packed := unpacker.unconsumed_tail or stream.read(_CHUNK):
                 size += len(unpacker.decompress(packed, _CHUNK))
                 if size > limits.max_bytes:
                     raise ImageSizeError(name, f"unpacks to more than {limits.max_bytes} bytes", "Save it smaller.")
         stream.seek(0)
+
+
+def _read_meta(stream: BinaryIO) -> "Dataset":
+    """Reads the file meta information (group 0002) as `dcmread` does, and leaves the stream at what follows it.
+
+    A file that hid its transfer syntax from this function, but not from pydicom, could fill the memory.
+
+    Source:
+        DICOM PS3.10, section 7.1.
+    """
+    from pydicom.filereader import read_dataset, read_preamble
+
+    read_preamble(stream, force=True)
+    return read_dataset(stream, False, True, stop_when=lambda tag, _type, _length: tag >> 16 != 2)
 
 
 def _check_pixels(dataset: "Dataset", name: str, limits: Limits) -> None:
