@@ -1,10 +1,12 @@
 """What the tests share: where the real images are, and a small table of drawn heads."""
 
 import os
+import re
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -17,6 +19,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    """Skips a test file that imports a package of the extra `train`, in the base install."""
+    return _skip_without_train((yield), collector.path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Skips a test that imports such a package, or needs a trained network, in the base install."""
+    return _skip_without_train((yield), item.path)
+
+
+def _skip_without_train(report, path):
+    lacks = re.search(r"(?:No module named '|needs the package )(\w+)", str(report.longrepr))
+    if report.failed and lacks and find_spec("torch") is None:
+        report.outcome, report.longrepr = (
+            "skipped",
+            (str(path), 0, f"Skipped: needs {lacks[1]}: not in the base install"),
+        )
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
