@@ -1,19 +1,46 @@
 """What the tests share: where the real images are, and a small table of drawn heads."""
 
 import os
+import re
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores
 
-import pandas as pd
 import pytest
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    """Skips a test file that imports a package of the extra `train`, in the base install."""
+    return _skip_without_train((yield), collector.path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Skips a test that imports such a package, or needs a trained network, in the base install."""
+    return _skip_without_train((yield), item.path)
+
+
+def _skip_without_train(report, path):
+    lacks = re.search(r"(?:No module named '|needs the package )(\w+)", str(report.longrepr))
+    if report.failed and lacks and find_spec("torch") is None:
+        report.outcome, report.longrepr = (
+            "skipped",
+            (str(path), 0, f"Skipped: needs {lacks[1]}: not in the base install"),
+        )
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +66,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "pd.DataFrame":
     """The audited manifest of the drawn heads."""
     from brainsift.auditing.audit import AuditConfig, audit
     from brainsift.datasets.catalog import collect
@@ -49,7 +76,7 @@ def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.Data
 
 
 @pytest.fixture(scope="session")
-def parted(audited: pd.DataFrame) -> pd.DataFrame:
+def parted(audited: "pd.DataFrame") -> "pd.DataFrame":
     """The manifest of the drawn heads, split by groups."""
     from brainsift.datasets.split import SplitConfig, split
 
@@ -57,7 +84,7 @@ def parted(audited: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def small_run(parted: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(parted: "pd.DataFrame", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained on the drawn heads, evaluated."""
     from brainsift.evaluation.evaluate import evaluate_run
     from brainsift.training.recipes import make_config
