@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from side_by_side import Worker
 
-from brainsift.image import decode
+from brainsift.images.decode import decode
 
 _REPEATS = 5
 _SIDE = 3072  # of the matrices whose product tells the peak

@@ -28,11 +28,11 @@ import numpy.typing as npt
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
-from brainsift.environment import describe
-from brainsift.files import read_json, write_json
-from brainsift.labels import CLASS_NAMES
-from brainsift.phantom import draw
-from brainsift.tables import markdown_table
+from brainsift.core.environment import describe
+from brainsift.core.files import read_json, write_json
+from brainsift.core.labels import CLASS_NAMES
+from brainsift.core.text import markdown_table
+from brainsift.images.phantom import draw
 
 STAGES = ("audit", "cache", "predict", "report")
 _BLOCK = 1000  # images a folder
@@ -42,8 +42,8 @@ _PERIOD = 0.05  # seconds between two looks at the memory
 _CACHE = """
 import sys
 from pathlib import Path
-from brainsift.cache import cached_pixels
-from brainsift.manifest import read_manifest
+from brainsift.training.cache import cached_pixels
+from brainsift.datasets.manifest import read_manifest
 cached_pixels(read_manifest(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 

@@ -20,8 +20,8 @@ import pandas as pd
 from side_by_side import hardware, machine_line
 from sklearn.metrics import roc_auc_score
 
-from brainsift import calibrate
-from brainsift.evaluate import calibrated_predictions
+from brainsift.evaluation.evaluate import calibrated_predictions
+from brainsift.stats import calibration
 
 # The two Kaggle collections share most of their pictures, so they are left out together.
 _SOURCES = {
@@ -100,7 +100,7 @@ def _trained(arguments: argparse.Namespace, source: str, idea: str) -> Path:
 def _scores(run: Path) -> list[Score]:
     found = calibrated_predictions(run)
     validation, test = (found[found["part"] == part] for part in ("validation", "test"))
-    threshold = calibrate.thresholds(validation["label"], validation["probability"])["balanced"]
+    threshold = calibration.thresholds(validation["label"], validation["probability"])["balanced"]
     return [_score(str(contrast), rows, threshold) for contrast, rows in test.groupby("contrast")]
 
 

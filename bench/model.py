@@ -19,13 +19,13 @@ import pandas as pd
 from changes import Bytes, Change, jpeg, rotated
 from sklearn.metrics import roc_auc_score
 
-from brainsift.bundle import SHIPPED, load_bundle
-from brainsift.files import write_json
-from brainsift.image import decode
-from brainsift.listing import find_images
-from brainsift.manifest import read_manifest
-from brainsift.predict import Prediction, Predictor
-from brainsift.tables import markdown_table
+from brainsift.core.files import write_json
+from brainsift.core.text import markdown_table
+from brainsift.datasets.manifest import read_manifest
+from brainsift.images.decode import decode
+from brainsift.inference.bundle import SHIPPED, load_bundle
+from brainsift.inference.predictor import Prediction, Predictor
+from brainsift.volumes.inputs import find_images
 
 
 def _noise(share: float) -> Change:

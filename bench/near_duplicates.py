@@ -25,10 +25,10 @@ from changes import Change, jpeg, rotated
 from PIL import Image, ImageDraw
 from real_images import collections
 
-from brainsift.image import decode
-from brainsift.neighbours import NeighbourConfig, Views, candidates, components, near_duplicates, verified
-from brainsift.sketch import Bytes, Sketch, sketch, turned
-from brainsift.sources import collect
+from brainsift.auditing.fingerprint import Bytes, Sketch, sketch, turned
+from brainsift.auditing.near_duplicates import NeighbourConfig, Views, candidates, components, near_duplicates, verified
+from brainsift.datasets.catalog import collect
+from brainsift.images.decode import decode
 
 _TILE = 128
 

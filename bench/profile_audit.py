@@ -13,13 +13,13 @@ START = time.process_time()  # before the imports, which are a stage of their ow
 import cv2  # noqa: E402
 from real_images import collections  # noqa: E402
 
-from brainsift.audit import AuditConfig, audit, write_audit  # noqa: E402
-from brainsift.neighbours import NeighbourConfig, Views, candidates, near_duplicates  # noqa: E402
-from brainsift.probes import probe  # noqa: E402
-from brainsift.report import write_audit_report  # noqa: E402
-from brainsift.scan import scan  # noqa: E402
-from brainsift.sources import collect  # noqa: E402
-from brainsift.tables import markdown_table  # noqa: E402
+from brainsift.auditing.audit import AuditConfig, audit, write_audit  # noqa: E402
+from brainsift.auditing.index import scan  # noqa: E402
+from brainsift.auditing.near_duplicates import NeighbourConfig, Views, candidates, near_duplicates  # noqa: E402
+from brainsift.auditing.shortcuts import probe  # noqa: E402
+from brainsift.core.text import markdown_table  # noqa: E402
+from brainsift.datasets.catalog import collect  # noqa: E402
+from brainsift.reports.write import write_audit_report  # noqa: E402
 
 
 def main() -> None:

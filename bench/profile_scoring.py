@@ -28,24 +28,26 @@ from floors import copy_seconds, decoding_seconds, matmul_rate, multiply_adds, r
 from real_images import sample
 from side_by_side import hardware, machine_line, save
 
-from brainsift import image, intensity, predict, volumes
-from brainsift.bundle import SHIPPED
-from brainsift.files import csv_rows
-from brainsift.predict import BATCH, COLUMNS, Predictor
+from brainsift.core.files import csv_rows
+from brainsift.images import decode, standard
+from brainsift.inference import predictor
+from brainsift.inference.bundle import SHIPPED
+from brainsift.inference.predictor import BATCH, COLUMNS, Predictor
+from brainsift.volumes import reader
 
 _REST = "answers, CSV, the rest"
 _NETWORK = "network"
 # part -> where the function that does it is called from, and its name there
 _PARTS: dict[str, tuple[Any, str]] = {
-    "telling the kind of file": (volumes, "kind_of"),
-    "reading": (image, "_content"),
-    "decoding": (volumes, "decode"),
-    "grey": (image.DecodedImage, "grey"),
-    "finding the head": (intensity, "_find_head"),
-    "resizing": (intensity, "resize"),
-    "masking, scaling": (predict, "preprocess_decoded"),
-    "rules on the image": (predict, "foreign_reason"),
-    "input of the network": (predict, "network_input"),
+    "telling the kind of file": (reader, "kind_of"),
+    "reading": (decode, "_content"),
+    "decoding": (reader, "decode"),
+    "grey": (decode.DecodedImage, "grey"),
+    "finding the head": (standard, "_find_head"),
+    "resizing": (standard, "resize"),
+    "masking, scaling": (predictor, "preprocess_decoded"),
+    "rules on the image": (predictor, "foreign_reason"),
+    "input of the network": (predictor, "network_input"),
 }
 
 
@@ -120,7 +122,7 @@ def _profile(paths: list[str]) -> dict[str, float]:
 
 def _score(predictor: Predictor, paths: list[str]) -> None:
     """Does what `Predictor.predict` does, in one thread."""
-    slices = volumes.slices_of(paths)
+    slices = reader.slices_of(paths)
     batches = iter(lambda: [(piece, predictor.read(piece)) for piece in islice(slices, BATCH)], [])
     answers = map(predictor.answer, batches)
     with tempfile.TemporaryDirectory() as folder, csv_rows(Path(folder) / "answers.csv", COLUMNS) as write:

@@ -24,12 +24,12 @@ from side_by_side import hardware, machine_line
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from brainsift.audit import AuditConfig, audit
-from brainsift.phantom import write_phantoms
-from brainsift.recipes import TrainConfig, make_config
-from brainsift.runs import build_network
-from brainsift.sources import collect
-from brainsift.train import train
+from brainsift.auditing.audit import AuditConfig, audit
+from brainsift.datasets.catalog import collect
+from brainsift.images.phantom import write_phantoms
+from brainsift.training.recipes import TrainConfig, make_config
+from brainsift.training.runs import build_network
+from brainsift.training.train import train
 
 # part -> beginnings of the names of its operations
 _PARTS = {

@@ -5,8 +5,8 @@ import random
 import sys
 from pathlib import Path
 
-from brainsift.files import sha256_of
-from brainsift.listing import find_images
+from brainsift.core.files import sha256_of
+from brainsift.volumes.inputs import find_images
 
 _SOURCES = ("br35h", "preet")
 

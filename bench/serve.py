@@ -36,11 +36,11 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from brainsift.environment import describe
-from brainsift.files import write_json
-from brainsift.listing import find_images
-from brainsift.phantom import draw
-from brainsift.tables import markdown_table
+from brainsift.core.environment import describe
+from brainsift.core.files import write_json
+from brainsift.core.text import markdown_table
+from brainsift.images.phantom import draw
+from brainsift.volumes.inputs import find_images
 
 OURS = "brainsift serve"
 _BOUNDARY = "bench-of-brainsift"

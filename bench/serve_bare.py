@@ -21,9 +21,9 @@ import uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image
 
-from brainsift.bundle import load_bundle
-from brainsift.models import MODELS, build
-from brainsift.preprocess import network_input, preprocess
+from brainsift.images.preprocess import network_input, preprocess
+from brainsift.inference.bundle import load_bundle
+from brainsift.training.networks import MODELS, build
 
 Preprocess = Callable[[bytes, int], torch.Tensor]
 

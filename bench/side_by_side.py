@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from brainsift.environment import describe
-from brainsift.files import write_json
+from brainsift.core.environment import describe
+from brainsift.core.files import write_json
 
 CONTENDERS = Path(__file__).parent / "contenders"
 Entry = dict[str, Any]

@@ -28,9 +28,9 @@ import pandas as pd
 from real_images import collections
 from side_by_side import Entry, Figures, Spread, Worker, hardware, in_turns, machine_line, table
 
-from brainsift.files import read_json, write_json
-from brainsift.manifest import read_manifest, write_manifest
-from brainsift.split import SplitConfig, split
+from brainsift.core.files import read_json, write_json
+from brainsift.datasets.manifest import read_manifest, write_manifest
+from brainsift.datasets.split import SplitConfig, split
 
 _CLAIM = 0.9836  # what the baseline study reports
 _PARTS = ("train", "validation", "test")

@@ -33,7 +33,7 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of drawn heads with and without drawn tumors."""
-    from brainsift.phantom import write_phantoms
+    from brainsift.images.phantom import write_phantoms
 
     return write_phantoms(tmp_path_factory.mktemp("phantoms"), count=96, seed=3).parent
 
@@ -41,8 +41,8 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The audited manifest of the drawn heads."""
-    from brainsift.audit import AuditConfig, audit
-    from brainsift.sources import collect
+    from brainsift.auditing.audit import AuditConfig, audit
+    from brainsift.datasets.catalog import collect
 
     folder = tmp_path_factory.mktemp("audit")
     return audit(collect([f"phantom={phantoms}"]), AuditConfig(workers=1), cache=folder).manifest
@@ -51,7 +51,7 @@ def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.Data
 @pytest.fixture(scope="session")
 def parted(audited: pd.DataFrame) -> pd.DataFrame:
     """The manifest of the drawn heads, split by groups."""
-    from brainsift.split import SplitConfig, split
+    from brainsift.datasets.split import SplitConfig, split
 
     return split(audited, SplitConfig(folds=4, validation_share=0.3))
 
@@ -59,9 +59,9 @@ def parted(audited: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def small_run(parted: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained on the drawn heads, evaluated."""
-    from brainsift.evaluate import evaluate_run
-    from brainsift.recipes import make_config
-    from brainsift.train import train
+    from brainsift.evaluation.evaluate import evaluate_run
+    from brainsift.training.recipes import make_config
+    from brainsift.training.train import train
 
     folder = tmp_path_factory.mktemp("small")
     config = make_config("compact", size=32, batch_size=8, threads=1, precision="fp32", epochs=3)
@@ -73,7 +73,7 @@ def small_run(parted: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def bundle_folder(small_run: Path) -> Path:
     """The bundle of that network."""
-    from brainsift.export import export_run
+    from brainsift.deployment.export import export_run
 
     return export_run(small_run, small_run.parent / "bundle").folder
 
@@ -93,9 +93,9 @@ def served(serving):
 
 @contextmanager
 def _serving(bundle=None, **settings):
-    from brainsift.serve.app import create_app
     from brainsift.serve.config import ServeConfig
-    from brainsift.serve.server import Server, address, listen
+    from brainsift.serve.http.app import create_app
+    from brainsift.serve.http.server import Server, address, listen
 
     config = ServeConfig(**{"port": 0, "browser": False, "threads": 2, "grace_s": 20, **settings})
     app = create_app(config, bundle)

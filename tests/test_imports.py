@@ -1,126 +1,143 @@
-"""Imports go one way, and what predicts needs no package of the training extra."""
+"""Imports go one way, between packages and between modules, and what predicts needs no package of `[train]`.
+
+The one source for the order of packages is the line `May import:` in the docstring of each package. docs/design.md
+shows the same table; `python tests/test_docs.py` writes it.
+"""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import brainsift
-from brainsift.phantom import draw
+from brainsift.images.phantom import draw
 
 PACKAGE = Path(brainsift.__file__).parent
-# A module imports only what stands above it.
-ORDER = """
-    errors labels files folders environment
-    image patches resizing intensity baseline outlines preprocess
-    manifest sources fetch phantom
-    metrics
-    scope sketch scan neighbours probes audit
-    split
-    cache augment supervision brain transplant lesions
-    recipes models pretrained devices tracking runs train tune
-    calibrate evaluate explain
-    values slices dicom nifti volumes listing
-    wording tables bundle card export predict overlay volume_answers site chunks bulk
-    render batch_page
-    study
-    figures pictures audit_page verdict study_page report
-    serve serve.loopback client serve.config serve.schemas serve.pictures serve.metrics
-    serve.history_table serve.history_file serve.history_search serve.history serve.history_routes
-    serve.archive serve.uploads serve.engine serve.jobs serve.recording
-    serve.gate serve.service serve.asking serve.routes serve.app serve.server
-    flags cli
-    commands commands._console commands._parts
-    commands.fetch commands.audit commands.split commands.train commands.tune commands.evaluate
-    commands.export commands.explain commands.card commands.calibrate commands.predict commands.serve
-    commands.study commands.release commands.demo
-    __main__
-""".split()  # noqa: SIM905
 TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx")
 BASE = (
-    "bundle",
-    "batch_page",
-    "bulk",
-    "card",
-    "overlay",
-    "scope",
-    "predict",
+    "core",
+    "images",
     "volumes",
-    "listing",
-    "folders",
-    "image",
-    "intensity",
-    "preprocess",
-    "environment",
-    "flags",
+    "inference",
+    "pages",
+    "serve",
+    "serve.scoring",
     "serve.history",
-    "serve.history_routes",
+    "serve.http",
     "cli",
-    "commands.card",
-    "commands.predict",
-    "commands.serve",
-    "client",
-    "serve.app",
-    "serve.server",
 )
+BASE_COMMANDS = ("card", "predict", "serve")
+_TOP = ("client", "__main__", "__init__")  # modules beside the packages; they may import anything
 
 
-def module_names():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        yield ".".join(part for part in parts if part != "__init__") or "__init__", path
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-MODULES = dict(module_names())
+MODULES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PACKAGES = {name.removesuffix(".__init__"): path for name, path in MODULES.items() if name.endswith(".__init__")}
 
 
-def imported(path):
-    """Names of the package's modules that a file imports, at any depth of its code."""
+def package_of(module: str) -> str:
+    """Returns the package of a module: `serve.http` of `serve.http.app`, and of `serve.http.__init__`."""
+    return module.rpartition(".")[0]
+
+
+def said(package: str, line: str) -> str:
+    """Returns what the docstring of a package says in its line `Modules: …` or `May import: …`."""
+    text = ast.get_docstring(ast.parse(PACKAGES[package].read_text(encoding="utf-8"))) or ""
+    found = re.search(rf"^{line}: (.*?)\.$", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{package}: its docstring has no line `{line}: …`"
+    return " ".join(found[1].split())
+
+
+def allowed(package: str) -> set[str]:
+    """Returns the packages that a package may import."""
+    words = said(package, "May import")
+    if words == "nothing of brainsift":
+        return set()
+    return set(PACKAGES) if words == "all above" else set(words.split(", "))
+
+
+def imported(path: Path) -> set[str]:
+    """Returns the modules of brainsift that a file imports, at any depth of its code."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "brainsift")
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "brainsift"}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             if (node.module or "").split(".")[0] == "brainsift":
-                yield from (
-                    whole
-                    if (whole := f"{node.module}.{alias.name}").removeprefix("brainsift.") in MODULES
-                    # a name from a module, or from the package itself
-                    else str(node.module)
-                    for alias in node.names
-                )
+                wholes = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {whole if _is_module(whole) else str(node.module) for whole in wholes.values()}
+    return {name.removeprefix("brainsift").removeprefix(".") for name in found} - {""}
 
 
-def test_every_module_has_its_place():
-    assert sorted(ORDER) == sorted(set(MODULES) - {"__init__"})
+def _is_module(name: str) -> bool:
+    inside = name.removeprefix("brainsift.")
+    return inside in MODULES or inside in PACKAGES
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_what_stands_above_it(name):
-    above = set(ORDER[: ORDER.index(name)]) if name in ORDER else set()
-    found = {other.removeprefix("brainsift.") for other in imported(MODULES[name])} - {"brainsift"}
-    assert found <= above
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in _TOP])
+def test_a_module_imports_only_what_its_package_may(module):
+    own = package_of(module)
+    others = {package_of(name) if name in MODULES else name for name in imported(MODULES[module])} - {own}
+    assert others <= allowed(own)
+
+
+@pytest.mark.parametrize("package", [name for name in PACKAGES if name != "cli.commands"])
+def test_a_package_names_its_modules(package):
+    files = [path.stem for path in PACKAGES[package].parent.glob("*.py") if path.stem != "__init__"]
+    assert sorted(said(package, "Modules").split(", ")) == sorted(files)
+
+
+def test_packages_stand_one_above_the_other():
+    order = list(
+        TopologicalSorter({name: allowed(name) - {name} for name in PACKAGES if "cli" not in name}).static_order()
+    )
+    assert set(order) == {name for name in PACKAGES if "cli" not in name}
+
+
+def test_no_two_modules_import_each_other():
+    list(TopologicalSorter({name: imported(path) for name, path in MODULES.items()}).static_order())
+
+
+def test_no_module_name_stands_for_two_things():
+    names = [name.rpartition(".")[2] for name in MODULES if not name.startswith("cli.commands.")]
+    names = [name for name in names if name != "__init__"]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_the_reader_of_imports_sees_all_of_them():
-    assert {"brainsift.devices", "brainsift.models", "brainsift.recipes"} <= set(imported(MODULES["train"]))
-    assert "brainsift.commands._console" in set(imported(MODULES["commands.demo"]))
-    assert "brainsift" in set(imported(MODULES["environment"]))  # __version__
+    assert {"training.devices", "training.networks", "training.recipes"} <= imported(MODULES["training.train"])
+    assert "cli.console" in imported(MODULES["cli.commands.demo"])
+    assert "core.errors" in imported(MODULES["client"])
 
 
 def test_nothing_of_the_package_is_imported_by_name_but_the_commands():
     users = [name for name, path in MODULES.items() if "import_module" in path.read_text(encoding="utf-8")]
-    assert users == ["cli"]
+    assert users == ["cli.main"]
 
 
-@pytest.mark.parametrize("name", BASE)
-def test_the_base_install_is_enough(name):
+@pytest.mark.parametrize("package", BASE)
+def test_the_base_install_is_enough_for_a_package(package):
+    modules = [name for name in MODULES if package_of(name) == package and not name.endswith("__init__")]
+    if package == "cli":
+        modules = [
+            "cli.main",
+            "cli.flags",
+            "cli.console",
+            *(f"cli.commands.{name}" for name in BASE_COMMANDS),
+            "client",
+        ]
     script = (
         f"import sys, importlib\nfor package in {TRAIN_ONLY!r}:\n    sys.modules[package] = None\n"
-        f"importlib.import_module('brainsift.{name}')"
+        f"for name in {modules!r}:\n    importlib.import_module('brainsift.' + name)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -129,7 +146,7 @@ def test_the_base_install_is_enough(name):
 def test_scoring_a_picture_imports_no_more_than_it_needs(tmp_path):
     Image.fromarray(draw(1, tumor=True).pixels).save(tmp_path / "one.png")
     script = (
-        "import sys\nfrom brainsift.cli import main\n"
+        "import sys\nfrom brainsift.cli.main import main\n"
         f"assert main(['predict', {str(tmp_path / 'one.png')!r}]) == 0\n"
         "print(*{'rich', 'jinja2', 'pydicom', 'nibabel', 'importlib.metadata'} & set(sys.modules), file=sys.stderr)"
     )

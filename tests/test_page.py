@@ -30,13 +30,13 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from brainsift.bundle import load_bundle, write_bundle
-from brainsift.card import statements
-from brainsift.cli import main
-from brainsift.listing import find_images
-from brainsift.phantom import draw
-from brainsift.predict import Prediction, Predictor, make_rule
-from brainsift.volume_answers import summarise_volumes
+from brainsift.cli.main import main
+from brainsift.images.phantom import draw
+from brainsift.inference.bundle import load_bundle, write_bundle
+from brainsift.inference.model_card import statements
+from brainsift.inference.predictor import Prediction, Predictor, make_rule
+from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.volumes.inputs import find_images
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `test`")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")

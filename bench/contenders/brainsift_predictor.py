@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from worker import serve
 
-from brainsift.predict import Predictor
+from brainsift.inference.predictor import Predictor
 
 _predictor = Predictor()
 

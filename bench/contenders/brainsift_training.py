@@ -10,9 +10,9 @@ from typing import Any
 
 from worker import answer
 
-from brainsift.manifest import read_manifest
-from brainsift.recipes import make_config
-from brainsift.train import train
+from brainsift.datasets.manifest import read_manifest
+from brainsift.training.recipes import make_config
+from brainsift.training.train import train
 
 
 def _epoch(task: dict[str, Any]) -> dict[str, Any]:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.append(str(Path(__file__).parents[2] / "src"))  # brainsift.baseline needs NumPy and OpenCV alone
+sys.path.append(str(Path(__file__).parents[2] / "src"))  # brainsift.images.baseline needs NumPy and OpenCV alone
 
 import cv2
 import keras
 import numpy as np
 from worker import serve
 
-from brainsift.baseline import baseline
+from brainsift.images.baseline import baseline
 
 _SIZE = 128
 _BATCH = 32

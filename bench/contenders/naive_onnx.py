@@ -7,8 +7,8 @@ import onnxruntime
 from PIL import Image
 from worker import serve
 
-from brainsift.bundle import load_bundle
-from brainsift.intensity import standard
+from brainsift.images.standard import standard
+from brainsift.inference.bundle import load_bundle
 
 _bundle = load_bundle()
 _session = onnxruntime.InferenceSession(str(_bundle.network), providers=["CPUExecutionProvider"])

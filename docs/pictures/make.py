@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from brainsift.phantom import draw
+from brainsift.images.phantom import draw
 
 HERE = Path(__file__).parent
 WIDE, NARROW = {"width": 1200, "height": 750}, {"width": 360, "height": 740}

@@ -2,6 +2,6 @@
 
 import sys
 
-from brainsift.cli import main
+from brainsift.cli.main import main
 
 sys.exit(main())

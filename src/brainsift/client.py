@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-from brainsift.errors import BrainsiftError, BusyError, InputError, ServeError, UsageError, from_dict
+from brainsift.core.errors import BrainsiftError, BusyError, InputError, ServeError, UsageError, from_dict
 from brainsift.serve.loopback import is_loopback
 
 Paths = str | Path | Sequence[str | Path]

@@ -1,1 +1,5 @@
-"""Web page and REST service over `predict`; needs no torch."""
+"""The web page and the REST service, on this machine.
+
+Modules: config, schemas, loopback, prometheus.
+May import: core, images, inference.
+"""

@@ -5,8 +5,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from brainsift.errors import UsageError
-from brainsift.image import Limits
+from brainsift.core.errors import UsageError
+from brainsift.images.decode import Limits
 from brainsift.serve.loopback import is_loopback
 
 MIB = 2**20

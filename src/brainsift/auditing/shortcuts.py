@@ -1,0 +1,202 @@
+"""Shortcut probes: how well rules that see no anatomy tell the classes apart, with intervals.
+
+Each rule is fitted on four fifths of the images and judged on the rest, five times: on random folds, as most studies
+split, and on folds that keep near-duplicates and patients whole. What a rule reaches on grouped folds, a network can
+reach without knowing tumors; what it reaches on random folds beyond that is leakage.
+
+Labels dealt out at random are dealt many times. The figure is the mean, its interval resamples groups as the others
+do, and the spread is what a single dealing gives: another rule tells something where it lies beyond that.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn import config_context
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from brainsift.auditing.fingerprint import SIDE, Bytes
+from brainsift.images.plausibility import border_of
+from brainsift.stats.metrics import mean_interval, score_intervals
+
+PROTOCOLS = ("random", "grouped")
+MAX_IMAGES = 20_000
+"""Of more images, whole groups are drawn: the nearest neighbour compares each image with each."""
+
+_METRICS = ("accuracy", "balanced_accuracy", "roc_auc")
+_FOLDS = 5
+_THUMBNAIL = 32
+_TREES = 100
+_DEALINGS = 100
+_ROWS = 512  # images that are compared with all others at once
+_MEANING = {
+    "image size": "knows only the width and the height of the file",
+    "border": "knows only the outermost pixels, where no brain is",
+    "nearest neighbour": "looks up the most similar 32×32 image and takes its label",
+    "shuffled labels": "nearest neighbour on labels dealt out at random to the groups: 50 % unless copies leak",
+}
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.int64]
+Entry = dict[str, Any]
+
+
+def sample_groups(table: pd.DataFrame, *, seed: int = 0, limit: int = MAX_IMAGES) -> pd.DataFrame:
+    """Returns the rows of groups drawn at random, as many as do not exceed the limit; all where there are not more."""
+    if len(table) <= limit:
+        return table
+    sizes = table["group"].value_counts(sort=False).sort_index().sample(frac=1.0, random_state=seed)
+    return table[table["group"].isin(sizes.index[sizes.cumsum() <= limit])]
+
+
+def probe(
+    table: pd.DataFrame, frames: Bytes, *, seed: int = 0, workers: int = 1, progress: Callable[[int, int], None]
+) -> list[Entry]:
+    """Runs all probes.
+
+    Args:
+        table: n labelled, readable images with the columns label, group, width, height.
+        frames: (n, 64, 64) uint8, their sketches.
+        seed: of folds, trees and shuffling.
+        workers: threads.
+        progress: called with (done, total).
+
+    Returns:
+        One entry a probe and protocol: name, protocol, accuracy, balanced_accuracy and roc_auc as {value, low, high}
+        (95 %, bootstrap of groups), n, n_groups, meaning. Shuffled labels also have "dealings", their number, and
+        "spread", the 2.5th and the 97.5th percentile over single dealings as {low, high} a score. Empty where a class
+        has fewer than five groups.
+    """
+    labels, groups = table["label"].to_numpy(np.int64), pd.factorize(table["group"])[0]
+    if min(table.groupby("label")["group"].nunique().reindex([0.0, 1.0], fill_value=0)) < _FOLDS:
+        return []
+    images = _Images(labels, groups, {protocol: _folds(labels, groups, protocol, seed) for protocol in PROTOCOLS})
+    sizes = table[["width", "height"]].to_numpy(np.int64)
+    thumbnails = _shrunk(frames).reshape(len(frames), -1)
+    found = []
+    for entry in chain(
+        _by_trees({"image size": sizes, "border": border_of(frames)}, images, seed, workers),
+        _by_nearest(thumbnails, images, seed),
+    ):
+        found.append(entry)
+        progress(len(found), len(_MEANING) * len(PROTOCOLS))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """Of n images: label and group (n,), and by protocol the fold that judges each (n,)."""
+
+    labels: Ints
+    groups: npt.NDArray[np.intp]
+    folds: dict[str, Ints]
+
+
+def _folds(labels: Ints, groups: npt.NDArray[np.intp], protocol: str, seed: int) -> Ints:
+    splitter = StratifiedGroupKFold if protocol == "grouped" else StratifiedKFold
+    folds = np.zeros(len(labels), np.int64)
+    whole = groups if protocol == "grouped" else None
+    parts = splitter(_FOLDS, shuffle=True, random_state=seed).split(labels, labels, whole)
+    for number, (_, judged) in enumerate(parts):
+        folds[judged] = number
+    return folds
+
+
+def _by_trees(rules: dict[str, npt.NDArray[Any]], images: _Images, seed: int, workers: int) -> Iterator[Entry]:
+    for name, features in rules.items():
+        for protocol in PROTOCOLS:
+            trees = ExtraTreesClassifier(_TREES, random_state=seed, n_jobs=workers)
+            probabilities = _cross_fitted(trees, features, images.labels, images.folds[protocol])
+            yield _entry(name, protocol, images, _scores(probabilities, images, seed))
+
+
+def _by_nearest(thumbnails: Floats, images: _Images, seed: int) -> Iterator[Entry]:
+    nearest = _nearest(thumbnails, images.folds)
+    for protocol in PROTOCOLS:
+        found = images.labels[nearest[protocol]].astype(float)
+        yield _entry("nearest neighbour", protocol, images, _scores(found, images, seed))
+    dealt = _dealt(images.labels, images.groups, seed)
+    for protocol in PROTOCOLS:
+        entry = _entry("shuffled labels", protocol, images, _mean_scores(dealt, nearest[protocol], images.groups, seed))
+        yield entry | {"meaning": f"{entry['meaning']}; {_spread_words(entry)}"}
+
+
+def _entry(name: str, protocol: str, images: _Images, scores: Entry) -> Entry:
+    counts = {"n": len(images.labels), "n_groups": len(np.unique(images.groups))}
+    return {"name": name, "protocol": protocol, **scores, **counts, "meaning": _MEANING[name]}
+
+
+def _scores(probabilities: Floats, images: _Images, seed: int) -> Entry:
+    scores = score_intervals(images.labels, probabilities, images.groups, seed=seed)
+    return {metric: scores[metric].to_dict() for metric in _METRICS}
+
+
+def _cross_fitted(trees: ExtraTreesClassifier, features: npt.NDArray[Any], labels: Ints, folds: Ints) -> Floats:
+    """Returns the probabilities that trees fitted on the other folds give; copies are fitted once, with a weight."""
+    kinds, kind = np.unique(features, axis=0, return_inverse=True)
+    kinds = kinds.astype(np.float32)
+    probabilities = np.zeros(len(labels))
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        for fold in range(_FOLDS):
+            judged = folds == fold
+            cells = np.bincount(2 * kind[~judged] + labels[~judged], minlength=2 * len(kinds))
+            there = np.flatnonzero(cells)
+            trees.fit(kinds[there // 2], there % 2, cells[there].astype(float))
+            asked, place = np.unique(kind[judged], return_inverse=True)
+            probabilities[judged] = trees.predict_proba(kinds[asked])[place, 1]
+    return probabilities
+
+
+def _nearest(thumbnails: Floats, folds: dict[str, Ints]) -> dict[str, npt.NDArray[np.intp]]:
+    """Returns by protocol the most similar image of another fold, (n,), by Euclidean distance."""
+    centred = thumbnails - thumbnails.mean(axis=0)
+    halves = (centred**2).sum(axis=1) / 2
+    found = {protocol: np.zeros(len(centred), np.intp) for protocol in folds}
+    for start in range(0, len(centred), _ROWS):
+        rows = slice(start, start + _ROWS)
+        nearness = centred[rows] @ centred.T - halves
+        for protocol, fold in folds.items():
+            allowed = np.where(fold[rows, None] == fold, -np.inf, nearness)
+            found[protocol][rows] = allowed.argmax(axis=1)
+    return found
+
+
+def _shrunk(frames: Bytes) -> npt.NDArray[np.float32]:
+    """Averages (n, 64, 64) to (n, 32, 32)."""
+    step = SIDE // _THUMBNAIL
+    return frames.reshape(-1, _THUMBNAIL, step, _THUMBNAIL, step).mean(axis=(2, 4), dtype=np.float32)
+
+
+def _dealt(labels: Ints, groups: npt.NDArray[np.intp], seed: int) -> Ints:
+    """Deals the labels of the groups out anew, many times (k, n), so that copies still agree."""
+    first, random = np.unique(groups, return_index=True)[1], np.random.default_rng(seed)
+    return np.stack([random.permutation(labels[first])[groups] for _ in range(_DEALINGS)])
+
+
+def _mean_scores(dealt: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray[np.intp], seed: int) -> Entry:
+    """Scores the nearest neighbour on labels (k, n): means with intervals, and the spread of single dealings.
+
+    Each image has the share of dealings in which it is right; for balanced accuracy every dealing weighs its classes
+    to one half each. Answers are labels, not probabilities, so that ROC AUC is the same number.
+    """
+    right = dealt[:, nearest] == dealt
+    share = dealt.mean(axis=1, keepdims=True)
+    balanced = right * (0.5 / np.where(dealt == 1, share, 1 - share))
+    found: Entry = {"spread": {}, "dealings": len(dealt)}
+    for metric, values in zip(_METRICS, (right, balanced, balanced), strict=True):
+        low, high = np.percentile(values.mean(axis=1), (2.5, 97.5))
+        found[metric] = mean_interval(values.mean(axis=0), groups, seed=seed).to_dict()
+        found["spread"][metric] = {"low": float(low), "high": float(high)}
+    return found
+
+
+def _spread_words(entry: Entry) -> str:
+    low, high = (100 * entry["spread"]["balanced_accuracy"][bound] for bound in ("low", "high"))
+    return (
+        f"the mean of {entry['dealings']} dealings, 95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
+    )

@@ -1,0 +1,5 @@
+"""The command line: parse, call, print.
+
+Modules: main, flags, console, training_flags.
+May import: all above.
+"""

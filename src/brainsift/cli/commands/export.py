@@ -1,0 +1,21 @@
+"""Turn a finished run into a bundle (ONNX network, preprocessing, temperature, thresholds) that `predict` uses."""
+
+import argparse
+from pathlib import Path
+
+from brainsift.cli.console import add_output, say
+from brainsift.deployment.export import export_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.add_argument("run", type=Path, help="the run folder")
+    add_output(parser, "folder of the bundle")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache beside the run)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Exports."""
+    bundle = export_run(arguments.run, arguments.output, cache=arguments.cache)
+    say(f"{bundle.name}, {bundle.network.stat().st_size / 2**20:.1f} MB, in {arguments.output}")
+    say(f"Next: brainsift predict --bundle {arguments.output} IMAGES...")

@@ -1,1 +1,0 @@
-"""One module a command: `add_arguments` declares, `run` parses, calls and prints."""

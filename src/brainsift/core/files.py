@@ -1,0 +1,130 @@
+"""Files are written whole or not at all.
+
+Names of files need not be UTF-8: tables hold their bytes as they are, JSON and pages hold escapes.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from brainsift.core.errors import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` that takes its place when the block ends well.
+
+    A link stays, and what it points to is replaced. A device or a pipe is written to as it is.
+
+    Raises:
+        InputError: ``path`` is a folder.
+
+    >>> with replacing(Path("note.txt")) as temporary:  # doctest: +SKIP
+    ...     temporary.write_text("whole")
+    """
+    _refuse_folder(path)
+    if _is_device(path):
+        yield path
+        return
+    place = path.resolve() if path.is_symlink() else path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
+    try:
+        yield temporary
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a file that could not be written, before work is spent on what it shall hold; makes nothing.
+
+    Raises:
+        InputError: it is a folder, or nothing may be written where it shall stand.
+    """
+    _refuse_folder(path)
+    if _is_device(path):
+        return
+    place = next(folder for folder in path.resolve().parents if folder.exists())
+    if not place.is_dir():
+        raise InputError(path, f"cannot be written: {place} is no folder", "Name a file in a folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(path, f"cannot be written: {place} is read-only", "Name a file in another folder.")
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(path, "is a folder, where a file shall be written", "Name a file in it.")
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Writes ``text`` as UTF-8, whole or not at all; bytes that are none become ``\udcfc``, which JSON reads back."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None = None) -> None:
+    """Writes ``value`` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=default) + "\n")
+
+
+@contextmanager
+def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
+    """Yields what writes a row of a table, which is written whole or not at all."""
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        yield writer.writerow
+
+
+@contextmanager
+def json_rows(path: Path) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
+    """Yields what writes an entry of a JSON array, a line each; it is written whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        before = "[\n "
+
+        def write(entry: Mapping[str, Any]) -> None:
+            nonlocal before
+            file.write(before + json.dumps(entry, ensure_ascii=False))
+            before = ",\n "
+
+        yield write
+        file.write("[]\n" if before.startswith("[") else "\n]\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a table row by row, whole or not at all."""
+    with csv_rows(path, columns) as write:
+        for row in rows:
+            write(row)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        InputError: it is broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the decoder of bytes or of JSON
+        raise InputError(path, f"is no valid JSON: {error}", "Make the file again.") from None
+
+
+def sha256_of(content: bytes) -> str:
+    """Returns the SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

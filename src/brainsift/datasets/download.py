@@ -1,0 +1,190 @@
+"""Downloads image collections from Kaggle, once; an interrupted download goes on where it was."""
+
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from brainsift.core.errors import BrainsiftError, DownloadError, MissingExtraError, SourceError, UsageError
+from brainsift.core.files import read_json, write_json
+from brainsift.datasets.catalog import SOURCES, SourceSpec, collect
+
+FETCHABLE = tuple(name for name, source in SOURCES.items() if source.kaggle)
+MARKER = ".brainsift-fetch.json"
+# kagglehub keeps a part of an archive only in its own cache, so its cache is put beside the collections.
+_STAGING = ".kagglehub"
+_PAGE = "https://www.kaggle.com/datasets/"
+_REASONS = {
+    401: "Kaggle refuses the credentials (HTTP 401)",
+    403: "Kaggle refuses access (HTTP 403)",
+    404: "Kaggle has no such data set any more (HTTP 404)",
+    429: "Kaggle asks to wait (HTTP 429)",
+}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A collection that is there: its name, folder, number of images, and whether this call downloaded it."""
+
+    name: str
+    path: Path
+    images: int
+    downloaded: bool
+
+
+def fetch(names: Sequence[str], folder: Path) -> list[Fetched]:
+    """Makes sure that collections are in a folder.
+
+    A collection that is there, downloaded earlier or unpacked by hand, is left as it is. The download shows its
+    progress on standard error.
+
+    Args:
+        names: names from FETCHABLE.
+        folder: where to put them; each gets the folder of its name.
+
+    Returns:
+        One entry a name, in the same order.
+
+    Raises:
+        UsageError: a name that cannot be fetched, or a folder in the way.
+        MissingExtraError: kagglehub is not installed.
+        DownloadError: no network, a refusal, a full disk, or something else than the collection.
+    """
+    unknown = [name for name in names if name not in FETCHABLE]
+    if unknown or not names:
+        rule = f"must be among {list(FETCHABLE)}, got {unknown}"
+        raise UsageError("names", rule, "Get other collections from their authors and hand them over as NAME=PATH.")
+    return [_fetch_one(name, folder.expanduser().absolute()) for name in names]
+
+
+def manual_remedy(name: str, folder: Path) -> str:
+    """Says how to get a collection without this command."""
+    return (
+        f"Or download it in a browser from {_PAGE}{SOURCES[name].kaggle}, unpack it to {folder / name}, "
+        f"and name it as {name}={folder / name}."
+    )
+
+
+def _fetch_one(name: str, folder: Path) -> Fetched:
+    place = folder / name
+    present = _images(name, place)
+    if present:
+        return Fetched(name, place, present, downloaded=False)
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        rule = f"exists and does not hold the collection `{name}`"
+        raise UsageError(place, rule, "Move it away, or name another folder.")
+    version = _download(name, folder)
+    images = _images(name, place)
+    if not images:
+        handle = SOURCES[name].kaggle
+        rule = f"was downloaded to {place} and does not have the layout of `{name}`"
+        raise DownloadError(handle, rule, "Its authors may have changed it; hand it over as a folder with classes.")
+    write_json(place / MARKER, {"handle": SOURCES[name].kaggle, "version": version, "images": images})
+    return Fetched(name, place, images, downloaded=True)
+
+
+def _images(name: str, place: Path) -> int:
+    """Counts the images of a complete collection; 0 where it is not there or was cut off."""
+    marker = place / MARKER
+    try:
+        found = len(collect([SourceSpec(name, place)]))
+    except SourceError:
+        return 0
+    if marker.is_file() and found < read_json(marker)["images"]:
+        return 0
+    return found
+
+
+def _download(name: str, folder: Path) -> str:
+    """Downloads a collection and moves it to its place in one step; returns its version."""
+    hub = _kagglehub()
+    handle = str(SOURCES[name].kaggle)
+    staging = folder / _STAGING
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        with _hub_settings(staging):
+            unpacked = Path(hub.dataset_download(handle))
+        if (folder / name).exists():
+            (folder / name).rmdir()
+        unpacked.replace(folder / name)
+    except Exception as error:
+        raise _explained(error, name, folder) from error
+    shutil.rmtree(_staged(staging, handle), ignore_errors=True)
+    return unpacked.name
+
+
+def _kagglehub() -> ModuleType:
+    try:
+        import kagglehub
+    except ImportError:
+        raise MissingExtraError(
+            "kagglehub", "is not installed", 'Install it: pip install "brainsift[train]".'
+        ) from None
+    return kagglehub
+
+
+def _staged(staging: Path, handle: str) -> Path:
+    return staging / "datasets" / handle
+
+
+@contextmanager
+def _hub_settings(staging: Path) -> Iterator[None]:
+    """Points kagglehub at our folder, keeps it off standard output, and puts all back."""
+    settings = {"KAGGLEHUB_CACHE": str(staging), "DISABLE_KAGGLE_CACHE": "true", "DISABLE_COLAB_CACHE": "true"}
+    before = {key: os.environ.get(key) for key in settings}
+    logger = logging.getLogger("kagglehub")
+    level = logger.level
+    os.environ.update(settings)
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _explained(error: Exception, name: str, folder: Path) -> BrainsiftError:
+    """Turns whatever a download raises into one of our errors, with the way out."""
+    import requests
+
+    handle = str(SOURCES[name].kaggle)
+    again = f"Start the same command again to go on where it was. {manual_remedy(name, folder)}"
+    if _is_damage(error):
+        shutil.rmtree(_staged(folder / _STAGING, handle), ignore_errors=True)
+        return DownloadError(handle, f"arrived damaged ({_short(error)})", f"It starts afresh next time. {again}")
+    if isinstance(error, requests.RequestException):
+        status = getattr(error.response, "status_code", None)
+        if status is None:
+            return DownloadError(handle, f"Kaggle cannot be reached ({_short(error)})", f"Is there a network? {again}")
+        reason = _REASONS.get(status, f"Kaggle answers HTTP {status}")
+        return DownloadError(handle, reason, f"{_credentials(status)}{manual_remedy(name, folder)}")
+    if isinstance(error, OSError):
+        return DownloadError(handle, f"cannot be written to {folder} ({error})", f"Free space there. {again}")
+    return DownloadError(handle, f"could not be downloaded ({_short(error)})", manual_remedy(name, folder))
+
+
+def _is_damage(error: Exception) -> bool:
+    from kagglehub.exceptions import DataCorruptionError
+
+    unpacking = isinstance(error, ValueError) and "Unsupported archive" in str(error)
+    return unpacking or isinstance(error, (zipfile.BadZipFile, DataCorruptionError))
+
+
+def _credentials(status: int) -> str:
+    if status not in (401, 403):
+        return ""
+    return "Check KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, and accept the terms on the page if asked. "
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -1,0 +1,198 @@
+"""A bundle adapted to a site: temperature and threshold from a small labelled set, and what that gains.
+
+The network stays. With 30 to 200 images little can be learned, so the figures say how sure the gain is: the set is
+scored as it came, and cross-fitted, where each group is scored by what the other groups taught.
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from brainsift.core.errors import ManifestError, UsageError
+from brainsift.images.decode import decode
+from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
+from brainsift.inference.predictor import Predictor, log_odds
+from brainsift.stats import calibration, metrics
+
+_FOLDS = 5
+_LEAST = 10  # images of each class
+_ROUNDED = 5e-7  # of a probability in an answer
+_COMPARED = ("brier_loss", "balanced_accuracy", "sensitivity", "specificity")
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SiteCases:
+    """A site's labelled images, as a bundle answers for them.
+
+    Attributes:
+        labels: float64 (n,), 1 or 0.
+        logits: float64 (n,), calibrated by the bundle.
+        groups: (n,) patients, or images where patients are not known.
+        patients_known: whether every group is a patient; without that nothing can be promised.
+        left_out: paths of what the bundle cannot judge or read, and why.
+    """
+
+    labels: Floats
+    logits: Floats
+    groups: npt.NDArray[np.str_]
+    patients_known: bool = False
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """What a site's cases say.
+
+    Attributes:
+        n: images that were scored.
+        n_tumor: of them with a tumor.
+        n_groups: patients, or images where patients are not known.
+        temperature: (before, after).
+        threshold: `balanced`, (before, after).
+        promises: shares of wrong answers that can be promised.
+        scores: by metric, its value and interval (before, after), after cross-fitting.
+        gains: by metric, the difference after - before with its interval and p-value.
+    """
+
+    n: int
+    n_tumor: int
+    n_groups: int
+    temperature: tuple[float, float]
+    threshold: tuple[float, float]
+    promises: tuple[str, ...]
+    scores: dict[str, tuple[dict[str, float], dict[str, float]]]
+    gains: dict[str, dict[str, float]]
+
+
+def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
+    """Asks a bundle about a site's images.
+
+    Args:
+        bundle: the bundle.
+        table: path, channel, label (1 or 0; others are left out), and patient where it is known ("" otherwise).
+
+    Raises:
+        UsageError: a file of several slices; give its slices instead.
+    """
+    predictor, rows = Predictor(bundle), table[table["label"].notna()]
+    read, left_out = [], []
+    for row in rows.itertuples():
+        answer = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
+        if answer.probability is None or answer.status != "ok":
+            left_out.append((str(row.path), answer.detail))
+        else:
+            known = np.clip(answer.probability, _ROUNDED, 1 - _ROUNDED)
+            read.append((row.label, log_odds(known), str(row.patient)))
+    labels, logits, patients = zip(*read, strict=True) if read else ((), (), ())
+    alone = (f"image {place}" for place in range(len(read)))
+    return SiteCases(
+        labels=np.array(labels, dtype=np.float64),
+        logits=np.array(logits, dtype=np.float64),
+        groups=np.array([patient or image for patient, image in zip(patients, alone, strict=True)], dtype=str),
+        patients_known=bool(read) and all(patients),
+        left_out=tuple(left_out),
+    )
+
+
+def _image(path: str, channel: str) -> npt.NDArray[np.generic]:
+    return decode(path).grey(channel)
+
+
+def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> SiteReport:
+    """Writes a bundle whose temperature and thresholds fit a site.
+
+    Args:
+        bundle: the one to adapt; it stays as it is.
+        cases: from `read_cases`.
+        folder: of the new bundle.
+        seed: of the folds and the bootstrap.
+
+    Returns:
+        What was gained, and how sure that is.
+
+    Raises:
+        ManifestError: too few images of a class, or all of one patient.
+        UsageError: the folder is that of the bundle.
+    """
+    if folder.resolve() == bundle.folder.resolve():
+        raise UsageError("output", f"{folder} is the bundle to adapt, which stays as it is", "Name another folder.")
+    labels, logits = cases.labels, cases.logits
+    n_tumor = int(labels.sum())
+    if min(n_tumor, len(labels) - n_tumor) < _LEAST:
+        rule = f"has {n_tumor} readable images with a tumor and {len(labels) - n_tumor} without"
+        raise ManifestError("data", rule, f"Give at least {_LEAST} of each, better 100 in all.")
+    if len(np.unique(cases.groups)) < 2:
+        raise ManifestError("data", f"holds images of one patient, {cases.groups[0]!r}", "Give those of others too.")
+    scale = calibration.fit_temperature(logits, labels)
+    probabilities = calibration.apply(logits, scale)
+    thresholds = calibration.thresholds(labels, probabilities) | {"even": 0.5}
+    if "confirm" in bundle.thresholds:  # so few images cannot show that less is enough; volumes are decided by it
+        before = calibration.apply([log_odds(bundle.thresholds["confirm"])], scale)
+        thresholds["confirm"] = max(thresholds["confirm"], float(before[0]))
+    adapted = replace(
+        bundle,
+        folder=folder,
+        temperature=bundle.temperature * scale,
+        thresholds=thresholds,
+        sensitivities=calibration.sensitivities(labels, probabilities),
+        margins=calibration.margins(labels, logits / scale, cases.groups) if cases.patients_known else {},
+    )
+    report = _report(bundle, adapted, cases, seed)
+    _write(bundle, adapted, report)
+    return report
+
+
+def _fit(logits: Floats, labels: Floats) -> tuple[float, float]:
+    scale = calibration.fit_temperature(logits, labels)
+    return scale, calibration.thresholds(labels, calibration.apply(logits, scale))["balanced"]
+
+
+def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteReport:
+    labels, logits, groups = cases.labels, cases.logits, cases.groups
+    fitted, shifted = np.zeros_like(logits), np.zeros_like(logits)
+    folds = StratifiedGroupKFold(min(_FOLDS, len(np.unique(groups))), shuffle=True, random_state=seed)
+    for taught, held in folds.split(logits, labels, groups):
+        scale, threshold = _fit(logits[taught], labels[taught])
+        fitted[held] = logits[held] / scale
+        shifted[held] = fitted[held] - log_odds(threshold)
+    pairs = {
+        "probability": (calibration.apply(logits, 1.0), calibration.apply(fitted, 1.0)),
+        "decision": (
+            calibration.apply(logits - log_odds(before.thresholds["balanced"]), 1.0),
+            calibration.apply(shifted, 1.0),
+        ),
+    }
+    scores, gains = {}, {}
+    for name in _COMPARED:
+        old, new = pairs["probability" if name == "brier_loss" else "decision"]
+        both = (metrics.score_intervals(labels, one, groups, seed=seed)[name].to_dict() for one in (old, new))
+        scores[name] = tuple(both)
+        gain = metrics.paired_bootstrap(labels, new, old, groups, name, seed=seed)
+        gains[name] = {**gain.difference.to_dict(), "p_value": gain.p_value}
+    return SiteReport(
+        n=len(labels),
+        n_tumor=int(labels.sum()),
+        n_groups=len(np.unique(groups)),
+        temperature=(before.temperature, after.temperature),
+        threshold=(before.thresholds["balanced"], after.thresholds["balanced"]),
+        promises=tuple(after.margins),
+        scores=scores,  # type: ignore[arg-type]
+        gains=gains,
+    )
+
+
+def _write(before: Bundle, after: Bundle, report: SiteReport) -> None:
+    after.folder.mkdir(parents=True, exist_ok=True)
+    (after.folder / before.scope.name).unlink(missing_ok=True)
+    for part in (before.network, before.scope):
+        if part.is_file():
+            shutil.copyfile(part, after.folder / part.name)
+    site = {"n": report.n, "n_tumor": report.n_tumor, "scores": report.scores, "gains": report.gains}
+    write_bundle(replace(after, provenance={**before.provenance, "site": site}))
+    load_bundle(after.folder)

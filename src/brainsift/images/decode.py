@@ -1,0 +1,299 @@
+"""File or bytes to pixels: all decoding, and all limits on size."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, UsageError, in_one_line
+
+Pixels = npt.NDArray[np.uint8 | np.uint16]
+Rescale = tuple[float, float]  # intercept and slope
+
+# Formats whose decoders start no other program; the content of a file decides, not its extension.
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+CHANNELS = ("R", "G", "B")
+
+_ORIENTATION = 0x0112
+_READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
+# Between these differences of the strongest and the weakest channel, luma gives way to the weakest channel.
+_CHROMA_GREY = 32
+_CHROMA_COLOUR = 64
+_JPEG2000_TAKES = 8  # times as long as others to decode
+_AS_IT_IS = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is decoded at all.
+
+    Attributes:
+        max_pixels: width times height, read from the header before anything is decoded.
+        min_side: pixels; a shorter side is "tiny".
+        max_aspect: the longer side relative to the shorter one.
+        max_bytes: size of the file.
+    """
+
+    max_pixels: int = 100_000_000
+    min_side: int = 16
+    max_aspect: float = 50.0
+    max_bytes: int = 512 * 1024 * 1024
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """The pixels of one file, upright and opaque.
+
+    Attributes:
+        pixels: (height, width) or (height, width, 3), uint8 or uint16; not to be written to. Where the channels of
+            a file are alike, they are one in memory.
+        format: as found in the content: "JPEG", "PNG", "TIFF", ...
+        mode: the file's own, in Pillow's words: "L", "RGB", "P", "RGBA", "I;16", ...
+        rescale: turns a pixel back into the number that was decoded.
+    """
+
+    pixels: Pixels
+    format: str
+    mode: str
+    rescale: Rescale = _AS_IT_IS
+
+    def grey(self, channel: str = "") -> Pixels:
+        """Returns one grey image.
+
+        Args:
+            channel: "R", "G" or "B" for one channel of a colour image; "" for its luma (ITU-R BT.601), where
+                strongly coloured pixels take their weakest channel: a yellow arrow is no bright anatomy.
+
+        Returns:
+            (height, width), of the dtype of ``pixels``. Grey images are returned as they are.
+
+        Raises:
+            UsageError: another channel.
+        """
+        if channel not in ("", *CHANNELS):
+            raise UsageError("channel", f"must be one of {CHANNELS} or '', not {channel!r}", "Correct it.")
+        if self.pixels.ndim == 2:
+            return self.pixels
+        if channel:
+            return np.ascontiguousarray(self.pixels[..., CHANNELS.index(channel)])
+        return self._grey
+
+    @property
+    def colourless(self) -> bool:
+        """Tells whether the channels of all pixels are alike."""
+        return self.pixels.ndim == 2 or self._alike
+
+    @cached_property
+    def _alike(self) -> bool:
+        return self.pixels.strides[2] == 0 or _channels_alike(self.pixels)
+
+    @cached_property
+    def _grey(self) -> Pixels:
+        return np.ascontiguousarray(self.pixels[..., 0]) if self._alike else _luma(self.pixels)
+
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """Returns (height, width, 3) uint8; 16-bit values are divided so that the greatest becomes 255."""
+        pixels = _as_uint8(self.pixels)
+        return np.ascontiguousarray(pixels) if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limits = LIMITS) -> DecodedImage:
+    """Decodes an image: the first frame, upright, on black where it is transparent.
+
+    Args:
+        source: path, or the content of a file.
+        name: what errors call it; the path by default.
+        limits: what is decoded at all.
+
+    Returns:
+        The pixels. 16-bit grey keeps its values; wider integers and floats outside of uint16 are mapped linearly
+        from their least and greatest value to the whole of it.
+
+    Raises:
+        UnreadableImageError: missing, no image, or broken.
+        ImageSizeError: beyond ``limits``.
+    """
+    label = name or ("image" if isinstance(source, bytes) else str(source))
+    with _told(label, limits):
+        content = _content(source, label, limits)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return from_pillow(image, name=label, limits=limits)
+
+
+def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIMITS) -> DecodedImage:
+    """Takes an open image, as `decode` takes its file; raises as that does."""
+    with _told(name, limits):
+        image_format, mode = image.format or "", image.mode
+        if image_format == "JPEG2000":  # its decoder lets no other thread run meanwhile
+            limits = replace(limits, max_pixels=limits.max_pixels // _JPEG2000_TAKES)
+        check_size(image.size, name, limits)
+        pixels, rescale = _pixels(_upright(image))
+        return DecodedImage(pixels, image_format, mode, rescale)
+
+
+@contextlib.contextmanager
+def _told(label: str, limits: Limits) -> Iterator[None]:
+    """Turns what Pillow raises into our errors."""
+    try:
+        yield
+    except BrainsiftError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageSizeError(label, in_one_line(error), f"The limit is {limits.max_pixels} pixels.") from error
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableImageError(label, "is no image in a format that is read here", _READABLE) from error
+    except FileNotFoundError as error:
+        raise UnreadableImageError(label, "no such file", "Check the path.") from error
+    except PermissionError as error:
+        raise UnreadableImageError(label, "may not be read", "Check its permissions.") from error
+    except Exception as error:  # Pillow's decoders raise nearly every type on broken files
+        raise UnreadableImageError(
+            label, f"cannot be decoded: {in_one_line(error)}", "Save it again, or leave it out."
+        ) from error
+
+
+def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: Limits = LIMITS) -> DecodedImage:
+    """Takes pixels that are decoded already.
+
+    Args:
+        pixels: (height, width) of any range, or (height, width, 3) uint8 or uint16.
+        name: what errors call it.
+        limits: what is accepted at all.
+
+    Raises:
+        UnreadableImageError: another shape, or no numbers.
+        ImageSizeError: beyond ``limits``.
+    """
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.dtype.kind not in "buif":
+        rule = f"has the shape {pixels.shape} and the type {pixels.dtype}"
+        raise UnreadableImageError(name, rule, "Pass numbers as (height, width), or (height, width, 3) for colours.")
+    check_size((pixels.shape[1], pixels.shape[0]), name, limits)
+    kept = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
+    shown, rescale = (pixels, _AS_IT_IS) if kept else _as_uint16(pixels.astype(np.float64))
+    return DecodedImage(shown, "array", str(pixels.dtype), rescale)  # type: ignore[arg-type]
+
+
+def _content(source: str | Path | bytes, label: str, limits: Limits) -> bytes:
+    content = source if isinstance(source, bytes) else _file_content(source, label, limits)
+    _check_bytes(len(content), label, limits)
+    if not content:
+        raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE)
+    return content
+
+
+def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
+    # A Path and a buffer would cost more than the reading.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        _check_bytes(os.fstat(file.fileno()).st_size, label, limits)
+        return file.read()
+
+
+def _check_bytes(size: int, label: str, limits: Limits) -> None:
+    if size > limits.max_bytes:
+        raise ImageSizeError(label, f"has {size} bytes, more than {limits.max_bytes}", "Save it smaller.")
+
+
+def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> None:
+    """Refuses (width, height) in pixels that are not decoded at all.
+
+    Raises:
+        ImageSizeError: beyond ``limits``.
+    """
+    width, height = size
+    if width * height > limits.max_pixels:
+        rule = f"has {width} x {height} pixels, more than {limits.max_pixels} in all"
+        raise ImageSizeError(label, rule, "Scale it down; nothing was decoded.")
+    if min(size) < limits.min_side:
+        rule = f"is tiny: {width} x {height} pixels, where each side needs at least {limits.min_side}"
+        raise ImageSizeError(label, rule, "Hand over the image in its full size.")
+    if max(size) > limits.max_aspect * min(size):
+        rule = f"is a strip: {width} x {height} pixels, one side more than {limits.max_aspect:g} times the other"
+        raise ImageSizeError(label, rule, "Hand over a picture of a head.")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+    except Exception:  # broken EXIF says nothing about the pixels
+        turned = False
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def _pixels(image: Image.Image) -> tuple[Pixels, Rescale]:
+    if image.mode.startswith(("I", "F")):
+        return _as_uint16(np.asarray(image))
+    return _as_uint8_channels(image), _AS_IT_IS
+
+
+def _as_uint8_channels(image: Image.Image) -> Pixels:
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        image = _on_black(image)
+    wanted = "L" if grey else "RGB"
+    image = image if image.mode == wanted else image.convert(wanted)
+    height, width = image.height, image.width
+    if grey:
+        return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
+    red = image.tobytes("raw", "R")
+    if all(image.tobytes("raw", channel) == red for channel in ("G", "B")):
+        return np.broadcast_to(np.frombuffer(red, np.uint8).reshape(height, width, 1), (height, width, 3))
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, 3)
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    opaque = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", opaque.size, (0, 0, 0, 255)), opaque)
+
+
+def _as_uint8(pixels: Pixels) -> npt.NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    return np.rint(pixels * np.float32(255 / max(int(pixels.max()), 1))).astype(np.uint8)
+
+
+def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16], Rescale]:
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return values.astype(np.uint16), _AS_IT_IS
+    wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(wide.min()), float(wide.max())
+    if values.dtype.kind == "i" and low >= 0 and high <= np.iinfo(np.uint16).max:
+        return values.astype(np.uint16), _AS_IT_IS
+    span = (high - low) or 1.0
+    return np.rint((wide - low) * (65535 / span)).astype(np.uint16), (low, span / 65535)
+
+
+def _channels_alike(pixels: Pixels) -> bool:
+    values = pixels.reshape(-1)
+    same = values[1:] == values[:-1]
+    same[2::3] = True  # of two pixels
+    return bool(same.all())
+
+
+def _luma(pixels: Pixels) -> Pixels:
+    red, green, blue = (np.ascontiguousarray(pixels[..., channel]) for channel in range(3))
+    # Pillow's own fixed-point weights, so that grey JPEGs and their RGB copies agree.
+    wide = red * np.uint32(19595) + green * np.uint32(38470)
+    wide += blue * np.uint32(7471)
+    wide += np.uint32(0x8000)
+    wide >>= np.uint32(16)
+    luma = wide.astype(pixels.dtype)
+    weakest = np.minimum(np.minimum(red, green), blue)
+    chroma = np.maximum(np.maximum(red, green), blue) - weakest
+    unit = 1 if pixels.dtype == np.uint8 else 257
+    coloured = chroma > _CHROMA_GREY * unit
+    if coloured.any():
+        share = (chroma[coloured].astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
+        grey = wide[coloured]
+        nearer = (weakest[coloured] - grey.astype(np.float32)) * np.minimum(share, 1)
+        luma[coloured] = np.rint(grey + nearer).astype(pixels.dtype)
+    return luma

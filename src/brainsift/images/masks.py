@@ -1,0 +1,125 @@
+"""Outlines of tumors, as collections store them: mask images and VIA annotation files."""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from brainsift.core.errors import SourceError
+from brainsift.core.files import sha256_of
+
+_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, Image.DecompressionBombError)
+
+
+def load_mask(ref: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Reads the outline of a tumor.
+
+    Args:
+        ref: path of a mask image (tumor where it is not black), or ``<VIA JSON file>#<name of the image>``.
+        shape: (H, W) of the image in pixels. A mask image of another size is resized to it (nearest pixel); the
+            shapes of a VIA file are drawn in the pixels of the image.
+
+    Returns:
+        (H, W), True inside the tumor.
+
+    Raises:
+        SourceError: the reference leads nowhere, or to something that is no outline.
+
+    Source: VGG Image Annotator 2; ellipses carry their rotation in radians.
+    """
+    file, name = _parsed(ref)
+    try:
+        return _drawn(file, name, shape) if name else _image_mask(file, shape)
+    except _FAULTS as error:
+        raise _unreadable(ref, error) from error
+
+
+def outline_sha256(ref: str) -> str:
+    """Returns a hash of what `load_mask` reads, "" for no reference.
+
+    Raises:
+        SourceError: the reference leads nowhere.
+    """
+    if not ref:
+        return ""
+    file, name = _parsed(ref)
+    try:
+        content = json.dumps(read_annotations(file)[name]).encode() if name else file.read_bytes()
+    except _FAULTS as error:
+        raise _unreadable(ref, error) from error
+    return sha256_of(content)
+
+
+def read_annotations(file: Path) -> dict[str, list[dict[str, Any]]]:
+    """Reads a VIA file: name of an image -> its shapes.
+
+    Raises:
+        SourceError: the file is no VIA file.
+    """
+    try:
+        return _annotations(file, file.stat().st_mtime_ns)
+    except _FAULTS as error:
+        raise SourceError(file, f"is no VIA annotation file ({error!r})", "Restore it, or move it away.") from error
+
+
+def _parsed(ref: str) -> tuple[Path, str]:
+    """Returns a VIA file and the name of an image therein, or a mask image and no name."""
+    file, _, name = ref.rpartition("#")
+    return (Path(file), name) if file.lower().endswith(".json") else (Path(ref), "")
+
+
+def _unreadable(ref: str, error: Exception) -> SourceError:
+    return SourceError(ref, f"is no readable outline ({error!r})", "Restore the file, or empty the column `mask`.")
+
+
+@lru_cache(maxsize=8)
+def _annotations(file: Path, changed_ns: int) -> dict[str, list[dict[str, Any]]]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    entries = content.get("_via_img_metadata", content).values()
+    shapes: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        regions = entry["regions"]  # a list in VIA 2, an object in VIA 1
+        regions = regions if isinstance(regions, list) else list(regions.values())
+        shapes.setdefault(entry["filename"], []).extend(region["shape_attributes"] for region in regions)
+    return shapes
+
+
+def _drawn(file: Path, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    canvas = Image.new("1", (shape[1], shape[0]))
+    pen = ImageDraw.Draw(canvas)
+    for drawn in read_annotations(file)[name]:
+        pen.polygon(_corners(drawn), fill=1, outline=1)
+    return np.asarray(canvas, dtype=bool)
+
+
+def _corners(shape: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Returns the corners (x, y) of a VIA shape in pixels; round ones become 90 corners."""
+    if shape["name"] in ("polygon", "polyline"):
+        return list(zip(shape["all_points_x"], shape["all_points_y"], strict=True))
+    if shape["name"] == "rect":
+        x, y, width, height = (shape[key] for key in ("x", "y", "width", "height"))
+        return [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+    radii = (shape["r"], shape["r"]) if shape["name"] == "circle" else (shape["rx"], shape["ry"])
+    cosine, sine = math.cos(shape.get("theta", 0.0)), math.sin(shape.get("theta", 0.0))
+    angles = np.linspace(0.0, 2.0 * math.pi, 90, endpoint=False)
+    along, across = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
+    x, y = shape["cx"] + along * cosine - across * sine, shape["cy"] + along * sine + across * cosine
+    return list(zip(x.tolist(), y.tolist(), strict=True))
+
+
+def _image_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    with Image.open(path) as image:
+        # A JPEG blurs its edges into small values; elsewhere any value but 0 is a class of tumor tissue.
+        floor = 127 if image.format == "JPEG" else 0
+        plain = image if image.mode in ("1", "L", "I", "F", "I;16") else image.convert("RGB")  # of a palette too
+        values = np.asarray(plain) > floor
+        inside = Image.fromarray(values.any(axis=2) if values.ndim == 3 else values)
+    if inside.size != (shape[1], shape[0]):
+        inside = inside.resize((shape[1], shape[0]), Image.Resampling.NEAREST)
+    return np.asarray(inside, dtype=bool)

@@ -1,0 +1,55 @@
+"""Where the network sees a tumor, drawn over the image."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from brainsift.core.files import replacing
+from brainsift.images import standard
+from brainsift.inference.predictor import Prediction
+from brainsift.volumes.reader import read_slice
+
+_COLOUR = np.array([255, 64, 0], np.float32)
+_STRENGTH = 0.55
+_CONTOUR = 0.5
+_SIDE = 512
+
+
+def overlay(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int = 128) -> Image.Image:
+    """Draws a tumor map over an image: red where a tumor is seen, with a contour where it is more likely than not.
+
+    Args:
+        grey: (height, width) of any range.
+        tumor_map: (h, w), 0 to 1, over the network's input.
+        size: side of the network's input, pixels.
+
+    Returns:
+        RGB, the longer side 512 pixels or more.
+    """
+    zoom = max(1, round(_SIDE / max(grey.shape)))
+    heat = standard.standard_map(grey, tumor_map, size)
+    low, high = np.percentile(grey, (0.5, 99.5))
+    picture = np.clip((grey.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1) * 255
+    picture, heat = (np.kron(layer, np.ones((zoom, zoom), np.float32)) for layer in (picture, heat))
+    colours = np.repeat(picture[..., None], 3, axis=2)
+    alpha = (_STRENGTH * heat)[..., None]
+    colours = colours * (1 - alpha) + _COLOUR * alpha
+    inside = heat >= _CONTOUR
+    edge = inside & ~(np.roll(inside, 1, 0) & np.roll(inside, -1, 0) & np.roll(inside, 1, 1) & np.roll(inside, -1, 1))
+    colours[edge] = (255, 255, 0)
+    return Image.fromarray(np.rint(colours).astype(np.uint8))
+
+
+def write_overlay(answer: Prediction, folder: Path, *, size: int, number: int) -> Path:
+    """Writes the overlay of an answer as PNG; the number keeps files of one name apart.
+
+    Raises:
+        UnreadableImageError: the image is gone.
+    """
+    assert answer.tumor_map is not None
+    path = folder / f"{number:05d}-{Path(answer.path).stem}.png"
+    with replacing(path) as temporary:
+        overlay(read_slice(answer.path).grey(), answer.tumor_map, size=size).save(temporary)
+    return path

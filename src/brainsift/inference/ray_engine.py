@@ -1,0 +1,252 @@
+"""Bulk scoring on Ray Data: files -> chunks -> workers that hold the network -> answers in the order of the files.
+
+One task on the machine of the driver lists the files, chunk by chunk, as fast as the workers take them. A worker is a
+process with one thread and the network in memory. Chunks of a worker that dies are scored again by another. Neither
+the files nor the answers are ever held all at once.
+
+Ray is imported when it is asked for.
+"""
+
+import logging
+import os
+import pickle
+import platform
+import socket
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brainsift import __version__
+from brainsift.core.environment import cores
+from brainsift.core.errors import BrainsiftError, BundleError, InputError, MissingExtraError, UsageError, in_one_line
+from brainsift.core.files import sha256_of
+from brainsift.inference.bundle import SHIPPED, load_bundle
+from brainsift.inference.chunks import chunks_of
+from brainsift.inference.predictor import Prediction, Predictor
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Listing = Callable[[], Iterable[str]]
+"""Lists the files; it is called in another process of the same machine, so it has to be picklable."""
+
+_CONNECT_SECONDS = 10
+_STORE_BYTES = 256 * 1024**2  # paths and answers only; images never pass through it
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_LOG_LEVEL": "CRITICAL",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # no line of a worker, nor that one died, goes to standard output
+}
+_ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1"}  # of some 40 seconds, where Ray would make 20
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How images are scored, in words that every machine understands.
+
+    Attributes:
+        bundle: folder of the bundle; None for the one that comes with the package.
+        digest: of its bundle.json, which holds the checksums of the other files.
+        threshold: as `Predictor` takes it.
+        max_error: as `Predictor` takes it.
+        folder: where relative paths begin.
+        version: of brainsift.
+    """
+
+    bundle: Path | None
+    digest: str
+    threshold: str | float | None
+    max_error: float | None
+    folder: str
+    version: str = __version__
+
+    @classmethod
+    def here(cls, bundle: Path = SHIPPED, *, threshold: str | float | None, max_error: float | None) -> "Scoring":
+        """Describes scoring with a bundle of this machine, from this folder."""
+        own = None if bundle == SHIPPED else bundle.absolute()
+        return cls(own, _digest(bundle), threshold, max_error, str(Path.cwd()))
+
+    def predictor(self) -> Predictor:
+        """Loads the network on a worker's machine.
+
+        Raises:
+            BundleError: this machine has another bundle, or another version of brainsift.
+            InputError: this machine lacks the folder.
+        """
+        machine, folder = platform.node(), self.bundle or SHIPPED
+        if self.version != __version__ or _digest(folder) != self.digest:
+            rule = f"on {machine} with brainsift {__version__} is not the bundle of brainsift {self.version} asked for"
+            raise BundleError(folder, rule, "Install the same version, and the same bundle, on every machine.")
+        _enter(self.folder)
+        return Predictor(load_bundle(folder), threshold=self.threshold, max_error=self.max_error, threads=1)
+
+
+def predict_bulk(
+    listing: Listing, scoring: Scoring, *, workers: int = 0, address: str = ""
+) -> Generator[Prediction, None, None]:
+    """Yields the same answers as `Predictor.predict`, in the same order, without tumor maps.
+
+    Args:
+        listing: lists the files.
+        scoring: how they are scored.
+        workers: processes, one core each; 0 for as many as there are cores.
+        address: of a running Ray cluster, ``auto`` for the one of this machine; "" starts one here and ends it.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        UsageError: no cluster answers at the address: within 10 seconds where nothing listens, and within a minute
+            where something else does.
+        BrainsiftError: a worker's machine differs from this one, or Ray gave up.
+    """
+    ray = _ray(address)
+    with _cluster(ray, workers, address) as found:
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        try:
+            for table in _answers(ray, listing, scoring, found):
+                for packed in table["answers"]:
+                    answers = pickle.loads(packed.as_py())
+                    if isinstance(answers, BrainsiftError):
+                        raise answers
+                    yield from answers
+        except ray.exceptions.RayError as error:
+            remedy = "Start the command again; Ray's own logs say more."
+            raise BrainsiftError("Ray", f"gave up: {in_one_line(error)}", remedy) from error
+
+
+class _Worker:
+    """Scores chunks. What goes wrong travels as an answer: Ray would try it again."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self._predictor: Predictor | BrainsiftError
+        try:
+            self._predictor = scoring.predictor()
+        except BrainsiftError as error:
+            self._predictor = error
+
+    def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
+        return _packed("answers", [self._score(pickle.loads(chunk.as_py())) for chunk in table["chunk"]])
+
+    def _score(self, chunk: list[str]) -> list[Prediction] | BrainsiftError:
+        if isinstance(self._predictor, BrainsiftError):
+            return self._predictor
+        return [_without_map(answer) for answer in self._predictor.predict(chunk)]
+
+
+def _answers(ray: Any, listing: Listing, scoring: Scoring, workers: int) -> "Iterable[pyarrow.Table]":
+    from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
+
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.target_max_block_size = 1  # a chunk is a block: a block is what a worker takes
+    context.execution_options.preserve_order = True
+    context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
+    with DataContext.current(context):
+        chunks = ray.data.read_datasource(_source(listing, scoring.folder), override_num_blocks=1, num_cpus=0)
+        scored = chunks.map_batches(
+            _Worker,
+            fn_constructor_args=[scoring],
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+def _source(listing: Listing, folder: str) -> Any:
+    """Makes what Ray Data reads from: one task beside the driver, which yields a chunk a block."""
+    from ray.data.block import BlockMetadata
+    from ray.data.datasource import Datasource, ReadTask
+
+    def read() -> "Iterator[pyarrow.Table]":
+        _enter(folder)
+        return (_packed("chunk", [chunk]) for chunk in chunks_of(listing()))
+
+    class Files(Datasource):
+        supports_distributed_reads = False
+
+        def estimate_inmemory_data_size(self) -> None:
+            return None
+
+        def get_read_tasks(self, *_: object, **__: object) -> list[Any]:
+            return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None))]
+
+    return Files()
+
+
+@contextmanager
+def _cluster(ray: Any, workers: int, address: str) -> Iterator[int]:
+    """Joins a cluster, or starts one here; yields the number of workers."""
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    own = {"num_cpus": workers or cores(), "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+    try:
+        _check_answering(address)
+        with _muted():
+            ray.init(address=address or "local", **({} if address else own), **quiet)
+    except (OSError, ValueError, RuntimeError) as error:
+        remedy = "Start one with `ray start --head`, or leave the address out."
+        raise UsageError("address", f"no Ray cluster at {address!r}: {in_one_line(error)}", remedy) from None
+    try:
+        yield workers or max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    finally:
+        ray.shutdown()
+
+
+def _check_answering(address: str) -> None:
+    """Raises OSError or ValueError where no machine answers at host:port; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
+            pass
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Keeps what Ray's C++ part writes to standard error off the terminal."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _ray(address: str = "") -> Any:
+    os.environ.update(_QUIET | (_ONE_TRY if address else {}))
+    try:
+        import ray
+        import ray.data
+        import ray.exceptions
+    except ImportError as error:
+        rule = f"cannot be imported: {in_one_line(error)}"
+        raise MissingExtraError("Ray", rule, "pip install 'brainsift[ray]'") from None
+    return ray
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError:
+        remedy = "Start from a folder that every machine has, such as one on the storage that they share."
+        raise InputError(folder, f"is not on {platform.node()}", remedy) from None
+
+
+def _packed(column: str, values: list[Any]) -> "pyarrow.Table":
+    import pyarrow
+
+    return pyarrow.table({column: [pickle.dumps(value) for value in values]})
+
+
+def _without_map(answer: Prediction) -> Prediction:
+    return Prediction(**answer.to_dict())  # type: ignore[arg-type]
+
+
+def _digest(bundle: Path) -> str:
+    path = bundle / "bundle.json"
+    return sha256_of(path.read_bytes()) if path.is_file() else ""

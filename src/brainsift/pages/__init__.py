@@ -1,0 +1,5 @@
+"""Self-contained HTML and PDF pages from templates, and the page that reports a batch of predictions.
+
+Modules: html, batch_page.
+May import: core, images, volumes, inference.
+"""

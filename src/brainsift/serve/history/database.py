@@ -1,0 +1,204 @@
+"""The SQLite file of the history: a connection a thread, one writer at a time, a log that keeps nothing deleted."""
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal, get_args
+
+from brainsift.core.errors import HistoryError, in_one_line
+
+APPLICATION = 0x62736874
+"""SQLite's mark of whose file it is: "bsht"."""
+SCHEMA = 2
+Verdict = Literal["agree", "disagree", "unsure"]
+_WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
+_TRIES, _TRY_S = 20, 0.05
+_TABLE = f"""
+CREATE TABLE cases (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again after a case is deleted
+    part_of INTEGER,  -- of a slice of a volume: the case of the volume
+    created TEXT NOT NULL,
+    name TEXT NOT NULL,
+    volume TEXT NOT NULL,
+    status TEXT NOT NULL,
+    probability REAL,
+    decision TEXT NOT NULL,
+    leaning TEXT NOT NULL,
+    threshold REAL NOT NULL,
+    margin REAL NOT NULL,
+    detail TEXT NOT NULL,
+    model TEXT NOT NULL,
+    slices INTEGER NOT NULL,
+    picture TEXT NOT NULL,  -- SHA-256 of the kept picture, or empty
+    map INTEGER NOT NULL,
+    verdict TEXT CHECK (verdict IN {get_args(Verdict)}),
+    note TEXT NOT NULL DEFAULT '',
+    judged TEXT
+)
+"""
+_INDEX = "CREATE INDEX slices_of ON cases (part_of)"
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that can stand in a set of weak references."""
+
+
+class HistoryFile:
+    """The file; any thread may use it, and other processes as well.
+
+    Args:
+        path: in a folder that `prepare` expects.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer, self._local = threading.RLock(), threading.local()
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._blocked = False  # the last who wanted to write could not
+        self._log_holds_deleted = True  # it may, from a process that was killed
+
+    def prepare(self) -> None:
+        """Makes the file where it is missing, for its owner alone.
+
+        Raises:
+            HistoryError: it is of another program or version.
+        """
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        if _is_new(self.connection(), self._path):
+            self.connection().execute("PRAGMA journal_mode = WAL")
+        with self.writing() as connection:
+            if _is_new(connection, self._path):
+                connection.execute(_TABLE)
+                connection.execute(_INDEX)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def connection(self) -> sqlite3.Connection:
+        """Returns the one of this thread."""
+        found: _Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = sqlite3.connect(
+                self._path,
+                timeout=_WAIT_S,
+                isolation_level=None,
+                check_same_thread=False,  # `close` is called by another thread
+                factory=_Connection,
+            )
+            found.row_factory = sqlite3.Row
+            found.create_function("casefold", 1, str.casefold, deterministic=True)
+            found.execute("PRAGMA secure_delete = ON")
+            self._connections.add(found)
+            self._local.connection = found
+        return found
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Tells of SQLite's errors, and of the disk's.
+
+        Raises:
+            HistoryError: there was one.
+        """
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            rule = f"cannot be read or written: {getattr(error, 'strerror', None) or in_one_line(error)}"
+            raise HistoryError(self._path, rule, "Check its folder, or keep the history in another.") from error
+
+    @contextmanager
+    def writing(self, *, hurry: bool = False) -> Iterator[sqlite3.Connection]:
+        """Yields a connection for changes, all of which are made, or none.
+
+        Args:
+            hurry: wait a second at most for others that write, and hardly at all once that was in vain.
+
+        Raises:
+            HistoryError: they write for longer, or it cannot be written.
+        """
+        in_a_hurry = _BLOCKED_S if self._blocked else _HURRY_S
+        with self.told(), self._alone(in_a_hurry if hurry else _WAIT_S) as connection:
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            if self._log_holds_deleted:
+                self._empty_log(0)
+
+    def forget(self) -> None:
+        """Removes traces of what was deleted: SQLite overwrites it in the file, but not in its log.
+
+        Raises:
+            HistoryError: another program reads the history as it was before.
+        """
+        with self.told():
+            for _ in range(_TRIES):
+                if self._empty_log(_TRY_S):
+                    return
+                time.sleep(_TRY_S)  # while it is tried nobody can write
+        rule = "no longer has what was deleted, but its log does: another program reads the history"
+        raise HistoryError(self._path, rule, "Close that program; the log is emptied at the next write, or at the end.")
+
+    def close(self) -> None:
+        """Closes the connections of all threads."""
+        if self._log_holds_deleted:
+            with suppress(sqlite3.Error):
+                self._empty_log(_TRY_S)
+        for connection in list(self._connections):
+            connection.close()
+        self._local = threading.local()
+
+    @contextmanager
+    def _alone(self, wait_s: float) -> Iterator[sqlite3.Connection]:
+        end = time.monotonic() + wait_s
+        if not self._writer.acquire(timeout=wait_s):
+            self._blocked = True
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            yield self._begun(end - time.monotonic())
+        finally:
+            self._writer.release()
+
+    def _begun(self, wait_s: float) -> sqlite3.Connection:
+        connection = self.connection()
+        _wait_at_most(connection, wait_s)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self._blocked = True
+            raise
+        self._blocked = False
+        return connection
+
+    def _empty_log(self, wait_s: float) -> bool:
+        """Tries to; tells whether it could."""
+        with self._writer:
+            _wait_at_most(self.connection(), wait_s)
+            busy = self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._log_holds_deleted = bool(busy)
+        return not busy
+
+
+def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {max(0, round(1000 * seconds))}")
+
+
+def _is_new(connection: sqlite3.Connection, file: Path) -> bool:
+    owner, version, tables = (
+        connection.execute(question).fetchone()[0]
+        for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    if (owner, version, tables) == (0, 0, 0):
+        return True
+    if owner != APPLICATION:
+        raise HistoryError(file, "is the database of another program", "Keep the history in another folder.")
+    if version != SCHEMA:
+        rule = f"was made by another version: its schema is {version}, this version reads {SCHEMA}"
+        raise HistoryError(file, rule, "Use that version of brainsift, or keep the history in another folder.")
+    return False

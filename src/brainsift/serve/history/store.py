@@ -1,0 +1,322 @@
+"""What was scored, and what readers said of it: one SQLite file on this machine, and PNG files where asked.
+
+FOLDER/history.sqlite   a row an image, a slice, or a volume, with the reader's verdict; mode 0600
+FOLDER/images/          12.png and 12-map.png of case 12; folder 0700, files 0600
+
+Rows and images that were deleted leave nothing in these files: SQLite overwrites them, and its log is emptied.
+"""
+
+import os
+import sqlite3
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from brainsift.core.errors import NotFoundError
+from brainsift.core.files import sha256_of
+from brainsift.serve.history.database import HistoryFile, Verdict
+from brainsift.serve.history.export_table import IMAGES, as_csv
+from brainsift.serve.history.search import find
+from brainsift.serve.schemas import Decision, Leaning, Status
+
+FILE = "history.sqlite"
+Layer = Literal["picture", "map"]
+Of = Literal["images", "cases"]
+_SUFFIX: dict[Layer, str] = {"picture": ".png", "map": "-map.png"}
+_WANTED: dict[Of, str] = {"images": "slices = 0", "cases": "part_of IS NULL"}
+# Of what was scored more than once, the case that was judged last, or else the newest. The same picture is the same
+# image, and a volume of the same pictures the same volume.
+_ONE_EACH = """
+SELECT * FROM (
+    SELECT one.*, whole.leaning AS volume_leaning, whole.verdict AS volume_verdict, ROW_NUMBER() OVER (
+        PARTITION BY coalesce(
+            nullif(one.picture, ''),
+            nullif((SELECT group_concat(picture, '') FROM cases AS own WHERE own.part_of = one.id), ''),
+            one.id
+        ) ORDER BY one.judged IS NULL, coalesce(one.judged, whole.judged) DESC, one.id DESC
+    ) AS place FROM cases AS one LEFT JOIN cases AS whole ON whole.id = one.part_of WHERE one.{wanted}
+) WHERE place = 1 ORDER BY id
+"""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of an answer for an image, a slice, or a volume as a whole."""
+
+    name: Annotated[str, Field(description="For display.")]
+    volume: Annotated[str, Field(description="Of the slice, or empty.")]
+    status: Status
+    probability: Annotated[float | None, Field(description="Calibrated; null where unreadable.")]
+    decision: Decision
+    leaning: Annotated[Leaning, Field(description="Side of the threshold; empty where unreadable.")]
+    threshold: Annotated[float, Field(description="That was in use.")]
+    detail: Annotated[str, Field(description="Why, in words.")]
+    model: Annotated[str, Field(description="Name and version of the network.")]
+    margin: Annotated[float, Field(description="Nearer to 0 in logits, an answer was referred.")] = 0.0
+    slices: Annotated[int, Field(description="Of a volume as a whole; 0 for an image or a slice.")] = 0
+    part_of: Annotated[int | None, Field(description="Of a slice of a volume, the case of the volume.")] = None
+
+
+@dataclass(frozen=True)
+class HistoryRow(Kept):
+    """An answer to keep, with its image and tumor map as PNG, which are kept only where the history keeps images."""
+
+    picture_png: bytes | None = field(default=None, repr=False)
+    map_png: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(Kept):
+    """A kept answer and the reader's verdict on it."""
+
+    id: Annotated[int, Field(description="Its number, never given twice.")]
+    created: Annotated[str, Field(description="When it was scored, ISO 8601, UTC.")]
+    picture: Annotated[bool, Field(description="Whether the image is kept.")]
+    map: Annotated[bool, Field(description="Whether its tumor map is kept.")]
+    verdict: Annotated[
+        Verdict | None, Field(description="On the leaning; of what is called no brain MRI, on that. null before one.")
+    ]
+    note: Annotated[str, Field(description="The reader's.")]
+
+
+class History:
+    """The store; any thread may use it, and other processes the same folder.
+
+    Args:
+        folder: made where it is missing, for its owner alone.
+        keep_images: whether images and tumor maps are kept as well.
+
+    Raises:
+        HistoryError: the folder cannot be written, or its file is of another program or version.
+    """
+
+    def __init__(self, folder: Path, *, keep_images: bool) -> None:
+        self.folder, self.keeps_images = Path(os.path.abspath(folder.expanduser())), keep_images  # noqa: PTH100
+        self._file, self._images = HistoryFile(self.folder / FILE), self.folder / IMAGES
+        with self._file.told():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._images.mkdir(mode=0o700, exist_ok=True)
+            self._file.prepare()
+            with self._file.writing() as connection:
+                self._sweep(connection)
+
+    def record(self, rows: Sequence[HistoryRow], *, hurry: bool = False) -> list[int]:
+        """Keeps answers, all of them or none; returns the numbers of the cases.
+
+        Args:
+            rows: the answers.
+            hurry: wait a second at most for others that write, and hardly at all once that was in vain.
+
+        Raises:
+            NotFoundError: the volume that a slice is part of is not there.
+            HistoryError: it cannot be written, or others write for longer.
+        """
+        created, numbers = _now(), []
+        try:
+            with self._file.writing(hurry=hurry) as connection:
+                for row in rows:
+                    if row.part_of is not None and not self._is_there(connection, row.part_of):
+                        raise _no_case(row.part_of)  # it was deleted meanwhile, and its slices with it
+                    numbers.append(self._insert(connection, row, created))
+                    self._write_images(numbers[-1], row)
+        except BaseException:
+            self._remove_images(numbers)
+            raise
+        return numbers
+
+    def search(
+        self, *, query: str = "", verdict: str = "", decision: str = "", limit: int = 50, offset: int = 0
+    ) -> tuple[int, list[Case]]:
+        """Finds images and volumes, the newest first; the slices of a volume are no cases of their own.
+
+        Args:
+            query: at most ten words that all stand in the name, the detail or the note of a case or its slices, in
+                any case.
+            verdict: "agree", "disagree", "unsure", "none" for cases without one, or "" for all.
+            decision: one of them, "unreadable" for cases without one, or "" for all.
+            limit: of cases returned.
+            offset: of the first case returned.
+
+        Returns:
+            How many there are in all, and a page of them.
+
+        Raises:
+            UsageError: more words.
+            SlowError: it took too long.
+        """
+        wanted = {"query": query, "verdict": verdict, "decision": decision}
+        with self._file.told():
+            total, rows = find(self._file.connection(), **wanted, limit=limit, offset=offset)
+        return total, [_case(row) for row in rows]
+
+    def open(self, number: int) -> Case:
+        """Returns a case.
+
+        Raises:
+            NotFoundError: there is none of this number.
+        """
+        with self._file.told():
+            row = self._file.connection().execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
+        if row is None:
+            raise _no_case(number)
+        return _case(row)
+
+    def slices(self, number: int) -> list[Case]:
+        """Returns the slices of a volume, in order.
+
+        Raises:
+            NotFoundError: there is no case of this number.
+        """
+        self.open(number)
+        with self._file.told():
+            found = self._file.connection().execute("SELECT * FROM cases WHERE part_of = ? ORDER BY id", [number])
+            rows = found.fetchall()
+        return [_case(row) for row in rows]
+
+    def image(self, number: int, layer: Layer) -> bytes:
+        """Returns a kept image as PNG.
+
+        Raises:
+            NotFoundError: no such case, or its image was not kept.
+        """
+        case = self.open(number)
+        path = self._path(number, layer)
+        if not (case.picture if layer == "picture" else case.map) or not path.is_file():
+            raise NotFoundError(f"the {layer} of case {number}", "was not kept", "Start with --keep-images to keep it.")
+        return path.read_bytes()
+
+    def judge(self, number: int, verdict: Verdict | None, note: str = "") -> Case:
+        """Puts down what a reader says of a case; the last word counts.
+
+        He agrees or disagrees with the leaning; of what is called no brain MRI, with that.
+
+        Raises:
+            NotFoundError: there is none of this number.
+        """
+        change = "UPDATE cases SET verdict = ?, note = ?, judged = ? WHERE id = ?"
+        with self._file.writing() as connection:
+            judged = None if verdict is None else _after(connection.execute("SELECT max(judged) FROM cases"))
+            done = connection.execute(change, [verdict, _printable(note, keep="\n\t"), judged, number])
+            if not done.rowcount:
+                raise _no_case(number)
+        return self.open(number)
+
+    def delete(self, number: int) -> None:
+        """Deletes a case, its slices and their images.
+
+        Raises:
+            NotFoundError: there is none of this number.
+            HistoryError: it is deleted, but traces of it cannot be removed yet.
+        """
+        self.open(number)
+        self._delete("? IN (id, part_of)", [number])
+
+    def clear(self) -> int:
+        """Deletes all cases and images; returns how many cases there were; raises as `delete` does."""
+        return self._delete("1", [])
+
+    def export(self, folder: str = "", of: Of = "images") -> str:
+        """Returns a CSV table that `brainsift evaluate` reads as predictions and as truth, and `brainsift calibrate`.
+
+        Where the same picture was scored more than once, the case that was judged last. ``label`` is 1 or 0 where a
+        reader agreed or disagreed with the leaning of an image with status "ok", else empty; slices of a volume
+        that he called free of tumor have a 0, unless he judged them by themselves. ``path`` is that of the kept image,
+        or stands for it where none was kept. The slices of a volume have its name as ``patient``, because they belong
+        together.
+
+        Args:
+            folder: of the history as it is called where the table is read; this folder by default.
+            of: "images", a row an image and a row a slice; or "cases", a row an image and a row a volume, which
+                `calibrate` cannot use.
+        """
+        with self._file.told():
+            rows = self._file.connection().execute(_ONE_EACH.format(wanted=_WANTED[of])).fetchall()
+        return as_csv(map(dict, rows), folder or str(self.folder))
+
+    def close(self) -> None:
+        """Closes the connections of all threads."""
+        self._file.close()
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        """Removes images without a case: a process was killed while it recorded or deleted."""
+        known = {str(row[0]) for row in connection.execute("SELECT id FROM cases")}
+        for path in self._images.glob("*.png"):
+            if path.stem.removesuffix("-map") not in known:
+                path.unlink(missing_ok=True)
+
+    def _is_there(self, connection: sqlite3.Connection, number: int) -> bool:
+        return connection.execute("SELECT 1 FROM cases WHERE id = ?", [number]).fetchone() is not None
+
+    def _insert(self, connection: sqlite3.Connection, row: HistoryRow, created: str) -> int:
+        picture = row.picture_png if self.keeps_images else None
+        kept = {name: getattr(row, name) for name in Kept.__dataclass_fields__}
+        values = {
+            **kept,
+            **{name: _printable(kept[name]) for name in ("name", "volume", "detail")},
+            "created": created,
+            "picture": sha256_of(picture) if picture else "",
+            "map": bool(self.keeps_images and row.map_png),
+        }
+        marks = ", ".join(f":{name}" for name in values)
+        done = connection.execute(f"INSERT INTO cases ({', '.join(values)}) VALUES ({marks})", values)
+        assert done.lastrowid is not None
+        return done.lastrowid
+
+    def _write_images(self, number: int, row: HistoryRow) -> None:
+        layers: Mapping[Layer, bytes | None] = {"picture": row.picture_png, "map": row.map_png}
+        for layer, png in layers.items():
+            if png and self.keeps_images:
+                handle = os.open(self._path(number, layer), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(handle, "wb") as file:
+                    file.write(png)
+
+    def _delete(self, where: str, values: Sequence[int]) -> int:
+        with self._file.writing() as connection:
+            rows = connection.execute(f"SELECT id, part_of FROM cases WHERE {where}", values).fetchall()
+            connection.execute(f"DELETE FROM cases WHERE {where}", values)
+        with self._file.told():
+            self._remove_images([row["id"] for row in rows])
+        self._file.forget()
+        return sum(row["part_of"] is None for row in rows)
+
+    def _remove_images(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            for layer in get_args(Layer):
+                self._path(number, layer).unlink(missing_ok=True)
+
+    def _path(self, number: int, layer: Layer) -> Path:
+        return self._images / f"{number}{_SUFFIX[layer]}"
+
+
+def _case(row: sqlite3.Row) -> Case:
+    values = {name: row[name] for name in Case.__dataclass_fields__}
+    return Case(**{**values, "picture": bool(row["picture"]), "map": bool(row["map"])})
+
+
+def _printable(text: str, *, keep: str = "") -> str:
+    return "".join(sign for sign in text if sign in keep or unicodedata.category(sign)[0] != "C")
+
+
+def _no_case(number: int) -> NotFoundError:
+    return NotFoundError(f"case {number}", "is not in the history", "It may have been deleted; search again.")
+
+
+def _after(last: sqlite3.Cursor) -> str:
+    """Returns the time, or the moment after the last one where the clock was put back: the last verdict counts."""
+    now, (before,) = _now(), last.fetchone()
+    if before is None or now > before:
+        return now
+    return _written(datetime.fromisoformat(before) + timedelta(microseconds=1))
+
+
+def _now() -> str:
+    return _written(datetime.now(UTC))
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,142 @@
+"""The application: routes, one shape for every error, the page."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from brainsift import __version__
+from brainsift.core.errors import (
+    BrainsiftError,
+    MethodError,
+    NotFoundError,
+    ServeError,
+    UnavailableError,
+    UsageError,
+)
+from brainsift.inference.bundle import Bundle, load_bundle
+from brainsift.serve.config import ServeConfig
+from brainsift.serve.http import history_routes
+from brainsift.serve.http.middleware import COOKIE, TOO_LARGE, Gate, error_response
+from brainsift.serve.http.routes import errors, router
+from brainsift.serve.http.service import Service
+from brainsift.serve.prometheus import CONTENT_TYPE
+from brainsift.serve.schemas import Health
+
+PAGE = Path(__file__).parents[1] / "page"
+
+
+def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) -> FastAPI:
+    """Makes the application.
+
+    Args:
+        config: how it runs.
+        bundle: the network; the one that comes with the package by default.
+    """
+    service = Service(config or ServeConfig(), bundle or load_bundle())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title="brainsift",
+        version=__version__,
+        description=f"Tells whether a brain MRI slice shows a tumor. {service.bundle.notice}",
+        lifespan=lifespan,
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.add_middleware(Gate, config=service.config, metrics=service.metrics)
+    _add_errors(app)
+    _add_health(app, service)
+    app.include_router(router(service))
+    app.include_router(history_routes.router(service.history), responses=errors(400, 404))
+    _add_page(app, service)
+    _document_errors(app)
+    return app
+
+
+def _document_errors(app: FastAPI) -> None:
+    """Takes the framework's own shape of wrong arguments out of the OpenAPI document: no reply has it."""
+    document = app.openapi()  # which keeps it
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(BrainsiftError)
+    async def refused(request: Request, error: BrainsiftError) -> Response:
+        return error_response(error, request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_arguments(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        return error_response(UsageError(name, first["msg"], "See /openapi.json."), request.state.request_id)
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Response:
+        kinds: dict[int, BrainsiftError] = {
+            404: NotFoundError("address", "is not there", "See /openapi.json."),
+            413: TOO_LARGE,
+            405: MethodError("method", "is not meant for this address", "See /openapi.json."),
+        }
+        other = UsageError("request", str(error.detail), "See /openapi.json.")
+        found = kinds.get(error.status_code, other if error.status_code < 500 else ServeError("request", "failed", ""))
+        response = error_response(found, request.state.request_id)
+        response.headers.update(error.headers or {})
+        return response
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz")
+    async def healthz() -> Health:
+        """The process lives."""
+        return Health()
+
+    @app.get("/readyz", responses=errors(503))
+    async def readyz() -> Health:
+        """Requests are taken."""
+        if service.stopping:
+            raise UnavailableError("service", "is stopping", "Try again when it has started anew.")
+        return Health()
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE: {}}}, **errors()})
+    async def metrics() -> Response:
+        """For Prometheus."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _add_page(app: FastAPI, service: Service) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        if service.config.token and "token" in request.query_params:
+            response: Response = RedirectResponse("/", 303)
+            secure = request.url.scheme == "https"
+            response.set_cookie(COOKIE, service.config.token, httponly=True, samesite="strict", secure=secure)
+            return response
+        return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+    app.mount("/page", _Assets(directory=PAGE))
+
+
+class _Assets(StaticFiles):
+    """Files of the page, asked for anew each time: after an upgrade no old module meets a new one."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["cache-control"] = "no-cache"
+        return response

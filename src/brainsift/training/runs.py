@@ -1,0 +1,188 @@
+"""The folder of a run: what it was made of, its network, and what the network said of each image.
+
+config.json, split.csv, environment.json   what the run was made of
+curve.csv, weights.safetensors             what came out of training
+predictions.csv                            logit of each image of train, validation and test
+external.csv                               the same for images of other collections
+results.json                               written by `evaluate`
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from brainsift.core.errors import RunError
+from brainsift.core.files import read_json, replacing, write_json
+from brainsift.datasets.manifest import read_csv, read_manifest, write_manifest
+from brainsift.training import devices, networks
+from brainsift.training.augment import to_input
+from brainsift.training.cache import cached_pixels
+from brainsift.training.recipes import TrainConfig
+
+PREDICTION_COLUMNS = (
+    "path",
+    "channel",
+    "source",
+    "contrast",
+    "label",
+    "patient",
+    "group",
+    "part",
+    "logit",
+    "probability",
+)
+# What may differ between the two starts of one run.
+_FREE_SETTINGS = ("threads", "device", "log")
+
+
+def is_claimed(record: Path, wanted: Mapping[str, Any], what: str) -> bool:
+    """Tells whether a folder's record of settings exists, having checked that it says what is wanted.
+
+    A setting of training that the record lacks came later: what was done then is its default.
+
+    Raises:
+        RunError: it says something else.
+    """
+    if not record.exists():
+        return False
+    found = {**asdict(TrainConfig()), **read_json(record)}
+    changed = [name for name in wanted if name not in _FREE_SETTINGS and found.get(name) != wanted[name]]
+    if changed:
+        raise RunError(record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Use another folder.")
+    return True
+
+
+def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str = "a run") -> None:
+    """Writes what the run (or search) is, or checks that the folder holds just this one.
+
+    Raises:
+        RunError: it holds another one.
+    """
+    if is_claimed(folder / "config.json", wanted, what):
+        before = read_csv(folder / "split.csv", dtype=str)[["sha256", "part"]]
+        if not before.equals(table[["sha256", "part"]].astype(str)):
+            raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
+        return
+    write_manifest(table, folder / "split.csv")
+    write_json(folder / "config.json", wanted)
+
+
+def cache_of(run: Path) -> Path:
+    """Returns the folder of preprocessed pixels of a run: ``cache`` beside it, or beside a study's folder of runs."""
+    beside = (run.resolve().parent / "cache", run.resolve().parent.parent / "cache")
+    return next((folder for folder in beside if folder.is_dir()), beside[0])
+
+
+def build_network(config: TrainConfig) -> networks.Classifier:
+    """Builds the network of a configuration, with fresh weights."""
+    return networks.build(
+        config.model,
+        dropout=config.dropout,
+        size=config.size,
+        in_channels=1 if config.preprocessing == "standard" else 3,
+        twice_preprocessed=config.recipe == "baseline",
+    )
+
+
+def finish(
+    folder: Path,
+    table: pd.DataFrame,
+    model: networks.Classifier,
+    pixels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+) -> None:
+    """Writes the network and its predictions, and drops the checkpoint."""
+    with replacing(folder / "weights.safetensors") as temporary:
+        save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, temporary)
+    write_manifest(_predictions(table, model, pixels, rows), folder / "predictions.csv")
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def load_run(folder: Path) -> tuple[networks.Classifier, TrainConfig]:
+    """Loads the trained network of a run folder, ready to predict.
+
+    Raises:
+        RunError: the run is not finished.
+    """
+    if not (folder / "weights.safetensors").exists():
+        raise RunError(folder, "holds no finished run", "Start `brainsift train` again with the same -o.")
+    saved = read_json(folder / "config.json")
+    config = TrainConfig(**{field.name: saved[field.name] for field in fields(TrainConfig) if field.name in saved})
+    model = build_network(config)
+    try:
+        model.load_state_dict(load_file(folder / "weights.safetensors"))
+    except RuntimeError:
+        raise RunError(
+            folder, f"holds weights of another {config.model}", "Train it again with this version."
+        ) from None
+    return model.eval(), config
+
+
+def read_split(folder: Path) -> pd.DataFrame:
+    """Reads the manifest that a run was trained on, with its parts.
+
+    Raises:
+        RunError: it is no run folder.
+    """
+    if not (folder / "split.csv").is_file():
+        raise RunError(folder, "is no run folder", "Give one that `brainsift train` wrote.")
+    return read_manifest(folder / "split.csv")
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor, *, bf16: bool = False, batch_size: int = 128) -> Tensor:
+    """Returns the logits of uint8 images (n, size, size[, 3]), float32 (n,), on the CPU."""
+    device = next(model.parameters()).device
+    model.eval()
+    logits = []
+    for start in range(0, len(images), batch_size):
+        with devices.autocast(device, bf16):
+            logits.append(model(to_input(images[start : start + batch_size].to(device))).float().cpu())
+    return torch.cat(logits) if logits else torch.zeros(0)
+
+
+def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
+    """Scores images that a finished run was not made with, into external.csv of its folder; training never sees them.
+
+    Args:
+        table: audited manifest; its rows become part "external".
+        folder: of the run.
+        cache: folder of preprocessed pixels.
+
+    Returns:
+        The path of external.csv, written anew unless it holds just these images.
+
+    Raises:
+        RunError: the run is not finished.
+    """
+    path = folder / "external.csv"
+    table = table.assign(part="external")
+    model, config = load_run(folder)
+    pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
+    if not (path.exists() and _images(read_manifest(path)) == _images(table[rows >= 0])):
+        write_manifest(_predictions(table, model, pixels, rows), path)
+    return path
+
+
+def _images(table: pd.DataFrame) -> list[list[str]]:
+    return [[os.path.normpath(path), channel] for path, channel in zip(table["path"], table["channel"], strict=True)]
+
+
+def _predictions(
+    table: pd.DataFrame, model: networks.Classifier, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
+) -> pd.DataFrame:
+    seen = table[rows >= 0].copy()
+    places, place_of = np.unique(rows[rows >= 0], return_inverse=True)
+    logits = predict_logits(model, torch.from_numpy(np.asarray(pixels[places]))).numpy()[place_of]
+    seen["logit"] = logits.astype(np.float64).round(6)
+    seen["probability"] = (1 / (1 + np.exp(-seen["logit"]))).round(6)
+    return seen[list(PREDICTION_COLUMNS)]

@@ -1,0 +1,405 @@
+"""One run: a table with parts and a configuration in, a run folder out.
+
+A run folder holds config.json, split.csv, environment.json, curve.csv, weights.safetensors and predictions.csv:
+enough to do it again. While training goes on it also holds checkpoint.pt; every epoch draws its chance from the seed
+and its own number, so a run killed at any moment goes on from there to the same final weights.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from brainsift.core import environment
+from brainsift.core.errors import ManifestError, RunError
+from brainsift.core.files import read_json, replacing, write_json
+from brainsift.training import devices, networks, pretrained, trackers
+from brainsift.training.augment import augment, burn_in, spoil, to_input
+from brainsift.training.cache import cached_pixels
+from brainsift.training.lesion_synthesis import draw_lesions
+from brainsift.training.lesion_transplant import transplant
+from brainsift.training.mask_loss import Outlines, load_outlines, map_loss
+from brainsift.training.recipes import TrainConfig
+from brainsift.training.runs import build_network, claim, finish, predict_logits
+from brainsift.training.skull_strip import SkullStripper
+
+_WARM_UP_SHARE = 0.1
+_UNFOLD_IMAGES = 256
+
+Curve = list[dict[str, float]]
+OnEpoch = Callable[[dict[str, float]], None]
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class _State:
+    """All that changes while training."""
+
+    model: networks.Classifier
+    averaged: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    curve: Curve
+    best_loss: float
+    best: dict[str, Tensor] | None = None
+    waited: int = 0
+
+    def trained(self) -> networks.Classifier:
+        return cast(networks.Classifier, self.averaged.module) if self.averaged else self.model
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "optimizer": self.optimizer.state_dict(),
+            "curve": self.curve,
+            "best_loss": self.best_loss,
+            "best": self.best,
+            "waited": self.waited,
+        }
+
+    def load_dict(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        if self.averaged:
+            self.averaged.load_state_dict(saved["averaged"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.curve, self.best_loss = saved["curve"], saved["best_loss"]
+        self.best, self.waited = saved["best"], saved["waited"]
+
+
+def train(
+    table: pd.DataFrame,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    cache: Path,
+    origin: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Path:
+    """Trains one network, or goes on with it, or finds it done.
+
+    Args:
+        table: manifest with `part`: train, validation, test, or "" (left out).
+        config: the settings.
+        folder: of the run.
+        cache: folder of preprocessed pixels.
+        origin: where the table comes from (name, protocol, fold), recorded in config.json.
+        progress: called with (steps done, steps to do, what is going on).
+        on_epoch: called with each new row of the curve; what it raises ends the run.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        RunError: the folder holds another run, or a loss is not finite.
+        ManifestError: the training or validation part lacks a class.
+        UsageError, InputError: the device or the file of weights is not here.
+    """
+    used = table[table["part"] != ""].reset_index(drop=True)
+    _check_parts(used)
+    if not (folder / "config.json").exists():  # settings that cannot work here claim no folder
+        devices.choose_device(config.device)
+        pretrained.check(config.weights)
+    claim(folder, {**(origin or {}), **asdict(config)}, used)
+    if (folder / "predictions.csv").exists():
+        return folder
+    device = devices.choose_device(config.device)
+    devices.prepare(threads=config.threads, seed=config.seed)
+    pixels, rows = cached_pixels(used, cache, preprocessing=config.preprocessing, size=config.size)
+    with devices.process_group(device) as (rank, world):
+        trainer = _Trainer(config, folder, used, pixels, rows, cache=cache, device=device, rank=rank, world=world)
+        model = trainer.run(progress, on_epoch)
+        if rank == 0:
+            finish(folder, used, model, pixels, rows)
+    return folder
+
+
+class _Trainer:
+    """Owns the data on the device and the loop over epochs."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        table: pd.DataFrame,
+        pixels: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.int64],
+        *,
+        cache: Path,
+        device: torch.device,
+        rank: int,
+        world: int,
+    ) -> None:
+        self.config, self.folder, self.device, self.rank, self.world = config, folder, device, rank, world
+        self.bf16 = devices.uses_bf16(config.model, config.precision, device)
+        self.images, self.labels = _part(table, "train", pixels, rows, device)
+        self.validation = _part(table, "validation", pixels, rows, device)
+        self.outlines = _outlines(table[_chosen(table, "train", rows)], config, cache, self.labels)
+        self.weights = _class_weights(self.labels) if config.balance else torch.ones(2, device=device)
+        self.steps = max((config.epoch_images or len(self.labels)) // config.batch_size, 1)
+        balanced = config.sampling == "balanced"
+        self.shares = _shares(table[_chosen(table, "train", rows)]) if balanced else None
+        self.validation_shares = _shares(table[_chosen(table, "validation", rows)]) if balanced else None
+        self.strip = SkullStripper()
+        self.log = trackers.open_log(config.log if rank == 0 else "none", folder, asdict(config))
+
+    def run(self, progress: Progress | None, on_epoch: OnEpoch | None) -> networks.Classifier:
+        state = self._start()
+        while len(state.curve) < self.config.epochs and state.waited < self.config.patience:
+            row = self._epoch(state, progress)
+            self._judge(state, row)
+            if self.rank == 0:
+                self._save(state)
+                self.log(row)
+            if on_epoch:
+                on_epoch(row)
+        model = state.trained()
+        if self.config.keep_best and state.best is not None:
+            model.load_state_dict(state.best)
+        return model
+
+    def _start(self) -> _State:
+        config = self.config
+        model = build_network(config).to(self.device)
+        _set_norm_momentum(model, 0.01 if config.recipe == "baseline" else 0.1)
+        saved = self.folder / "checkpoint.pt"
+        if not saved.exists():
+            origin = pretrained.load(model, config.model, config.weights, to_input(self.images[:_UNFOLD_IMAGES]))
+            write_json(self.folder / "environment.json", self._environment(model, origin))
+        if not read_json(self.folder / "environment.json")["pretrained"].startswith(pretrained.SCRATCH):
+            model.freeze(config.frozen, bf16=devices.freezes_bf16(config.precision, self.device))
+        averaged = _averaged(model, config.average * self.steps)
+        state = _State(model, averaged, _optimizer(model, config), [], _first_best(config))
+        if saved.exists():
+            state.load_dict(torch.load(saved, map_location=self.device, weights_only=True))
+        return state
+
+    def _environment(self, model: nn.Module, origin: str) -> dict[str, Any]:
+        return {
+            **environment.describe(),
+            "device": str(self.device),
+            "precision": "bf16" if self.bf16 else "fp32",
+            "processes": self.world,
+            "threads": torch.get_num_threads(),
+            "parameters": networks.count_parameters(model),
+            "pretrained": origin,
+        }
+
+    def _epoch(self, state: _State, progress: Progress | None) -> dict[str, float]:
+        config, epoch, started = self.config, len(state.curve), time.perf_counter()
+        torch.manual_seed(config.seed * 100_003 + epoch * self.world + self.rank)
+        chance = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        order = self._order(chance)
+        size = _size_at(epoch, config)
+        total = torch.zeros((), device=self.device)
+        state.model.train()
+        for step in range(self.steps):
+            rate = _learning_rate(epoch * self.steps + step, config.epochs * self.steps, config)
+            batch = order[step * config.batch_size : (step + 1) * config.batch_size][self.rank :: self.world]
+            total += self._step(state, batch.to(self.device), rate, size, chance)
+            if progress:
+                progress(epoch * self.steps + step + 1, config.epochs * self.steps, self._words(state, epoch))
+        devices.share_buffers(state.model, self.world)
+        self._check_finite(total, "training", epoch)
+        loss, auc, accuracy = self._validate(state, epoch)
+        return {
+            "epoch": epoch + 1,
+            "seconds": round(time.perf_counter() - started, 3),
+            "learning_rate": rate,
+            "train_loss": float(total) / self.steps,
+            "validation_loss": loss,
+            "validation_auc": auc,
+            "validation_accuracy": accuracy,
+        }
+
+    def _order(self, chance: torch.Generator) -> Tensor:
+        """Draws the images of an epoch."""
+        wanted = self.steps * self.config.batch_size
+        if self.shares is not None:
+            return torch.multinomial(self.shares, wanted, replacement=True, generator=chance)
+        rounds = -(-wanted // len(self.labels))
+        return torch.cat([torch.randperm(len(self.labels), generator=chance) for _ in range(rounds)])
+
+    def _words(self, state: _State, epoch: int) -> str:
+        last = f", validation loss {state.curve[-1]['validation_loss']:.3f}" if state.curve else ""
+        return f"{self.config.model} epoch {epoch + 1}/{self.config.epochs}{last}"
+
+    def _step(self, state: _State, batch: Tensor, rate: float, size: int, chance: torch.Generator) -> Tensor:
+        config, labels = self.config, self.labels[batch]
+        outlines, known = self.outlines.of(batch) if self.outlines else (None, None)
+        images = to_input(self.images[batch])
+        images, outlines = self.strip(images, outlines, batch, share=config.strip, generator=chance)
+        if outlines is not None and known is not None:
+            images, outlines, labels, known = transplant(
+                images, outlines, labels, known, share=config.transplant, generator=chance
+            )
+            images, outlines, labels, known = draw_lesions(
+                images, outlines, labels, known, share=config.drawn, generator=chance
+            )
+        images, outlines = augment(
+            images, strength=config.augment, generator=chance, turned=config.turned, size=size, outlines=outlines
+        )
+        images = spoil(images, strength=config.artifacts, generator=chance)
+        images = burn_in(images, share=config.letters, generator=chance)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        state.optimizer.zero_grad(set_to_none=True)
+        with devices.autocast(self.device, self.bf16):
+            outputs, tumor_map = state.model.outputs(images)
+        loss = _loss(outputs.float(), labels, self.weights, config.label_smoothing)
+        whole = loss + state.model.penalty()
+        if tumor_map is not None and outlines is not None and known is not None:
+            whole = whole + config.outline_weight * map_loss(tumor_map.float(), outlines, known)
+        whole.backward()
+        devices.average_gradients(state.model, self.world)
+        state.optimizer.step()
+        if state.averaged:
+            state.averaged.update_parameters(state.model)
+        return loss.detach()
+
+    def _validate(self, state: _State, epoch: int) -> tuple[float, float, float]:
+        images, labels = self.validation
+        logits = predict_logits(state.trained(), images, bf16=self.bf16)
+        loss = _mean_loss(logits, labels.cpu(), self.validation_shares)
+        self._check_finite(loss, "validation", epoch)
+        if self.world > 1:
+            loss = loss.to(self.device)
+            distributed.broadcast(loss, 0)
+        truth = labels.cpu().numpy()
+        accuracy = float(((logits > 0).float() == labels.cpu()).float().mean())
+        return float(loss), float(roc_auc_score(truth, logits.numpy())), accuracy
+
+    def _check_finite(self, loss: Tensor, part: str, epoch: int) -> None:
+        if not math.isfinite(loss):
+            rate = self.config.learning_rate
+            rule = f"the {part} loss of epoch {epoch + 1} is {float(loss)} at the learning rate {rate}"
+            raise RunError(self.folder, rule, "Train in another folder with a smaller --learning-rate.")
+
+    def _judge(self, state: _State, row: dict[str, float]) -> None:
+        state.curve.append(row)
+        state.waited += 1
+        if row["validation_loss"] < state.best_loss:
+            state.best_loss, state.waited = row["validation_loss"], 0
+            state.best = {key: value.detach().clone() for key, value in state.trained().state_dict().items()}
+
+    def _save(self, state: _State) -> None:
+        with replacing(self.folder / "curve.csv") as temporary:
+            pd.DataFrame(state.curve).to_csv(temporary, index=False)
+        with replacing(self.folder / "checkpoint.pt") as temporary:
+            torch.save(state.to_dict(), temporary)
+
+
+def _check_parts(table: pd.DataFrame) -> None:
+    for part in ("train", "validation"):
+        found = sorted(table.loc[table["part"] == part, "label"].dropna().unique())
+        if found != [0.0, 1.0]:
+            raise ManifestError(
+                f"part {part}", f"needs both classes, has the labels {found}", "Add images of the missing class."
+            )
+
+
+def _part(
+    table: pd.DataFrame, part: str, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    chosen = _chosen(table, part, rows)
+    images = torch.from_numpy(np.asarray(pixels[rows[chosen]]))
+    labels = torch.tensor(table.loc[chosen, "label"].to_numpy(dtype=np.float32, copy=True))
+    return images.to(device), labels.to(device)
+
+
+def _chosen(table: pd.DataFrame, part: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    return ((table["part"] == part) & table["label"].notna()).to_numpy() & (rows >= 0)
+
+
+def _outlines(table: pd.DataFrame, config: TrainConfig, cache: Path, labels: Tensor) -> Outlines | None:
+    if not (config.outline_weight and config.preprocessing == "standard" and networks.draws_map(config.model)):
+        return None
+    return load_outlines(table.reset_index(drop=True), labels, cache, config.size)
+
+
+def _shares(table: pd.DataFrame) -> Tensor:
+    """Returns how often to draw each image of training, and what each of validation weighs, float64 (n,).
+
+    A contrast of a source weighs by the root of its number of groups, and in it both classes alike, so that neither
+    source nor contrast tells the class. A group weighs by the root of its size: near-copies tell little new,
+    different slices of one patient tell more.
+    """
+    scanner = table["source"] + " " + table["contrast"]
+    weight = table.groupby([scanner, "label", "group"])["path"].transform("size") ** -0.5
+    weight /= weight.groupby([scanner, table["label"]]).transform("sum")
+    weight *= np.sqrt(table.groupby(scanner)["group"].transform("nunique"))
+    return torch.from_numpy(weight.to_numpy(dtype=np.float64, copy=True))
+
+
+def _class_weights(labels: Tensor) -> Tensor:
+    counts = torch.stack([(labels == 0).sum(), (labels == 1).sum()]).float()
+    return len(labels) / (2 * counts)
+
+
+def _loss(outputs: Tensor, labels: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+    if outputs.shape[1] > 1:  # the baseline study's softmax
+        return F.cross_entropy(outputs, labels.long())
+    soft = labels * (1 - smoothing) + smoothing / 2
+    return F.binary_cross_entropy_with_logits(outputs[:, 0], soft, weight=weights[labels.long()])
+
+
+def _mean_loss(logits: Tensor, labels: Tensor, shares: Tensor | None) -> Tensor:
+    """Averages over images, each with its share where one is given: else one group of copies may end the training."""
+    losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return losses.mean() if shares is None else (losses * shares).sum().div(shares.sum()).to(losses.dtype)
+
+
+def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trained if parameter.ndim > 1]
+    others = [parameter for parameter in trained if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def _learning_rate(step: int, n_steps: int, config: TrainConfig) -> float:
+    if config.schedule == "constant":
+        return config.learning_rate
+    warm_up = max(_WARM_UP_SHARE * n_steps, 1)
+    if step < warm_up:
+        return config.learning_rate * (step + 1) / (warm_up + 1)
+    return config.learning_rate * (1 + math.cos(math.pi * (step - warm_up) / (n_steps - warm_up + 1))) / 2
+
+
+def _size_at(epoch: int, config: TrainConfig) -> int:
+    """Returns the side of the training images: half of it at first, then three quarters, then all."""
+    if not config.progressive:
+        return config.size
+    done = epoch / config.epochs
+    quarters = 2 if done < 0.6 else 3 if done < 0.85 else 4
+    return config.size * quarters // 4
+
+
+def _averaged(model: nn.Module, memory: float) -> AveragedModel | None:
+    """Returns an exponential moving average of weights and batch statistics that remembers ``memory`` steps."""
+    if not memory:
+        return None
+    average = get_ema_multi_avg_fn(1 - 1 / max(memory, 1.0))
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+
+def _set_norm_momentum(model: nn.Module, momentum: float) -> None:
+    """Sets how fast batch norms follow: 0.01 as Keras does in the baseline study, or torch's usual 0.1."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = momentum
+
+
+def _first_best(config: TrainConfig) -> float:
+    return math.inf if config.best_before is None else config.best_before

@@ -1,0 +1,165 @@
+"""Search for learning rate, dropout and what else matters, on validation data only.
+
+Optuna samples (TPE, Bergstra et al. 2011), prunes hopeless trials (median rule), and keeps all trials in an SQLite
+file, so that a search can be interrupted and goes on.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from brainsift.core.errors import RunError, UsageError
+from brainsift.core.files import read_json, write_json
+from brainsift.training.recipes import TrainConfig
+from brainsift.training.runs import claim
+from brainsift.training.train import Progress, train
+
+SPACE: dict[str, Callable[[optuna.Trial], Any]] = {
+    "learning_rate": lambda trial: trial.suggest_float("learning_rate", 1e-5, 2e-2, log=True),
+    "dropout": lambda trial: trial.suggest_float("dropout", 0.0, 0.7),
+    "weight_decay": lambda trial: trial.suggest_float("weight_decay", 1e-4, 0.3, log=True),
+    "augment": lambda trial: trial.suggest_float("augment", 0.0, 1.0),
+    "label_smoothing": lambda trial: trial.suggest_float("label_smoothing", 0.0, 0.2),
+}
+OPEN = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """The settings of a search.
+
+    Attributes:
+        trials: finished trials, pruned ones included.
+        trial_epochs: epochs of each trial.
+        search: what to search: learning_rate, dropout, weight_decay, augment, label_smoothing.
+        seed: of the search and of each trial.
+
+    Raises:
+        UsageError: a setting that cannot be searched, or no trial.
+    """
+
+    trials: int = 20
+    trial_epochs: int = 6
+    search: tuple[str, ...] = ("learning_rate", "dropout")
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise UsageError("trials", f"must be at least 1, not {self.trials}", "Correct it.")
+        unknown = [name for name in self.search if name not in SPACE]
+        if unknown:
+            raise UsageError("search", f"must be of {', '.join(SPACE)}, not {unknown}", "Correct them.")
+
+
+def tune(
+    table: pd.DataFrame,
+    base: TrainConfig,
+    config: TuneConfig,
+    folder: Path,
+    *,
+    cache: Path,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Searches settings for one network; goes on where an earlier search in the folder stopped.
+
+    Args:
+        table: manifest with parts; only "train" and "validation" are looked at.
+        base: the settings that are not searched; trials leave no log.
+        config: what to search and how long.
+        folder: gets trials.sqlite, tuning.json and the trial at hand; config.json and split.csv say what of.
+        cache: folder of preprocessed pixels.
+        progress: called with (steps done, steps to do, what is going on) of the trial at hand.
+
+    Returns:
+        ``model``, ``trials`` (number, value, state and each setting), ``best``, ``importance`` (fANOVA, Hutter et
+        al. 2014; share of the variance of the validation loss) and ``base``, also written to tuning.json.
+
+    Raises:
+        RunError: the folder holds a search on other images or with other settings, or no trial had a finite loss.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    seen = table[table["part"].isin(["train", "validation"])].reset_index(drop=True)
+    base = replace(base, epochs=config.trial_epochs, seed=config.seed, log="none")
+    claim(folder, {**asdict(base), "search": list(config.search)}, seen, "a search")
+    search = _open_search(folder, base, config)
+
+    def objective(trial: optuna.Trial) -> float:
+        trial_folder = folder / "trial"
+        shutil.rmtree(trial_folder, ignore_errors=True)
+        chosen = replace(base, **{name: SPACE[name](trial) for name in config.search})
+        losses: list[float] = []
+
+        def report(row: dict[str, float]) -> None:
+            losses.append(row["validation_loss"])
+            trial.report(min(losses), int(row["epoch"]))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        try:
+            train(seen, chosen, trial_folder, cache=cache, progress=_named(progress, trial, config), on_epoch=report)
+        except RunError:  # in a new folder: the loss is not finite
+            raise optuna.TrialPruned from None
+        return min(losses)
+
+    while (n_left := config.trials - len(search.get_trials(deepcopy=False, states=OPEN))) > 0:
+        search.optimize(objective, n_trials=min(n_left, 1))
+    shutil.rmtree(folder / "trial", ignore_errors=True)
+    if not search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+        raise RunError(folder, "no trial had a finite loss", "Search in another folder with a smaller --learning-rate.")
+    result = _summary(search, base, config)
+    write_json(folder / "tuning.json", result)
+    return result
+
+
+def read_tuning(folder: Path) -> dict[str, Any] | None:
+    """Returns what an earlier `tune` wrote, or None."""
+    path = folder / "tuning.json"
+    return read_json(path) if path.exists() else None
+
+
+def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = f"sqlite:///{folder.resolve()}/trials.sqlite"
+    name = f"{base.model} {base.recipe} {config.trial_epochs} epochs: {', '.join(config.search)}"
+    n_before = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
+    search = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        # A sampler that starts again with the same seed would repeat its first trials.
+        sampler=optuna.samplers.TPESampler(seed=config.seed + n_before, multivariate=True),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+        load_if_exists=True,
+    )
+    if not search.trials:  # the recipe's own values first
+        search.enqueue_trial({key: value for key, value in asdict(base).items() if key in config.search})
+    return search
+
+
+def _named(progress: Progress | None, trial: optuna.Trial, config: TuneConfig) -> Progress | None:
+    if progress is None:
+        return None
+    values = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
+    return lambda done, total, words: progress(done, total, f"trial {trial.number + 1}/{config.trials} ({values})")
+
+
+def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> dict[str, Any]:
+    trials = search.get_trials(deepcopy=False, states=OPEN)
+    finished = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    importance = optuna.importance.get_param_importances(search) if len(finished) > 3 else {}
+    return {
+        "model": base.model,
+        "recipe": base.recipe,
+        "epochs": config.trial_epochs,
+        "seed": config.seed,
+        "trials": [
+            {"number": trial.number, "value": trial.value, "state": trial.state.name.lower(), **trial.params}
+            for trial in trials
+        ],
+        "best": {"value": search.best_value, **search.best_params},
+        "importance": importance,
+    }

@@ -1,0 +1,340 @@
+"""The command line: exit codes, messages, help, and the whole way from a manifest to predictions."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from brainsift import __version__
+from brainsift.cli.main import COMMANDS, command_parser, main
+from brainsift.core.files import read_json
+from brainsift.datasets.manifest import read_manifest, write_manifest
+from brainsift.inference.bundle import load_bundle
+
+SMALL = ["--size", "32", "--batch-size", "8", "--epochs", "1", "--threads", "1", "--precision", "fp32"]
+
+
+@pytest.fixture(scope="module")
+def manifest(audited, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "manifest.csv"
+    write_manifest(audited, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(manifest):
+    folder = manifest.parent / "run"
+    assert main(["train", str(manifest), "-o", str(folder), "--folds", "4", "--fold", "1", *SMALL]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(run):
+    folder = run.parent / "bundle"
+    assert main(["export", str(run), "-o", str(folder)]) == 0
+    return folder
+
+
+def refusal(capsys, *words):
+    """Runs a command; returns its exit code and its one line on standard error."""
+    capsys.readouterr()
+    code = main([str(word) for word in words])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"brainsift {words[0]}: ")
+    return code, lines[0]
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom brainsift.cli.main import main\ntry:\n    main(['--help'])\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "print('HEAVY', sorted({'torch', 'pandas', 'numpy', 'PIL', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    for name, words in COMMANDS.items():
+        assert f"  {name} " in done.stdout
+        assert words in done.stdout
+
+
+def test_every_file_of_commands_is_listed():
+    from brainsift.cli import commands
+
+    names = {path.stem for path in Path(commands.__path__[0]).glob("*.py")}
+    assert {name for name in names if not name.startswith("_")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_for_every_argument(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: brainsift {name} ")
+    for action in command_parser(name)._actions:
+        assert action.help
+        assert all(flag in shown for flag in action.option_strings)
+
+
+def test_the_module_and_the_version():
+    command = [sys.executable, "-m", "brainsift", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"brainsift {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "required: COMMAND"),
+        (["heal"], "invalid choice: 'heal'"),
+        (["split", "m.csv"], "required: -o/--output"),
+        (["split", "m.csv", "-o", "o.csv", "--colour"], "unrecognized arguments: --colour"),
+        (["train", "m.csv", "-o", "run", "--epochs", "many"], "--epochs: invalid int value: 'many'"),
+        (["split", "m.csv", "-o", "o.csv", "--protocol", "lucky"], "invalid choice: 'lucky'"),
+    ],
+)
+def test_words_that_no_command_takes_exit_with_2(words, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_wrong_values_exit_with_2(manifest, tmp_path, capsys):
+    out = tmp_path / "out"
+    code, line = refusal(capsys, "split", manifest, "-o", out, "--folds", 1)
+    assert (code, "folds: must be 2 or more, got 1" in line) == (2, True)
+    code, line = refusal(capsys, "evaluate")
+    assert (code, "need run folders, or --predictions with --manifest" in line) == (2, True)
+    code, line = refusal(capsys, "fetch", "atlantis", "-o", out)
+    assert (code, "'atlantis'" in line) == (2, True)
+    code, line = refusal(capsys, "study", "--data", tmp_path, "-o", out, "--protocols", "lucky")
+    assert (code, "['lucky']" in line) == (2, True)
+    assert not out.exists()
+
+
+def test_a_missing_extra_exits_with_2_and_says_what_to_install():
+    script = "import sys\nsys.modules['pandas'] = None\nfrom brainsift.cli.main import main\n"
+    script += "sys.exit(main(['audit', 'DIR']))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "brainsift audit: audit: needs the package pandas, which is not installed. "
+        "Run `pip install 'brainsift[train]'`.\n"
+    )
+
+
+def test_bad_input_exits_with_3(manifest, tmp_path, capsys):
+    out = tmp_path / "out"
+    code, line = refusal(capsys, "audit", tmp_path / "nowhere", "-o", out)
+    assert (code, "nowhere: no such folder or CSV file" in line) == (3, True)
+    code, line = refusal(capsys, "split", tmp_path / "nowhere.csv", "-o", out)
+    assert (code, "nowhere.csv: no such file" in line) == (3, True)
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    code, line = refusal(capsys, "split", tmp_path / "binary.csv", "-o", out)
+    assert (code, "binary.csv: is no CSV table" in line) == (3, True)
+    code, line = refusal(capsys, "predict", "--bundle", tmp_path, "slice.png")
+    assert (code, "holds no bundle.json" in line) == (3, True)
+    code, line = refusal(capsys, "evaluate", "--predictions", tmp_path / "nowhere.csv", "--manifest", manifest)
+    assert (code, "nowhere.csv: No such file" in line) == (3, True)
+    assert not out.exists()
+
+
+def test_a_manifest_that_was_not_audited_exits_with_3(tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("path,source,label,part\na.png,s,1,train\nb.png,s,0,train\n")
+    for command in ("train", "tune"):
+        code, line = refusal(capsys, command, tmp_path / "mine.csv", "-o", tmp_path / "out")
+        assert (code, "lacks the columns ['status', 'sha256', 'pixels_sha256', 'group']" in line) == (3, True)
+
+
+def test_a_place_that_cannot_be_written_exits_with_3(manifest, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    code, line = refusal(capsys, "split", manifest, "-o", tmp_path / "file" / "split.csv")
+    assert (code, "in the way" in line, str(tmp_path / "file") in line) == (3, False, True)
+
+
+def test_predict_tells_what_it_cannot_write_before_it_scores(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("brainsift.cli.commands.predict.load_bundle", lambda *_: pytest.fail("it went on"))
+    for flag in ("--csv", "--json", "--volumes", "--report"):
+        code, line = refusal(capsys, "predict", "slice.png", flag, tmp_path)
+        assert (code, f"{tmp_path}: is a folder" in line) == (3, True)
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    code, line = refusal(capsys, "predict", "slice.png", "--report", tmp_path / "page.pdf")
+    assert (code, "brainsift[pdf]" in line) == (2, True)
+
+
+def test_a_table_can_go_to_standard_output(audited, bundle):
+    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path, "--csv", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("path,status,probability,decision,detail,volume\n" + path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_exits_with_3(audited, bundle, capsys):
+    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    code, line = refusal(capsys, "predict", "--bundle", bundle, path, "--json", "/dev/full")
+    assert (code, "No space left on device. Make room" in line) == (3, True)
+
+
+def test_fewer_threads_than_none_exit_with_2(phantoms, bundle, tmp_path, capsys):
+    code, line = refusal(capsys, "predict", "--bundle", bundle, phantoms, "--threads", -1)
+    assert (code, "threads: must be 0 or more, not -1" in line) == (2, True)
+    code, line = refusal(capsys, "audit", phantoms, "-o", tmp_path / "out", "--workers", -1)
+    assert (code, "workers: must be 0 or more, not -1" in line) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    capsys.readouterr()
+    assert main(["fetch", "br35h", "-o", str(tmp_path)]) == 4
+    said = capsys.readouterr().err
+    assert "Kaggle cannot be reached" in said
+    assert f"br35h={tmp_path / 'br35h'}" in said  # the way out
+
+
+def test_a_run_that_cannot_be_used_exits_with_5(manifest, run, tmp_path, capsys):
+    code, line = refusal(capsys, "evaluate", tmp_path / "nowhere")
+    assert (code, "config.json: no such file" in line) == (5, True)
+    code, line = refusal(capsys, "export", tmp_path, "-o", tmp_path / "bundle")
+    assert (code, "holds no finished run" in line) == (5, True)
+    code, line = refusal(capsys, "explain", tmp_path)
+    assert (code, "is no run folder" in line) == (5, True)
+    capsys.readouterr()
+    same_but_one = [*SMALL, "--folds", "4", "--fold", "1", "--learning-rate", "1"]
+    assert main(["train", str(manifest), "-o", str(run), *same_but_one]) == 5
+    assert "holds a run with other settings: learning_rate" in capsys.readouterr().err
+
+
+def test_an_interruption_exits_with_130(manifest, tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("brainsift.cli.commands.split.write_manifest", interrupt)
+    assert main(["split", str(manifest), "-o", str(tmp_path / "split.csv")]) == 130
+    assert "brainsift split: interrupted" in capsys.readouterr().err
+
+
+def test_split_writes_parts_and_train_takes_them(manifest, tmp_path, capsys):
+    out = tmp_path / "split.csv"
+    assert main(["split", str(manifest), "-o", str(out), "--protocol", "random"]) == 0
+    assert "Protocol random, LEAKY" in capsys.readouterr().out
+    assert {"train", "validation", "test"} <= set(read_manifest(out)["part"])
+    code, line = refusal(capsys, "train", out, "-o", tmp_path / "run", "--protocol", "grouped")
+    assert (code, "protocol: " in line, "is split already" in line) == (2, True, True)
+    assert main(["train", str(out), "-o", str(tmp_path / "run"), *SMALL]) == 0
+    assert "LEAKY" in capsys.readouterr().out
+    config = read_json(tmp_path / "run" / "config.json")
+    assert config["protocol"] is None  # the file does not say how it was split
+    trained_on = read_manifest(tmp_path / "run" / "split.csv")
+    assert (
+        trained_on["part"].value_counts().to_dict()
+        == read_manifest(out)["part"].value_counts().drop("", errors="ignore").to_dict()
+    )
+
+
+def test_train_records_its_split_and_settings(run):
+    config = read_json(run / "config.json")
+    assert (config["protocol"], config["fold"], config["epochs"], config["size"]) == ("grouped", 1, 1, 32)
+    assert config["learning_rate"] == 1e-3  # the recipe's, where no flag was given
+    assert read_json(run / "results.json")["test"]["n"] > 0
+
+
+def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path, capsys):
+    paths = [path for path, status in zip(audited["path"], audited["status"], strict=True) if status == "ok"][:30]
+    table = tmp_path / "answers.csv"
+    assert main(["predict", "--bundle", str(bundle), "--csv", str(table), *paths]) == 0
+    assert list(pd.read_csv(table)["path"]) == paths
+    scores = ["evaluate", "--predictions", str(table), "--manifest", str(manifest), "--json", str(tmp_path / "s.json")]
+    assert main(scores) == 0
+    assert "30 images scored" in capsys.readouterr().out
+    assert read_json(tmp_path / "s.json")["n"] == 30
+
+
+def test_predict_says_what_it_could_not_read_and_exits_with_3(audited, bundle, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    good = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    assert main(["predict", "--bundle", str(bundle), good, str(tmp_path / "broken.png")]) == 3
+    shown = capsys.readouterr()
+    first, second = shown.out.splitlines()
+    assert first.startswith(f"{good}\t")
+    assert second.startswith(f"{tmp_path / 'broken.png'}\tunreadable\t")
+    assert "Not a medical device." in shown.err
+
+
+def test_a_name_that_is_no_utf8_stops_nothing(phantoms, bundle, tmp_path):
+    folder, name = tmp_path / "scans" / "tumor", os.fsdecode(b"M\xfcller.png")
+    folder.mkdir(parents=True)
+    first, *_ = sorted((phantoms / "tumor").glob("*.png"))
+    (folder / name).write_bytes(first.read_bytes())
+    (folder / os.fsdecode(b"gone\xfc.png")).symlink_to("nowhere")
+    words = ["predict", "--bundle", str(bundle), str(folder)]
+    table, entries, page = (tmp_path / one for one in ("a.csv", "a.json", "a.html"))
+    assert main([*words, "--csv", str(table), "--json", str(entries), "--report", str(page)]) == 3
+    assert Path(read_json(entries)[0]["path"]).name == name
+    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), "-"]
+    named = os.fsencode(folder / name) + b"\n"
+    done = subprocess.run(
+        command, input=named, capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
+    )
+    assert done.stdout.startswith(named[:-1] + b"\t")
+    assert main(["audit", str(tmp_path / "scans"), "-o", str(tmp_path / "audit"), "--no-probes", "--workers", "1"]) == 0
+    assert name in map(os.path.basename, read_manifest(tmp_path / "audit" / "manifest.csv")["path"])
+    for one in (page, tmp_path / "audit" / "report.html"):
+        assert "gone\\udcfc.png" in one.read_text(encoding="utf-8")
+
+
+def test_a_reader_that_went_away_is_no_failure(audited, bundle):
+    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path]
+    # Unbuffered, there would be nothing left for Python's own flush at exit.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
+    os.close(writing)
+    assert done.returncode == 0
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_two_runs_are_compared(manifest, run, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert main(["train", str(manifest), "-o", str(other), "--folds", "4", "--fold", "1", "--seed", "0", *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), str(other)]) == 0
+    shown = capsys.readouterr().out
+    assert "minus" in shown and "test images, in" in shown
+    assert "DeLong" in shown
+
+
+def test_tune_searches_and_writes_its_page(manifest, tmp_path, capsys):
+    small = ["--size", "32", "--batch-size", "8", "--threads", "1", "--precision", "fp32"]
+    words = ["tune", str(manifest), "-o", str(tmp_path), "--trials", "1", "--trial-epochs", "1", *small]
+    assert main([*words, "--search", "dropout"]) == 0
+    assert "Best of 1 trials of compact" in capsys.readouterr().out
+    assert read_json(tmp_path / "tuning.json")["trials"][0]["dropout"] == 0.2
+    assert (tmp_path / "report.html").stat().st_size > 1000
+
+
+def test_a_release_is_one_command_and_goes_on_where_it_was(phantoms, tmp_path, capsys):
+    folder = tmp_path / "release"
+    words = ["release", "--data", f"phantom={phantoms}", "-o", str(folder), "--epoch-images", "64", *SMALL]
+    assert main(words) == 0
+    bundle = load_bundle(folder / "bundle")
+    figures = bundle.provenance["figures"]
+    assert {row["part"] for row in figures} == {"test"} and sum(row["n"] for row in figures) > 10
+    assert bundle.provenance["maps"] and bundle.provenance["config"]["recipe"] == "release"
+    weights = folder / "run" / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert main(words) == 0
+    assert weights.stat().st_mtime_ns == before
+    capsys.readouterr()
+    assert main(["card", str(folder / "bundle")]) == 0
+    assert "## Performance" in capsys.readouterr().out

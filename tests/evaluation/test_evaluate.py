@@ -1,0 +1,233 @@
+"""Run folders with predictions of known properties -> results."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from brainsift.core.errors import ManifestError, RunError, UsageError
+from brainsift.evaluation import evaluate
+from brainsift.stats import metrics
+
+FAST = {"n_resamples": 100}
+
+
+def predictions(n=400, *, seed=0, heat=3.0, shift=1.5, part=None, source=None, fold=0):
+    """Rows of predictions.csv: groups of two images; logits too sure by the factor ``heat``."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(generator.integers(0, 2, n // 2), 2)
+    logits = heat * ((2 * labels - 1) * shift + generator.normal(scale=1.2, size=n))
+    parts = part or np.repeat(np.resize(["train", "validation", "test", "test"], n // 2), 2)
+    return pd.DataFrame(
+        {
+            "path": [f"/images/{fold}_{part or 'in'}_{i}.png" for i in range(n)],
+            "channel": "",
+            "source": source or np.where(np.arange(n) % 3 == 0, "br35h", "preet"),
+            "label": labels.astype(float),
+            "patient": "",
+            "group": [f"{fold}_{part or 'in'}_{i // 2}" for i in range(n)],
+            "part": parts,
+            "logit": logits,
+            "probability": expit(logits),
+        }
+    )
+
+
+def run_folder(folder, table, **config):
+    folder.mkdir(parents=True)
+    table.to_csv(folder / "predictions.csv", index=False)
+    config = {"model": "compact", "protocol": "grouped", "fold": 0, "seed": 0} | config
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    external = predictions(60, seed=9, part="external", source="btp")
+    healthy = predictions(40, seed=8, part="external", source="healthy").assign(label=0.0)
+    healthy["path"] = healthy["path"].str.replace("external", "healthy")
+    return run_folder(tmp_path / "run", pd.concat([predictions(), external, healthy]))
+
+
+def test_results_hold_what_the_docstring_says(run):
+    results = evaluate.evaluate_run(run, **FAST)
+    assert results["validation"]["n"] == 100
+    assert results["test"]["n"] == 200
+    assert results["test"]["n_groups"] == 100
+    assert results["model"] == "compact"
+    assert results["recipe"] is None
+    assert not results["leaky"]
+    assert results["threshold"] == 0.5
+    assert set(results["test"]["scores"]) == set(metrics.METRICS)
+    assert set(results["test"]["sources"]) == {"br35h", "preet"}
+    assert sum(results["test"]["confusion"].values()) == 200
+    assert set(results["external"]) == {"btp", "healthy"}
+    assert results["external"]["healthy"]["n_tumor"] == 0
+    accuracy = results["test"]["scores"]["accuracy"]
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert results["test"]["report"]["accuracy"] == pytest.approx(accuracy["value"])
+
+
+def test_file_is_strict_json_with_null_for_what_is_undefined(run):
+    before = sorted(path.name for path in run.iterdir())
+    evaluate.evaluate_run(run, **FAST)
+    assert sorted(path.name for path in run.iterdir()) == sorted([*before, "results.json"])
+    text = (run / "results.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["external"]["healthy"]["scores"]["roc_auc"]["value"] is None
+
+
+def test_temperature_comes_from_validation_only_and_calibrates(tmp_path):
+    run = run_folder(tmp_path / "hot", predictions(800, heat=8.0))
+    results = evaluate.evaluate_run(run, **FAST)
+    assert results["temperature"] > 1.5
+    assert results["test"]["scores"]["brier_loss"]["value"] < results["test"]["uncalibrated"]["brier_loss"]
+    table = pd.read_csv(run / "predictions.csv", keep_default_na=False)
+    table.loc[table["part"] != "validation", "label"] = 1 - table.loc[table["part"] != "validation", "label"].astype(
+        float
+    )
+    table.to_csv(run / "predictions.csv", index=False)
+    again = evaluate.evaluate_run(run, **FAST)
+    assert (again["temperature"], again["thresholds"]) == (results["temperature"], results["thresholds"])
+    assert again["test"]["scores"] != results["test"]["scores"]
+
+
+def test_images_without_a_group_stand_alone(tmp_path):
+    folder = run_folder(tmp_path / "run", predictions().assign(group=""), protocol="random")
+    results = evaluate.evaluate_run(folder, **FAST)
+    assert results["test"]["n_groups"] == results["test"]["n"]
+    assert results["leaky"]
+
+
+def test_leaks_are_measured_not_declared(tmp_path):
+    table = predictions()
+    table.loc[table["part"] == "test", "part"] = np.resize(["test", "train"], 200)  # tears each group apart
+    results = evaluate.evaluate_run(run_folder(tmp_path / "torn", table), **FAST)
+    assert results["leaky"]
+    assert results["n_leaked"] == results["test"]["n"] == 100
+    assert evaluate.evaluate_run(run_folder(tmp_path / "whole", predictions()), **FAST)["n_leaked"] == 0
+
+
+def test_unlabelled_rows_are_left_out_and_missing_parts_are_null(tmp_path):
+    table = predictions().query("part == 'test'").reset_index(drop=True)
+    table.loc[:9, "label"] = math.nan
+    results = evaluate.evaluate_run(run_folder(tmp_path / "run", table), **FAST)
+    assert results["validation"] is None
+    assert results["temperature"] == 1.0
+    assert results["test"]["n"] == 190
+    assert results["external"] == {}
+
+
+def test_broken_folders_say_what_is_wrong(tmp_path, run):
+    with pytest.raises(RunError, match=r"config\.json"):
+        evaluate.evaluate_run(tmp_path / "nowhere")
+    table = pd.read_csv(run / "predictions.csv", keep_default_na=False)
+    table.drop(columns="logit").to_csv(run / "predictions.csv", index=False)
+    with pytest.raises(RunError, match="logit"):
+        evaluate.evaluate_run(run)
+    table.assign(logit=math.inf).to_csv(run / "predictions.csv", index=False)
+    with pytest.raises(RunError, match="finite"):
+        evaluate.evaluate_run(run)
+    (run / "predictions.csv").unlink()
+    with pytest.raises(RunError, match=r"predictions\.csv"):
+        evaluate.evaluate_run(run)
+
+
+def test_users_own_predictions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    truth = predictions(100).assign(path=lambda t: [str(tmp_path / f"{i}.png") for i in range(len(t))])
+    truth.loc[0, "label"] = math.nan
+    table = pd.DataFrame(
+        {"path": [f"./{i}.png" for i in range(100)], "probability": truth["probability"].astype(object)}
+    )
+    table.loc[1, "probability"] = ""  # unreadable
+    found = evaluate.evaluate_predictions(table, truth, **FAST)
+    assert (found["n"], found["n_missing"], found["n_unlabelled"]) == (98, 1, 1)
+    expected = metrics.scores(truth["label"][2:], truth["probability"][2:])
+    assert found["scores"]["roc_auc"]["value"] == pytest.approx(expected["roc_auc"])
+
+
+def test_users_mistakes(tmp_path):
+    truth = predictions(20)
+    with pytest.raises(UsageError, match="probability"):
+        evaluate.evaluate_predictions(truth[["path"]], truth)
+    with pytest.raises(UsageError, match="within 0 and 1"):
+        evaluate.evaluate_predictions(truth[["path"]].assign(probability=2.0), truth)
+    with pytest.raises(UsageError, match="one row"):
+        evaluate.evaluate_predictions(pd.concat([truth, truth])[["path", "probability"]], truth)
+    with pytest.raises(ManifestError, match="none of the 20"):
+        evaluate.evaluate_predictions(truth.assign(path="x" + truth["path"])[["path", "probability"]], truth)
+
+
+def test_summary_pools_folds(tmp_path):
+    external = predictions(60, seed=9, part="external", source="btp")
+    folders = [
+        run_folder(
+            tmp_path / str(k), pd.concat([predictions(seed=k, fold=k), external.assign(logit=external["logit"] + k)])
+        )
+        for k in range(3)
+    ]
+    found = evaluate.summarise_runs(folders, **FAST)
+    assert (found["n_folds"], found["n"], found["n_groups"]) == (3, 600, 300)
+    singles = [evaluate.evaluate_run(folder, **FAST) for folder in folders]
+    values = [single["test"]["scores"]["accuracy"]["value"] for single in singles]
+    assert found["fold_mean"]["accuracy"] == pytest.approx(np.mean(values))
+    assert found["fold_sd"]["accuracy"] == pytest.approx(np.std(values, ddof=1))
+    assert found["pooled"]["accuracy"]["value"] == pytest.approx(np.mean(values))
+    outside = [single["external"]["btp"]["scores"]["accuracy"]["value"] for single in singles]
+    assert found["external"]["btp"]["accuracy"]["value"] == pytest.approx(np.mean(outside))
+    assert (found["external"]["btp"]["n"], found["external"]["btp"]["n_groups"]) == (60, 30)
+
+
+def test_summary_of_one_fold_equals_the_run(run):
+    found, single = evaluate.summarise_runs([run], **FAST), evaluate.evaluate_run(run, **FAST)
+    assert found["pooled"] == single["test"]["scores"]
+    assert found["external"]["btp"]["roc_auc"] == pytest.approx(single["external"]["btp"]["scores"]["roc_auc"])
+    assert math.isnan(found["fold_sd"]["accuracy"])
+
+
+def test_groups_that_hold_both_labels_are_told_apart(tmp_path):
+    table = predictions()
+    test, train = (table.index[table["part"] == part] for part in ("test", "train"))
+    table.loc[test[0], "label"] = 1 - table.loc[test[0], "label"]  # its copy has the other label
+    table.loc[train[0], ["group", "label"]] = [table.loc[test[2], "group"], 1 - table.loc[test[2], "label"]]
+    found = evaluate.summarise_runs([run_folder(tmp_path / "run", table)], **FAST)
+    kept = table.loc[test[4:]]
+    right = ((kept["logit"] > 0) == (kept["label"] == 1)).mean()
+    assert (found["undisputed"]["n"], found["undisputed"]["n_groups"]) == (196, 98)
+    assert found["undisputed"]["accuracy"]["value"] == pytest.approx(right)
+
+
+def test_comparison_of_a_good_and_a_bad_run(tmp_path):
+    good = run_folder(tmp_path / "good", predictions())
+    bad = run_folder(tmp_path / "bad", predictions(shift=0.4).sample(frac=1, random_state=0))
+    found = evaluate.compare_runs(good, bad, **FAST)
+    by = {(one["metric"], one["test"]): one for one in found["comparisons"]}
+    assert (found["n"], found["n_groups"]) == (200, 100)
+    assert by["roc_auc", "DeLong"]["p_value"] < 1e-3
+    assert by["roc_auc", "paired bootstrap"]["difference"]["low"] > 0
+    assert by["accuracy", "paired bootstrap"]["difference"]["value"] > 0.1
+    assert by["brier_loss", "paired bootstrap"]["difference"]["value"] < 0
+
+
+def test_relative_paths_are_taken_from_the_run_folder(tmp_path):
+    table = predictions()
+    far, near = tmp_path / "deep" / "er" / "a", tmp_path / "b"
+    for folder, up in ((far, "../../../"), (near, "../")):
+        run_folder(folder, table.assign(path=up + "pictures" + table["path"]))
+    found = evaluate.compare_runs(far, near, **FAST)
+    assert found["n"] == 200
+    assert all(one["p_value"] == 1.0 for one in found["comparisons"])
+
+
+def test_comparison_needs_common_images_and_labels(tmp_path):
+    here = run_folder(tmp_path / "a", predictions())
+    with pytest.raises(RunError, match="share no"):
+        evaluate.compare_runs(here, run_folder(tmp_path / "b", predictions(fold=1)))
+    with pytest.raises(RunError, match="label"):
+        evaluate.compare_runs(here, run_folder(tmp_path / "c", predictions().assign(label=lambda t: 1 - t["label"])))
+    with pytest.raises(RunError, match="more than once"):
+        evaluate.compare_runs([here, here], here)

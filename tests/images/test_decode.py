@@ -1,0 +1,262 @@
+"""Decoding: every kind of file that people have, and every way in which it can be broken."""
+
+import io
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError, UsageError
+from brainsift.images.decode import DecodedImage, Limits, decode
+from brainsift.images.phantom import draw
+
+SLICE = draw(3, tumor=True, size=64).pixels
+
+
+def content(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_header(width, height):
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "GIF"])
+def test_lossless_formats_keep_the_pixels(kind):
+    decoded = decode(content(Image.fromarray(SLICE), kind))
+    assert decoded.format == kind
+    np.testing.assert_array_equal(decoded.grey(), SLICE)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_formats_come_close(kind):
+    decoded = decode(content(Image.fromarray(SLICE), kind, quality=95))
+    assert np.abs(decoded.grey().astype(int) - SLICE).mean() < 5
+
+
+def test_content_decides_not_the_extension(tmp_path):
+    path = tmp_path / "slice.jpg"
+    path.write_bytes(content(Image.fromarray(SLICE)))
+    decoded = decode(path)
+    assert (decoded.format, decoded.mode) == ("PNG", "L")
+    np.testing.assert_array_equal(decode(str(path)).pixels, decoded.pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA", "1", "CMYK"])
+def test_modes(mode):
+    image = Image.fromarray(SLICE).convert(mode)
+    decoded = decode(content(image, "TIFF" if mode == "CMYK" else "PNG"))
+    assert decoded.mode == mode
+    assert decoded.pixels.dtype == np.uint8
+    assert decoded.pixels.ndim == (2 if mode in ("L", "LA", "1") else 3)
+    np.testing.assert_array_equal(decoded.rgb(), np.asarray(image.convert("RGB")))
+    if mode != "1":
+        np.testing.assert_array_equal(decoded.grey(), SLICE)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_black(mode):
+    image = Image.new(mode, (20, 20), (200, 0) if mode == "LA" else (200, 200, 200, 0))
+    image.paste((200, 255) if mode == "LA" else (200, 200, 200, 255), (0, 0, 10, 20))
+    grey = decode(content(image)).grey()
+    assert (grey[:, :10] == 200).all()
+    assert (grey[:, 10:] == 0).all()
+
+
+def test_a_transparent_colour_of_a_palette_is_black():
+    image = Image.new("P", (20, 20), 1)
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    assert decode(content(image)).grey().min() == 255
+    assert decode(content(image, transparency=1)).grey().max() == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_stay_16_bits(kind):
+    wide = SLICE.astype(np.uint16) * 200 + 7
+    decoded = decode(content(Image.fromarray(wide), kind))
+    assert decoded.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(decoded.grey(), wide)
+    assert decoded.rgb().shape == (64, 64, 3)
+    assert decoded.rgb().max() == 255
+
+
+def test_big_endian_tiff():
+    wide = np.arange(400, dtype=np.uint16).reshape(20, 20) * 100
+    tags = [(256, 20), (257, 20), (258, 16), (259, 1), (262, 1), (273, 122), (277, 1), (278, 20), (279, 800)]
+    file = b"MM\0*" + struct.pack(">IH", 8, len(tags))
+    file += b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+    np.testing.assert_array_equal(decode(file + wide.astype(">u2").tobytes()).grey(), wide)
+
+
+def test_floats_and_wide_integers_are_mapped_to_uint16():
+    ramp = np.linspace(-1, 1, 400, dtype=np.float32).reshape(20, 20)
+    grey = decode(content(Image.fromarray(ramp), "TIFF")).grey()
+    assert (grey.dtype, grey.min(), grey.max()) == (np.uint16, 0, 65535)
+    assert (np.diff(grey.ravel().astype(int)) > 0).all()
+    integers = np.arange(400, dtype=np.int32).reshape(20, 20)
+    np.testing.assert_array_equal(decode(content(Image.fromarray(integers), "TIFF")).grey(), integers)
+    assert decode(content(Image.fromarray(integers * 1000), "TIFF")).grey().max() == 65535
+
+
+def test_floats_that_are_not_finite():
+    image = np.ones((20, 20), np.float32)
+    image[0, 0], image[0, 1] = np.nan, np.inf
+    grey = decode(content(Image.fromarray(image), "TIFF")).grey()
+    assert grey[0, 0] == grey[0, 1] == 0
+    assert grey[5, 5] == 65535
+
+
+def test_exif_orientation_is_applied():
+    image = Image.fromarray(SLICE[:40])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = decode(content(image, "JPEG", exif=exif, quality=95)).grey()
+    assert turned.shape == (64, 40)
+    plain = decode(content(image, "JPEG", quality=95)).grey()
+    np.testing.assert_array_equal(turned, np.rot90(plain, -1))
+
+
+def test_first_frame_of_several():
+    frames = [Image.fromarray(SLICE), Image.fromarray(255 - SLICE)]
+    file = content(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decode(file).grey(), SLICE)
+
+
+def test_coloured_marks_are_no_bright_anatomy():
+    rgb = np.repeat(SLICE[..., None], 3, axis=2)
+    rgb[5:9, 5:9] = (255, 255, 0)
+    grey = decode(content(Image.fromarray(rgb))).grey()
+    assert (grey[5:9, 5:9] == 0).all()
+    rest = np.ones(SLICE.shape, bool)
+    rest[5:9, 5:9] = False
+    np.testing.assert_array_equal(grey[rest], SLICE[rest])
+
+
+def test_slightly_coloured_grey_is_luma():
+    rgb = np.stack([SLICE // 2 + 10, SLICE // 2, SLICE // 2 + 4], axis=2).astype(np.uint8)
+    luma = np.asarray(Image.fromarray(rgb).convert("L"))
+    np.testing.assert_array_equal(decode(content(Image.fromarray(rgb))).grey(), luma)
+
+
+def test_channels():
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    decoded = decode(content(Image.fromarray(rgb)))
+    for index, channel in enumerate("RGB"):
+        np.testing.assert_array_equal(decoded.grey(channel), rgb[..., index])
+    assert DecodedImage(SLICE, "PNG", "L").grey("G") is SLICE
+    with pytest.raises(UsageError, match="'X'"):
+        decoded.grey("X")
+
+
+@pytest.mark.parametrize("size", [(10, 200), (200, 10), (15, 15)])
+def test_tiny(size):
+    with pytest.raises(ImageSizeError, match="tiny"):
+        decode(content(Image.new("L", size)), name="small.png")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_too_many_pixels_are_refused_before_they_are_decoded():
+    with pytest.raises(ImageSizeError, match="100000000"):
+        decode(png_header(11_000, 10_000))
+    with pytest.raises(ImageSizeError, match="limit"):  # Pillow's own check comes first here
+        decode(png_header(60_000, 60_000))
+    with pytest.raises(ImageSizeError, match="more than 1000 in all"):
+        decode(content(Image.fromarray(SLICE)), limits=Limits(max_pixels=1000))
+
+
+def test_too_many_bytes(tmp_path):
+    path = tmp_path / "slice.png"
+    path.write_bytes(content(Image.fromarray(SLICE)))
+    for source in (path, path.read_bytes()):
+        with pytest.raises(ImageSizeError, match="more than 100"):
+            decode(source, limits=Limits(max_bytes=100))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_truncated(kind):
+    file = content(Image.fromarray(SLICE), kind)
+    with pytest.raises(UnreadableImageError, match=r"cut\.img"):
+        decode(file[: len(file) // 2], name="cut.img")
+
+
+def test_what_is_no_image(tmp_path):
+    for source in (b"", b"plain text", b"%PDF-1.4 ...", b"GIF89a", b"%!PS-Adobe-3.0 EPSF-3.0\n"):
+        with pytest.raises(UnreadableImageError):
+            decode(source)
+    with pytest.raises(UnreadableImageError, match="no such file"):
+        decode(tmp_path / "absent.png")
+    with pytest.raises(UnreadableImageError, match=tmp_path.name):
+        decode(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(max_examples=60, deadline=None)
+@given(kind=st.sampled_from(["JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP"]), data=st.data())
+def test_broken_bytes_give_an_image_or_one_of_our_errors(kind, data):
+    file = bytearray(content(Image.fromarray(SLICE), kind))
+    places = data.draw(st.lists(st.integers(0, min(len(file), 400) - 1), min_size=1, max_size=8))
+    for place in places:
+        file[place] = data.draw(st.integers(0, 255))
+    try:
+        assert decode(bytes(file), limits=Limits(max_pixels=1_000_000)).pixels.size
+    except InputError as error:
+        assert error.remedy
+
+
+def test_real_images(data):
+    files = [path for path in sorted((data / "preet").rglob("*.*")) if path.suffix.lower() != ".csv"]
+    files = [path for path in files if path.suffix == ".tif"][:5] + random.Random(0).sample(files, 25)
+    for path in files:
+        decoded = decode(path)
+        with Image.open(path) as image:
+            if image.mode in ("L", "RGB", "P"):
+                np.testing.assert_array_equal(decoded.rgb(), np.asarray(image.convert("RGB")))
+        assert decoded.grey().ndim == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_one_differing_channel_of_one_pixel_is_a_colour(dtype):
+    alike = np.repeat(np.random.default_rng(0).integers(0, 250, (20, 21, 1)).astype(dtype), 3, axis=2)
+    assert DecodedImage(alike, "PNG", "RGB").colourless
+    np.testing.assert_array_equal(DecodedImage(alike, "PNG", "RGB").grey(), alike[..., 0])
+    for place in ((0, 0, 0), (0, 0, 2), (7, 8, 1), (19, 20, 2)):
+        other = alike.copy()
+        other[place] += 1
+        assert not DecodedImage(other, "PNG", "RGB").colourless
+    assert DecodedImage(alike[..., 0], "PNG", "L").colourless
+
+
+def test_alike_channels_of_a_file_are_one_in_memory_and_the_same_pixels():
+    grey = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8)
+    alike = np.repeat(grey[..., None], 3, axis=2)
+    decoded = decode(content(Image.fromarray(alike)))
+    assert decoded.colourless and np.shares_memory(decoded.grey(), decoded.pixels[..., 2])
+    np.testing.assert_array_equal(decoded.rgb(), alike)
+    np.testing.assert_array_equal(decoded.grey("B"), grey)
+    alike[39, 29, 2] ^= 1
+    other = decode(content(Image.fromarray(alike)))
+    assert not other.colourless
+    np.testing.assert_array_equal(other.pixels, alike)
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [(np.uint8, 1), (np.uint16, 257)])
+def test_grey_is_luma_that_gives_way_to_the_weakest_channel_by_chroma(dtype, unit):
+    rgb = np.random.default_rng(1).integers(0, 255 * unit, (64, 64, 3)).astype(dtype)
+    rgb[:32] = rgb[:32, :, :1] // 2 + rgb[:32] % (20 * unit)  # hardly coloured
+    luma = (rgb.astype(np.int64) @ [19595, 38470, 7471] + 0x8000) >> 16
+    share = np.clip((np.ptp(rgb, axis=2) / unit - 32) / 32, 0, 1)
+    expected = luma + (rgb.min(axis=2) - luma) * share
+    assert np.abs(DecodedImage(rgb, "PNG", "RGB").grey() - expected).max() <= 0.51

@@ -1,0 +1,49 @@
+"""Block means and resized images, against the plainest way to compute them."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from brainsift.images.resample import block_means, product, resize
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=20, max_side=70)), st.integers(1, 20))
+def test_bytes_are_summed_sooner_to_the_same_means(grey, cell):
+    np.testing.assert_array_equal(block_means(grey, cell), block_means(grey.astype(np.float32), cell))
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=150)),
+    st.integers(1, 150),
+    st.integers(1, 150),
+)
+def test_resized_is_the_product_with_the_whole_filter(pixels, height, width):
+    if max(pixels.shape) >= 4 * max(height, width):
+        pixels = block_means(pixels, int(max(pixels.shape) / max(height, width) / 2))
+    expected = triangle(pixels.shape[0], height) @ pixels @ triangle(pixels.shape[1], width).T
+    np.testing.assert_allclose(resize(pixels, height, width), expected, atol=2e-3)
+
+
+@settings(deadline=None)
+@given(*[st.sampled_from([1, 3, 4, 16, 70, 300, 1500])] * 3, st.booleans())
+def test_a_product_in_blocks_is_the_product(n, k, m, turned):
+    random = np.random.default_rng(n * k * m)
+    left, right = random.random((n, k), np.float32), random.random((m, k) if turned else (k, m), np.float32)
+    right = right.T if turned else right
+    result = np.full((n, m + 1), np.nan, np.float32)
+    assert product(left, right, out=result[:, :m]).base is result
+    np.testing.assert_allclose(result[:, :m], left.astype(np.float64) @ right, rtol=1e-4)
+    np.testing.assert_array_equal(product(left, right), result[:, :m])
+    assert np.isnan(result[:, m]).all()
+
+
+def triangle(length, size):
+    # float32 knows a place of up to 150 to about 1e-5 only, and neighbours differ by up to 255
+    scale = np.float32(length / size)
+    places = (np.arange(size, dtype=np.float32)[:, None] + np.float32(0.5)) * scale - np.float32(0.5)
+    distances = np.abs(places - np.arange(length, dtype=np.float32))
+    weights = np.maximum(1 - distances / max(scale, np.float32(1)), 0).astype(np.float64)
+    return weights / weights.sum(axis=1, keepdims=True)

@@ -1,0 +1,111 @@
+"""The cache: each image once, whatever interrupts it."""
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brainsift.core.errors import UsageError
+from brainsift.images.decode import decode
+from brainsift.images.preprocess import network_input, preprocess
+from brainsift.training.cache import cached_outlines, cached_pixels
+
+
+def test_pixels_are_those_of_preprocess(parted, tmp_path):
+    pixels, rows = cached_pixels(parted, tmp_path, size=32, workers=1)
+    assert pixels.shape[1:] == (32, 32) and pixels.dtype == np.uint8
+    for index in (0, len(parted) // 2, len(parted) - 1):
+        assert np.array_equal(pixels[rows[index]], preprocess(parted["path"].iloc[index], size=32))
+
+
+def test_same_file_takes_one_row(parted, tmp_path):
+    pixels, rows = cached_pixels(parted, tmp_path, size=32, workers=1)
+    assert len(pixels) == parted["sha256"].nunique() < len(parted)
+    assert len(np.unique(rows)) == len(pixels)
+
+
+def test_only_new_images_are_decoded(parted, tmp_path):
+    seen = []
+    half = parted.iloc[: len(parted) // 2]
+    cached_pixels(half, tmp_path, size=32, workers=1)
+    cached_pixels(parted, tmp_path, size=32, workers=1, progress=lambda done, total: seen.append(total))
+    assert seen[-1] == parted["sha256"].nunique() - half["sha256"].nunique()
+    cached_pixels(parted, tmp_path, size=32, workers=1, progress=lambda done, total: pytest.fail("decoded again"))
+
+
+def test_a_corrected_outline_takes_the_place_of_the_old_one(parted, tmp_path):
+    image, mask = decode(parted["path"].iloc[0]), tmp_path / "mask.png"
+    shapes = tmp_path / "shapes.json"
+
+    def outlined(ref, corner):
+        inside = np.zeros(image.grey().shape, np.uint8)
+        inside[:corner, :corner] = 255
+        Image.fromarray(inside).save(mask)
+        square = {"name": "rect", "x": 0, "y": 0, "width": corner, "height": corner}
+        entry = {"filename": "a", "regions": [{"shape_attributes": square}]}
+        shapes.write_text(json.dumps({"_via_img_metadata": {"a": entry}}))
+        os.utime(shapes, ns=(corner, corner))
+        found, rows = cached_outlines(parted[:1].assign(mask=ref), tmp_path / "cache", size=32, workers=1)
+        return (found[rows[0]] > 127).sum()
+
+    for ref in (str(mask), f"{shapes}#a"):
+        small, large, again = (outlined(ref, corner) for corner in (20, 60, 20))
+        assert small == again < large
+
+
+@pytest.mark.parametrize("lost_bytes", [1, 20, 65, 200])
+def test_a_cut_file_of_keys_loses_only_what_was_cut(parted, tmp_path, lost_bytes):
+    before, rows = cached_pixels(parted, tmp_path, size=32, workers=1)
+    before = np.array(before)
+    keys = next(tmp_path.glob("*.keys"))
+    keys.write_bytes(keys.read_bytes()[:-lost_bytes])
+    after, rows_after = cached_pixels(parted, tmp_path, size=32, workers=1)
+    assert np.array_equal(before[rows], after[rows_after])
+
+
+def test_pixels_without_keys_are_overwritten(parted, tmp_path):
+    cached_pixels(parted.iloc[:4], tmp_path, size=32, workers=1)
+    with next(tmp_path.glob("*.u8")).open("ab") as file:
+        file.write(b"half an image")
+    pixels, rows = cached_pixels(parted, tmp_path, size=32, workers=1)
+    last = len(parted) - 1
+    assert np.array_equal(pixels[rows[last]], preprocess(parted["path"].iloc[last], size=32))
+
+
+def test_many_processes_give_the_same_pixels(parted, tmp_path):
+    one, rows = cached_pixels(parted, tmp_path / "one", size=32, workers=1)
+    two, rows_two = cached_pixels(parted, tmp_path / "two", size=32, workers=2)
+    assert np.array_equal(one[rows], two[rows_two])
+
+
+def test_baseline_pixels_have_three_channels(parted, tmp_path):
+    pixels, _ = cached_pixels(parted.iloc[:4], tmp_path, preprocessing="baseline", size=32, workers=1)
+    assert pixels.shape[1:] == (32, 32, 3)
+    assert network_input(pixels).shape == (len(pixels), 3, 32, 32)
+
+
+def test_rows_without_pixels_are_marked(parted, tmp_path):
+    table = parted.iloc[:3].copy()
+    table["status"] = ["ok", "unreadable", "tiny"]
+    _, rows = cached_pixels(table, tmp_path, size=32, workers=1)
+    assert rows[0] >= 0 and list(rows[1:]) == [-1, -1]
+
+
+def test_unknown_preprocessing_is_named(parted, tmp_path):
+    with pytest.raises(UsageError, match="fancy"):
+        cached_pixels(parted, tmp_path, preprocessing="fancy")
+
+
+def test_processes_that_share_a_cache_do_not_spoil_it(parted, tmp_path):
+    halves = [parted.iloc[::2], parted.iloc[1::2], parted.iloc[::3]]
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(cached_pixels, folder=tmp_path, size=32, workers=1), halves))
+    pixels, rows = cached_pixels(parted, tmp_path, size=32, workers=1)
+    assert len(pixels) == parted["sha256"].nunique()
+    for index in range(0, len(parted), 7):
+        assert np.array_equal(pixels[rows[index]], preprocess(parted["path"].iloc[index], size=32))

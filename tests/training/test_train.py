@@ -1,0 +1,287 @@
+"""Training: it learns, it repeats itself, it survives `kill -9`, and it runs in several processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from brainsift.core.errors import InputError, ManifestError, RunError, UsageError
+from brainsift.datasets.manifest import read_manifest, write_manifest
+from brainsift.training import networks, pretrained
+from brainsift.training.augment import to_input
+from brainsift.training.recipes import make_config
+from brainsift.training.runs import load_run, predict_external, predict_logits
+from brainsift.training.train import _shares, train
+
+SMALL = {"size": 32, "batch_size": 8, "threads": 1, "precision": "fp32"}
+RUN_FILES = {
+    "config.json",
+    "split.csv",
+    "environment.json",
+    "curve.csv",
+    "weights.safetensors",
+    "predictions.csv",
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def small(model="compact", **settings):
+    return make_config(model, **{**SMALL, "epochs": 2, **settings})
+
+
+def weights(folder):
+    return load_file(folder / "weights.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_folder_holds_all_that_is_needed_to_do_it_again(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache, origin={"protocol": "grouped", "fold": 0})
+    assert {path.name for path in folder.iterdir()} == RUN_FILES
+    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+    used = parted[parted["part"] != ""]
+    assert predictions["part"].value_counts().to_dict() == used["part"].value_counts().to_dict()
+    assert np.allclose(predictions["probability"], 1 / (1 + np.exp(-predictions["logit"])), atol=1e-5)
+    model, config = load_run(folder)
+    assert config == small()
+    assert not model.training
+
+
+def test_it_learns_the_training_part(parted, cache, tmp_path):
+    config = small(size=64, epochs=12, augment=0.0, learning_rate=3e-3, label_smoothing=0.0)
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    curve = pd.read_csv(folder / "curve.csv")
+    assert curve["train_loss"].iloc[-1] < 0.5 * curve["train_loss"].iloc[0]
+    best = curve["validation_loss"].min()
+    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+    validation = predictions[predictions["part"] == "validation"]
+    losses = np.logaddexp(0, np.where(validation["label"] == 1, -validation["logit"], validation["logit"]))
+    loss = np.average(losses, weights=_shares(validation))
+    assert loss == pytest.approx(best, abs=1e-3)  # the best weights were kept
+
+
+def test_same_seed_same_weights_another_seed_others(parted, cache, tmp_path):
+    one, two, other = (
+        weights(train(parted, small(seed=seed), tmp_path / name, cache=cache))
+        for name, seed in (("one", 1), ("two", 1), ("other", 2))
+    )
+    assert same(one, two)
+    assert not same(one, other)
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_path):
+    """A process is killed with SIGKILL in the middle of training, several times, and started again."""
+    write_manifest(parted, tmp_path / "split.csv")
+    config = small(epochs=4)
+    undisturbed = weights(train(parted, config, tmp_path / "undisturbed", cache=cache))
+    script = (
+        "import sys, pathlib\nfrom brainsift.datasets.manifest import read_manifest\n"
+        "from brainsift.training.train import train\n"
+        "from brainsift.training.recipes import make_config\n"
+        f"config = make_config('compact', **{ {**SMALL, 'epochs': 4}!r})\n"
+        f"train(read_manifest(pathlib.Path({str(tmp_path / 'split.csv')!r})), config, "
+        f"pathlib.Path({str(tmp_path / 'killed')!r}), cache=pathlib.Path({str(cache)!r}),"
+        " progress=lambda done, total, words: print(done, flush=True))\n"
+    )
+    kills = 0
+    for stop_after in (2, 8, 8):  # steps of this process; an epoch has about 5
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        for _ in range(stop_after):
+            if not process.stdout.readline():
+                break
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    assert kills == 3
+    assert not (tmp_path / "killed" / "predictions.csv").exists()
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+    assert same(undisturbed, weights(tmp_path / "killed"))
+    assert (tmp_path / "killed" / "curve.csv").read_text().count("\n") == 5
+
+
+def test_a_finished_run_is_not_trained_again(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache)
+    before = (folder / "weights.safetensors").stat().st_mtime_ns
+    train(parted, small(), folder, cache=cache, on_epoch=lambda row: pytest.fail("trained again"))
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_run_is_refused(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache)
+    with pytest.raises(RunError, match="learning_rate"):
+        train(parted, small(learning_rate=1e-5), folder, cache=cache)
+    other = parted.copy()
+    other["part"] = other["part"].replace({"test": "train"})
+    with pytest.raises(RunError, match="another split"):
+        train(other, small(), folder, cache=cache)
+
+
+def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):
+    table = parted[(parted["label"] == 1) | (parted["part"] != "validation")]
+    with pytest.raises(ManifestError, match="part validation"):
+        train(table, small(), tmp_path / "run", cache=cache)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(parted, cache, tmp_path):
+    with pytest.raises(RunError, match=r"loss of epoch 1 is nan at the learning rate 1e.*smaller --learning-rate"):
+        train(parted, small("baseline-cnn", size=48, learning_rate=1e30), tmp_path / "run", cache=cache)
+
+
+def test_external_images_are_scored_anew_where_they_are_others(small_run, parted, tmp_path):
+    run, cache = shutil.copytree(small_run, tmp_path / "run"), small_run.parent / "cache"
+    first, others = parted.iloc[:4], parted.iloc[4:8]
+    written = predict_external(first, run, cache=cache).stat().st_mtime_ns
+    assert predict_external(first, run, cache=cache).stat().st_mtime_ns == written
+    for table in (others, others.assign(channel="G")):
+        found = read_manifest(predict_external(table, run, cache=cache))
+        assert found[["path", "channel"]].to_numpy().tolist() == table[["path", "channel"]].to_numpy().tolist()
+
+
+def test_early_stopping_counts_epochs_without_progress(parted, cache, tmp_path):
+    config = small(epochs=9, patience=2, best_before=0.0)
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    assert len(pd.read_csv(folder / "curve.csv")) == 2
+
+
+@pytest.mark.parametrize("model", ["baseline-cnn", "mobilenet", "resnet50"])
+def test_the_baseline_recipe_runs(parted, cache, tmp_path, model):
+    config = make_config(model, "baseline", **{**SMALL, "size": 48, "epochs": 1, "weights": "none"})
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    network, _ = load_run(folder)
+    norms = [module.momentum for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms or model == "baseline-cnn"
+    assert pd.read_csv(folder / "predictions.csv")["logit"].notna().all()
+
+
+def test_progressive_sizes_and_bf16_run(parted, cache, tmp_path):
+    config = small(size=64, progressive=True, epochs=4, precision="bf16")
+    folder = train(parted, config, tmp_path / "run", cache=cache)
+    assert len(pd.read_csv(folder / "curve.csv")) == 4
+
+
+def test_tensorboard_gets_the_curve(parted, cache, tmp_path):
+    pytest.importorskip("tensorboard", reason="needs `pip install brainsift[log]`")
+    folder = train(parted, small(log="tensorboard"), tmp_path / "run", cache=cache)
+    assert any((folder / "tensorboard").iterdir())
+
+
+def test_several_processes_agree_through_torchs_launcher(parted, cache, tmp_path):
+    write_manifest(parted, tmp_path / "split.csv")
+    train(parted, small(), tmp_path / "one", cache=cache)  # fills the cache
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [
+        "-m",
+        "brainsift",
+        "train",
+        str(tmp_path / "split.csv"),
+        "-o",
+        str(tmp_path / "two"),
+        "--cache",
+        str(cache),
+    ]
+    command += ["--size", "32", "--batch-size", "8", "--threads", "1", "--precision", "fp32", "--epochs", "2"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    model, _ = load_run(tmp_path / "two")
+    assert torch.isfinite(predict_logits(model, torch.zeros(2, 32, 32, dtype=torch.uint8))).all()
+    assert len(pd.read_csv(tmp_path / "two" / "curve.csv")) == 2
+
+
+def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
+    def stop(row):
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(parted, small(epochs=3), tmp_path / "run", cache=cache, on_epoch=stop)
+    epochs = []
+    train(parted, small(epochs=3), tmp_path / "run", cache=cache, on_epoch=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [2, 3]
+
+
+def test_the_release_recipe_trains_and_repeats_itself(parted, cache, tmp_path):
+    often = {"transplant": 1.0, "strip": 0.5, "drawn": 0.5, "letters": 0.5}
+    settings = make_config("compact", "release", **SMALL, epochs=2, epoch_images=64, **often)
+    first, again = (train(parted, settings, tmp_path / name, cache=cache) for name in ("first", "again"))
+    assert same(weights(first), weights(again))
+    curve = pd.read_csv(first / "curve.csv")
+    assert len(curve) == 2 and np.isfinite(curve["train_loss"]).all()
+
+
+def test_frozen_blocks_keep_their_imagenet_weights(parted, cache, tmp_path):
+    before = networks.build("compact", size=32)
+    images = to_input(torch.randint(0, 255, (16, 32, 32), dtype=torch.uint8))
+    pretrained.load(before, "compact", "auto", images)
+    before = before.state_dict()
+    frozen, free = (train(parted, small(frozen=n), tmp_path / str(n), cache=cache) for n in (3, 0))
+    kernel = "body.model.layer.1.conv_3x3.convolution.weight"
+    later = "body.model.layer.2.conv_3x3.convolution.weight"
+    assert torch.equal(weights(frozen)[kernel], before[kernel])
+    assert not torch.equal(weights(frozen)[later], before[later])
+    assert not torch.equal(weights(free)[kernel], before[kernel])
+
+
+def test_balanced_sampling_tells_neither_source_nor_copies():
+    table = pd.DataFrame(
+        {
+            "source": ["a"] * 10 + ["b"] * 90,
+            "contrast": "",
+            "label": [0.0] * 9 + [1.0] + [0.0] * 45 + [1.0] * 45,
+            "group": [f"a{i}" for i in range(10)] + ["copies"] * 45 + [f"b{i}" for i in range(45)],
+            "path": [str(i) for i in range(100)],
+        }
+    )
+    shares = table.assign(share=_shares(table).numpy())
+    per_class = shares.groupby(["source", "label"])["share"].sum()
+    assert per_class["a"][0.0] == pytest.approx(per_class["a"][1.0])
+    assert per_class["b"][0.0] == pytest.approx(per_class["b"][1.0])
+    assert per_class["b"].sum() / per_class["a"].sum() == pytest.approx((46 / 10) ** 0.5)
+
+
+def test_validation_counts_copies_as_training_does(parted, cache, tmp_path):
+    """A group of copies may not end the training by its number."""
+    validation = parted.index[parted["part"] == "validation"]
+    copies = parted.copy()
+    copies.loc[validation[: len(validation) // 2], "group"] = "copies"
+    losses = {}
+    for sampling in ("images", "balanced"):
+        settings = small(epochs=1, sampling=sampling)
+        for name, table in (("alone", parted), ("copies", copies)):
+            folder = train(table, settings, tmp_path / f"{sampling}-{name}", cache=cache)
+            losses[sampling, name] = pd.read_csv(folder / "curve.csv")["validation_loss"].iloc[0]
+    assert losses["images", "alone"] == losses["images", "copies"]
+    assert losses["balanced", "alone"] != losses["balanced", "copies"]
+
+
+def test_what_is_not_here_claims_no_folder(parted, cache, tmp_path):
+    for wrong, error in ({"weights": str(tmp_path / "none.npz")}, InputError), ({"device": "cuda:99"}, UsageError):
+        with pytest.raises(error, match=r"none\.npz|cuda:99"):
+            train(parted, small(**wrong), tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_record_without_a_later_setting_means_its_default(parted, cache, tmp_path):
+    folder = train(parted, small(), tmp_path / "run", cache=cache)
+    record = json.loads((folder / "config.json").read_text())
+    del record["transplant"]
+    (folder / "config.json").write_text(json.dumps(record))
+    assert train(parted, small(), folder, cache=cache) == folder
+    assert load_run(folder)[1] == small()
+    with pytest.raises(RunError, match="transplant"):
+        train(parted, small(transplant=0.5), folder, cache=cache)

@@ -1,0 +1,86 @@
+"""The search: on validation data only, stored, pruned, resumable."""
+
+import json
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from brainsift.core.errors import RunError, UsageError
+from brainsift.training.recipes import make_config
+from brainsift.training.tune import TuneConfig, read_tuning, tune
+
+BASE = make_config("compact", size=32, batch_size=8, threads=1, precision="fp32", augment=0.0)
+
+
+def test_search_is_stored_and_goes_on(parted, tmp_path):
+    cache = tmp_path / "cache"
+    test_free = parted[parted["part"] != "test"]
+    first = tune(test_free, BASE, TuneConfig(trials=2, trial_epochs=1), tmp_path / "tune", cache=cache)
+    assert len(first["trials"]) == 2
+    assert first["trials"][0]["learning_rate"] == BASE.learning_rate  # the recipe's own values come first
+    whole = tune(parted, BASE, TuneConfig(trials=4, trial_epochs=1), tmp_path / "tune", cache=cache)
+    assert [trial["number"] for trial in whole["trials"]] == [0, 1, 2, 3]
+    assert whole["trials"][:2] == first["trials"]
+    rates = [trial["learning_rate"] for trial in whole["trials"]]
+    assert len(set(rates)) == 4
+    values = [trial["value"] for trial in whole["trials"] if trial["state"] == "complete"]
+    assert whole["best"]["value"] == min(values)
+    assert read_tuning(tmp_path / "tune") == json.loads(json.dumps(whole))
+    assert sqlite3.connect(tmp_path / "tune" / "trials.sqlite").execute("select count(*) from trials").fetchone() == (
+        4,
+    )
+
+
+def test_an_interrupted_search_keeps_its_finished_trials(parted, tmp_path):
+    calls = []
+
+    def interrupt(done, total, words):
+        calls.append(words)
+        if "trial 2" in words:
+            raise KeyboardInterrupt
+
+    config = TuneConfig(trials=3, trial_epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache", progress=interrupt)
+    assert read_tuning(tmp_path / "tune") is None
+    found = tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache")
+    assert len(found["trials"]) == 3
+
+
+def test_a_folder_of_another_search_is_refused(parted, tmp_path):
+    place, cache, config = tmp_path / "tune", tmp_path / "cache", TuneConfig(trials=1, trial_epochs=1)
+    found = tune(parted, BASE, config, place, cache=cache)
+    assert tune(parted, replace(BASE, device="cpu"), config, place, cache=cache)["trials"] == found["trials"]
+    with pytest.raises(RunError, match="holds a search with other settings: size, batch_size"):
+        tune(parted, replace(BASE, size=48, batch_size=16), config, place, cache=cache)
+    with pytest.raises(RunError, match="other settings: search"):
+        tune(parted, BASE, replace(config, search=("dropout",)), place, cache=cache)
+    fewer = parted.drop(parted.index[parted["part"] == "train"][:1])
+    with pytest.raises(RunError, match="holds a search on other images"):
+        tune(fewer, BASE, config, place, cache=cache)
+
+
+def test_trials_leave_no_log(parted, tmp_path, monkeypatch):
+    kinds = []
+    monkeypatch.setattr(
+        "brainsift.training.trackers.open_log", lambda kind, *_: kinds.append(kind) or (lambda row: None)
+    )
+    config = TuneConfig(trials=1, trial_epochs=1)
+    tune(parted, replace(BASE, log="mlflow"), config, tmp_path / "tune", cache=tmp_path / "cache")
+    assert kinds == ["none"]
+
+
+def test_trials_without_a_finite_loss_are_pruned(parted, tmp_path):
+    hopeless, config = replace(BASE, learning_rate=1e8), TuneConfig(trials=2, trial_epochs=1, search=("learning_rate",))
+    found = tune(parted, hopeless, config, tmp_path / "tune", cache=tmp_path / "cache")
+    assert [trial["state"] for trial in found["trials"]] == ["pruned", "complete"]
+    with pytest.raises(RunError, match="no trial had a finite loss"):
+        tune(parted, hopeless, TuneConfig(trials=1, search=("dropout",)), tmp_path / "other", cache=tmp_path / "cache")
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(UsageError, match="colour"):
+        TuneConfig(search=("colour",))
+    with pytest.raises(UsageError, match="trials: must be at least 1, not 0"):
+        TuneConfig(trials=0)

@@ -1,0 +1,410 @@
+"""DICOM and NIfTI: slices in order and upright whatever the file, as the header wants them, and read one by one."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from itertools import permutations, product
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from brainsift.cli.main import main
+from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError
+from brainsift.images.decode import Limits
+from brainsift.images.phantom import draw
+from brainsift.inference.bundle import load_bundle
+from brainsift.inference.predictor import Prediction, Predictor, Rule
+from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.volumes.inputs import find_images
+from brainsift.volumes.nifti import nifti_slices
+from brainsift.volumes.reader import find_slice, kind_of, read_slice, slices_of
+from brainsift.volumes.slices import NEARLY_EMPTY, coarse_of, nearly_empty
+
+SIDE = 64
+HEAD = draw(5, tumor=True, size=SIDE).pixels
+LEVELS = np.array([0.02, 0.7, 0.8, 0.9, 1.0, 0.9])
+
+
+def volume():
+    """(n, height, width) int16: one head at growing brightness; the first slice is nearly empty."""
+    stack = np.rint(HEAD * LEVELS[:, None, None] * 4).astype(np.int16)
+    stack[0, :, : SIDE - 4] = 0
+    return stack
+
+
+def dataset(pixels, *, series="1.2.3", number=1, place=0.0, **tags):
+    """One slice as pydicom has it; keywords replace or add elements, None takes them away."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+    made.Modality, made.BodyPartExamined, made.SeriesInstanceUID, made.InstanceNumber = "MR", "BRAIN", series, number
+    made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, place]
+    made.Rows, made.Columns = pixels.shape[-2:]
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
+    made.PixelData = pixels.astype(np.uint16).tobytes()
+    for name, value in tags.items():
+        if value is None:
+            delattr(made, name)
+        else:
+            setattr(made, name, value)
+    return made
+
+
+def save(path, pixels, **tags):
+    dataset(pixels, **tags).save_as(path, enforce_file_format=True)
+    return path
+
+
+def nifti(path, array, affine=None):
+    nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine).to_filename(path)
+    return path
+
+
+def turned(stack):
+    """From slices as shown to a right-anterior-superior volume."""
+    return stack[:, ::-1, ::-1].transpose(2, 1, 0)
+
+
+def like(first, second):
+    return np.corrcoef(first.ravel().astype(float), second.ravel().astype(float))[0, 1]
+
+
+@pytest.fixture
+def predictor(bundle_folder):
+    return Predictor(load_bundle(bundle_folder), threads=1)
+
+
+def test_the_content_tells_the_kind(tmp_path):
+    save(tmp_path / "picture.jpg", HEAD)
+    nifti(tmp_path / "a.nii.gz", turned(volume()))
+    shutil.copy(tmp_path / "a.nii.gz", tmp_path / "b.dat")
+    Image.fromarray(HEAD).save(tmp_path / "photo.png")
+    shutil.copy(tmp_path / "photo.png", tmp_path / "photo.dcm")
+    (tmp_path / "torn.dcm").write_bytes(b"\x08\0")
+    names = ("picture.jpg", "a.nii.gz", "b.dat", "photo.png", "photo.dcm", "torn.dcm", "none")
+    kinds = ["dicom", "nifti", "nifti", "", "", "dicom", ""]
+    assert [kind_of(tmp_path / name) for name in names] == kinds
+    assert len(list(slices_of([tmp_path / "b.dat"]))) == len(LEVELS)
+
+
+def test_rescale_window_and_inversion_are_followed(tmp_path):
+    plain = read_slice(save(tmp_path / "a.dcm", HEAD)).pixels
+    assert like(plain, HEAD) > 0.9999
+    rescaled = read_slice(save(tmp_path / "b.dcm", HEAD, RescaleSlope="2.5", RescaleIntercept="-100")).pixels
+    assert like(rescaled, HEAD) > 0.9999
+    windowed = read_slice(save(tmp_path / "c.dcm", HEAD, WindowCenter=["50", "9"], WindowWidth=["40", "9"])).pixels
+    assert like(windowed, np.clip(HEAD, 30, 70)) > 0.999
+    both = {"RescaleSlope": "2", "RescaleIntercept": "-100", "WindowCenter": "0", "WindowWidth": "80"}
+    assert like(read_slice(save(tmp_path / "d.dcm", HEAD, **both)).pixels, np.clip(HEAD, 30, 70)) > 0.999
+    inverted = save(tmp_path / "e.dcm", 255 - HEAD, PhotometricInterpretation="MONOCHROME1")
+    assert like(read_slice(inverted).pixels, HEAD) > 0.9999
+    deep = {"PhotometricInterpretation": "MONOCHROME1", "PixelRepresentation": 1, "BitsStored": 16, "HighBit": 15}
+    signed = (30000 - 250 * HEAD.astype(np.int32)).astype(np.int16)
+    assert like(read_slice(save(tmp_path / "g.dcm", signed, **deep)).pixels, HEAD) > 0.9999
+    assert like(read_slice(save(tmp_path / "f.dcm", HEAD, WindowCenter="5", WindowWidth="0")).pixels, HEAD) > 0.9999
+
+
+def test_pixels_are_made_square_and_colours_stay(tmp_path):
+    assert read_slice(save(tmp_path / "a.dcm", HEAD, PixelSpacing=[2, 1])).pixels.shape == (2 * SIDE, SIDE)
+    colours = np.stack([HEAD, HEAD // 2, HEAD // 4], axis=2)
+    tags = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
+    depth = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelData": colours.tobytes()}
+    assert np.array_equal(read_slice(save(tmp_path / "b.dcm", HEAD, **tags, **depth)).pixels, colours)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_lookup_tables_are_followed(tmp_path, frames):
+    def shown(name, pixels=HEAD, **tags):
+        many = {"NumberOfFrames": frames} if frames > 1 else {}
+        path = save(tmp_path / name, np.stack([pixels] * frames), **many, **tags)
+        return read_slice(f"{path}#2" if frames > 1 else path).pixels
+
+    def table(values):
+        item = Dataset()
+        item.LUTDescriptor, item.LUTData, item.ModalityLUTType = [256, 0, 16], values.tobytes(), "US"
+        return Sequence([item])
+
+    inverting = np.arange(255, -1, -1, dtype=np.uint16)
+    assert like(shown("modality.dcm", 255 - HEAD, ModalityLUTSequence=table(inverting)), HEAD) > 0.9999
+    assert like(shown("shown.dcm", 255 - HEAD, VOILUTSequence=table(inverting)), HEAD) > 0.9999
+    palette = {"PhotometricInterpretation": "PALETTE COLOR", "BitsStored": 8, "HighBit": 7}
+    for colour, factor in (("Red", 256), ("Green", 128), ("Blue", 0)):
+        palette[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        levels = np.arange(256, dtype=np.uint16) * factor
+        palette[f"{colour}PaletteColorLookupTableData"] = levels.tobytes()
+    colours = shown("palette.dcm", **palette)
+    assert colours.shape == (SIDE, SIDE, 3)
+    assert like(colours[..., 0], HEAD) > 0.9999 and like(colours[..., 1], HEAD) > 0.999 and not colours[..., 2].any()
+
+
+def test_series_of_a_folder_are_kept_apart_and_in_order(tmp_path):
+    order = np.random.default_rng(0).permutation(12)
+    for name, index in zip(range(12), order, strict=True):
+        series, level = divmod(int(index), 6)
+        tags = {"SeriesDescription": f"T{series}", "SeriesNumber": series + 1, "number": 50 - level}
+        save(tmp_path / f"{name}", volume()[level], series=f"1.2.{series}", place=5.0 * level, **tags)
+    found = list(slices_of(find_images([tmp_path])))
+    assert len({piece.volume for piece in found[:6]}) == 1 and len({piece.volume for piece in found}) == 2
+    brightness = np.array([piece.load().coarse.mean() for piece in found]).reshape(2, 6)
+    assert (np.argsort(brightness[:, :5]) == np.arange(5)).all()
+    assert {piece.volume for piece in found} == {f"{tmp_path}#1 T0", f"{tmp_path}#2 T1"}
+
+
+def test_without_positions_the_number_counts_then_the_name(tmp_path):
+    nowhere = {"ImagePositionPatient": None}
+    for name, number in (("a", 10), ("b", 9), ("c", 2)):
+        save(tmp_path / name, HEAD, number=number, **nowhere)
+    assert [Path(piece.name).name for piece in slices_of(find_images([tmp_path]))] == ["c", "b", "a"]
+    (tmp_path / "names").mkdir()
+    for name in ("IM10.dcm", "IM9.dcm"):
+        save(tmp_path / "names" / name, HEAD, InstanceNumber=None, **nowhere)
+    found = slices_of(find_images([tmp_path / "names"]))
+    assert [Path(piece.name).name for piece in found] == ["IM9.dcm", "IM10.dcm"]
+
+
+def test_frames_are_slices_with_places_and_windows_of_their_own(tmp_path):
+    groups = []
+    for frame, place in enumerate((10, 0, 5)):
+        group = Dataset()
+        for name, values in (
+            ("PlanePositionSequence", {"ImagePositionPatient": [0, 0, place]}),
+            ("PixelValueTransformationSequence", {"RescaleSlope": frame + 1, "RescaleIntercept": 0}),
+        ):
+            item = Dataset()
+            for tag, value in values.items():
+                setattr(item, tag, value)
+            setattr(group, name, Sequence([item]))
+        groups.append(group)
+    tags = {"NumberOfFrames": 3, "PerFrameFunctionalGroupsSequence": Sequence(groups), "ImagePositionPatient": None}
+    path = save(tmp_path / "many.dcm", np.stack([HEAD, HEAD, HEAD]), **tags)
+    found = list(slices_of([path]))
+    assert [piece.name for piece in found] == [f"{path}#{number}" for number in (2, 3, 1)]
+    means = [piece.load().coarse.mean() for piece in found]
+    assert means == pytest.approx([HEAD.mean() * factor for factor in (2, 3, 1)], rel=0.01)
+    assert like(read_slice(f"{path}#3").pixels, HEAD) > 0.9999
+    with pytest.raises(UsageError, match="holds 3 slices"):
+        find_slice(path)
+
+
+def test_a_header_that_is_no_mr_of_a_head_says_so(tmp_path, predictor):
+    save(tmp_path / "a.dcm", HEAD, Modality="CT")
+    save(tmp_path / "b.dcm", HEAD, BodyPartExamined="KNEE", series="1.3")
+    save(tmp_path / "c.dcm", HEAD, BodyPartExamined=None, series="1.4", ImageType=["ORIGINAL", "PRIMARY", "M"])
+    save(tmp_path / "d.dcm", HEAD, series="1.5", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    answers = list(predictor.predict(find_images([tmp_path])))
+    assert [answers[place].status for place in (0, 1, 3)] == ["not_brain_mri"] * 3
+    assert "is CT, not MR" in answers[0].detail and "shows KNEE" in answers[1].detail
+    assert "mosaic" in answers[3].detail
+    assert all(answer.probability is not None for answer in answers) and answers[0].decision == "refer"
+    assert "header" not in answers[2].detail
+
+
+def test_a_volume_counts_again_after_another_file(tmp_path):
+    scan, single = nifti(tmp_path / "a.nii.gz", turned(volume())), save(tmp_path / "IM1", HEAD)
+    assert len(list(slices_of([scan, scan, single, scan]))) == 2 * len(LEVELS) + 1
+
+
+def test_what_cannot_be_read_says_why(tmp_path, predictor):
+    save(tmp_path / "a.dcm", HEAD, PixelData=None)
+    made = dataset(HEAD)
+    made.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\0\0"])
+    made["PixelData"].VR = "OB"
+    made.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.80")  # JPEG-LS
+    made.save_as(tmp_path / "b.dcm", enforce_file_format=True)
+    whole = save(tmp_path / "c.dcm", HEAD).read_bytes()
+    (tmp_path / "c.dcm").write_bytes(whole[: len(whole) - 3000])
+    (tmp_path / "d.dcm").write_bytes(whole[:300])
+    (tmp_path / "e.dcm").write_bytes(b"nothing of the kind")
+    scan = nifti(tmp_path / "f.nii.gz", turned(volume()))
+    scan.write_bytes(scan.read_bytes()[:-2000])
+    (tmp_path / "g.nii.gz").write_bytes(b"no gzip")
+    answers = {Path(answer.path).name: answer for answer in predictor.predict(find_images([tmp_path]))}
+    assert {answer.status for answer in answers.values()} == {"unreadable"}
+    assert "without pixels" in answers["a.dcm"].detail
+    assert "JPEG-LS" in answers["b.dcm"].detail and "Decompress" in answers["b.dcm"].detail
+    assert "cannot be read as NIfTI" in answers["f.nii.gz#1"].detail
+    assert len(answers) == 6 + len(LEVELS)
+    with pytest.raises(UnreadableImageError, match="no such file"):
+        read_slice(tmp_path / "none.dcm")
+
+
+def test_a_volume_that_is_named_twice_is_scored_once(tmp_path, predictor):
+    scan = nifti(tmp_path / "a.nii.gz", turned(volume()))
+    (tmp_path / "series").mkdir()
+    series = [save(tmp_path / "series" / f"{number}.dcm", HEAD, number=number) for number in (1, 2)]
+    assert list(find_images([scan, *series, scan])) == [str(scan), *map(str, series)]
+    found = [piece.name for piece in slices_of([scan, scan, *series, *series])]
+    assert len(found) == len(set(found)) == len(LEVELS) + 2
+    plain = tmp_path / "a.png"
+    Image.fromarray(HEAD).save(plain)
+    assert len(list(predictor.predict([plain, plain]))) == 2  # one answer a file
+
+
+@pytest.mark.parametrize("kind", [nibabel.AnalyzeImage, nibabel.Nifti1Pair, nibabel.Nifti2Pair])
+def test_half_of_a_pair_says_what_it_is_and_what_to_do(tmp_path, predictor, kind):
+    kind(volume().astype(np.float32), np.eye(4)).to_filename(tmp_path / "scan.hdr")
+    for answer in predictor.predict([tmp_path / "scan.hdr", tmp_path / "scan.img"]):
+        assert answer.status == "unreadable"
+        assert answer.detail.startswith("is one half of a volume in two files")
+        assert "nib-convert scan.hdr scan.nii" in answer.detail
+    (tmp_path / "scan.hdr").write_bytes(b"#?RADIANCE")
+    answers = list(predictor.predict([tmp_path / "scan.hdr"]))
+    assert "is no image in a format that is read here" in answers[0].detail
+
+
+def test_files_without_a_preamble_and_datasets_are_read(tmp_path, predictor):
+    made = dataset(HEAD)
+    plain = Dataset({element.tag: element for element in made})
+    plain.save_as(tmp_path / "old.dcm", implicit_vr=True, little_endian=True, enforce_file_format=False)
+    assert (tmp_path / "old.dcm").read_bytes()[128:132] != b"DICM"
+    assert like(read_slice(tmp_path / "old.dcm").pixels, HEAD) > 0.9999
+    expected = predictor.score(save(tmp_path / "new.dcm", HEAD)).probability
+    for source in (made, plain, (tmp_path / "new.dcm").read_bytes()):
+        assert predictor.score(source).probability == expected
+    scan = save(tmp_path / "ct.dcm", HEAD, Modality="CT")
+    for source in (scan, scan.read_bytes(), dataset(HEAD, Modality="CT")):
+        assert predictor.score(source).status == "not_brain_mri"
+    torn = predictor.score(scan.read_bytes()[:300])
+    assert torn.status == "unreadable" and torn.detail
+
+
+def test_every_orientation_gives_the_same_axial_slices(tmp_path):
+    straight, shapes = turned(volume()), set()
+    spacing = np.diag([1.0, 1.0, 3.0, 1.0])
+    base = nibabel.Nifti1Image(straight, spacing)
+    for axes, flips in product(permutations(range(3)), product((1, -1), repeat=3)):
+        way = np.column_stack([axes, flips])
+        image = base.as_reoriented(way)
+        shapes.add(image.shape)
+        image.to_filename(tmp_path / "a.nii")
+        found = nifti_slices(tmp_path / "a.nii")
+        pictures = np.stack([piece.read().pixels for piece in found])
+        assert pictures.shape == (len(LEVELS), SIDE, SIDE)
+        assert like(pictures, volume()) > 0.9999
+    assert len(shapes) == 3
+
+
+def test_oblong_voxels_are_shown_in_proportion(tmp_path):
+    scan = nifti(tmp_path / "a.nii", turned(volume())[:, ::2], np.diag([1.0, 2.0, 3.0, 1.0]))
+    assert nifti_slices(scan)[1].read().pixels.shape == (SIDE, SIDE)
+
+
+def test_series_in_time_flat_images_and_broken_numbers(tmp_path):
+    straight = turned(volume()).astype(np.float32)
+    straight[0, 0, :3] = np.nan, np.inf, -np.inf
+    found = nifti_slices(nifti(tmp_path / "a.nii", np.stack([straight, np.ones_like(straight)], axis=3)))
+    assert found[0].note.startswith("the first of 2 volumes")
+    assert like(np.stack([piece.read().pixels for piece in found]), volume()) > 0.9999
+    (flat,) = nifti_slices(nifti(tmp_path / "b.nii", straight[:, :, 3]))
+    assert flat.name == str(tmp_path / "b.nii") and like(flat.read().pixels, HEAD) > 0.999
+    (sagittal,) = nifti_slices(nifti(tmp_path / "c.nii", HEAD[:, ::-1][::-1].T[None].copy()))
+    assert like(sagittal.read().pixels, HEAD) > 0.9999
+    with pytest.raises(ImageSizeError, match="bytes"):
+        nifti_slices(tmp_path / "a.nii", limits=Limits(max_bytes=straight.nbytes - 1))
+    with pytest.raises(UnreadableImageError, match="complex"):
+        nifti_slices(nifti(tmp_path / "d.nii", straight.astype(np.complex64)))
+
+
+def test_only_the_ends_of_a_volume_are_nearly_empty():
+    full, sliver = np.zeros((32, 32)), np.zeros((32, 32))
+    full[6:26, 6:26], sliver[6:26, 6:9] = 100, 100
+    parts = [coarse_of(one) for one in (sliver, full, sliver, full, full * 0)]
+    assert nearly_empty([*parts[:2], None, *parts[2:]]) == [True, False, False, False, False, True]
+    assert nearly_empty(parts[:1]) == [False] and nearly_empty([parts[4]] * 3) == [False] * 3
+
+
+def test_volumes_are_read_when_their_turn_comes_and_let_go(tmp_path, predictor, monkeypatch):
+    import weakref
+
+    from brainsift.volumes import nifti as module
+
+    alive, most = weakref.WeakSet(), []
+    read = module._Volume._read
+
+    def watched(self):
+        alive.add(self)
+        most.append(len(alive))
+        return read(self)
+
+    monkeypatch.setattr(module._Volume, "_read", watched)
+    tall = turned(np.repeat(volume()[1:], 16, axis=0))
+    for number in range(6):
+        nifti(tmp_path / f"{number}.nii", tall)
+    assert len(list(slices_of(find_images([tmp_path])))) == 480 and not most
+    assert len(list(predictor.predict(find_images([tmp_path])))) == 480
+    assert len(most) == 6 and max(most) <= 4 and len(alive) == 0
+
+
+def test_the_answer_for_a_volume_is_the_best_run_of_three():
+    def one(path, probability, status="ok", name="v"):
+        return Prediction(path, status, probability, "no_tumor", volume=name)
+
+    answers = [
+        one("a", 0.9),
+        one("b", 0.0),
+        one("c", 0.3),
+        one("d", 0.6),
+        one("e", 0.6),
+        one("f", 1.0, "not_brain_mri"),
+    ]
+    answers += [one("g", 0.7, name="w"), one("x", None, "unreadable", "y"), Prediction("p.png", "ok", 1.0, "tumor")]
+    first, second, third = summarise_volumes(answers, Rule(0.4, volume_threshold=0.5))
+    assert (first.volume, first.n_slices, first.probability, first.decision) == ("v", 5, 0.5, "tumor")
+    assert [one.threshold for one in (first, second, third)] == [0.5, 0.4, 0.4]  # two have but one slice
+    assert summarise_volumes(answers, Rule(0.4, volume_threshold=0.51))[0].decision == "no_tumor"
+    assert summarise_volumes(answers, Rule(0.4, margin=0.1, volume_threshold=0.51))[0].decision == "refer"
+    assert first.suspicious == ("a", "d", "e", "c", "b")
+    assert (second.probability, second.decision) == (0.7, "tumor")
+    assert (third.probability, third.decision, third.n_slices) == (None, "refer", 0)
+
+
+def test_the_command_answers_for_slices_and_volumes(bundle_folder, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    scan = nifti(tmp_path / "in" / "scan.nii.gz", turned(volume()))
+    Image.fromarray(HEAD).save(tmp_path / "in" / "photo.png")
+    out = ["--csv", str(tmp_path / "a.csv"), "--volumes", str(tmp_path / "v.csv"), "--heatmaps", str(tmp_path / "maps")]
+    assert main(["predict", "--bundle", str(bundle_folder), "--threads", "1", str(tmp_path / "in"), *out]) == 0
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [row["path"] for row in rows[1:]] == [f"{scan}#{number}" for number in range(1, 7)]
+    assert [row["volume"] for row in rows] == ["", *[str(scan)] * 6]
+    assert rows[1]["detail"] == NEARLY_EMPTY and rows[1]["decision"] == "refer"
+    (row,) = csv.DictReader((tmp_path / "v.csv").open())
+    assert row["volume"] == str(scan) and int(row["n_slices"]) <= 5
+    assert f"volume {scan}\t" in capsys.readouterr().out
+    assert len(list((tmp_path / "maps").glob("0*.png"))) == 7
+    assert (int(row["n_slices"]) > 0) == (tmp_path / "maps" / "volume-00000.png").exists()
+
+
+def test_a_plain_image_imports_neither_reader(bundle_folder, tmp_path):
+    Image.fromarray(HEAD).save(tmp_path / "a.png")
+    code = (
+        "import sys; from brainsift.cli.main import main; "
+        f"main(['predict', '--bundle', {str(bundle_folder)!r}, {str(tmp_path / 'a.png')!r}]); "
+        "sys.exit(bool({'pydicom', 'nibabel', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_real_volumes(data):
+    folder = data / "volumes"
+    if not folder.is_dir():
+        pytest.skip(f"no real volumes in {folder}")
+    series = list(slices_of(find_images([folder / "dicom_series"])))
+    assert len(series) == 96 and len({piece.volume for piece in series}) == 1
+    assert not any(piece.reason for piece in series)
+    numbers = [int(Path(piece.name).name[:4]) for piece in series]
+    assert numbers in (sorted(numbers), sorted(numbers, reverse=True))
+    assert series[48].read().pixels.shape == (256, 256)
+    axial = nifti_slices(folder / "nifti" / "avg152T1_LR_nifti.nii.gz")
+    assert len(axial) == 91 and axial[45].read().pixels.shape == (109, 91)
