@@ -38,7 +38,7 @@ def run_tutorial(path: Path) -> nbformat.NotebookNode:
     notebook = jupytext.read(path)
     notebook.cells = [cell for cell in notebook.cells if INSTALL not in cell.metadata.get("tags", ())]
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": folder}}).execute()
+        NotebookClient(notebook, timeout=TIMEOUT_S, coalesce_streams=True, resources={"metadata": {"path": folder}}).execute()
     return notebook
 
 

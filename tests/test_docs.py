@@ -88,7 +88,7 @@ def _commands(page: str) -> list[list[str]]:
 def _wrong(words: list[str]) -> list[str]:
     """Returns the words that the command line does not know."""
     name, *others = words
-    if name.isupper() or name == "--version":  # a placeholder
+    if name.isupper() or name in ("--help", "--version"):  # a placeholder, or no command
         return []
     if name not in main.COMMANDS:
         return [name]
