@@ -9,15 +9,26 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from brainsift.cli import main
+from brainsift.core import errors
 from brainsift.core.files import write_text
+from brainsift.datasets.manifest import AUDIT_COLUMNS, SOURCE_COLUMNS
+from brainsift.inference.predictor import COLUMNS
+from brainsift.inference.volume_decision import VOLUME_COLUMNS
+from brainsift.serve.config import ServeConfig
+from brainsift.serve.http.app import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))) if path.is_file()]
+PAGES = [
+    path
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if path.is_file()
+]
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 DESIGN_PAGE = ROOT / "docs" / "design.md"
 _SHELLS = ("sh", "bash", "console")
@@ -127,6 +138,56 @@ def test_the_page_of_the_command_line_is_what_help_says():
 def test_the_table_of_packages_is_what_their_docstrings_say():
     page = DESIGN_PAGE.read_text(encoding="utf-8")
     assert page == with_packages(page), "write it anew: python tests/test_docs.py"
+
+
+def test_the_page_of_errors_is_what_the_code_says():
+    rows = set(re.findall(r"^\| `(\w+Error)` \| `(\w+)` \| (\d) \| (\d{3}) \|", _read("errors"), re.MULTILINE))
+    kinds = list(errors.BrainsiftError.__subclasses__())
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert rows == {(kind.__name__, kind.code, str(kind.exit_code), str(kind.http_status)) for kind in kinds}
+
+
+@pytest.mark.parametrize(
+    ("heading", "columns"),
+    [
+        ("Predictions", COLUMNS),
+        ("Volumes", VOLUME_COLUMNS),
+        ("Manifest", (*SOURCE_COLUMNS, *AUDIT_COLUMNS, "part")),
+    ],
+)
+def test_the_page_of_tables_explains_each_column(heading, columns):
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", _read("tables"), re.DOTALL | re.MULTILINE)[1]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert [name for cell in cells for name in re.findall(r"`(\w+)`", cell)] == list(columns)
+
+
+def test_the_page_of_the_rest_api_lists_each_endpoint():
+    app = create_app(ServeConfig(browser=False, threads=1))
+    app.state.service.engine.close()
+    app.state.service.store.close()
+    paths = app.openapi()["paths"]
+    served = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    listed = re.findall(r"^\| `([A-Z]+ /\S+)` \|", _read("rest"), re.MULTILINE)
+    assert sorted(listed) == sorted(served)
+
+
+@pytest.mark.slow
+def test_the_site_opens_from_disk_and_loads_nothing_from_the_network(tmp_path):
+    pytest.importorskip("mkdocs", reason="needs the extra [docs]")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    quick = {**os.environ, "BRAINSIFT_RUN_TUTORIALS": "0", "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=ROOT, env=quick, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = [path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html")]
+    assert len(pages) > 40
+    loaded = r"<(?:script|img|iframe|source)[^>]+src=\"?(?:https?:)?//|<link[^>]+href=\"?(?:https?:)?//|url\(\"?https?:"
+    assert [match[0] for page in pages for match in re.finditer(loaded, page)] == []
+    assert '<script src="site/iframe-worker.js">' in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+
+
+def _read(name: str) -> str:
+    return (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
 
 
 def test_no_file_names_a_path_of_one_machine():

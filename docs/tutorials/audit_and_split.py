@@ -28,7 +28,7 @@ from pathlib import Path
 
 from brainsift.images.phantom import write_phantoms
 
-data = write_phantoms(Path("phantoms"), count=240)
+data = write_phantoms(Path("phantoms"), count=160)
 data
 
 # %% [markdown]
@@ -86,7 +86,7 @@ from brainsift.datasets.split import SplitConfig, check, split, twin_counts
 for protocol in ("random", "grouped"):
     parts = split(manifest, SplitConfig(protocol=protocol))
     twins = twin_counts(parts)
-    print(protocol, dict(parts["part"].value_counts()))
+    print(protocol, parts["part"].value_counts().to_dict())
     print(f"  of {twins['test']:.0f} test images, {twins['same_group']:.0f} share a group with a training image")
 
 # %% [markdown]

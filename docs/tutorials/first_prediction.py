@@ -83,7 +83,9 @@ for prediction in predictor.predict(["tumor.png", "no_tumor.png", "broken.png"])
 # %%
 for threshold in ("screening", "balanced", "confirm", 0.97):
     chosen = Predictor(threshold=threshold)
-    print(f"{threshold!s:>10}: tumor from {chosen.threshold:.3f}, no_tumor.png is {chosen.score('no_tumor.png').decision}")
+    print(
+        f"{threshold!s:>10}: tumor from {chosen.threshold:.3f}, no_tumor.png is {chosen.score('no_tumor.png').decision}"
+    )
 
 # %% [markdown]
 # ## Refer uncertain images

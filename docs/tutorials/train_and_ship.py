@@ -27,7 +27,7 @@ from brainsift.datasets.catalog import collect
 from brainsift.datasets.split import SplitConfig, split
 from brainsift.images.phantom import write_phantoms
 
-data = write_phantoms(Path("phantoms"), count=400)
+data = write_phantoms(Path("phantoms"), count=300)
 manifest = audit(collect([str(data)]), AuditConfig(probes=False), cache=Path("audit")).manifest
 table = split(manifest, SplitConfig(protocol="grouped"))
 table["part"].value_counts()
@@ -36,7 +36,7 @@ table["part"].value_counts()
 # ## Train
 #
 # `compact` is a small network that starts from ImageNet weights in the package. The recipe `fast` trains it for two epochs on small images: good for a first look. For a real
-# network use the recipe `standard`.
+# network use the recipe `standard`. With `threads=1` it does not slow down when other programs use the same cores.
 #
 # Everything goes into a *run folder*: the settings, the split, the environment, the training curve, the weights, and the predictions. If training is interrupted, call `train`
 # again with the same folder: it continues.
@@ -73,7 +73,10 @@ for name in ("accuracy", "sensitivity", "specificity", "roc_auc"):
 from brainsift.deployment.export import export_run
 
 bundle = export_run(run, Path("bundle"))
-print(f"{bundle.network.stat().st_size / 2**20:.1f} MB", {name: round(value, 3) for name, value in bundle.thresholds.items()})
+print(
+    f"{bundle.network.stat().st_size / 2**20:.1f} MB",
+    {name: round(value, 3) for name, value in bundle.thresholds.items()},
+)
 
 # %% [markdown]
 # ## Predict
