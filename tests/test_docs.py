@@ -37,7 +37,7 @@ _SHELLS = ("sh", "bash", "console")
 def cli_page() -> str:
     """Makes docs/reference/cli.md of the help of all commands."""
     before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "84"  # as wide as a page of the site
     try:
         blocks = [f"## {name}\n\n```text\n{_help(name)}```\n" for name in main.COMMANDS]
     finally:
