@@ -10,10 +10,12 @@ from pathlib import Path
 
 from brainsift.cli.commands.study import show_summary
 from brainsift.cli.console import progress_bar, say
+from brainsift.core.files import write_csv
 from brainsift.deployment.export import export_run
 from brainsift.images.phantom import write_phantoms
 from brainsift.inference.bundle import load_bundle
-from brainsift.inference.predictor import Predictor, write_csv
+from brainsift.inference.decision import COLUMNS
+from brainsift.inference.predictor import Predictor
 from brainsift.reports.write import write_study_report
 from brainsift.studies.study import StudyConfig, run_study
 
@@ -59,7 +61,7 @@ def _predict(folder: Path, seed: int) -> None:
     unseen = write_phantoms(folder / "unseen", count=12, seed=seed + 10_007).parent
     paths = sorted(unseen.glob("*tumor/*.*"))
     answers = list(Predictor(load_bundle(folder / "bundle")).predict(paths))
-    write_csv(answers, folder / "predictions.csv")
+    write_csv(folder / "predictions.csv", COLUMNS, (answer.to_dict() for answer in answers))
     right = sum(answer.decision == Path(answer.path).parent.name for answer in answers)
     say(f"\nPredicted with the exported network: {len(answers)} newly drawn phantoms, {right} as drawn.")
     for answer in answers[:3]:
