@@ -18,7 +18,7 @@ from brainsift.cli import main
 from brainsift.core import errors
 from brainsift.core.files import write_text
 from brainsift.datasets.manifest import AUDIT_COLUMNS, SOURCE_COLUMNS
-from brainsift.inference.predictor import COLUMNS
+from brainsift.inference.decision import COLUMNS
 from brainsift.inference.volume_decision import VOLUME_COLUMNS
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http.app import create_app

@@ -35,13 +35,16 @@ Image.open("tumor.png")
 # A `Predictor` loads the network that comes with the package. Make it once and use it for as many images as you like.
 
 # %%
-from brainsift.inference.predictor import Predictor
+import brainsift as bs
 
-predictor = Predictor()
+predictor = bs.Predictor()
 prediction = predictor.score("tumor.png")
 prediction
 
 # %% [markdown]
+# In a notebook, a prediction shows the image with the *tumor map* over it: for each place, how much it looks like a tumor. Look at it always: a network can be right for the
+# wrong reason.
+#
 # - `status` is `ok`: the image looks like a brain MRI slice.
 # - `probability` is the calibrated probability of tumor.
 # - `decision` is `tumor`, because the probability is at or above the threshold.
@@ -50,17 +53,6 @@ prediction
 
 # %%
 print(f"threshold {predictor.threshold:.3f}, probability {prediction.probability:.3f}, decision {prediction.decision}")
-
-# %% [markdown]
-# ## See where it looked
-#
-# The tumor map says for each place of the image how strongly it looks like a tumor. Look at it always: a network can be right for the wrong reason.
-
-# %%
-from brainsift.inference.overlay import overlay
-from brainsift.volumes.reader import read_slice
-
-overlay(read_slice("tumor.png").grey(), prediction.tumor_map)
 
 # %% [markdown]
 # ## Predict several images
@@ -72,7 +64,7 @@ from pathlib import Path
 
 Path("broken.png").write_text("not an image")
 for prediction in predictor.predict(["tumor.png", "no_tumor.png", "broken.png"]):
-    print(prediction.path, prediction.status, prediction.probability, prediction.decision, prediction.detail)
+    print(prediction.to_dict())
 
 # %% [markdown]
 # ## Choose a threshold
@@ -82,10 +74,9 @@ for prediction in predictor.predict(["tumor.png", "no_tumor.png", "broken.png"])
 
 # %%
 for threshold in ("screening", "balanced", "confirm", 0.97):
-    chosen = Predictor(threshold=threshold)
-    print(
-        f"{threshold!s:>10}: tumor from {chosen.threshold:.3f}, no_tumor.png is {chosen.score('no_tumor.png').decision}"
-    )
+    chosen = bs.Predictor(threshold=threshold)
+    decision = chosen.score("no_tumor.png").decision
+    print(f"{threshold:>10}: tumor from {chosen.threshold:.3f}, no_tumor.png is {decision}")
 
 # %% [markdown]
 # ## Refer uncertain images
@@ -94,15 +85,15 @@ for threshold in ("screening", "balanced", "confirm", 0.97):
 # referred. The [model card](../model.md#when-it-refers) says what this promise is worth.
 
 # %%
-careful = Predictor(max_error=0.03)
+careful = bs.Predictor(max_error=0.03)
 for number in range(4, 8):
-    prediction = careful.score(draw(number, tumor=False, size=256).pixels, name=f"drawing {number}")
-    print(prediction.path, prediction.probability, prediction.decision, prediction.detail)
+    prediction = careful.score(draw(number, tumor=number % 2 == 0, size=256).pixels, name=f"drawing {number}")
+    print(f"{prediction.path}: {prediction.probability:.3f}, {prediction.decision}, reason {prediction.reason}")
 
 # %% [markdown]
 # ## What it rejects
 #
-# An image that is probably not a brain MRI slice gets the status `not_brain_mri`. It is always referred.
+# An image that is probably not a brain MRI slice gets the status `not_brain_mri`. It is always referred. `reason` is a code for programs; `detail` says the same in words.
 
 # %%
 import numpy as np
@@ -110,7 +101,7 @@ import numpy as np
 y, x = np.mgrid[:240, :320]
 photo = np.stack([128 + 127 * np.sin(x / 30), 128 + 127 * np.cos(y / 25), (x + y) % 255], axis=2).astype(np.uint8)
 prediction = predictor.score(photo, name="photo")
-print(prediction.status, prediction.decision, prediction.detail)
+print(f"{prediction.status}, {prediction.decision}, reason {prediction.reason}: {prediction.detail}")
 
 # %% [markdown]
 # ## Next

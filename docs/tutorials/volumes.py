@@ -44,45 +44,39 @@ nibabel.Nifti1Image(voxels.astype(np.int16), np.diag([1.0, 1.0, 6.0, 1.0])).to_f
 Image.fromarray(np.hstack(stack[2::4]))
 
 # %% [markdown]
-# ## Predict its slices
+# ## Predict it
 #
-# A volume gives one prediction per slice, in order. A slice is named after its file and its number. A slice that contains hardly any of the
-# head is referred.
+# In a notebook, the result shows the five most suspicious slices, and the probability along the volume.
 
 # %%
-from brainsift.inference.predictor import Predictor
+import brainsift as bs
 
-predictor = Predictor()
-predictions = list(predictor.predict(["head.nii.gz"]))
-for prediction in predictions:
-    print(f"{prediction.path}  {prediction.probability:.3f}  {prediction.decision:8}  {prediction.detail}")
+volume = bs.predict_volume("head.nii.gz")
+volume
 
 # %% [markdown]
-# ## Decide the volume
-#
-# The probability of a volume is the mean over three adjacent slices, where that mean is largest. A tumor shows in several neighbouring slices; one high slice alone is mostly a
-# false alarm. A volume is decided at the stricter threshold `confirm`.
-
-# %%
-from brainsift.inference.volume_decision import summarise_volumes
-
-(volume,) = summarise_volumes(predictions, predictor.rule)
-print(
-    f"{volume.decision}: probability {volume.probability:.3f}, threshold {volume.threshold:.3f}, {volume.n_slices} slices scored"
-)
-volume.suspicious
-
-# %% [markdown]
-# ## Look at the most suspicious slice
+# **How it is decided.** The probability of a volume is the mean over three adjacent slices, where that mean is largest. A tumor shows in several neighbouring slices; one high slice
+# alone is mostly a false alarm. A volume is decided at the stricter threshold `confirm`.
 #
 # The test data contain no volume with a real tumor, so it is not known what this rule misses. Always look at the most suspicious slices.
+#
+# ## Look at its slices
+#
+# `slices` has one prediction per slice, in order. A slice is named after its file and its number. A slice that contains hardly any of the head is referred and does not count.
 
 # %%
-from brainsift.inference.overlay import overlay
-from brainsift.volumes.reader import read_slice
+for prediction in volume.slices:
+    print(f"{prediction.path:14}  {prediction.probability:.3f}  {prediction.decision:8}  {prediction.detail}")
 
-top = volume.suspicious[0]
-overlay(read_slice(top).grey(), predictor.score(top).tumor_map)
+# %% [markdown]
+# ## Choose another threshold
+#
+# A predictor with a threshold of your choice decides images and volumes with it.
+
+# %%
+careful = bs.Predictor(threshold="screening")
+found = bs.predict_volume("head.nii.gz", predictor=careful)
+print(f"{found.decision} at {found.threshold:.3f}; most suspicious: {found.suspicious[0]}")
 
 # %% [markdown]
 # ## Next
