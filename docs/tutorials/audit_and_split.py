@@ -37,18 +37,18 @@ data
 # The audit reads each file once and deletes nothing.
 
 # %%
-from brainsift.auditing.audit import AuditConfig, audit, write_audit
-from brainsift.datasets.catalog import collect
+import brainsift as bs
 
-result = audit(collect([str(data)]), AuditConfig(), cache=Path("audit"))
-write_audit(result, Path("audit"))
-result.findings["totals"]
+result = bs.audit(data, output="audit")
+result
 
 # %% [markdown]
-# `distinct_pixels` is smaller than `files`: some files show the same picture. `groups` is smaller still: near-duplicates and slices of one patient are joined into
-# groups. A group is the unit of everything that follows.
+# - *Files* are more than *distinct pictures*: some files show the same picture.
+# - *Groups* are fewer still. Near-duplicates and slices of one patient are joined into groups. A group is the unit of everything that follows.
+# - The chart shows rules that see no anatomy: the size of the image, its border, the most similar image. On *random* folds, copies of the test images are in the training
+#   set; on *grouped* folds they are not. The permuted labels mean nothing, so whatever they reach above chance is leakage.
 #
-# The manifest has one row per image.
+# The manifest has one row per image:
 
 # %%
 manifest = result.manifest
@@ -57,56 +57,26 @@ manifest.loc[manifest["flags"] != "", ["path", "label", "patient", "group", "fla
 )
 
 # %% [markdown]
-# ## Look for shortcuts
-#
-# The probes are rules that see no anatomy: the size of the image, its border, the most similar image. On `random` folds copies of the test images are in the training set;
-# on `grouped` folds they are not. Compare the two rows of the permuted labels: these labels mean nothing, so whatever they reach above chance is leakage.
-
-# %%
-import pandas as pd
-
-pd.DataFrame(
-    {
-        "rule": probe["name"],
-        "folds": probe["protocol"],
-        "accuracy": round(probe["accuracy"]["value"], 3),
-        "ROC AUC": round(probe["roc_auc"]["value"], 3),
-    }
-    for probe in result.findings["probes"]
-)
-
-# %% [markdown]
 # ## Split it
 #
 # The protocol `grouped` keeps groups and patients whole. `random` is what most studies do; it is here to show what it does.
 
 # %%
-from brainsift.datasets.split import SplitConfig, check, split, twin_counts
-
 for protocol in ("random", "grouped"):
-    parts = split(manifest, SplitConfig(protocol=protocol))
-    twins = twin_counts(parts)
-    print(protocol, parts["part"].value_counts().to_dict())
-    print(f"  of {twins['test']:.0f} test images, {twins['same_group']:.0f} share a group with a training image")
+    table = bs.split(manifest, protocol=protocol)
+    test, train = (table[table["part"] == part] for part in ("test", "train"))
+    shared = test["group"].isin(train["group"]).sum()
+    print(f"{protocol}: {shared} of {len(test)} test images share a group with a training image")
 
 # %% [markdown]
-# `check` raises an error if anything leaks. The empty name counts images that are left out: copies, and images with conflicting labels.
+# The last table is the grouped one. The empty name counts images that are left out: copies, and images with conflicting labels.
 
 # %%
-check(parts)
-parts.groupby(["part", "label"]).size().unstack()
-
-# %% [markdown]
-# ## Keep the split
-
-# %%
-from brainsift.datasets.manifest import write_manifest
-
-write_manifest(parts, Path("split.csv"))
+table.groupby(["part", "label"]).size().unstack()
 
 # %% [markdown]
 # ## Next
 #
-# - The same on the command line: `brainsift audit DIR -o audit`, then `brainsift split audit/manifest.csv -o split.csv`. The command also writes a report with thumbnails.
+# - The same on the command line: `brainsift audit DIR -o audit`, then `brainsift split audit/manifest.csv -o split.csv`. The first command also writes a report with thumbnails.
 # - Why this matters: [leakage](../concepts/leakage.md) and [shortcuts](../concepts/shortcuts.md).
 # - Train on the split: [train and ship](train_and_ship.py).

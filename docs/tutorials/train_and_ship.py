@@ -22,15 +22,13 @@
 # %%
 from pathlib import Path
 
-from brainsift.auditing.audit import AuditConfig, audit
-from brainsift.datasets.catalog import collect
-from brainsift.datasets.split import SplitConfig, split
+import brainsift as bs
 from brainsift.images.phantom import write_phantoms
 
 data = write_phantoms(Path("phantoms"), count=300)
-manifest = audit(collect([str(data)]), AuditConfig(probes=False), cache=Path("audit")).manifest
-table = split(manifest, SplitConfig(protocol="grouped"))
-table["part"].value_counts()
+bs.audit(data, output="audit")
+table = bs.split("audit/manifest.csv")
+table["part"].value_counts().to_dict()
 
 # %% [markdown]
 # ## Train
@@ -42,25 +40,19 @@ table["part"].value_counts()
 # again with the same folder: it continues.
 
 # %%
-from brainsift.training.recipes import make_config
-from brainsift.training.train import train
-
-run = Path("runs/compact")
-train(table, make_config(model="compact", recipe="fast", threads=1), run, cache=Path("cache"))
+run = bs.train(table, "compact", "runs/compact", recipe="fast", threads=1)
 sorted(path.name for path in run.iterdir())
 
 # %% [markdown]
 # ## Evaluate
 #
-# The temperature comes from the validation set. The test set is read here, once. Every score has a 95 % interval that resamples groups.
+# Temperature and threshold come from the validation set. The test set is read here, once. Every score has a 95 % interval that resamples groups.
 
 # %%
-from brainsift.evaluation.evaluate import evaluate_run
-
-results = evaluate_run(run)
+results = bs.evaluate(run)
 for name in ("accuracy", "sensitivity", "specificity", "roc_auc"):
-    score = results["test"]["scores"][name]
-    print(f"{name:12} {score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})")
+    score = results.test.scores[name]
+    print(f"{name:12} {score.value:.3f} ({score.low:.3f}–{score.high:.3f})")
 
 # %% [markdown]
 # These figures are for phantoms. They show that the machinery works, not that it finds tumors.
@@ -70,25 +62,17 @@ for name in ("accuracy", "sensitivity", "specificity", "roc_auc"):
 # A *bundle* holds the network as ONNX, its preprocessing, its temperature, its thresholds and where it comes from. It predicts without PyTorch.
 
 # %%
-from brainsift.deployment.export import export_run
-
-bundle = export_run(run, Path("bundle"))
-print(
-    f"{bundle.network.stat().st_size / 2**20:.1f} MB",
-    {name: round(value, 3) for name, value in bundle.thresholds.items()},
-)
+bundle = bs.export(run, "bundle")
+{name: round(value, 3) for name, value in bundle.thresholds.items()}
 
 # %% [markdown]
 # ## Predict
 #
-# Give the bundle to a `Predictor`. On another machine, `load_bundle(Path("bundle"))` reads it; it needs only the base install.
+# Give the bundle to a `Predictor`. On another machine, `load_bundle("bundle")` reads it; it needs only the base install.
 
 # %%
-from brainsift.inference.bundle import load_bundle
-from brainsift.inference.predictor import Predictor
-
 new = write_phantoms(Path("new"), count=12, seed=10_007).parent
-predictor = Predictor(load_bundle(Path("bundle")))
+predictor = bs.Predictor(bs.load_bundle("bundle"))
 for prediction in predictor.predict(sorted(new.glob("*tumor/*.*"))):
     print(f"{Path(prediction.path).parent.name:9} {prediction.decision:9} {prediction.probability:.3f}")
 
