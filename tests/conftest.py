@@ -1,7 +1,7 @@
 """What the tests share: which of them run, what may be skipped, where the real images are, and drawn heads.
 
-`pytest` runs the inner loop. `pytest --all` also runs what takes long (`slow`), what needs a browser (`browser`) and what
-needs the real images (`real`). A test that is named, by file or by `-m`, always runs.
+`pytest` runs the inner loop. `pytest --all` also runs what takes long (`slow`), what needs a browser (`browser`) and
+what needs the real images (`real`). A test that is named, by file or by `-m`, always runs.
 
 `BRAINSIFT_REQUIRE=chromium,data` turns a skip into a failure where its reason begins with `needs chromium:` or
 `needs data:`. It is for machines on which these are installed.
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks tests by what they use, leaves out what is not in the inner loop, and puts tests of the trained network first.
+    """Marks tests by what they use, leaves out what is not in the inner loop, puts tests of the trained network first.
 
     The first of several processes gets these, so that the network is trained once.
     """
