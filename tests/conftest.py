@@ -1,10 +1,18 @@
-"""What the tests share: where the real images are, and a small table of drawn heads."""
+"""What the tests share: which of them run, what may be skipped, where the real images are, and drawn heads.
+
+`pytest` runs the inner loop. `pytest --all` also runs what takes long (`slow`), what needs a browser (`browser`) and
+what needs the real images (`real`). A test that is named, by file or by `-m`, always runs.
+
+`BRAINSIFT_REQUIRE=chromium,data` turns a skip into a failure where its reason begins with `needs chromium:` or
+`needs data:`. It is for machines on which these are installed.
+"""
 
 import os
 import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,33 +27,70 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
+REQUIRABLE = ("chromium", "data", "git", "log", "node", "pango", "ray", "train")
+_REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]
+_OUTSIDE_THE_INNER_LOOP = ("slow", "browser", "real")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--all`."""
+    parser.addoption("--all", action="store_true", help="run also the tests marked slow, browser and real")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses names in BRAINSIFT_REQUIRE that require nothing."""
+    if unknown := sorted(set(_REQUIRED) - set(REQUIRABLE)):
+        raise pytest.UsageError(f"BRAINSIFT_REQUIRE: {unknown} is none of {', '.join(REQUIRABLE)}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks tests by what they use, leaves out what is not in the inner loop, puts tests of the trained network first.
+
+    The first of several processes gets these, so that the network is trained once.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        for fixture, marker in (("small_run", "slow"), ("data", "real")):
+            if fixture in fixtures:
+                item.add_marker(marker)
+    items.sort(key=lambda item: "small_run" not in getattr(item, "fixturenames", ()))
+    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.getoption("markexpr")
+    if config.getoption("all") or named:
+        return
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in _OUTSIDE_THE_INNER_LOOP)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector: pytest.Collector):
-    """Skips a test file that imports a package of the extra `train`, in the base install."""
-    return _skip_without_train((yield), collector.path)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Skips a test that lacks a package of `[train]`; fails one that was skipped although its need is required."""
+    return _required(_needs_train((yield), item.path))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item):
-    """Skips a test that imports such a package, or needs a trained network, in the base install."""
-    return _skip_without_train((yield), item.path)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Does the same for a whole file of tests."""
+    return _required(_needs_train((yield), collector.path))
 
 
-def _skip_without_train(report, path):
+def _needs_train(report, path):
+    """Turns the failure of an import of `[train]` into a skip, where only the base install is there."""
     lacks = re.search(r"(?:No module named '|needs the package )(\w+)", str(report.longrepr))
     if report.failed and lacks and find_spec("torch") is None:
-        report.outcome, report.longrepr = (
-            "skipped",
-            (str(path), 0, f"Skipped: needs {lacks[1]}: not in the base install"),
-        )
+        report.outcome = "skipped"
+        report.longrepr = (str(path), 0, f"Skipped: needs train: {lacks[1]} is not in the base install")
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the trained network come first: of several processes the first gets them, and trains it once."""
-    items.sort(key=lambda item: "small_run" not in getattr(item, "fixturenames", ()))
+def _required(report):
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        need = re.match(r"(?:Skipped: )?needs (\w+):", reason)
+        if need and need[1] in _REQUIRED:
+            report.outcome = "failed"
+            report.longrepr = f"{reason}. BRAINSIFT_REQUIRE names {need[1]}, so this is a failure and no skip."
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +98,7 @@ def data() -> Path:
     """The folder of real image sets; the test is skipped where it is absent."""
     folder = Path(os.environ.get("BRAINSIFT_DATA", ROOT / "../shared/data")).resolve()
     if not (folder / "br35h").is_dir():
-        pytest.skip(f"real images not found in {folder}; set BRAINSIFT_DATA to their folder")
+        pytest.skip(f"needs data: no real images in {folder}; set BRAINSIFT_DATA to their folder")
     return folder
 
 

@@ -174,7 +174,7 @@ def test_progressive_sizes_and_bf16_run(parted, cache, tmp_path):
 
 
 def test_tensorboard_gets_the_curve(parted, cache, tmp_path):
-    pytest.importorskip("tensorboard", reason="needs `pip install brainsift[log]`")
+    pytest.importorskip("tensorboard", reason="needs log: pip install 'brainsift[log]'")
     folder = train(parted, small(log="tensorboard"), tmp_path / "run", cache=cache)
     assert any((folder / "tensorboard").iterdir())
 

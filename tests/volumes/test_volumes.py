@@ -428,7 +428,7 @@ def test_a_plain_image_imports_neither_reader(bundle_folder, tmp_path):
 def test_real_volumes(data):
     folder = data / "volumes"
     if not folder.is_dir():
-        pytest.skip(f"no real volumes in {folder}")
+        pytest.skip(f"needs data: no real volumes in {folder}")
     series = list(slices_of(find_images([folder / "dicom_series"])))
     assert len(series) == 96 and len({piece.volume for piece in series}) == 1
     assert not any(piece.rejection for piece in series)
