@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import TypeVar
 
 from brainsift import __version__
 from brainsift.core.files import sha256_of
@@ -19,6 +21,10 @@ from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.jobs import Jobs
 from brainsift.serve.scoring.reservation import Queue
 from brainsift.serve.scoring.uploads import Store
+
+_Result = TypeVar("_Result")
+# The C library keeps freed memory for each thread that asked for it: many threads that decode now and then hold much.
+_DRAWING, _WAITING = 2, 4
 
 
 class Service:
@@ -38,6 +44,7 @@ class Service:
         self.engine = Engine(self.predictor, self.queue, measured=self.metrics.scored)
         self.history = History(config.keep, keep_images=config.keep_images) if config.keep else None
         self.store = Store(config)
+        self._drawing = ThreadPoolExecutor(_DRAWING, thread_name_prefix="draw")
         self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes, record=self._record)
         self.metrics.watch("waiting_slices", "Slices that wait.", lambda: self.queue.waiting)
         self.metrics.watch("jobs", "Jobs that can be asked for.", lambda: len(self.jobs))
@@ -63,9 +70,15 @@ class Service:
         checksum = sha256_of(self.bundle.network.read_bytes())
         return {"name": self.bundle.name, "version": __version__, "network_sha256": checksum}
 
+    async def draw(self, action: Callable[[], _Result]) -> _Result:
+        """Runs an action that decodes or draws pictures in one of the few threads for that."""
+        return await asyncio.get_running_loop().run_in_executor(self._drawing, action)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Forgets what expires while it runs, and cleans up."""
+        waiting = ThreadPoolExecutor(_WAITING, thread_name_prefix="wait")  # for the disk: archives, headers, history
+        asyncio.get_running_loop().set_default_executor(waiting)
         sweep = asyncio.create_task(self.jobs.sweep())
         try:
             yield
@@ -76,6 +89,7 @@ class Service:
                 await asyncio.wait_for(self.jobs.drain(), self.left_s)
             self.jobs.close()
             await asyncio.to_thread(self.engine.close)
+            self._drawing.shutdown(wait=False, cancel_futures=True)
             self.store.close()
             if self.history:
                 self.history.close()
