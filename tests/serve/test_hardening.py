@@ -382,13 +382,14 @@ def test_a_broken_file_is_let_go_when_it_is_listed(tmp_path):
         def __del__(self):
             Large.alive -= 1
 
-    def fails(path, limits):
+    def fails(source, name, limits):
         inflated = Large()
         raise ValueError(f"broken {inflated is None}")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("brainsift.volumes.dicom._frames", fails)
-        ((_, (piece,)),) = dicom_slices([tmp_path / "a.dcm"])
+        patched.setattr("brainsift.volumes.dicom_header._check_deflated", fails)
+        (tmp_path / "a.dcm").touch()
+        (piece,) = dicom_slices([str(tmp_path / "a.dcm")], "series")
     assert Large.alive == 0
     with pytest.raises(UnreadableImageError, match="broken"):
         piece.load()

@@ -29,7 +29,7 @@ Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
 
 _BATCH = 256
-_RULES = 2  # bumped whenever other images count as off topic, so that stored verdicts are made again
+_RULES = 3  # bumped whenever other images count as off topic, so that stored verdicts are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 

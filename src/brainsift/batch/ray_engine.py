@@ -26,6 +26,7 @@ from brainsift.core.files import sha256_of
 from brainsift.inference.bundle import SHIPPED, load_bundle
 from brainsift.inference.decision import Prediction
 from brainsift.inference.predictor import Predictor
+from brainsift.volumes.grouping import Unit
 
 if TYPE_CHECKING:
     import pyarrow
@@ -131,7 +132,7 @@ class _Worker:
     def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
         return _packed("answers", [self._score(pickle.loads(chunk.as_py())) for chunk in table["chunk"]])
 
-    def _score(self, chunk: list[str]) -> list[Prediction] | BrainsiftError:
+    def _score(self, chunk: list[Unit]) -> list[Prediction] | BrainsiftError:
         if isinstance(self._predictor, BrainsiftError):
             return self._predictor
         return [_without_map(answer) for answer in self._predictor.predict(chunk)]

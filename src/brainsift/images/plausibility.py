@@ -1,6 +1,8 @@
 """Rules that tell a head slice from other images, by its colors, sides and background, with the reason in words."""
 
 from functools import cache
+from itertools import pairwise
+from math import ceil, floor
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,14 @@ _MIN_DARK_BORDER = 0.35
 _WHITE = 0.85
 _EVEN = 0.04  # deviation, of the bright level, of a border that is one background of whatever grey
 _MAX_SIDE = 0.5  # of the bright level
+_LIT = 0.15  # of the bright level; a pixel above that is no background between the pictures of a sheet
+_VALLEY = 0.42  # of the smaller peak beside it: so much of a line between two pictures may be lit
+_LONE_VALLEY = 0.25  # the same where the pictures stand in a single row or column
+_MIN_PEAK = 0.2  # of the fullest line of each picture is lit at least
+_SLACK = 0.1  # of a picture's side, by which a line between two may be off
+_MOST_PICTURES = 6  # along one side
+_FIRST_EDGE = int(FRAME_SIDE / _MOST_PICTURES * (1 - _SLACK))  # before that no line lies between two pictures
+_MIN_TILE_ASPECT = 0.62  # width over height of pictures in a single row, height over width of those in a column
 
 
 def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> Rejection | None:
@@ -71,7 +81,7 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
         coloured = float((chroma > _COLOURED).mean())
         if coloured > _MAX_COLOURED_SHARE:
             return Rejection(Reason.COLORED, f"{coloured:.0%} of it is coloured")
-    return _border_reason(frame)
+    return _border_reason(frame) or _sheet_reason(frame, width / height)
 
 
 def border_of(frames: _Bytes) -> _Bytes:
@@ -105,3 +115,48 @@ def _brightest_side(frame: _Bytes) -> float:
     """Returns the mean of the darkest line of the brightest side: a thin bright frame does not count."""
     sides = np.stack([frame[:_BORDER], frame[-_BORDER:], frame[:, :_BORDER].T, frame[:, -_BORDER:].T])
     return float(sides.sum(axis=2).min(axis=1).max() / FRAME_SIDE)
+
+
+def _sheet_reason(frame: _Bytes, aspect: float) -> Rejection | None:
+    """Looks for several heads in rows and columns: dark lines between them at even distances, where a head has none.
+
+    Args:
+        frame: (64, 64) uint8, the whole image.
+        aspect: width over height of the image.
+    """
+    lit = frame > _LIT * max(float(percentile_of(frame, 98)), 1.0)
+    columns, n_columns = _deepest_valleys(lit.mean(axis=0).tolist())
+    rows, n_rows = _deepest_valleys(lit.mean(axis=1).tolist())
+    if max(columns, rows) > _VALLEY:
+        n_columns *= columns < _LONE_VALLEY and aspect > n_columns * _MIN_TILE_ASPECT
+        n_rows *= rows < _LONE_VALLEY and 1 / aspect > n_rows * _MIN_TILE_ASPECT
+    if not n_columns and not n_rows:
+        return None
+    return Rejection(Reason.SEVERAL_IMAGES, "several pictures in one: save each slice as a file of its own")
+
+
+def _deepest_valleys(profile: list[float]) -> tuple[float, int]:
+    """Divides a profile into 2 to 6 equal parts so that little is lit between them.
+
+    Args:
+        profile: how much of each line is lit.
+
+    Returns:
+        How much of the lines between the parts is lit at most, relative to the parts beside them, and how many parts
+        there are; 1 and 0 where no number of parts is lit enough.
+    """
+    best = 1.0, 0
+    if min(profile[_FIRST_EDGE:-_FIRST_EDGE]) > _VALLEY * max(profile):
+        return best
+    for n_parts in range(2, _MOST_PICTURES + 1):
+        side = len(profile) / n_parts
+        slack = max(1.0, _SLACK * side)
+        edges = [part * side for part in range(n_parts + 1)]
+        peaks = [max(profile[round(start) : round(stop)]) for start, stop in pairwise(edges)]
+        if min(peaks) < _MIN_PEAK:
+            continue
+        valleys = [min(profile[floor(edge - slack) : ceil(edge + slack) + 1]) for edge in edges[1:-1]]
+        deepest = max(valley / min(beside) for valley, beside in zip(valleys, pairwise(peaks), strict=True))
+        if deepest < best[0]:
+            best = deepest, n_parts
+    return best

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from brainsift.core.errors import UsageError
 from brainsift.core.reasons import Reason
 from brainsift.inference.bundle import Bundle
+from brainsift.inference.display import picture_html, result_html
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
@@ -55,6 +56,11 @@ class Prediction:
     def probability(self) -> float | None:
         """Calibrated probability of a tumor, not rounded; None where the image is unreadable."""
         return None if self.logit is None else expit(self.logit)
+
+    def _repr_html_(self) -> str:
+        """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""
+        rows = {name: value for name, value in self.to_dict().items() if name != "reason"}
+        return result_html([picture_html(self.path, self.tumor_map)], rows)
 
     def decided(self, rule: "Rule") -> "Prediction":
         """Returns the same prediction as another rule decides it; what is unreadable or rejected stays so."""

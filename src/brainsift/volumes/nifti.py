@@ -20,6 +20,7 @@ import numpy.typing as npt
 from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import LIMITS, Limits, Rescale, check_size
+from brainsift.images.padding import without_padding
 from brainsift.volumes.slices import Loaded, Slice, coarse_of, slice_of_values
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _chained(first: Rescale, second: Rescale) -> Rescale:
 
 def _as_uint16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     """Maps the values of a whole volume to 0 to 65535, so that its slices stay comparable; spikes are cut off."""
-    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    values = without_padding(values)
     low, high = float(values.min()), float(values.max())
     usual = float(np.percentile(values[::2, ::2, ::2], 99.9)) - low
     if usual > 0:
