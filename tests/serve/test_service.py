@@ -527,3 +527,22 @@ def test_a_report_on_what_is_not_there_is_refused(served):
         reply = reported(served.url, body)
         assert (reply.status_code, set(reply.json())) == (status, SHAPE), body
     assert reported(served.url, {}).status_code == 200
+
+
+def test_a_fault_of_ours_is_a_500_with_a_trace_and_not_a_word_on_the_file(serving, caplog, monkeypatch):
+    with serving() as running, monkeypatch.context() as patched:
+        read, files = running.service.predictor.read, {"files": ("Doe^Jane.png", png(1))}
+        patched.setattr(running.service.predictor, "read", lambda piece: [][piece.name])
+        with caplog.at_level(logging.ERROR, "brainsift.serve"):
+            reply = requests.post(f"{running.url}/api/v1/predict", files=files)
+        assert (reply.status_code, reply.json()["code"], set(reply.json())) == (500, "internal", SHAPE)
+        assert "Doe" not in reply.text and "TypeError" in reply.json()["rule"]
+        (line,) = (json.loads(JsonLines().format(one)) for one in caplog.records if one.message == "reading failed")
+        assert line["error"] == "TypeError" and any("engine.py" in place for place in line["places"])
+        job = requests.post(f"{running.url}/api/v1/jobs", files=files).json()
+        last, answers = finished(running.url, job["id"])
+        assert (last["state"], last["error"]["code"], answers) == ("failed", "internal", [])
+        assert requests.get(f"{running.url}/api/v1/jobs/{job['id']}/result").status_code == 500
+        patched.setattr(running.service.predictor, "read", read)
+        assert requests.post(f"{running.url}/api/v1/predict", files=files).status_code == 200
+        assert not running.service.queue.waiting
