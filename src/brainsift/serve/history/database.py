@@ -165,20 +165,14 @@ class HistoryFile:
             self._blocked = True
             raise sqlite3.OperationalError("database is locked")
         try:
-            yield self._begun(end - time.monotonic())
+            connection = self.connection()
+            _wait_at_most(connection, end - time.monotonic())
+            self._blocked = True
+            connection.execute("BEGIN IMMEDIATE")
+            self._blocked = False
+            yield connection
         finally:
             self._writer.release()
-
-    def _begun(self, wait_s: float) -> sqlite3.Connection:
-        connection = self.connection()
-        _wait_at_most(connection, wait_s)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            self._blocked = True
-            raise
-        self._blocked = False
-        return connection
 
     def _empty_log(self, wait_s: float) -> bool:
         """Tries to empty the log; returns whether that worked."""
