@@ -257,11 +257,11 @@ def test_external_sources_are_left_out_of_the_probes(phantoms, tmp_path):
     table = collect([f"phantom={phantoms}"]).iloc[:60].reset_index(drop=True)
     table["role"] = ["external" if row % 3 == 0 else "development" for row in range(60)]
     calls = []
-    result = audit(table, AuditConfig(workers=1), cache=tmp_path, progress=lambda *call: calls.append(call))
+    result = audit(table, AuditConfig(workers=1), cache=tmp_path, report=calls.append)
     probes = json.loads(json.dumps(result.findings["probes"], allow_nan=False))
     assert [row["protocol"] for row in probes] == list(PROTOCOLS) * 4
     assert {row["n"] for row in probes} == {40}
-    assert {stage for *_, stage in calls} >= {"reading files", "near-duplicates", "probes"}
+    assert {progress.stage for progress in calls} >= {"reading files", "near-duplicates", "probes"}
 
 
 def test_drawn_collection_with_known_copies(phantoms, audited):

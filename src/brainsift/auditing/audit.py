@@ -19,7 +19,6 @@ findings.json holds::
 import math
 import re
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,10 @@ from brainsift.auditing.shortcuts import probe, sample_groups
 from brainsift.core.environment import cores
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.files import write_json
+from brainsift.core.progress import Report, silent
 from brainsift.datasets.manifest import AUDIT_COLUMNS, write_manifest
 
 SCHEMA = 1
-Progress = Callable[[int, int, str], None]
 
 _LISTED = 200
 _GROUPS, _PATHS = 40, 8
@@ -74,14 +73,14 @@ class AuditResult:
     findings: dict[str, Any]
 
 
-def audit(table: pd.DataFrame, config: AuditConfig, *, cache: Path, progress: Progress | None = None) -> AuditResult:
+def audit(table: pd.DataFrame, config: AuditConfig, *, cache: Path, report: Report = silent) -> AuditResult:
     """Audits collections.
 
     Args:
         table: of `catalog.collect`; rows of role "external" (if there is such a column) are left out of the probes.
         config: how.
         cache: folder for scan.sqlite, which lets an interrupted audit go on.
-        progress: called with (done, total, stage).
+        report: takes the progress.
 
     Returns:
         Manifest and findings.
@@ -96,9 +95,9 @@ def audit(table: pd.DataFrame, config: AuditConfig, *, cache: Path, progress: Pr
     if table.empty:
         raise ManifestError("data", "holds no image", "Check the paths.")
     table = table.reset_index(drop=True)
-    report, workers = progress or (lambda done, total, words: None), config.workers or cores()
+    workers = config.workers or cores()
     clock = _Clock()
-    columns, sketches = scan(table, cache / "scan.sqlite", workers=workers, progress=report)
+    columns, sketches = scan(table, cache / "scan.sqlite", workers=workers, report=report)
     manifest = table.drop(columns=list(AUDIT_COLUMNS), errors="ignore").join(columns)
     clock.stop("reading")
     pairs = _near_pairs(manifest, sketches, config, workers, report)
@@ -131,13 +130,13 @@ class _Clock:
 
 
 def _near_pairs(
-    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Progress
+    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Report
 ) -> pd.DataFrame:
     """Returns pairs of distinct images that are near-duplicates: rows of the manifest (first, second), similarity."""
     ok = manifest[manifest["status"] == "ok"].drop_duplicates(["pixels_sha256", "channel"])
     views = Views(sketches.frame, sketches.head, sketches.box)  # which stand in the order of `ok`
     settings = NeighbourConfig(min_similarity=config.min_similarity)
-    pairs = near_duplicates(views, settings, workers=workers, progress=report)
+    pairs = near_duplicates(views, settings, workers=workers, report=report)
     index = ok.index.to_numpy()
     return pairs.assign(first=index[pairs["first"].to_numpy(int)], second=index[pairs["second"].to_numpy(int)])
 
@@ -185,19 +184,13 @@ def _flags(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 
 def _probes(
-    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Progress
+    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Report
 ) -> list[dict[str, Any]]:
     chosen = (manifest["status"] == "ok") & manifest["label"].notna()
     if "role" in manifest:
         chosen &= manifest["role"] != "external"
     rows = sample_groups(manifest[chosen], seed=config.seed)
-    return probe(
-        rows,
-        sketches.frames_of(rows),
-        seed=config.seed,
-        workers=workers,
-        progress=lambda done, total: report(done, total, "probes"),
-    )
+    return probe(rows, sketches.frames_of(rows), seed=config.seed, workers=workers, report=report)
 
 
 def _findings(

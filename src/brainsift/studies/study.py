@@ -4,7 +4,7 @@ Every run has a folder of its own, so a study that was interrupted goes on with 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from brainsift.auditing.audit import AuditConfig, audit, write_audit
 from brainsift.core import environment
 from brainsift.core.errors import UsageError
 from brainsift.core.files import read_json, write_json
+from brainsift.core.progress import Report, silent, within
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest
 from brainsift.datasets.split import LEAKY, SplitConfig, check, split, twin_counts
@@ -32,8 +33,6 @@ SCHEMA = 1
 CLAIMS = {"baseline-cnn": 0.9836, "mobilenet": 0.77, "resnet50": 0.52}
 _QUICK_IMAGES = 2000
 _QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "lite0": 4, "mobilenet": 4, "resnet50": 3}
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def run_study(
     title: str = "Brain tumor study",
     command: str = "",
     phantom: bool = False,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> dict[str, Any]:
     """Does a study, or goes on with it.
 
@@ -122,7 +121,7 @@ def run_study(
         title: of the report.
         command: how to do it again, for the report.
         phantom: whether the images are drawn.
-        progress: called with (done, to do, what is going on).
+        report: takes the progress.
 
     Returns:
         What results.json holds; see `report` for its schema.
@@ -131,12 +130,12 @@ def run_study(
         config = config.quickened()
     _jobs(config, ())  # settings that no run can have are refused before the audit
     with _stopwatch(folder / "seconds.json"):
-        manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, progress=progress)
+        manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, report=report)
         table = manifest[manifest["role"] == "study"].reset_index(drop=True)
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
         searched = [model for model in config.tune_models if model in config.models]
-        tuning = [_tuned(table, model, folder, config, progress) for model in searched]
-        runs = [_run(job, table, unseen, folder, progress) for job in _jobs(config, tuning)]
+        tuning = [_tuned(table, model, folder, config, report) for model in searched]
+        runs = [_run(job, table, unseen, folder, report) for job in _jobs(config, tuning)]
     results = without_nan(
         {
             "schema": SCHEMA,
@@ -196,7 +195,7 @@ def audited(
     *,
     quick: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Audits collections to train on together with those that are only scored, or reads what an earlier start found.
 
@@ -206,7 +205,7 @@ def audited(
         folder: gets study.json, manifest.csv and findings.json.
         quick: only a sample of ``data``.
         seed: of the sample.
-        progress: called with (done, to do, what is going on).
+        report: takes the progress.
 
     Returns:
         The manifest with the column `role`, "study" or "external", and the findings.
@@ -224,7 +223,7 @@ def audited(
         table = table.sample(_QUICK_IMAGES, random_state=seed)
     if external:
         table = pd.concat([table, collect(external).assign(role="external")], ignore_index=True)
-    result = audit(table.reset_index(drop=True), AuditConfig(), progress=progress, cache=folder)
+    result = audit(table.reset_index(drop=True), AuditConfig(), report=report, cache=folder)
     write_audit(result, folder)
     return result.manifest, result.findings
 
@@ -264,16 +263,14 @@ def _size(config: StudyConfig) -> dict[str, Any]:
     return {"size": config.size} if config.size else {}
 
 
-def _run(
-    job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, progress: Progress | None
-) -> dict[str, Any]:
+def _run(job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, report: Report) -> dict[str, Any]:
     run, cache, config = folder / "runs" / job.name, folder / "cache", job.config
     if config.recipe == "baseline" and config.model != "baseline-cnn":
         config = replace(config, best_before=_shared_best(folder, job))
     table = split(manifest, job.split)
     check(table, job.split.protocol)
     origin = {"name": job.name, "protocol": job.split.protocol, "fold": job.split.fold}
-    train(table, config, run, cache=cache, origin=origin, progress=_prefixed(progress, job.name))
+    train(table, config, run, cache=cache, origin=origin, report=within(report, job.name))
     if len(unseen):
         predict_external(unseen, run, cache=cache)
     results = evaluate_run(run)
@@ -299,9 +296,7 @@ def _shared_best(folder: Path, job: _Job) -> float | None:
     return float(pd.read_csv(curve)["validation_loss"].min()) if curve.exists() else None
 
 
-def _tuned(
-    manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig, progress: Progress | None
-) -> dict[str, Any]:
+def _tuned(manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig, report: Report) -> dict[str, Any]:
     place = folder / "tune" / model
     found = read_tuning(place)
     if found is not None:
@@ -309,13 +304,7 @@ def _tuned(
     table = split(manifest, SplitConfig(folds=config.folds, seed=config.seed))
     base = make_config(model, threads=config.threads, **_size(config))
     settings = TuneConfig(trials=config.trials, trial_epochs=config.trial_epochs, seed=config.seed)
-    return tune(table, base, settings, place, cache=folder / "cache", progress=_prefixed(progress, f"tune {model}"))
-
-
-def _prefixed(progress: Progress | None, name: str) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, total, words: progress(done, total, f"{name}: {words}")
+    return tune(table, base, settings, place, cache=folder / "cache", report=within(report, f"tune {model}"))
 
 
 def _families(runs: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str], list[dict[str, Any]]]:

@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from brainsift.core import environment
 from brainsift.core.errors import ManifestError, RunError
 from brainsift.core.files import read_json, replacing, write_json
+from brainsift.core.progress import Progress, Report, silent
 from brainsift.training import devices, networks, pretrained, trackers
 from brainsift.training.augment import augment, burn_in, spoil, to_input
 from brainsift.training.cache import cached_pixels
@@ -39,7 +40,6 @@ _UNFOLD_IMAGES = 256
 
 Curve = list[dict[str, float]]
 OnEpoch = Callable[[dict[str, float]], None]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass
@@ -84,7 +84,7 @@ def train(
     *,
     cache: Path,
     origin: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    report: Report = silent,
     on_epoch: OnEpoch | None = None,
 ) -> Path:
     """Trains one network, or goes on with it, or finds it done.
@@ -95,7 +95,7 @@ def train(
         folder: of the run.
         cache: folder of preprocessed pixels.
         origin: where the table comes from (name, protocol, fold), recorded in config.json.
-        progress: called with (steps done, steps to do, what is going on).
+        report: takes the progress, from the first process only.
         on_epoch: called with each new row of the curve; what it raises ends the run.
 
     Returns:
@@ -116,10 +116,10 @@ def train(
         return folder
     device = devices.choose_device(config.device)
     devices.prepare(threads=config.threads, seed=config.seed)
-    pixels, rows = cached_pixels(used, cache, preprocessing=config.preprocessing, size=config.size)
+    pixels, rows = cached_pixels(used, cache, preprocessing=config.preprocessing, size=config.size, report=report)
     with devices.process_group(device) as (rank, world):
         trainer = _Trainer(config, folder, used, pixels, rows, cache=cache, device=device, rank=rank, world=world)
-        model = trainer.run(progress, on_epoch)
+        model = trainer.run(report if rank == 0 else silent, on_epoch)
         if rank == 0:
             finish(folder, used, model, pixels, rows)
     return folder
@@ -154,10 +154,10 @@ class _Trainer:
         self.strip = SkullStripper()
         self.log = trackers.open_log(config.log if rank == 0 else "none", folder, asdict(config))
 
-    def run(self, progress: Progress | None, on_epoch: OnEpoch | None) -> networks.Classifier:
+    def run(self, report: Report, on_epoch: OnEpoch | None) -> networks.Classifier:
         state = self._start()
         while len(state.curve) < self.config.epochs and state.waited < self.config.patience:
-            row = self._epoch(state, progress)
+            row = self._epoch(state, report)
             self._judge(state, row)
             if self.rank == 0:
                 self._save(state)
@@ -196,20 +196,21 @@ class _Trainer:
             "pretrained": origin,
         }
 
-    def _epoch(self, state: _State, progress: Progress | None) -> dict[str, float]:
+    def _epoch(self, state: _State, report: Report) -> dict[str, float]:
         config, epoch, started = self.config, len(state.curve), time.perf_counter()
         torch.manual_seed(config.seed * 100_003 + epoch * self.world + self.rank)
         chance = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         order = self._order(chance)
         size = _size_at(epoch, config)
         total = torch.zeros((), device=self.device)
+        last = f", validation loss {state.curve[-1]['validation_loss']:.3f}" if state.curve else ""
         state.model.train()
         for step in range(self.steps):
             rate = _learning_rate(epoch * self.steps + step, config.epochs * self.steps, config)
             batch = order[step * config.batch_size : (step + 1) * config.batch_size][self.rank :: self.world]
             total += self._step(state, batch.to(self.device), rate, size, chance)
-            if progress:
-                progress(epoch * self.steps + step + 1, config.epochs * self.steps, self._words(state, epoch))
+            done = epoch * self.steps + step + 1
+            report(Progress(config.model, done, config.epochs * self.steps, f"epoch {epoch + 1}/{config.epochs}{last}"))
         devices.share_buffers(state.model, self.world)
         self._check_finite(total, "training", epoch)
         loss, auc, accuracy = self._validate(state, epoch)
@@ -230,10 +231,6 @@ class _Trainer:
             return torch.multinomial(self.shares, wanted, replacement=True, generator=chance)
         rounds = -(-wanted // len(self.labels))
         return torch.cat([torch.randperm(len(self.labels), generator=chance) for _ in range(rounds)])
-
-    def _words(self, state: _State, epoch: int) -> str:
-        last = f", validation loss {state.curve[-1]['validation_loss']:.3f}" if state.curve else ""
-        return f"{self.config.model} epoch {epoch + 1}/{self.config.epochs}{last}"
 
     def _step(self, state: _State, batch: Tensor, rate: float, size: int, chance: torch.Generator) -> Tensor:
         config, labels = self.config, self.labels[batch]

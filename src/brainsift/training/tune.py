@@ -15,9 +15,10 @@ import pandas as pd
 
 from brainsift.core.errors import RunError, UsageError
 from brainsift.core.files import read_json, write_json
+from brainsift.core.progress import Report, silent, within
 from brainsift.training.recipes import TrainConfig
 from brainsift.training.runs import claim
-from brainsift.training.train import Progress, train
+from brainsift.training.train import train
 
 SPACE: dict[str, Callable[[optuna.Trial], Any]] = {
     "learning_rate": lambda trial: trial.suggest_float("learning_rate", 1e-5, 2e-2, log=True),
@@ -63,7 +64,7 @@ def tune(
     folder: Path,
     *,
     cache: Path,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> dict[str, Any]:
     """Searches settings for one network; goes on where an earlier search in the folder stopped.
 
@@ -73,7 +74,7 @@ def tune(
         config: what to search and how long.
         folder: gets trials.sqlite, tuning.json and the trial at hand; config.json and split.csv say what of.
         cache: folder of preprocessed pixels.
-        progress: called with (steps done, steps to do, what is going on) of the trial at hand.
+        report: takes the progress of each trial.
 
     Returns:
         ``model``, ``trials`` (number, value, state and each setting), ``best``, ``importance`` (fANOVA, Hutter et
@@ -92,16 +93,18 @@ def tune(
         trial_folder = folder / "trial"
         shutil.rmtree(trial_folder, ignore_errors=True)
         chosen = replace(base, **{name: SPACE[name](trial) for name in config.search})
+        values = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
+        name = f"trial {trial.number + 1}/{config.trials} ({values})"
         losses: list[float] = []
 
-        def report(row: dict[str, float]) -> None:
+        def judge(row: dict[str, float]) -> None:
             losses.append(row["validation_loss"])
             trial.report(min(losses), int(row["epoch"]))
             if trial.should_prune():
                 raise optuna.TrialPruned
 
         try:
-            train(seen, chosen, trial_folder, cache=cache, progress=_named(progress, trial, config), on_epoch=report)
+            train(seen, chosen, trial_folder, cache=cache, report=within(report, name), on_epoch=judge)
         except RunError:  # in a new folder: the loss is not finite
             raise optuna.TrialPruned from None
         return min(losses)
@@ -138,13 +141,6 @@ def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.
     if not search.trials:  # the recipe's own values first
         search.enqueue_trial({key: value for key, value in asdict(base).items() if key in config.search})
     return search
-
-
-def _named(progress: Progress | None, trial: optuna.Trial, config: TuneConfig) -> Progress | None:
-    if progress is None:
-        return None
-    values = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
-    return lambda done, total, words: progress(done, total, f"trial {trial.number + 1}/{config.trials} ({values})")
 
 
 def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Audits."""
     table = collect(arguments.data)
     with progress_bar() as report:
-        result = audit(table, make(arguments, AuditConfig), progress=report, cache=arguments.output)
+        result = audit(table, make(arguments, AuditConfig), report=report, cache=arguments.output)
         write_audit(result, arguments.output)
         write_audit_report(result.findings, result.manifest, arguments.output / "report.html")
     totals = result.findings["totals"]

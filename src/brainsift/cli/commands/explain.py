@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from brainsift.cli.console import interval, progress_bar, say, show_table
+from brainsift.core.progress import Progress
 from brainsift.evaluation.localization import SCORES, explain_run
 from brainsift.training.runs import cache_of, read_split
 
@@ -21,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     for folder in arguments.runs:
         table = read_split(folder)
         with progress_bar() as report:
-            report(0, 1, f"maps of {folder}")
+            report(Progress(f"maps of {folder}", 0, 1))
             found = explain_run(folder, table, cache=arguments.cache or cache_of(folder))
         rows = [(name, str(one["n"]), *(interval(one[score]) for score in SCORES)) for name, one in found.items()]
         show_table(str(folder), _HEADS, rows)

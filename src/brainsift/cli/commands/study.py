@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
             external=arguments.external,
             title=arguments.title,
             command=shlex.join(["brainsift", *sys.argv[1:]]),
-            progress=report,
+            report=report,
         )
     write_study_report(results, arguments.output, arguments.output / "report.html")
     write_figures(arguments.output / "report.html", arguments.output / "figures")

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = {"model": "compact", **given(arguments, TrainConfig)}
     cache = arguments.cache or arguments.output.parent / "cache"
     with progress_bar() as report:
-        train(table, make_config(**settings), arguments.output, cache=cache, origin=origin, progress=report)
+        train(table, make_config(**settings), arguments.output, cache=cache, origin=origin, report=report)
     if not is_first_process():
         return
     results = evaluate_run(arguments.output)

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     cache = arguments.cache or arguments.output / "cache"
     with progress_bar() as report:
         found = tune(
-            table, make_config(**settings), make(arguments, TuneConfig), arguments.output, cache=cache, progress=report
+            table, make_config(**settings), make(arguments, TuneConfig), arguments.output, cache=cache, report=report
         )
     write_tuning_report(found, arguments.output / "report.html")
     rows = [(name, f"{value:.4g}") for name, value in found["best"].items()]
