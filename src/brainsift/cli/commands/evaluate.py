@@ -7,7 +7,8 @@ from brainsift.cli.console import say, show_scores, show_table
 from brainsift.core.errors import UsageError
 from brainsift.core.files import write_json
 from brainsift.core.text import p_value, signed
-from brainsift.datasets.manifest import read_csv, read_manifest
+from brainsift.datasets.csv_table import read_table
+from brainsift.datasets.manifest import read_manifest
 from brainsift.evaluation.evaluate import compare_runs, evaluate_predictions, evaluate_run, without_nan
 
 
@@ -54,7 +55,7 @@ def _compare(first: Path, second: Path) -> None:
 
 
 def _score_predictions(arguments: argparse.Namespace) -> None:
-    table = read_csv(arguments.predictions)
+    table = read_table(arguments.predictions, ("path", "channel", "probability"), base=Path.cwd())
     results = evaluate_predictions(table, read_manifest(arguments.manifest))
     blocks = [("all", results), *results["sources"].items()]
     show_scores(str(arguments.predictions), [(name, found["scores"]) for name, found in blocks])
