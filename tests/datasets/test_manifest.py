@@ -80,7 +80,8 @@ def test_what_is_wrong_is_said(tmp_path):
 
 def test_names_that_are_no_utf8_come_back_the_same(tmp_path):
     paths = [str(tmp_path / os.fsdecode(b"M\xfcller.png")), str(tmp_path / "Grün.png")]
-    write_manifest(pd.DataFrame({"path": paths, "source": "s", "label": 1.0}), tmp_path / "manifest.csv")
+    table = pd.DataFrame({"path": pd.Series(paths, dtype=object), "source": "s", "label": 1.0})
+    write_manifest(table, tmp_path / "manifest.csv")
     assert read_manifest(tmp_path / "manifest.csv")["path"].tolist() == paths
 
 

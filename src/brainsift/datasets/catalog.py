@@ -17,7 +17,7 @@ import pandas as pd
 from brainsift.core.errors import SourceError, UsageError
 from brainsift.core.labels import NO_TUMOR, TUMOR, UNKNOWN, label_from_name
 from brainsift.core.walk import IMAGE_SUFFIXES, is_image_name, walk
-from brainsift.datasets.csv_table import read_table
+from brainsift.datasets.csv_table import TEXT, read_table
 from brainsift.datasets.labelling import Labelling, Ruling
 from brainsift.datasets.manifest import SOURCE_COLUMNS, refuse_conflicts
 from brainsift.images.masks import read_annotations
@@ -122,8 +122,8 @@ def collect(specs: Sequence[str | SourceSpec], mapping: Mapping[str, Ruling] | L
         records += _read(spec, labelling)
     if labelling is not mapping:
         labelling.refuse_unused()
-    # As objects: pandas' own text may lie in pyarrow, which refuses names of files that are not UTF-8.
-    table = pd.DataFrame(records, columns=list(SOURCE_COLUMNS), dtype=object).astype({"label": float})
+    table = pd.DataFrame(records, columns=list(SOURCE_COLUMNS), dtype=object)
+    table = table.astype({column: float if column == "label" else TEXT for column in SOURCE_COLUMNS})
     refuse_conflicts(table, "DATA")
     repeated = table.duplicated(["path", "channel"])
     if repeated.any():

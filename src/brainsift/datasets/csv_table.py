@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from brainsift.core.errors import ManifestError, in_one_line
+
+TEXT = pd.StringDtype("python", na_value=np.nan) if pd.__version__ >= "3" else np.dtype(object)
+"""The type of text columns. Where pyarrow is installed pandas keeps text in it, which refuses file names that are not
+UTF-8; and of objects it makes text again when it sorts."""
 
 _PATHS = ("path", "mask", "image")
 _SEPARATORS = ",;\t|"
@@ -79,7 +84,7 @@ def read_table(
         elif name in columns:
             cells = [cell.strip() for cell in cells]
         if name:  # a column without a name is the count of rows that pandas writes
-            table[name] = pd.Series(cells, dtype=object)
+            table[name] = pd.Series(cells, dtype=TEXT)
     if "path" in required and (table["path"] == "").any():
         line = rows[int((table["path"] == "").to_numpy().argmax())][0]
         raise ManifestError(path, f"has no path in line {line}", "Fill the column `path`, or delete the line.")

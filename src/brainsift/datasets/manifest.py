@@ -34,7 +34,7 @@ import pandas as pd
 
 from brainsift.core.errors import ManifestError
 from brainsift.core.files import replacing
-from brainsift.datasets.csv_table import read_table
+from brainsift.datasets.csv_table import TEXT, read_table
 from brainsift.datasets.labelling import Labelling
 
 SOURCE_COLUMNS = ("path", "channel", "source", "label", "patient", "contrast", "kind", "mask")
@@ -62,7 +62,7 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
     for column in ("path", "mask"):
         if column in moved:
             places = [_relative(place, folder) for place in moved[column]]
-            moved[column] = pd.Series(places, index=moved.index, dtype=object)
+            moved[column] = pd.Series(places, index=moved.index, dtype=TEXT)
     with replacing(path) as temporary:
         moved.to_csv(temporary, index=False, errors="surrogateescape")
 
@@ -86,7 +86,7 @@ def read_manifest(path: Path, labelling: Labelling | None = None) -> pd.DataFram
             table[column] = _counts(table[column], path)
     for column in SOURCE_COLUMNS:
         if column not in table:
-            table[column] = pd.Series(path.stem if column == "source" else "", index=table.index, dtype=object)
+            table[column] = pd.Series(path.stem if column == "source" else "", index=table.index, dtype=TEXT)
     refuse_conflicts(table, path)
     return table
 

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from brainsift.core.errors import ManifestError, UsageError
+from brainsift.datasets.csv_table import TEXT
 from brainsift.datasets.manifest import PARTS
 
 Protocol = Literal["grouped", "random", "source-out"]
@@ -169,8 +170,8 @@ def _require(fulfilled: bool, name: str, value: object, rule: str) -> None:
 def _text(rows: pd.DataFrame, column: str) -> pd.Series:
     """Returns a column as text without gaps; "" everywhere where the manifest lacks it."""
     if column not in rows:
-        return pd.Series("", index=rows.index, dtype=object)
-    return rows[column].fillna("").astype(str).astype(object)
+        return pd.Series("", index=rows.index, dtype=TEXT)
+    return pd.Series([str(value) for value in rows[column].fillna("")], index=rows.index, dtype=TEXT)
 
 
 def _named(rows: pd.DataFrame, column: str) -> pd.Series:
