@@ -66,9 +66,7 @@ def test_the_folder_of_the_image_tells_its_label_and_no_folder_further_out(tmp_p
     }
 
 
-@pytest.mark.parametrize(
-    "place", ["Brain Tumor/healthy_brains", "tumor/negative cases", "BrainTumor/0", "sain"]
-)
+@pytest.mark.parametrize("place", ["Brain Tumor/healthy_brains", "tumor/negative cases", "BrainTumor/0", "sain"])
 def test_a_folder_that_does_not_tell_is_asked_for(tmp_path, place):
     picture(tmp_path / place / "x.png")
     picture(tmp_path / "yes" / "y.png")

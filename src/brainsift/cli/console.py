@@ -1,11 +1,9 @@
-"""What the commands share: progress on standard error, tables on standard output."""
+"""What commands print: progress on standard error, tables on standard output."""
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from brainsift.core.progress import Progress, Report
 from brainsift.core.text import duration
@@ -13,11 +11,6 @@ from brainsift.core.text import duration
 _PATIENCE_S = 0.5  # work that is done by then shows no bar
 _LINE_EVERY_S = 30.0
 NOTICE = "Research use only. Not a medical device."
-
-
-def add_output(parser: argparse.ArgumentParser, what: str) -> None:
-    """Adds ``-o DIR``."""
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=what)
 
 
 def say(text: str) -> None:

@@ -28,6 +28,7 @@ Written by `split`:
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -35,7 +36,7 @@ import pandas as pd
 from brainsift.core.errors import ManifestError
 from brainsift.core.files import replacing
 from brainsift.datasets.csv_table import TEXT, read_table
-from brainsift.datasets.labelling import Labelling
+from brainsift.datasets.labelling import Labelling, Ruling
 
 SOURCE_COLUMNS = ("path", "channel", "source", "label", "patient", "contrast", "kind", "mask")
 AUDIT_COLUMNS = (
@@ -67,20 +68,23 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
         moved.to_csv(temporary, index=False, errors="surrogateescape")
 
 
-def read_manifest(path: Path, labelling: Labelling | None = None) -> pd.DataFrame:
+def read_manifest(path: Path, mapping: Mapping[str, Ruling] | None = None) -> pd.DataFrame:
     """Reads a manifest; paths become absolute, and names of classes labels.
 
     Args:
         path: the CSV file.
-        labelling: the user's rules for names that brainsift does not know.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.
 
     Raises:
         ManifestError: the file is missing, lacks a column or a valid label, or lists an image twice with two labels.
+        UsageError: an entry of the mapping matches nothing.
     """
     if not path.is_file():
         raise ManifestError(path, "no such file", "Make one with `brainsift audit DATA... -o DIR`.")
     table = read_table(path, (*SOURCE_COLUMNS, "part"), required=("path", "label"))
-    table["label"] = (labelling or Labelling()).of_cells(table["label"], path)
+    labelling = Labelling(mapping or {})
+    table["label"] = labelling.of_cells(table["label"], path)
+    labelling.refuse_unused()
     for column in _COUNTS:
         if column in table:
             table[column] = _counts(table[column], path)

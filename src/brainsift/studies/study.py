@@ -21,7 +21,8 @@ from brainsift.core.files import read_json, write_json
 from brainsift.core.progress import Report, silent, within
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest
-from brainsift.datasets.split import LEAKY, SplitConfig, check, split, twin_counts
+from brainsift.datasets.protocols import LEAKY, SplitConfig
+from brainsift.datasets.split import check, split, twin_counts
 from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs, without_nan
 from brainsift.training.recipes import MODELS, TrainConfig, make_config
 from brainsift.training.runs import is_claimed, predict_external

@@ -1,14 +1,14 @@
-"""One run: a table with parts and a configuration in, a run folder out.
+"""One training run: a split manifest and settings in, a run folder out.
 
 A run folder holds config.json, split.csv, environment.json, curve.csv, weights.safetensors and predictions.csv:
-enough to do it again. While training goes on it also holds checkpoint.pt; every epoch draws its chance from the seed
-and its own number, so a run killed at any moment goes on from there to the same final weights.
+enough to do it again. During training it also holds checkpoint.pt. Every epoch seeds its random generators with the
+seed and its own number, so that a run that was killed goes on to the same final weights.
 """
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,13 +25,14 @@ from brainsift.core import environment
 from brainsift.core.errors import ManifestError, RunError
 from brainsift.core.files import read_json, replacing, write_json
 from brainsift.core.progress import Progress, Report, silent
+from brainsift.datasets.split import with_subsets
 from brainsift.training import devices, networks, pretrained, trackers
 from brainsift.training.augment import augment, burn_in, spoil, to_input
 from brainsift.training.cache import cached_pixels
 from brainsift.training.lesion_synthesis import draw_lesions
 from brainsift.training.lesion_transplant import transplant
 from brainsift.training.mask_loss import Outlines, load_outlines, map_loss
-from brainsift.training.recipes import TrainConfig
+from brainsift.training.recipes import TrainConfig, make_config
 from brainsift.training.runs import build_network, claim, finish, predict_logits
 from brainsift.training.skull_strip import SkullStripper
 
@@ -78,40 +79,51 @@ class _State:
 
 
 def train(
-    table: pd.DataFrame,
-    config: TrainConfig,
-    folder: Path,
+    manifest: pd.DataFrame | str | Path,
+    config: TrainConfig | str,
+    folder: str | Path,
     *,
-    cache: Path,
+    cache: Path | None = None,
     origin: Mapping[str, Any] | None = None,
     report: Report = silent,
     on_epoch: OnEpoch | None = None,
+    **settings: Any,
 ) -> Path:
-    """Trains one network, or goes on with it, or finds it done.
+    """Trains one network. A run that was interrupted goes on, a finished one is left as it is.
 
     Args:
-        table: manifest with `part`: train, validation, test, or "" (left out).
-        config: the settings.
+        manifest: audited table or CSV file. Without the column `part` it is split, as `split` does by default.
+        config: the settings, or the name of a network for its standard recipe.
         folder: of the run.
-        cache: folder of preprocessed pixels.
-        origin: where the table comes from (name, protocol, fold), recorded in config.json.
+        cache: folder of preprocessed pixels; None for ``cache`` beside the run.
+        origin: where the manifest comes from (name, protocol, fold), recorded in config.json; None for the name of the
+            folder and the split that was made here.
         report: takes the progress, from the first process only.
-        on_epoch: called with each new row of the curve; what it raises ends the run.
+        on_epoch: called with each new row of the training curve; what it raises ends the run.
+        settings: fields of `TrainConfig` that differ from ``config``.
 
     Returns:
         The run folder.
 
     Raises:
         RunError: the folder holds another run, or a loss is not finite.
-        ManifestError: the training or validation part lacks a class.
-        UsageError, InputError: the device or the file of weights is not here.
+        ManifestError: the manifest was not audited, or the training or validation set lacks a class.
+        UsageError, InputError: a setting out of its range, or the device or the file of weights is not there.
+
+    >>> run = train("audit/manifest.csv", "compact", "run", epochs=4)  # doctest: +SKIP
+    >>> evaluate_run(run)["test"]["scores"]["roc_auc"]  # doctest: +SKIP
     """
+    folder = Path(folder)
+    config = make_config(config, **settings) if isinstance(config, str) else replace(config, **settings)
+    table, plan = with_subsets(manifest)
+    origin = {"name": folder.resolve().name, **plan} if origin is None else origin
+    cache = folder.parent / "cache" if cache is None else cache
     used = table[table["part"] != ""].reset_index(drop=True)
     _check_parts(used)
-    if not (folder / "config.json").exists():  # settings that cannot work here claim no folder
+    if not (folder / "config.json").exists():  # settings that cannot work on this machine claim no folder
         devices.choose_device(config.device)
         pretrained.check(config.weights)
-    claim(folder, {**(origin or {}), **asdict(config)}, used)
+    claim(folder, {**origin, **asdict(config)}, used)
     if (folder / "predictions.csv").exists():
         return folder
     device = devices.choose_device(config.device)
@@ -126,7 +138,7 @@ def train(
 
 
 class _Trainer:
-    """Owns the data on the device and the loop over epochs."""
+    """Holds the data on the device and runs the loop over epochs."""
 
     def __init__(
         self,

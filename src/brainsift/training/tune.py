@@ -1,22 +1,22 @@
-"""Search for learning rate, dropout and what else matters, on validation data only.
+"""Search for learning rate, dropout and other settings, on validation data only.
 
-Optuna samples (TPE, Bergstra et al. 2011), prunes hopeless trials (median rule), and keeps all trials in an SQLite
-file, so that a search can be interrupted and goes on.
+Optuna samples settings (TPE, Bergstra et al. 2011), stops hopeless trials early (median rule), and keeps all trials in
+an SQLite file, so that an interrupted search can go on.
 """
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pandas as pd
 
-from brainsift.core.errors import RunError, UsageError
+from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, write_json
 from brainsift.core.progress import Report, silent, within
-from brainsift.training.recipes import TrainConfig
+from brainsift.training.recipes import TrainConfig, TuneConfig
 from brainsift.training.runs import claim
 from brainsift.training.train import train
 
@@ -28,33 +28,6 @@ SPACE: dict[str, Callable[[optuna.Trial], Any]] = {
     "label_smoothing": lambda trial: trial.suggest_float("label_smoothing", 0.0, 0.2),
 }
 OPEN = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-
-
-@dataclass(frozen=True)
-class TuneConfig:
-    """The settings of a search.
-
-    Attributes:
-        trials: finished trials, pruned ones included.
-        trial_epochs: epochs of each trial.
-        search: what to search: learning_rate, dropout, weight_decay, augment, label_smoothing.
-        seed: of the search and of each trial.
-
-    Raises:
-        UsageError: a setting that cannot be searched, or no trial.
-    """
-
-    trials: int = 20
-    trial_epochs: int = 6
-    search: tuple[str, ...] = ("learning_rate", "dropout")
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise UsageError("trials", f"must be at least 1, not {self.trials}", "Correct it.")
-        unknown = [name for name in self.search if name not in SPACE]
-        if unknown:
-            raise UsageError("search", f"must be of {', '.join(SPACE)}, not {unknown}", "Correct them.")
 
 
 def tune(
@@ -69,10 +42,11 @@ def tune(
     """Searches settings for one network; goes on where an earlier search in the folder stopped.
 
     Args:
-        table: manifest with parts; only "train" and "validation" are looked at.
-        base: the settings that are not searched; trials leave no log.
+        table: manifest with the column `part`; only "train" and "validation" are used.
+        base: the settings that are not searched; trials write no log.
         config: what to search and how long.
-        folder: gets trials.sqlite, tuning.json and the trial at hand; config.json and split.csv say what of.
+        folder: gets trials.sqlite, tuning.json and the current trial, and in config.json and split.csv what was
+            searched on.
         cache: folder of preprocessed pixels.
         report: takes the progress of each trial.
 

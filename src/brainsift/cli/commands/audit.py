@@ -7,8 +7,8 @@ Several collections are merged into one manifest:
 import argparse
 
 from brainsift.auditing.audit import AuditConfig, audit, write_audit
-from brainsift.cli.console import add_output, interval, progress_bar, say, show_table
-from brainsift.cli.flags import add_flags, make
+from brainsift.cli.console import interval, progress_bar, say, show_table
+from brainsift.cli.flags import add_flags, add_output, make
 from brainsift.datasets.catalog import SOURCES, collect
 from brainsift.reports.write import write_audit_report
 

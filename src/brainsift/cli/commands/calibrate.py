@@ -9,7 +9,8 @@ brainsift predict --bundle site-bundle IMAGES...
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import add_output, interval, say, show_table
+from brainsift.cli.console import interval, say, show_table
+from brainsift.cli.flags import add_output
 from brainsift.datasets.catalog import collect
 from brainsift.deployment.site_calibration import adapt, read_cases
 from brainsift.inference.bundle import SHIPPED, load_bundle

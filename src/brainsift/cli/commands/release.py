@@ -14,8 +14,8 @@ from dataclasses import fields
 import pandas as pd
 from filelock import FileLock
 
-from brainsift.cli.console import add_output, progress_bar, say, show_scores
-from brainsift.cli.flags import add_flags, given, make
+from brainsift.cli.console import progress_bar, say, show_scores
+from brainsift.cli.flags import add_flags, add_output, given, make
 from brainsift.core.progress import Progress
 from brainsift.datasets.split import SplitConfig, check, split
 from brainsift.deployment.export import export_run

@@ -9,8 +9,8 @@ import argparse
 import shlex
 import sys
 
-from brainsift.cli.console import add_output, interval, progress_bar, say, show_table
-from brainsift.cli.flags import add_flags, make
+from brainsift.cli.console import interval, progress_bar, say, show_table
+from brainsift.cli.flags import add_flags, add_output, make
 from brainsift.core.files import write_text
 from brainsift.reports.markdown import study_tables
 from brainsift.reports.write import write_figures, write_study_report
