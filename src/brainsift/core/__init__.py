@@ -1,5 +1,5 @@
 """What every part of brainsift needs: errors, labels, files written whole or not at all, words for people.
 
-Modules: errors, reasons, labels, files, walk, environment, text.
+Modules: errors, reasons, labels, files, records, walk, environment, text.
 May import: nothing of brainsift.
 """

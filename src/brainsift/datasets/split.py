@@ -24,6 +24,12 @@ from brainsift.datasets.manifest import PARTS
 Protocol = Literal["grouped", "random", "source-out"]
 LEAKY: frozenset[str] = frozenset({"random"})
 
+
+def is_leaky(protocol: str | None) -> bool:
+    """Tells whether a protocol may put copies of test images into the training set: the one place that decides it."""
+    return protocol in LEAKY
+
+
 # The baseline study: 80 % train; of the rest 55 % test, 45 % validation.
 _BASELINE_REST = 0.20
 _BASELINE_TEST = 0.55
@@ -79,7 +85,7 @@ class SplitConfig:
     @property
     def leaky(self) -> bool:
         """Whether copies of one picture may stand on both sides."""
-        return self.protocol in LEAKY
+        return is_leaky(self.protocol)
 
 
 def split(manifest: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
@@ -127,7 +133,7 @@ def check(manifest: pd.DataFrame, protocol: Protocol = "grouped") -> None:
     unknown = sorted(set(manifest["part"]) - {*PARTS, ""})
     if unknown:
         raise ManifestError("part", f"holds {unknown}", f"A part is one of {PARTS} or empty.")
-    if protocol in LEAKY:
+    if is_leaky(protocol):
         return
     used = manifest[manifest["part"] != ""]
     for column in ("group", "patient", "sha256", "pixels_sha256"):

@@ -9,7 +9,8 @@ brainsift predict --bundle site-bundle IMAGES...
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import add_output, interval, say, show_table
+from brainsift.cli.console import add_output, say, show_table
+from brainsift.core.text import difference, interval
 from brainsift.datasets.catalog import collect
 from brainsift.deployment.site_calibration import adapt, read_cases
 from brainsift.inference.bundle import SHIPPED, load_bundle
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     report = adapt(bundle, cases, arguments.output, seed=arguments.seed)
     say(f"{report.n} images of {report.n_groups} patients or single images, {report.n_tumor} with a tumor.")
     rows = [
-        (name, interval(before), interval(after), interval(report.gains[name]))
+        (name, *(interval(one, percent=False) for one in (before, after)), difference(report.gains[name].difference))
         for name, (before, after) in report.scores.items()
     ]
     show_table("Cross-fitted on this site", ("metric", "before", "after", "difference"), rows)
@@ -47,5 +48,5 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         say("`--max-error` can promise nothing here: that takes more patients, and the patient of each image in a CSV.")
     loss = report.gains["brier_loss"]
-    sure = "surely" if loss["high"] < 0 else "not surely"
+    sure = "surely" if loss.difference.high < 0 else "not surely"
     say(f"The probabilities are {sure} better than before. Bundle: {arguments.output}")

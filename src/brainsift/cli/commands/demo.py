@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
             progress=report,
         )
     write_study_report(results, folder, folder / "report.html")
-    show_summary(results["summary"])
+    show_summary(results)
     _predict(folder, arguments.seed)
     say(f"\nReport: {folder / 'report.html'}   ({time.monotonic() - started:.0f} s)")
     say("\nThe same on your own images (one folder a class, such as DIR/yes and DIR/no):")

@@ -1,4 +1,4 @@
-"""Turn a finished run into a bundle (ONNX network, preprocessing, temperature, thresholds) that `predict` uses."""
+"""Turn a finished run into a model bundle (ONNX network, preprocessing, temperature, thresholds) for `predict`."""
 
 import argparse
 from pathlib import Path

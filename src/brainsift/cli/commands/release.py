@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
         if config.preprocessing == "standard" and (seen["mask"] != "").any():
             explain_run(folder / "run", seen, cache=folder / "cache")
     results = evaluate_run(folder / "run")
-    shown = [("validation", results["validation"]), ("test", results["test"]), *results["test"]["sources"].items()]
-    blocks = [*shown, *results["external"].items()]
-    show_scores("the network that ships", [(name, found["scores"]) for name, found in blocks])
+    inside = results.sets() | (results.test.sources if results.test else {})
+    blocks = {**inside, **results.external}
+    show_scores("the network that ships", [(name, found.scores) for name, found in blocks.items()])
     bundle = export_run(folder / "run", folder / "bundle")
     say(f"Bundle: {folder / 'bundle'}, {bundle.network.stat().st_size / 2**20:.1f} MB")

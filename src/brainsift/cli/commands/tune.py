@@ -8,6 +8,7 @@ from brainsift.cli.flags import add_flags, given, make
 from brainsift.cli.training_flags import add_train_flags, read_parts
 from brainsift.reports.write import write_tuning_report
 from brainsift.training.recipes import TrainConfig, make_config
+from brainsift.training.searches import Search
 from brainsift.training.tune import TuneConfig, tune
 
 
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace) -> None:
         found = tune(
             table, make_config(**settings), make(arguments, TuneConfig), arguments.output, cache=cache, progress=report
         )
-    write_tuning_report(found, arguments.output / "report.html")
-    rows = [(name, f"{value:.4g}") for name, value in found["best"].items()]
-    show_table(f"Best of {len(found['trials'])} trials of {found['model']}", ("", "value"), rows)
+    search = Search.from_json(found, "tuning.json")
+    write_tuning_report(search, arguments.output / "report.html")
+    rows = [(name, f"{value:.4g}") for name, value in search.best.items()]
+    show_table(f"Best of {len(search.trials)} trials of {search.model}", ("", "value"), rows)
     say(f"Report: {arguments.output / 'report.html'}")
