@@ -134,7 +134,7 @@ def _entry(name: str, protocol: str, images: _Images, scores: Entry) -> Entry:
 
 def _scores(probabilities: Floats, images: _Images, seed: int) -> Entry:
     scores = score_intervals(images.labels, probabilities, images.groups, seed=seed)
-    return {metric: scores[metric].to_dict() for metric in _METRICS}
+    return {metric: scores[metric].to_json() for metric in _METRICS}
 
 
 def _cross_fitted(trees: ExtraTreesClassifier, features: npt.NDArray[Any], labels: Ints, folds: Ints) -> Floats:
@@ -191,7 +191,7 @@ def _mean_scores(dealt: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray
     found: Entry = {"spread": {}, "dealings": len(dealt)}
     for metric, values in zip(_METRICS, (right, balanced, balanced), strict=True):
         low, high = np.percentile(values.mean(axis=1), (2.5, 97.5))
-        found[metric] = mean_interval(values.mean(axis=0), groups, seed=seed).to_dict()
+        found[metric] = mean_interval(values.mean(axis=0), groups, seed=seed).to_json()
         found["spread"][metric] = {"low": float(low), "high": float(high)}
     return found
 

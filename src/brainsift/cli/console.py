@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from brainsift.core.progress import Progress, Report
-from brainsift.core.text import duration
+from brainsift.core.text import SHARES, Bounds, duration, interval
 
 _PATIENCE_S = 0.5  # work that is done by then shows no bar
 _LINE_EVERY_S = 30.0
@@ -77,16 +77,6 @@ def _bar() -> Iterator[Report]:
         yield report
 
 
-def interval(score: Mapping[str, float | None] | None, *, percent: bool = False) -> str:
-    """Formats a score with its interval: ``97.4 % [96.1, 98.3]``."""
-    if not score or score["value"] is None:
-        return "–"
-    factor, digits, unit = (100, 1, " %") if percent else (1, 3, "")
-    numbers = {key: f"{number * factor:.{digits}f}" for key, number in score.items() if number is not None}
-    span = f" [{numbers['low']}, {numbers['high']}]" if "low" in numbers and "high" in numbers else ""
-    return f"{numbers['value']}{unit}{span}"
-
-
 def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table."""
     from rich.console import Console
@@ -101,9 +91,9 @@ def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -
     Console(highlight=False).print(table)
 
 
-def show_scores(title: str, rows: Sequence[tuple[str, Mapping[str, Mapping[str, float | None]]]]) -> None:
-    """Prints the main scores of several runs."""
+def show_scores(title: str, rows: Sequence[tuple[str, Mapping[str, Bounds]]]) -> None:
+    """Prints the main scores of several sets of images."""
     names = ("accuracy", "sensitivity", "specificity", "roc_auc")
     head = ("", "accuracy", "sensitivity", "specificity", "ROC AUC")
-    cells = [(name, *(interval(scores.get(key), percent=key != "roc_auc") for key in names)) for name, scores in rows]
+    cells = [(name, *(interval(scores.get(key), percent=key in SHARES) for key in names)) for name, scores in rows]
     show_table(title, head, cells)

@@ -18,6 +18,7 @@ from brainsift.images.decode import decode
 from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
 from brainsift.inference.predictor import Predictor, log_odds
 from brainsift.stats import calibration, metrics
+from brainsift.stats.intervals import Interval
 
 _FOLDS = 5
 _LEAST = 10  # images of each class
@@ -66,8 +67,8 @@ class SiteReport:
     temperature: tuple[float, float]
     threshold: tuple[float, float]
     promises: tuple[str, ...]
-    scores: dict[str, tuple[dict[str, float], dict[str, float]]]
-    gains: dict[str, dict[str, float]]
+    scores: dict[str, tuple[Interval, Interval]]
+    gains: dict[str, metrics.PairedDifference]
 
 
 def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
@@ -171,10 +172,9 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
     scores, gains = {}, {}
     for name in _COMPARED:
         old, new = pairs["probability" if name == "brier_loss" else "decision"]
-        both = (metrics.score_intervals(labels, one, groups, seed=seed)[name].to_dict() for one in (old, new))
-        scores[name] = tuple(both)
-        gain = metrics.paired_bootstrap(labels, new, old, groups, name, seed=seed)
-        gains[name] = {**gain.difference.to_dict(), "p_value": gain.p_value}
+        first, second = (metrics.score_intervals(labels, one, groups, seed=seed)[name] for one in (old, new))
+        scores[name] = first, second
+        gains[name] = metrics.paired_bootstrap(labels, new, old, groups, name, seed=seed)
     return SiteReport(
         n=len(labels),
         n_tumor=int(labels.sum()),
@@ -182,7 +182,7 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
         temperature=(before.temperature, after.temperature),
         threshold=(before.thresholds["balanced"], after.thresholds["balanced"]),
         promises=tuple(after.margins),
-        scores=scores,  # type: ignore[arg-type]
+        scores=scores,
         gains=gains,
     )
 
@@ -193,6 +193,11 @@ def _write(before: Bundle, after: Bundle, report: SiteReport) -> None:
     for part in (before.network, before.scope):
         if part.is_file():
             shutil.copyfile(part, after.folder / part.name)
-    site = {"n": report.n, "n_tumor": report.n_tumor, "scores": report.scores, "gains": report.gains}
+    scores = {name: [one.to_json() for one in both] for name, both in report.scores.items()}
+    gains = {
+        name: {**gain.difference.to_json(), "p_value": gain.p_value if np.isfinite(gain.p_value) else None}
+        for name, gain in report.gains.items()
+    }
+    site = {"n": report.n, "n_tumor": report.n_tumor, "scores": scores, "gains": gains}
     write_bundle(replace(after, provenance={**before.provenance, "site": site}))
     load_bundle(after.folder)

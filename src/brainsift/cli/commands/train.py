@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not is_first_process():
         return
     results = evaluate_run(arguments.output)
-    parts = [(part, results[part]["scores"]) for part in ("validation", "test") if results[part]]
+    parts = [(name, found.scores) for name, found in results.sets().items()]
     protocol = plan["protocol"] or f"of {arguments.manifest}"
-    show_scores(f"{config.model}, protocol {protocol}{', LEAKY' * results['leaky']}", parts)
+    show_scores(f"{config.model}, protocol {protocol}{', LEAKY' * results.leaky}", parts)
     say(f"Run: {arguments.output}\nNext: brainsift export {arguments.output} -o bundle")

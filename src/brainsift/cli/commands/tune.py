@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.datasets.labelling import parse_rules
     from brainsift.datasets.split import with_subsets
     from brainsift.reports.write import write_tuning_report
+    from brainsift.training.searches import Search
     from brainsift.training.tune import tune
 
     mapping = parse_rules(arguments.map)
@@ -36,7 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
         found = tune(
             table, base, make(arguments, TuneConfig), folder, cache=arguments.cache or folder / "cache", report=report
         )
-    write_tuning_report(found, folder / "report.html")
-    rows = [(name, f"{value:.4g}") for name, value in found["best"].items()]
-    show_table(f"Best of {len(found['trials'])} trials of {found['model']}", ("", "value"), rows)
+    search = Search.from_json(found, "tuning.json")
+    write_tuning_report(search, folder / "report.html")
+    rows = [(name, f"{value:.4g}") for name, value in search.best.items()]
+    show_table(f"Best of {len(search.trials)} trials of {search.model}", ("", "value"), rows)
     say(f"Report: {folder / 'report.html'}")
