@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from brainsift.reports.charts import Bar, Mark
 
 from brainsift.reports import charts
-from brainsift.reports.charts import Bar, Mark
 from brainsift.stats.metrics import Interval
 
 

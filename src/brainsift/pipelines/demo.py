@@ -8,7 +8,8 @@ from brainsift.core.progress import Progress, Report, silent
 from brainsift.deployment.export import export_run
 from brainsift.images.phantom import write_phantoms
 from brainsift.inference.bundle import load_bundle
-from brainsift.inference.predictor import COLUMNS, Prediction, Predictor
+from brainsift.inference.decision import COLUMNS, Prediction
+from brainsift.inference.predictor import Predictor
 from brainsift.reports.write import write_study_report
 from brainsift.studies.study import run_study
 from brainsift.studies.study_results import StudyResults

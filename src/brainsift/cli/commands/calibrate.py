@@ -12,7 +12,7 @@ from pathlib import Path
 from brainsift.cli.console import say, show_table
 from brainsift.cli.flags import DATA_HELP, add_map, add_output
 from brainsift.core.text import difference, interval
-from brainsift.inference.bundle import SHIPPED, load_bundle
+from brainsift.inference.bundle import SHIPPED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Calibrates."""
-    from brainsift.datasets.catalog import collect
     from brainsift.datasets.labelling import parse_rules
-    from brainsift.deployment.site_calibration import adapt, read_cases
+    from brainsift.deployment.site_calibration import calibrate
 
-    bundle = load_bundle(arguments.bundle)
-    cases = read_cases(bundle, collect(arguments.data, parse_rules(arguments.map)))
-    for path, why in cases.left_out:
+    report = calibrate(
+        arguments.data,
+        arguments.output,
+        bundle=arguments.bundle,
+        mapping=parse_rules(arguments.map),
+        seed=arguments.seed,
+    )
+    for path, why in report.left_out:
         say(f"  left out: {path}: {why}")
-    report = adapt(bundle, cases, arguments.output, seed=arguments.seed)
     say(f"{report.n} images of {report.n_groups} patients or single images, {report.n_tumor} with a tumor.")
     rows = [
         (name, *(interval(one, percent=False) for one in (before, after)), difference(report.gains[name].difference))
