@@ -24,14 +24,8 @@ from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest
 from brainsift.datasets.split import SplitConfig, check, is_leaky, split, twin_counts
 from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
-from brainsift.studies.study_results import (
-    Claim,
-    StudyComparison,
-    StudyResults,
-    StudyRun,
-    StudySummary,
-    families,
-)
+from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, StudySummary, families
+from brainsift.studies.study_results import StudyResults
 from brainsift.training.recipes import MODELS, TrainConfig, make_config
 from brainsift.training.runs import is_claimed, predict_external
 from brainsift.training.searches import Search
