@@ -40,7 +40,7 @@ def main() -> None:
         result = audit(table, AuditConfig(probes=False, workers=1), cache=folder)  # what was scanned stays known
         clock.skip()
         labelled = result.manifest[result.manifest["status"] == "ok"]
-        probe(labelled, sketches.frames_of(labelled), progress=lambda done, total: None)
+        probe(labelled, sketches.frames_of(labelled))
         clock.stop("probes")
         result.write(folder)
         write_audit_report(result, folder / "report.html")

@@ -268,13 +268,13 @@ def test_external_sources_are_left_out_of_the_probes(phantoms, tmp_path):
     table = collect([f"phantom={phantoms}"]).iloc[:60].reset_index(drop=True)
     table["role"] = ["external" if row % 3 == 0 else "development" for row in range(60)]
     calls = []
-    result = audit(table, AuditConfig(workers=1), cache=tmp_path, progress=lambda *call: calls.append(call))
+    result = audit(table, AuditConfig(workers=1), cache=tmp_path, report=calls.append)
     probes = result.findings.probes
     assert [row.protocol for row in probes] == list(PROTOCOLS) * 4
     assert [row.leaky for row in probes] == [protocol == "random" for protocol in PROTOCOLS] * 4
     assert {row.n for row in probes} == {40}
     assert Findings.from_json(json.loads(json.dumps(result.findings.to_json(), allow_nan=False))) == result.findings
-    assert {stage for *_, stage in calls} >= {"reading files", "near-duplicates", "probes"}
+    assert {progress.stage for progress in calls} >= {"reading files", "near-duplicates", "probes"}
 
 
 def test_drawn_collection_with_known_copies(phantoms, audited):

@@ -62,20 +62,20 @@ class Done:
         data = ([f"phantom={phantoms}"], folder, CONFIG)
         settings = {"external": [f"outside={outside}"], "title": "Tiny", "command": "again", "phantom": True}
         with pytest.raises(KeyboardInterrupt):
-            run_study(*data, **settings, progress=self._stop)
+            run_study(*data, **settings, report=self._stop)
         self.at_interruption = self._times()
         self.said: list[str] = []
-        self.results = run_study(*data, **settings, progress=self._note)
+        self.results = run_study(*data, **settings, report=self._note)
         self.at_end, self.said_at_end = self._times(), list(self.said)
-        self.again = run_study(*data, **settings, progress=self._note)
+        self.again = run_study(*data, **settings, report=self._note)
         self.at_second_end = self._times()
 
-    def _stop(self, done, total, words):
-        if words.startswith(RUNS[1]):
+    def _stop(self, progress):
+        if progress.stage.startswith(RUNS[1]):
             raise KeyboardInterrupt
 
-    def _note(self, done, total, words):
-        self.said.append(words)
+    def _note(self, progress):
+        self.said.append(progress.stage)
 
     def _times(self):
         kept = ("manifest.csv", "weights.safetensors", "predictions.csv", "external.csv")

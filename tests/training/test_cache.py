@@ -33,9 +33,9 @@ def test_only_new_images_are_decoded(parted, tmp_path):
     seen = []
     half = parted.iloc[: len(parted) // 2]
     cached_pixels(half, tmp_path, size=32, workers=1)
-    cached_pixels(parted, tmp_path, size=32, workers=1, progress=lambda done, total: seen.append(total))
+    cached_pixels(parted, tmp_path, size=32, workers=1, report=lambda progress: seen.append(progress.total))
     assert seen[-1] == parted["sha256"].nunique() - half["sha256"].nunique()
-    cached_pixels(parted, tmp_path, size=32, workers=1, progress=lambda done, total: pytest.fail("decoded again"))
+    cached_pixels(parted, tmp_path, size=32, workers=1, report=lambda progress: pytest.fail("decoded again"))
 
 
 def test_a_corrected_outline_takes_the_place_of_the_old_one(parted, tmp_path):

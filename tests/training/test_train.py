@@ -95,7 +95,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_p
         f"config = make_config('compact', **{ {**SMALL, 'epochs': 4}!r})\n"
         f"train(read_manifest(pathlib.Path({str(tmp_path / 'split.csv')!r})), config, "
         f"pathlib.Path({str(tmp_path / 'killed')!r}), cache=pathlib.Path({str(cache)!r}),"
-        " progress=lambda done, total, words: print(done, flush=True))\n"
+        " report=lambda progress: print(progress.done, flush=True))\n"
     )
     kills = 0
     for stop_after in (2, 8, 8):  # steps of this process; an epoch has about 5

@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,10 +18,9 @@ from brainsift.auditing.near_duplicates import NeighbourConfig, Views, near_dupl
 from brainsift.auditing.shortcuts import probe, sample_groups
 from brainsift.core.environment import cores
 from brainsift.core.errors import ManifestError, UsageError
+from brainsift.core.progress import Report, silent
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import AUDIT_COLUMNS, write_manifest
-
-Progress = Callable[[int, int, str], None]
 
 _CONTRAST_SUFFIX = re.compile(r"_(t1|t1ce|t2|flair)$")
 
@@ -75,7 +74,7 @@ def audit(
     *,
     output: str | Path | None = None,
     cache: str | Path | None = None,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> AuditResult:
     """Audits collections of images: copies, near-duplicates, conflicting labels, broken files, shortcuts.
 
@@ -86,7 +85,7 @@ def audit(
         output: folder for manifest.csv and findings.json; None writes nothing.
         cache: folder for scan.sqlite, with which an interrupted audit goes on; ``output`` by default, and a temporary
             one without it.
-        progress: called with (done, total, stage).
+        report: takes the progress.
 
     Returns:
         Manifest and findings.
@@ -114,16 +113,16 @@ def audit(
     place = cache or output
     if place is None:
         with tempfile.TemporaryDirectory() as folder:
-            return audit(data, config, cache=folder, progress=progress)
+            return audit(data, config, cache=folder, report=report)
     table = data.reset_index(drop=True)
     seconds: dict[str, float] = {}
-    report, workers = progress or (lambda done, total, words: None), config.workers or cores()
+    workers = config.workers or cores()
     started = time.perf_counter()
 
     def stop(stage: str) -> None:
         seconds[stage] = round(time.perf_counter() - started - sum(seconds.values()), 2)
 
-    columns, sketches = scan(table, Path(place) / "scan.sqlite", workers=workers, progress=report)
+    columns, sketches = scan(table, Path(place) / "scan.sqlite", workers=workers, report=report)
     manifest = table.drop(columns=list(AUDIT_COLUMNS), errors="ignore").join(columns)
     stop("reading")
     pairs = _near_pairs(manifest, sketches, config, workers, report)
@@ -141,13 +140,13 @@ def audit(
 
 
 def _near_pairs(
-    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Progress
+    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Report
 ) -> pd.DataFrame:
     """Returns pairs of distinct images that are near-duplicates: rows of the manifest (first, second), similarity."""
     ok = manifest[manifest["status"] == "ok"].drop_duplicates(["pixels_sha256", "channel"])
     views = Views(sketches.frame, sketches.head, sketches.box)  # in the order of `ok`
     settings = NeighbourConfig(min_similarity=config.min_similarity)
-    pairs = near_duplicates(views, settings, workers=workers, progress=report)
+    pairs = near_duplicates(views, settings, workers=workers, report=report)
     index = ok.index.to_numpy()
     return pairs.assign(first=index[pairs["first"].to_numpy(int)], second=index[pairs["second"].to_numpy(int)])
 
@@ -191,17 +190,11 @@ def _flags(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 
 def _probes(
-    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Progress
+    manifest: pd.DataFrame, sketches: Sketches, config: AuditConfig, workers: int, report: Report
 ) -> tuple[Probe, ...]:
     chosen = (manifest["status"] == "ok") & manifest["label"].notna()
     if "role" in manifest:
         chosen &= manifest["role"] != "external"
     rows = sample_groups(manifest[chosen], seed=config.seed)
-    found = probe(
-        rows,
-        sketches.frames_of(rows),
-        seed=config.seed,
-        workers=workers,
-        progress=lambda done, total: report(done, total, "probes"),
-    )
+    found = probe(rows, sketches.frames_of(rows), seed=config.seed, workers=workers, report=report)
     return tuple(Probe.from_json(entry, "probe") for entry in found)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from brainsift import __version__
 from brainsift.core.records import OMITTED, Record
-from brainsift.datasets.split import is_leaky
+from brainsift.datasets.protocols import is_leaky
 from brainsift.stats.intervals import Interval
 
 _LISTED = 200

@@ -23,10 +23,10 @@ import pandas as pd
 
 from brainsift.auditing.fingerprint import SIDE, VERSION, Bytes, Floats, sketch
 from brainsift.core.errors import BrainsiftError, ImageSizeError, InputError, in_one_line
+from brainsift.core.progress import Progress, Report, silent
 from brainsift.images.decode import decode
 from brainsift.images.plausibility import off_topic_reason
 
-Progress = Callable[[int, int, str], None]
 Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
 Task = TypeVar("Task")
@@ -88,7 +88,7 @@ class Sketches:
 
 
 def scan(
-    table: pd.DataFrame, store: Path, *, workers: int = 1, progress: Progress | None = None
+    table: pd.DataFrame, store: Path, *, workers: int = 1, report: Report = silent
 ) -> tuple[pd.DataFrame, Sketches]:
     """Looks at every file once.
 
@@ -96,7 +96,7 @@ def scan(
         table: with the columns path and channel.
         store: SQLite file of what was seen before; made where it is missing.
         workers: threads; decoding, resizing and hashing let go of the interpreter lock.
-        progress: called with (done, total, stage).
+        report: takes the progress.
 
     Returns:
         A table of the same index with sha256, bytes and the fields of `Seen`, and the sketches of the images that are
@@ -105,7 +105,7 @@ def scan(
     Raises:
         InputError: the store cannot be used.
     """
-    hashes = _hashes(table["path"].unique(), workers, progress)
+    hashes = _hashes(table["path"].unique(), workers, report)
     keys = [(hashes[path][0], channel) for path, channel in zip(table["path"], table["channel"], strict=True)]
     with _opened(store) as database:
         columns = "sha256, channel, seen, frame, head, box, primary key (sha256, channel)"
@@ -117,8 +117,7 @@ def scan(
             database.execute(f"insert or replace into {_TABLE} values (?, ?, ?, ?, ?, ?)", row)
             if done % _BATCH == 0 or done == len(jobs):
                 database.commit()
-                if progress:
-                    progress(done, len(jobs), "reading files")
+                report(Progress("reading files", done, len(jobs)))
         seen = _read_seen(database, paths)
         sketches = _read_sketches(database, seen)
     facts = pd.DataFrame({name: [getattr(seen[key], name) for key in keys] for name in _FACTS}, index=table.index)
@@ -138,13 +137,13 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
         raise InputError(store, f"cannot be used: {in_one_line(error)}", remedy) from None
 
 
-def _hashes(paths: Sequence[str], workers: int, progress: Progress | None) -> dict[str, tuple[str, int]]:
+def _hashes(paths: Sequence[str], workers: int, report: Report) -> dict[str, tuple[str, int]]:
     """Returns SHA-256 and size of each file; a file that cannot be opened is known by its path."""
     found = {}
     for path, result in zip(paths, in_threads(_hash_file, paths, 2 * workers), strict=True):
         found[path] = result
-        if progress and len(found) % _BATCH == 0:
-            progress(len(found), len(paths), "hashing files")
+        if len(found) % _BATCH == 0:
+            report(Progress("hashing files", len(found), len(paths)))
     return found
 
 

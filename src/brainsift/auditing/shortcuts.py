@@ -8,7 +8,7 @@ Labels dealt out at random are dealt many times. The figure is the mean, its int
 do, and the spread is what a single dealing gives: another rule tells something where it lies beyond that.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -21,6 +21,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from brainsift.auditing.fingerprint import SIDE, Bytes
+from brainsift.core.progress import Progress, Report, silent
 from brainsift.images.plausibility import border_of
 from brainsift.stats.metrics import mean_interval, score_intervals
 
@@ -55,7 +56,7 @@ def sample_groups(table: pd.DataFrame, *, seed: int = 0, limit: int = MAX_IMAGES
 
 
 def probe(
-    table: pd.DataFrame, frames: Bytes, *, seed: int = 0, workers: int = 1, progress: Callable[[int, int], None]
+    table: pd.DataFrame, frames: Bytes, *, seed: int = 0, workers: int = 1, report: Report = silent
 ) -> list[Entry]:
     """Runs all probes.
 
@@ -64,7 +65,7 @@ def probe(
         frames: (n, 64, 64) uint8, their sketches.
         seed: of folds, trees and shuffling.
         workers: threads.
-        progress: called with (done, total).
+        report: takes the progress.
 
     Returns:
         One entry a probe and protocol: name, protocol, accuracy, balanced_accuracy and roc_auc as {value, low, high}
@@ -84,7 +85,7 @@ def probe(
         _by_nearest(thumbnails, images, seed),
     ):
         found.append(entry)
-        progress(len(found), len(_MEANING) * len(PROTOCOLS))
+        report(Progress("probes", len(found), len(_MEANING) * len(PROTOCOLS)))
     return found
 
 

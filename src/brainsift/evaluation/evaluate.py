@@ -18,8 +18,9 @@ import pandas as pd
 from brainsift.core.errors import ManifestError, RunError, UsageError
 from brainsift.core.files import read_json
 from brainsift.core.labels import CLASS_NAMES
-from brainsift.datasets.manifest import read_csv, read_manifest
-from brainsift.datasets.split import is_leaky
+from brainsift.datasets.csv_table import read_table
+from brainsift.datasets.manifest import read_manifest
+from brainsift.datasets.protocols import is_leaky
 from brainsift.evaluation.run_results import FoldSummary, PredictionResults, RunComparison, RunResults, Undisputed
 from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.stats import calibration, metrics
@@ -208,7 +209,12 @@ def evaluate_predictions(
             single threshold agrees with the decisions.
         ManifestError: no prediction matches an image with a label.
     """
-    table = predictions if isinstance(predictions, pd.DataFrame) else read_csv(Path(predictions))
+    columns = ("path", "channel", "probability", "threshold", "decision")
+    table = (
+        predictions
+        if isinstance(predictions, pd.DataFrame)
+        else read_table(Path(predictions), columns, required=("path", "probability"), base=Path.cwd())
+    )
     truth = manifest if isinstance(manifest, pd.DataFrame) else read_manifest(Path(manifest))
     asked = threshold is not None or sensitivity is not None
     own = _user_predictions(table)

@@ -13,7 +13,7 @@ from brainsift.charts.figure import Figure
 from brainsift.core import text
 from brainsift.core.errors import BrainsiftError
 from brainsift.datasets.manifest import read_manifest
-from brainsift.datasets.split import is_leaky
+from brainsift.datasets.protocols import is_leaky
 from brainsift.evaluation.evaluate import calibrated_run
 from brainsift.reports import galleries
 from brainsift.reports.audit_page import probe_block, total_tiles

@@ -5,7 +5,7 @@ scores are at the threshold 0.5 of the calibrated probability ("even"), so that 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,17 +20,19 @@ from brainsift.auditing.findings import Findings
 from brainsift.core import environment
 from brainsift.core.errors import UsageError
 from brainsift.core.files import read_json, write_json
+from brainsift.core.progress import Report, silent, within
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest
-from brainsift.datasets.split import SplitConfig, check, is_leaky, split, twin_counts
+from brainsift.datasets.protocols import SplitConfig, is_leaky
+from brainsift.datasets.split import check, split, twin_counts
 from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
 from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, StudySummary, families
 from brainsift.studies.study_results import StudyResults
-from brainsift.training.recipes import MODELS, TrainConfig, make_config
+from brainsift.training.recipes import MODELS, TrainConfig, TuneConfig, make_config
 from brainsift.training.runs import is_claimed, predict_external
 from brainsift.training.searches import Search
 from brainsift.training.train import train
-from brainsift.training.tune import TuneConfig, tune
+from brainsift.training.tune import tune
 
 THRESHOLD = "even"
 """At which all networks of a study are compared: 0.5 of the calibrated probability."""
@@ -40,8 +42,6 @@ HEAVY = ("mobilenet", "resnet50")
 """Networks that take long to train: fewer folds, and after the others."""
 _QUICK_IMAGES = 2000
 _QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "lite0": 4, "mobilenet": 4, "resnet50": 3}
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def run_study(
     title: str = "Brain tumor study",
     command: str = "",
     phantom: bool = False,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> StudyResults:
     """Does a study, or goes on with it.
 
@@ -127,7 +127,7 @@ def run_study(
         title: of the report.
         command: how to do it again, for the report.
         phantom: whether the images are drawn.
-        progress: called with (done, to do, what is going on).
+        report: takes the progress.
 
     Returns:
         What it found, also written to results.json of the folder.
@@ -140,12 +140,12 @@ def run_study(
         config = config.quickened()
     _jobs(config, ())  # settings that no run can have are refused before the audit
     with _stopwatch(folder / "seconds.json"):
-        manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, progress=progress)
+        manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, report=report)
         table = manifest[manifest["role"] == "study"].reset_index(drop=True)
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
         searched = [model for model in config.tune_models if model in config.models]
-        tuning = [_tuned(table, model, folder, config, progress) for model in searched]
-        runs = [_run(job, table, unseen, folder, progress) for job in _jobs(config, tuning)]
+        tuning = [_tuned(table, model, folder, config, report) for model in searched]
+        runs = [_run(job, table, unseen, folder, report) for job in _jobs(config, tuning)]
     results = StudyResults(
         title=title,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -202,7 +202,7 @@ def audited(
     *,
     quick: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> tuple[pd.DataFrame, Findings]:
     """Audits collections to train on together with those that are only scored, or reads what an earlier start found.
 
@@ -212,7 +212,7 @@ def audited(
         folder: gets study.json, manifest.csv and findings.json.
         quick: only a sample of ``data``.
         seed: of the sample.
-        progress: called with (done, to do, what is going on).
+        report: takes the progress.
 
     Returns:
         The manifest with the column `role`, "study" or "external", and the findings.
@@ -230,7 +230,7 @@ def audited(
         table = table.sample(_QUICK_IMAGES, random_state=seed)
     if external:
         table = pd.concat([table, collect(external).assign(role="external")], ignore_index=True)
-    result = audit(table, AuditConfig(), output=folder, progress=progress)
+    result = audit(table, AuditConfig(), output=folder, report=report)
     return result.manifest, result.findings
 
 
@@ -276,7 +276,7 @@ def _run(job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, 
     table = split(manifest, job.split)
     check(table, protocol)
     origin = {"name": job.name, "protocol": protocol, "fold": job.split.fold}
-    train(table, config, run, cache=cache, origin=origin, progress=_prefixed(progress, job.name))
+    train(table, config, run, cache=cache, origin=origin, report=within(report, job.name))
     if len(unseen):
         predict_external(unseen, run, cache=cache)
     details, curve = read_json(run / "environment.json"), pd.read_csv(run / "curve.csv")
@@ -307,14 +307,9 @@ def _tuned(manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig
     table = split(manifest, SplitConfig(folds=config.folds, seed=config.seed))
     base = make_config(model, **_settings(config))
     settings = TuneConfig(trials=config.trials, trial_epochs=config.trial_epochs, seed=config.seed)
-    report = _prefixed(progress, f"tune {model}")
-    return Search.from_json(tune(table, base, settings, place, cache=folder / "cache", progress=report), "tuning")
-
-
-def _prefixed(progress: Progress | None, name: str) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, total, words: progress(done, total, f"{name}: {words}")
+    return Search.from_json(
+        tune(table, base, settings, place, cache=folder / "cache", report=within(report, f"tune {model}")), "tuning"
+    )
 
 
 def _summaries(runs: Sequence[StudyRun], folder: Path) -> list[StudySummary]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from brainsift.core.records import Record
-from brainsift.datasets.split import is_leaky
+from brainsift.datasets.protocols import is_leaky
 from brainsift.evaluation.run_results import FoldSummary, RunResults
 from brainsift.stats.scores import Comparison
 

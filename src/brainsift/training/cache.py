@@ -20,11 +20,11 @@ from joblib import Parallel, delayed
 
 from brainsift.core.environment import cores
 from brainsift.core.errors import UsageError
+from brainsift.core.progress import Progress, Report, silent
 from brainsift.images import standard
 from brainsift.images.masks import outline_sha256
 from brainsift.images.preprocess import PREPROCESSINGS, preprocess, preprocess_outline
 
-Progress = Callable[[int, int], None]
 _BATCH = 256
 
 
@@ -35,7 +35,7 @@ def cached_pixels(
     preprocessing: str = "standard",
     size: int = 128,
     workers: int | None = None,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Makes sure that every image of a manifest stands in the cache.
 
@@ -45,7 +45,7 @@ def cached_pixels(
         preprocessing: "standard" or "baseline".
         size: side of the square result, pixels.
         workers: processes; None for one a core.
-        progress: called with (images done, images to do).
+        report: takes the progress.
 
     Returns:
         The memory-mapped pixels, uint8 (m, size, size) or (m, size, size, 3), and for each row of the manifest its
@@ -61,7 +61,7 @@ def cached_pixels(
     keys = _image_keys(manifest).where(manifest["status"] == "ok", "")
     with _opened(folder, preprocessing, shape) as store:
         return _cached(
-            store, manifest, keys, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
+            store, manifest, keys, lambda row: read(row.path, channel=row.channel), workers=workers, report=report
         )
 
 
@@ -110,13 +110,13 @@ def _cached(
     job: Callable[[Any], Any],
     *,
     workers: int | None,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     missing = (keys != "") & ~keys.isin(list(store.places))
     wanted = np.flatnonzero(missing & ~keys.duplicated())
     if len(wanted):
         jobs = (job(row) for row in manifest.iloc[wanted].itertuples())
-        store.add(keys.iloc[wanted], jobs, workers=workers or cores(), progress=progress)
+        store.add(keys.iloc[wanted], jobs, workers=workers or cores(), report=report)
     rows = np.array([store.places.get(key, -1) for key in keys], dtype=np.int64)
     return store.pixels(), rows
 
@@ -140,7 +140,7 @@ class _Store:
         os.truncate(self.pixels_path, len(places) * int(np.prod(self.shape)))
         return places
 
-    def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, progress: Progress | None) -> None:
+    def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, report: Report) -> None:
         """Does the jobs in parallel and appends what they return."""
         results = Parallel(workers, return_as="generator", batch_size=16)(jobs)
         with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as names:
@@ -149,8 +149,8 @@ class _Store:
                 pixels.flush()
                 names.write(f"{key}\n")
                 self.places[key] = len(self.places)
-                if progress and (done % _BATCH == 0 or done == len(keys)):
-                    progress(done, len(keys))
+                if done % _BATCH == 0 or done == len(keys):
+                    report(Progress("preprocessing", done, len(keys)))
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         if not self.places:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, write_json
-from brainsift.datasets.manifest import read_csv, read_manifest, write_manifest
+from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.training import devices, networks
 from brainsift.training.augment import to_input
 from brainsift.training.cache import cached_pixels
@@ -68,8 +68,8 @@ def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str =
         RunError: it holds another one.
     """
     if is_claimed(folder / "config.json", wanted, what):
-        before = read_csv(folder / "split.csv", dtype=str)[["sha256", "part"]]
-        if not before.equals(table[["sha256", "part"]].astype(str)):
+        before = read_manifest(folder / "split.csv")[["sha256", "part"]]
+        if not before.astype(str).equals(table[["sha256", "part"]].reset_index(drop=True).astype(str)):
             raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
         return
     write_manifest(table, folder / "split.csv")

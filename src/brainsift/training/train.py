@@ -1,14 +1,14 @@
-"""One run: a table with parts and a configuration in, a run folder out.
+"""One training run: a split manifest and settings in, a run folder out.
 
 A run folder holds config.json, split.csv, environment.json, curve.csv, weights.safetensors and predictions.csv:
-enough to do it again. While training goes on it also holds checkpoint.pt; every epoch draws its chance from the seed
-and its own number, so a run killed at any moment goes on from there to the same final weights.
+enough to do it again. During training it also holds checkpoint.pt. Every epoch seeds its random generators with the
+seed and its own number, so that a run that was killed goes on to the same final weights.
 """
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,13 +24,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from brainsift.core import environment
 from brainsift.core.errors import ManifestError, RunError
 from brainsift.core.files import read_json, replacing, write_json
+from brainsift.core.progress import Progress, Report, silent
+from brainsift.datasets.split import with_subsets
 from brainsift.training import devices, networks, pretrained, trackers
 from brainsift.training.augment import augment, burn_in, spoil, to_input
 from brainsift.training.cache import cached_pixels
 from brainsift.training.lesion_synthesis import draw_lesions
 from brainsift.training.lesion_transplant import transplant
 from brainsift.training.mask_loss import Outlines, load_outlines, map_loss
-from brainsift.training.recipes import TrainConfig
+from brainsift.training.recipes import TrainConfig, make_config
 from brainsift.training.runs import build_network, claim, finish, predict_logits
 from brainsift.training.skull_strip import SkullStripper
 
@@ -39,7 +41,6 @@ _UNFOLD_IMAGES = 256
 
 Curve = list[dict[str, float]]
 OnEpoch = Callable[[dict[str, float]], None]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass
@@ -78,55 +79,66 @@ class _State:
 
 
 def train(
-    table: pd.DataFrame,
-    config: TrainConfig,
-    folder: Path,
+    manifest: pd.DataFrame | str | Path,
+    config: TrainConfig | str,
+    folder: str | Path,
     *,
-    cache: Path,
+    cache: Path | None = None,
     origin: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    report: Report = silent,
     on_epoch: OnEpoch | None = None,
+    **settings: Any,
 ) -> Path:
-    """Trains one network, or goes on with it, or finds it done.
+    """Trains one network. A run that was interrupted goes on, a finished one is left as it is.
 
     Args:
-        table: manifest with `part`: train, validation, test, or "" (left out).
-        config: the settings.
+        manifest: audited table or CSV file. Without the column `part` it is split, as `split` does by default.
+        config: the settings, or the name of a network for its standard recipe.
         folder: of the run.
-        cache: folder of preprocessed pixels.
-        origin: where the table comes from (name, protocol, fold), recorded in config.json.
-        progress: called with (steps done, steps to do, what is going on).
-        on_epoch: called with each new row of the curve; what it raises ends the run.
+        cache: folder of preprocessed pixels; None for ``cache`` beside the run.
+        origin: where the manifest comes from (name, protocol, fold), recorded in config.json; None for the name of the
+            folder and the split that was made here.
+        report: takes the progress, from the first process only.
+        on_epoch: called with each new row of the training curve; what it raises ends the run.
+        settings: fields of `TrainConfig` that differ from ``config``.
 
     Returns:
         The run folder.
 
     Raises:
         RunError: the folder holds another run, or a loss is not finite.
-        ManifestError: the training or validation part lacks a class.
-        UsageError, InputError: the device or the file of weights is not here.
+        ManifestError: the manifest was not audited, or the training or validation set lacks a class.
+        UsageError, InputError: a setting out of its range, or the device or the file of weights is not there.
+
+    >>> run = train("audit/manifest.csv", "compact", "run", epochs=4)  # doctest: +SKIP
+    >>> evaluate_run(run)["test"]["scores"]["roc_auc"]  # doctest: +SKIP
     """
+    folder = Path(folder)
+    config = make_config(config, **settings) if isinstance(config, str) else replace(config, **settings)
+    table, plan = with_subsets(manifest)
+    origin = {"name": folder.resolve().name, **plan} if origin is None else origin
+    cache = folder.parent / "cache" if cache is None else cache
     used = table[table["part"] != ""].reset_index(drop=True)
     _check_parts(used)
-    if not (folder / "config.json").exists():  # settings that cannot work here claim no folder
+    if not (folder / "config.json").exists():  # settings that cannot work on this machine claim no folder
         devices.choose_device(config.device)
         pretrained.check(config.weights)
-    claim(folder, {**(origin or {}), **asdict(config)}, used)
+    claim(folder, {**origin, **asdict(config)}, used)
     if (folder / "predictions.csv").exists():
         return folder
     device = devices.choose_device(config.device)
     devices.prepare(threads=config.threads, seed=config.seed)
-    pixels, rows = cached_pixels(used, cache, preprocessing=config.preprocessing, size=config.size)
+    pixels, rows = cached_pixels(used, cache, preprocessing=config.preprocessing, size=config.size, report=report)
     with devices.process_group(device) as (rank, world):
         trainer = _Trainer(config, folder, used, pixels, rows, cache=cache, device=device, rank=rank, world=world)
-        model = trainer.run(progress, on_epoch)
+        model = trainer.run(report if rank == 0 else silent, on_epoch)
         if rank == 0:
             finish(folder, used, model, pixels, rows)
     return folder
 
 
 class _Trainer:
-    """Owns the data on the device and the loop over epochs."""
+    """Holds the data on the device and runs the loop over epochs."""
 
     def __init__(
         self,
@@ -154,10 +166,10 @@ class _Trainer:
         self.strip = SkullStripper()
         self.log = trackers.open_log(config.log if rank == 0 else "none", folder, asdict(config))
 
-    def run(self, progress: Progress | None, on_epoch: OnEpoch | None) -> networks.Classifier:
+    def run(self, report: Report, on_epoch: OnEpoch | None) -> networks.Classifier:
         state = self._start()
         while len(state.curve) < self.config.epochs and state.waited < self.config.patience:
-            row = self._epoch(state, progress)
+            row = self._epoch(state, report)
             self._judge(state, row)
             if self.rank == 0:
                 self._save(state)
@@ -196,20 +208,21 @@ class _Trainer:
             "pretrained": origin,
         }
 
-    def _epoch(self, state: _State, progress: Progress | None) -> dict[str, float]:
+    def _epoch(self, state: _State, report: Report) -> dict[str, float]:
         config, epoch, started = self.config, len(state.curve), time.perf_counter()
         torch.manual_seed(config.seed * 100_003 + epoch * self.world + self.rank)
         chance = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         order = self._order(chance)
         size = _size_at(epoch, config)
         total = torch.zeros((), device=self.device)
+        last = f", validation loss {state.curve[-1]['validation_loss']:.3f}" if state.curve else ""
         state.model.train()
         for step in range(self.steps):
             rate = _learning_rate(epoch * self.steps + step, config.epochs * self.steps, config)
             batch = order[step * config.batch_size : (step + 1) * config.batch_size][self.rank :: self.world]
             total += self._step(state, batch.to(self.device), rate, size, chance)
-            if progress:
-                progress(epoch * self.steps + step + 1, config.epochs * self.steps, self._words(state, epoch))
+            done = epoch * self.steps + step + 1
+            report(Progress(config.model, done, config.epochs * self.steps, f"epoch {epoch + 1}/{config.epochs}{last}"))
         devices.share_buffers(state.model, self.world)
         self._check_finite(total, "training", epoch)
         loss, auc, accuracy = self._validate(state, epoch)
@@ -230,10 +243,6 @@ class _Trainer:
             return torch.multinomial(self.shares, wanted, replacement=True, generator=chance)
         rounds = -(-wanted // len(self.labels))
         return torch.cat([torch.randperm(len(self.labels), generator=chance) for _ in range(rounds)])
-
-    def _words(self, state: _State, epoch: int) -> str:
-        last = f", validation loss {state.curve[-1]['validation_loss']:.3f}" if state.curve else ""
-        return f"{self.config.model} epoch {epoch + 1}/{self.config.epochs}{last}"
 
     def _step(self, state: _State, batch: Tensor, rate: float, size: int, chance: torch.Generator) -> Tensor:
         config, labels = self.config, self.labels[batch]

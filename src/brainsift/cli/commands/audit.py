@@ -7,8 +7,8 @@ Several collections are merged into one manifest:
 import argparse
 
 from brainsift.auditing.audit import AuditConfig, audit
-from brainsift.cli.console import add_output, progress_bar, say, show_table
-from brainsift.cli.flags import add_flags, make
+from brainsift.cli.console import progress_bar, say, show_table
+from brainsift.cli.flags import add_flags, add_output, make
 from brainsift.core.text import interval, words
 from brainsift.datasets.catalog import SOURCES
 from brainsift.reports.write import write_audit_report
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Audits."""
     with progress_bar() as report:
-        result = audit(arguments.data, make(arguments, AuditConfig), output=arguments.output, progress=report)
+        result = audit(arguments.data, make(arguments, AuditConfig), output=arguments.output, report=report)
         write_audit_report(result, arguments.output / "report.html")
     totals = vars(result.findings.totals).items()
     show_table("What was found", ("", "number"), [(words(name), str(count)) for name, count in totals])

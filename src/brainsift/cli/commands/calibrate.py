@@ -9,7 +9,8 @@ brainsift predict --bundle site-bundle IMAGES...
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import add_output, say, show_table
+from brainsift.cli.console import say, show_table
+from brainsift.cli.flags import add_output
 from brainsift.core.text import difference, interval
 from brainsift.datasets.catalog import collect
 from brainsift.deployment.site_calibration import adapt, read_cases

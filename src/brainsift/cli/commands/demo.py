@@ -10,6 +10,7 @@ from pathlib import Path
 
 from brainsift.cli.commands.study import show_summary
 from brainsift.cli.console import progress_bar, say
+from brainsift.core.progress import Progress
 from brainsift.deployment.export import export_run
 from brainsift.images.phantom import write_phantoms
 from brainsift.inference.bundle import load_bundle
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     started, folder = time.monotonic(), arguments.output
     say("Phantoms are drawn heads, not patients: this shows how brainsift works, not how well it finds tumors.\n")
     with progress_bar() as report:
-        report(0, 1, "drawing phantoms")
+        report(Progress("drawing phantoms", 0, 1))
         phantoms = write_phantoms(folder / "phantoms", count=400, seed=arguments.seed).parent
         results = run_study(
             [f"phantom={phantoms}"],
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
             title="Demo on drawn phantoms",
             command="brainsift demo",
             phantom=True,
-            progress=report,
+            report=report,
         )
     write_study_report(results, folder, folder / "report.html")
     show_summary(results)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from brainsift.cli.console import progress_bar, say, show_table
+from brainsift.core.progress import Progress
 from brainsift.core.text import interval
 from brainsift.evaluation.localization import explain_run
 
@@ -20,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Explains; writes maps.csv (one row per image) and maps.json (means with intervals) into each run folder."""
     for folder in arguments.runs:
         with progress_bar() as report:
-            report(0, 1, f"maps of {folder}")
+            report(Progress(f"maps of {folder}", 0, 1))
             found = explain_run(folder, cache=arguments.cache)
         rows = [
             (name, str(one.n), *(interval(score, percent=False) for score in (one.hit, one.energy, one.overlap)))

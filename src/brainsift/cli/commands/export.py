@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import add_output, say
+from brainsift.cli.console import say
+from brainsift.cli.flags import add_output
 from brainsift.deployment.export import export_run
 
 

@@ -1,4 +1,4 @@
-"""Download public image collections from Kaggle. Finished ones are kept, interrupted ones go on."""
+"""Download public image collections from Kaggle. Complete ones are kept, interrupted downloads go on."""
 
 import argparse
 from pathlib import Path

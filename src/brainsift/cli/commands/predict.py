@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from brainsift.cli.console import NOTICE, progress_bar, say
 from brainsift.core.errors import UsageError
 from brainsift.core.files import check_writable, csv_rows, json_rows
+from brainsift.core.progress import Progress
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.overlay import write_overlay
 from brainsift.inference.predictor import COLUMNS, Prediction, Predictor, make_rule
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             slices.add(answer)
             statuses[answer.status] += 1
             decisions[answer.decision] += 1
-            report(number + 1, max(number + 1, expected), "scoring")
+            report(Progress("scoring", number + 1, max(number + 1, expected)))
     volumes = slices.finish()
     for volume in volumes:
         print(_volume_line(volume))

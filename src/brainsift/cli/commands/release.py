@@ -14,8 +14,9 @@ from dataclasses import fields
 import pandas as pd
 from filelock import FileLock
 
-from brainsift.cli.console import add_output, progress_bar, say, show_scores
-from brainsift.cli.flags import add_flags, given, make
+from brainsift.cli.console import progress_bar, say, show_scores
+from brainsift.cli.flags import add_flags, add_output, given, make
+from brainsift.core.progress import Progress
 from brainsift.datasets.split import SplitConfig, check, split
 from brainsift.deployment.export import export_run
 from brainsift.evaluation.evaluate import evaluate_run
@@ -45,18 +46,18 @@ def run(arguments: argparse.Namespace) -> None:
     with progress_bar() as report:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):  # of several processes the first audits, the others find it done
-            manifest, _ = audited(arguments.data, arguments.external, folder, progress=report)
+            manifest, _ = audited(arguments.data, arguments.external, folder, report=report)
         parts = make(arguments, SplitConfig)  # with the seed of the training
         table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), parts)
         check(table)
         plan = {"name": folder.resolve().name, "protocol": "grouped", "fold": 0}
-        train(table, config, folder / "run", cache=folder / "cache", origin=plan, progress=report)
+        train(table, config, folder / "run", cache=folder / "cache", origin=plan, report=report)
         if not is_first_process():
             return
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
         if len(unseen):
             predict_external(unseen, folder / "run", cache=folder / "cache")
-        report(0, 1, "scoring")
+        report(Progress("scoring", 0, 1))
         seen = pd.concat([table[table["part"] == "test"], unseen.assign(part="external")], ignore_index=True)
         if config.preprocessing == "standard" and (seen["mask"] != "").any():
             explain_run(folder / "run", seen, cache=folder / "cache")

@@ -10,8 +10,8 @@ import argparse
 import shlex
 import sys
 
-from brainsift.cli.console import add_output, progress_bar, say, show_table
-from brainsift.cli.flags import add_flags, make
+from brainsift.cli.console import progress_bar, say, show_table
+from brainsift.cli.flags import add_flags, add_output, make
 from brainsift.core.text import interval
 from brainsift.reports.write import write_study_files
 from brainsift.studies.study import StudyConfig, run_study
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
             external=arguments.external,
             title=arguments.title,
             command=shlex.join(["brainsift", *sys.argv[1:]]),
-            progress=report,
+            report=report,
         )
     write_study_files(results, arguments.output)
     show_summary(results)
