@@ -253,9 +253,15 @@ def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path,
     assert main(["predict", "--bundle", str(bundle), "--csv", str(table), *paths]) == 0
     assert list(pd.read_csv(table)["path"]) == paths
     scores = ["evaluate", "--predictions", str(table), "--manifest", str(manifest), "--json", str(tmp_path / "s.json")]
-    assert main(scores) == 0
+    assert main([*scores, "--bundle", str(bundle)]) == 0
     assert "30 images scored" in capsys.readouterr().out
-    assert read_json(tmp_path / "s.json")["n"] == 30
+    found = read_json(tmp_path / "s.json")
+    assert (found["n"], found["threshold_name"]) == (30, "balanced")
+    assert found["threshold"] == load_bundle(bundle).thresholds["balanced"]
+    assert main([*scores, "--threshold", "0.25"]) == 0
+    assert "threshold a number of your own (0.250)" in " ".join(capsys.readouterr().out.split())
+    code, line = refusal(capsys, *scores, "--sensitivity", "2")
+    assert code == 2 and "sensitivity" in line
 
 
 def test_predict_says_what_it_could_not_read_and_exits_with_3(audited, bundle, tmp_path, capsys):
@@ -310,6 +316,8 @@ def test_two_runs_are_compared(manifest, run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(run), str(other)]) == 0
     shown = capsys.readouterr().out
+    assert f"{run}, threshold balanced (" in " ".join(shown.split())
+    assert read_json(run / "results.json")["threshold_name"] == "balanced"
     assert "minus" in shown and "test images, in" in shown
     assert "DeLong" in shown
 

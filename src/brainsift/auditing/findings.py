@@ -10,7 +10,7 @@ import pandas as pd
 
 from brainsift import __version__
 from brainsift.core.records import OMITTED, Record
-from brainsift.datasets.split import is_leaky
+from brainsift.datasets.protocols import is_leaky
 from brainsift.stats.intervals import Interval
 
 _LISTED = 200
@@ -37,17 +37,17 @@ class Totals(Record):
         off_topic: images that may be no brain MRI.
     """
 
-    files: int = 0
-    readable: int = 0
-    distinct_files: int = 0
-    distinct_pixels: int = 0
-    groups: int = 0
-    largest_group: int = 0
-    conflicts: int = 0
-    near_conflicts: int = 0
-    unreadable: int = 0
-    tiny: int = 0
-    off_topic: int = 0
+    files: int
+    readable: int
+    distinct_files: int
+    distinct_pixels: int
+    groups: int
+    largest_group: int
+    conflicts: int
+    near_conflicts: int
+    unreadable: int
+    tiny: int
+    off_topic: int
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,10 @@ class Findings(Record):
     """
 
     SCHEMA: ClassVar[int] = 1
-    version: str = __version__
-    config: dict[str, float | bool] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
-    totals: Totals = Totals()
+    version: str
+    config: dict[str, int | float | bool]
+    sources: tuple[str, ...]
+    totals: Totals
     tables: dict[str, tuple[Count, ...]] = field(default_factory=dict)
     overlap: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     conflicts: tuple[ListedImage, ...] = ()
@@ -178,7 +178,7 @@ def count_findings(
     manifest: pd.DataFrame,
     pairs: pd.DataFrame,
     probes: tuple[Probe, ...],
-    config: dict[str, float | bool],
+    config: dict[str, int | float | bool],
     seconds: dict[str, float],
 ) -> Findings:
     """Counts what an audit found.
@@ -197,6 +197,7 @@ def count_findings(
     classes = manifest["label"].map({1.0: "tumor", 0.0: "no tumor"}).fillna("unlabelled")
     by = {name: manifest[name] for name in ("source", "format", "mode")} | {"class": classes, "size": sizes}
     return Findings(
+        version=__version__,
         config=config,
         sources=tuple(sorted(manifest["source"].unique())),
         totals=Totals(

@@ -7,6 +7,7 @@ read as NaN where a number is expected.
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cache
 from numbers import Integral, Real
@@ -119,8 +120,11 @@ def _typed(hint: Any, value: Any, place: str) -> Any:  # noqa: PLR0911
     if origin in (UnionType, Union):
         if value is None and type(None) in inner:
             return None
-        choices = [one for one in inner if one is not type(None)]
-        return _typed(choices[0], value, place) if len(choices) == 1 else value
+        *first, last = (one for one in inner if one is not type(None))
+        for one in first:
+            with suppress(InputError):
+                return _typed(one, value, place)
+        return _typed(last, value, place)
     if hasattr(hint, "from_json"):
         return hint.from_json(value, place)
     if origin is dict and isinstance(value, Mapping):

@@ -20,7 +20,7 @@ from brainsift.core.files import read_json
 from brainsift.core.labels import CLASS_NAMES
 from brainsift.datasets.csv_table import read_table
 from brainsift.datasets.manifest import read_manifest
-from brainsift.datasets.split import is_leaky
+from brainsift.datasets.protocols import is_leaky
 from brainsift.evaluation.run_results import FoldSummary, PredictionResults, RunComparison, RunResults, Undisputed
 from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.stats import calibration, metrics
@@ -465,7 +465,8 @@ def _pooled_tests(
 
 def _read_user_table(path: Path) -> pd.DataFrame:
     """Reads a CSV file of predictions; relative paths count from the working directory, as those of `predict` do."""
-    table = read_table(path, ("path", "channel", "probability", "decision", "threshold"), base=Path.cwd())
+    columns = ("path", "channel", "probability", "decision", "threshold")
+    table = read_table(path, columns, required=("path", "probability"), base=Path.cwd())
     for column in {"probability", "threshold"} & set(table):
         table[column] = table[column].str.replace(",", ".")  # numbers as most of Europe writes them
     return table

@@ -92,11 +92,10 @@ def score_maps(run: str | Path, manifest: pd.DataFrame | None = None, *, cache: 
         RunError: the run is not finished, or does not use the `standard` preprocessing; or no image has a mask.
     """
     folder = Path(run)
+    manifest = read_split(folder) if manifest is None else manifest
     model, config = load_run(folder)
     if config.preprocessing != "standard":
         raise RunError(run, f"uses the preprocessing {config.preprocessing}", "Masks fit `standard` only.")
-    if manifest is None:
-        manifest = read_split(folder)
     chosen = (manifest["status"] == "ok") & (manifest["mask"] != "") & manifest["part"].isin(("test", "external"))
     table = manifest[chosen].reset_index(drop=True)
     if table.empty:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from brainsift.auditing.findings import Probe
 from brainsift.core.text import cell, difference, markdown_table
-from brainsift.studies.study_results import StudyComparison, StudyResults, StudyRun, StudySummary
+from brainsift.studies.study_records import StudyComparison, StudyRun, StudySummary
+from brainsift.studies.study_results import StudyResults
 
 _TWINS = ("same_file", "same_pixels", "same_group")
 _HEADS = {

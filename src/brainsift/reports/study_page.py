@@ -13,7 +13,7 @@ from brainsift.charts.figure import Figure
 from brainsift.core import text
 from brainsift.core.errors import BrainsiftError
 from brainsift.datasets.manifest import read_manifest
-from brainsift.datasets.split import is_leaky
+from brainsift.datasets.protocols import is_leaky
 from brainsift.evaluation.evaluate import calibrated_run
 from brainsift.reports import galleries
 from brainsift.reports.audit_page import probe_block, total_tiles
@@ -21,9 +21,9 @@ from brainsift.reports.search_page import search_block
 from brainsift.reports.sections import Context, Section, Tile, contents, headings
 from brainsift.stats import metrics
 from brainsift.stats.intervals import Interval
-from brainsift.studies.conclusions import accuracy_figure, believe, choose, claims
 from brainsift.studies.study import THRESHOLD
-from brainsift.studies.study_results import Family, StudyResults, StudySummary
+from brainsift.studies.study_records import Family, StudySummary
+from brainsift.studies.study_results import StudyResults, accuracy_figure, believe, choose, claims
 
 _CURVES_AT_ONCE = 6
 _FEW_GROUPS = 10
@@ -208,7 +208,7 @@ def _twins(results: StudyResults) -> list[Context]:
         {
             "protocol": run.protocol,
             "leaky": run.leaky,
-            "n": run.twins["test"],
+            "n": int(run.twins["test"]),
             "shares": [run.twins.get(f"{kind}_share") for kind in _TWINS],
         }
         for run in sorted(firsts.values(), key=lambda run: run.leaky)

@@ -26,14 +26,8 @@ from brainsift.datasets.manifest import read_manifest, refuse_conflicts
 from brainsift.datasets.protocols import SplitConfig, is_leaky
 from brainsift.datasets.split import split, twin_counts
 from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
-from brainsift.studies.study_results import (
-    Claim,
-    StudyComparison,
-    StudyResults,
-    StudyRun,
-    StudySummary,
-    families,
-)
+from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, StudySummary, families
+from brainsift.studies.study_results import StudyResults
 from brainsift.studies.study_settings import StudyConfig
 from brainsift.training.recipes import TrainConfig, TuneConfig, make_config
 from brainsift.training.runs import is_claimed, predict_external
