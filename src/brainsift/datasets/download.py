@@ -122,9 +122,7 @@ def _kagglehub() -> ModuleType:
     try:
         import kagglehub
     except ImportError:
-        raise MissingExtraError(
-            "kagglehub", "is not installed", 'Install it: pip install "brainsift[train]".'
-        ) from None
+        raise MissingExtraError.of("fetch", "kagglehub", "train") from None
     return kagglehub
 
 
