@@ -201,4 +201,5 @@ def _mean_scores(permuted: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDAr
 
 def _spread_words(entry: Entry) -> str:
     low, high = (100 * entry["spread"]["balanced_accuracy"][bound] for bound in ("low", "high"))
-    return f"the mean of {entry['dealings']} permutations, 95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
+    spread = f"95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
+    return f"the mean of {entry['dealings']} permutations, {spread}"
