@@ -266,7 +266,7 @@ def _settings(config: StudyConfig) -> dict[str, Any]:
     return {"threads": config.threads, **({"size": config.size} if config.size else {})}
 
 
-def _run(job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, progress: Progress | None) -> StudyRun:
+def _run(job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, report: Report) -> StudyRun:
     run, cache, config, protocol = folder / "runs" / job.name, folder / "cache", job.config, job.split.protocol
     if config.recipe == "baseline" and config.model != "baseline-cnn":
         # The baseline study had one early-stopping object, which remembered the best loss of the run before: the CNN's.
@@ -300,16 +300,16 @@ def _run(job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, 
     )
 
 
-def _tuned(manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig, progress: Progress | None) -> Search:
+def _tuned(manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig, report: Report) -> Search:
     place = folder / "tune" / model
     if (place / "tuning.json").exists():
         return Search.read(place / "tuning.json")
     table = split(manifest, SplitConfig(folds=config.folds, seed=config.seed))
     base = make_config(model, **_settings(config))
     settings = TuneConfig(trials=config.trials, trial_epochs=config.trial_epochs, seed=config.seed)
-    return Search.from_json(
-        tune(table, base, settings, place, cache=folder / "cache", report=within(report, f"tune {model}")), "tuning"
-    )
+    named = within(report, f"tune {model}")
+    found = tune(table, base, settings, place, cache=folder / "cache", report=named)
+    return Search.from_json(found, place / "tuning.json")
 
 
 def _summaries(runs: Sequence[StudyRun], folder: Path) -> list[StudySummary]:
