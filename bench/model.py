@@ -24,7 +24,8 @@ from brainsift.core.text import markdown_table
 from brainsift.datasets.manifest import read_manifest
 from brainsift.images.decode import decode
 from brainsift.inference.bundle import SHIPPED, load_bundle
-from brainsift.inference.predictor import Prediction, Predictor
+from brainsift.inference.decision import Prediction
+from brainsift.inference.predictor import Predictor
 from brainsift.volumes.inputs import find_images
 
 

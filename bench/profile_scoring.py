@@ -32,7 +32,8 @@ from brainsift.core.files import csv_rows
 from brainsift.images import decode, standard
 from brainsift.inference import predictor
 from brainsift.inference.bundle import SHIPPED
-from brainsift.inference.predictor import BATCH, COLUMNS, Predictor
+from brainsift.inference.decision import COLUMNS
+from brainsift.inference.predictor import BATCH, Predictor
 from brainsift.volumes import reader
 
 _REST = "answers, CSV, the rest"
@@ -124,7 +125,7 @@ def _score(predictor: Predictor, paths: list[str]) -> None:
     """Does what `Predictor.predict` does, in one thread."""
     slices = reader.slices_of(paths)
     batches = iter(lambda: [(piece, predictor.read(piece)) for piece in islice(slices, BATCH)], [])
-    answers = map(predictor.answer, batches)
+    answers = map(predictor.predict_batch, batches)
     with tempfile.TemporaryDirectory() as folder, csv_rows(Path(folder) / "answers.csv", COLUMNS) as write:
         for answer, _ in chain.from_iterable(answers):
             write(answer.to_dict())

@@ -33,8 +33,9 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from brainsift.cli.main import main
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle, write_bundle
+from brainsift.inference.decision import Prediction, log_odds, make_rule
 from brainsift.inference.model_card import statements
-from brainsift.inference.predictor import Prediction, Predictor, make_rule
+from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.volumes.inputs import find_images
 
@@ -804,13 +805,16 @@ def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
         for place in range(rng.integers(2, 9)):
             status = rng.choice(["ok", "ok", "ok", "not_brain_mri", "unreadable"])
             probability = None if status == "unreadable" else round(float(rng.beta(2, 1)) ** 0.2, 6)
-            decision = "unreadable" if probability is None else "refer"
-            decision = rule.decide(probability) if status == "ok" else decision
-            answers.append(Prediction(str(place), str(status), probability, decision, volume="v"))
+            logit = None if probability is None else log_odds(probability)
+            decision = "unreadable" if logit is None else "refer"
+            decision = rule.decide(logit) if status == "ok" else decision
+            answers.append(Prediction(str(place), str(status), logit, decision, volume="v"))
         (volume,) = summarise_volumes(answers, rule)
         told = "unreadable" if {answer.status for answer in answers} == {"unreadable"} else volume.decision
         suspicious = [int(name) for name in volume.suspicious]
-        expected.append([volume.threshold, [one.decision for one in answers], told, volume.probability, suspicious])
+        expected.append(
+            [volume.threshold, [one.decision for one in answers], told, volume.to_dict()["probability"], suspicious]
+        )
         cases.append({"choice": choice, "answers": [one.to_dict() for one in answers]})
     found = open_page().evaluate(RULES, cases)
     for one in found:
@@ -968,7 +972,7 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
     for found in (found for found in rows if not found["volume"]):
         answer = expected[found["path"]]
         assert (found["status"], found["decision"], found["detail"]) == (answer.status, answer.decision, answer.detail)
-        assert found["probability"] == ("" if answer.probability is None else str(answer.probability))
+        assert found["probability"] == ("" if answer.probability is None else str(round(answer.probability, 6)))
     page.locator("#filters button", has_text="Refer").click()
     expect(page.locator("#case-rows tr")).to_have_count(1)
     saved = json.loads(downloaded(page, "#export-json"))
@@ -1000,7 +1004,10 @@ def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, t
     page.set_input_files("#pick-folder", tmp_path / "study")
     done(page, len(volumes))
     saved = json.loads(downloaded(page, "#export-json"))
-    wanted = [(one.n_slices, one.probability, one.decision, one.threshold, len(one.suspicious)) for one in volumes]
+    wanted = [
+        (one.n_scored, one.to_dict()["probability"], one.decision, one.threshold, len(one.suspicious))
+        for one in volumes
+    ]
     found = [
         (
             one["n_slices"],

@@ -11,7 +11,7 @@ from PIL import Image
 
 from brainsift.auditing import index as module
 from brainsift.auditing.fingerprint import SIDE, sketch
-from brainsift.auditing.index import in_threads, scan
+from brainsift.auditing.index import scan
 from brainsift.core.errors import InputError
 from brainsift.core.progress import Progress
 from brainsift.images.decode import decode
@@ -41,7 +41,8 @@ def reason_of(pixels, channel=""):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     decoded = decode(buffer.getvalue())
-    return off_topic_reason(decoded, sketch(decoded.grey(channel)).frame, channel)
+    rejection = off_topic_reason(decoded, sketch(decoded.grey(channel)).frame, channel)
+    return rejection.words if rejection else ""
 
 
 @pytest.fixture
@@ -56,13 +57,6 @@ def test_sketches_stand_in_the_order_of_the_table_and_copies_share_one(tmp_path)
     rows = [sketches.rows[sha256, ""] for sha256 in facts["sha256"]]
     assert facts["sha256"].nunique() == 4 and rows == [0, 1, 1, 2] and len(sketches.frame) == len(sketches.head) == 3
     assert np.array_equal(sketches.head[2], sketch(head(4)).head)
-
-
-def test_threads_keep_the_order_and_do_not_run_ahead():
-    taken = []
-    results = in_threads(lambda number: number**2, (taken.append(number) or number for number in range(1000)), 2)
-    assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16] and len(taken) < 50
-    assert list(results) == [number**2 for number in range(5, 1000)]
 
 
 def test_a_store_that_cannot_be_used_is_named_with_what_to_do(heads, tmp_path):

@@ -157,7 +157,7 @@ def test_a_place_that_cannot_be_written_exits_with_3(manifest, tmp_path, capsys)
 
 
 def test_predict_tells_what_it_cannot_write_before_it_scores(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("brainsift.cli.commands.predict.load_bundle", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr("brainsift.batch.predict_files.load_bundle", lambda *_: pytest.fail("it went on"))
     for flag in ("--csv", "--json", "--volumes", "--report"):
         code, line = refusal(capsys, "predict", "slice.png", flag, tmp_path)
         assert (code, f"{tmp_path}: is a folder" in line) == (3, True)
@@ -170,7 +170,7 @@ def test_a_table_can_go_to_standard_output(audited, bundle):
     path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
     command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path, "--csv", "/dev/stdout"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("path,status,probability,decision,detail,volume\n" + path)
+    assert done.stdout.startswith("path,status,probability,decision,detail,volume,reason\n" + path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

@@ -12,7 +12,7 @@ from brainsift.core.errors import ManifestError, UsageError
 from brainsift.deployment.site_calibration import SiteCases, adapt, read_cases
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import Bundle, load_bundle
-from brainsift.inference.predictor import log_odds
+from brainsift.inference.decision import log_odds
 from brainsift.stats import calibration
 
 

@@ -260,3 +260,87 @@ def test_grey_is_luma_that_gives_way_to_the_weakest_channel_by_chroma(dtype, uni
     share = np.clip((np.ptp(rgb, axis=2) / unit - 32) / 32, 0, 1)
     expected = luma + (rgb.min(axis=2) - luma) * share
     assert np.abs(DecodedImage(rgb, "PNG", "RGB").grey() - expected).max() <= 0.51
+
+
+ENCODED = {
+    "PNG": {},
+    "JPEG": {"quality": 90},
+    "JPEG progressive": {"quality": 90, "progressive": True},
+    "TIFF": {},
+    "TIFF lzw": {"compression": "tiff_lzw"},
+    "TIFF deflate": {"compression": "tiff_adobe_deflate"},
+    "GIF": {},
+    "BMP": {},
+    "WEBP": {},
+    "WEBP lossless": {"lossless": True},
+    "JPEG2000": {},
+    "PPM": {},
+}
+
+
+def strictly(file):
+    """What Pillow's own first load says: the pixels, or None where it raises."""
+    try:
+        with Image.open(io.BytesIO(file)) as image:
+            image.load()
+            return np.asarray(image)
+    except Exception:
+        return None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", ENCODED)
+def test_where_the_decoder_fails_nothing_is_returned(name):
+    file = content(Image.fromarray(draw(3, tumor=True, size=128).pixels), name.partition(" ")[0], **ENCODED[name])
+    places = np.random.default_rng(0).integers(40, len(file) - 12, 60).tolist()
+    broken = [file[:place] + bytes([file[place] ^ 0x55]) + file[place + 1 :] for place in places]
+    broken += [file[: int(len(file) * share)] for share in (0.2, 0.5, 0.9, 0.99)]
+    failed = 0
+    for one in broken:
+        if strictly(one) is None:
+            failed += 1
+            with pytest.raises(UnreadableImageError):
+                decode(one)
+    assert failed >= 4  # at least those that end early
+
+
+def test_any_changed_byte_of_the_data_of_a_png_is_told():
+    file = content(Image.fromarray(SLICE))
+    start = file.index(b"IDAT") + 4
+    length = int.from_bytes(file[start - 8 : start - 4], "big")
+    assert strictly(file) is not None
+    for place in np.linspace(start, start + length + 3, 237).astype(int):
+        with pytest.raises(UnreadableImageError):
+            decode(file[:place] + bytes([file[place] ^ 1]) + file[place + 1 :])
+
+
+@pytest.mark.parametrize("name", [name for name in ENCODED if name not in ("TIFF", "BMP", "PPM")])
+def test_a_file_whose_second_half_is_zeros_is_broken(name):
+    """Without compression zeros are black pixels, which cannot be told from others."""
+    image = Image.fromarray(draw(3, tumor=True, size=128).pixels)
+    file = content(image, name.partition(" ")[0], **ENCODED[name])
+    half = len(file) // 2
+    with pytest.raises(UnreadableImageError):
+        decode(file[:half] + bytes(len(file) - half))
+
+
+def test_what_follows_the_end_of_an_image_does_not_matter():
+    image = Image.fromarray(SLICE)
+    for kind in ("JPEG", "PNG", "WEBP"):
+        file = content(image, kind)
+        for tail in (bytes(5000), b"trailing text", b"\xff\xd9" * 20):
+            np.testing.assert_array_equal(decode(file + tail).pixels, decode(file).pixels)
+
+
+def test_broken_exif_costs_no_image():
+    file = content(Image.fromarray(SLICE), "JPEG", exif=b"Exif\0\0nothing of the kind")
+    np.testing.assert_array_equal(decode(file).pixels, decode(content(Image.fromarray(SLICE), "JPEG")).pixels)
+
+
+def test_a_fault_of_ours_is_not_blamed_on_the_file(monkeypatch):
+    def fails(image):
+        raise TypeError("ours")
+
+    monkeypatch.setattr("brainsift.images.decode._as_uint8_channels", fails)
+    with pytest.raises(TypeError, match="ours"):
+        decode(content(Image.fromarray(SLICE)))

@@ -1,19 +1,27 @@
 """What cannot be judged is told apart, with a reason; drawn heads are not."""
 
+import random
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from brainsift.images.decode import from_array
+from brainsift.core.reasons import Reason
+from brainsift.images.decode import decode, from_array
 from brainsift.images.phantom import draw
-from brainsift.images.plausibility import _brightened, foreign_reason
+from brainsift.images.plausibility import _brightened, foreign_reason, off_topic_reason
 from brainsift.images.standard import standard
 from brainsift.inference.familiarity import Familiarity
 
 
-def _reason(pixels):
+def _rejection(pixels):
     decoded = from_array(pixels)
     return foreign_reason(decoded, standard(decoded.grey(), 64))
+
+
+def _reason(pixels):
+    rejection = _rejection(pixels)
+    return rejection and (rejection.code.value, rejection.words.split()[0])
 
 
 def test_heads_pass():
@@ -21,12 +29,15 @@ def test_heads_pass():
 
 
 def test_blank_and_inverted_images_and_photographs_are_named():
-    assert "blank" in _reason(np.full((64, 64), 7, np.uint8))
-    assert "inverted" in _reason(255 - draw(3, tumor=True).pixels)
+    assert _reason(np.full((64, 64), 7, np.uint8)) == ("blank", "blank:")
+    assert _reason(255 - draw(3, tumor=True).pixels) == ("inverted", "inverted:")
     y, x = np.mgrid[:96, :96]
     sky = np.stack([x, 255 - y * 2, np.full_like(x, 250)], axis=2).clip(0, 255).astype(np.uint8)
-    assert "coloured" in _reason(sky)
-    assert "a strip of" in _reason(np.tile(draw(1, tumor=False).pixels, (1, 4)))
+    assert _rejection(sky).code is Reason.COLORED and "coloured" in _rejection(sky).words
+    assert _reason(np.tile(draw(1, tumor=False).pixels, (1, 4))) == ("strip", "a")
+    radiograph = np.full((64, 64), 200, np.uint8)
+    radiograph[::2] = 140
+    assert _rejection(radiograph).code is Reason.NO_BACKGROUND
 
 
 def test_distances_are_those_of_mahalanobis(tmp_path):
@@ -50,3 +61,56 @@ def test_pillow_images_and_arrays_are_one_thing():
 def test_looked_up_values_are_the_calculated_ones(brightest):
     grey = np.minimum(np.arange(256), brightest).astype(np.uint8).reshape(16, 16)
     np.testing.assert_array_equal(np.asarray(_brightened(grey)), np.asarray(_brightened(grey.astype(np.uint16))))
+
+
+def _sheet(pictures, rows, columns, *, gap=0, filling=0, blank=0):
+    """Pictures of one shape in rows and columns, as a light box shows them."""
+    height, width = pictures[0].shape
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap), filling, np.uint8)
+    for place in range(rows * columns - blank):
+        row, column = divmod(place, columns)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
+        sheet[top : top + height, left : left + width] = pictures[place % len(pictures)]
+    return sheet
+
+
+@pytest.mark.parametrize("grid", [(2, 2), (3, 3), (2, 3), (3, 2), (1, 2), (2, 1), (4, 5)])
+def test_several_heads_in_one_picture_are_refused_as_one(grid):
+    for seed in range(3):
+        heads = [draw(seed + place, tumor=place == 1, size=128).pixels for place in range(3)]
+        for gap, filling in ((0, 0), (4, 0), (4, 255)):
+            if filling and grid == (4, 5):
+                continue  # as much white as head: refused as inverted
+            rejection = _rejection(_sheet(heads, *grid, gap=gap, filling=filling))
+            assert rejection is not None and rejection.code == Reason.SEVERAL_IMAGES
+    if grid[0] > 1 and grid[1] > 1:
+        rejection = _rejection(_sheet(heads, *grid, blank=1))
+        assert rejection is not None and rejection.code == Reason.SEVERAL_IMAGES
+
+
+def test_a_head_beside_an_empty_half_is_one():
+    head = draw(3, tumor=True, size=128).pixels
+    assert _rejection(np.hstack([head, np.zeros_like(head)])) is None
+
+
+def test_real_single_heads_pass_and_sheets_of_them_do_not(data):
+    chance = random.Random(0)
+    refused = found = 0
+    for folder, count in {"br35h": 300, "lgg": 250, "cheng": 150, "kinds44": 200, "more": 200}.items():
+        files = [path for path in sorted((data / folder).rglob("*.[jp][pn]*g")) if "masks" not in path.parts]
+        for path in chance.sample(files, count):
+            decoded = decode(path)
+            rejection = off_topic_reason(decoded, _frame(decoded))
+            refused += rejection is not None and rejection.code == Reason.SEVERAL_IMAGES
+        for turn in range(20):
+            heads = [Image.fromarray(decode(path).rgb()).convert("L") for path in chance.sample(files, 9)]
+            sheet = _sheet(
+                [np.asarray(head.resize((160, 160))) for head in heads], *((2, 2), (3, 3), (2, 3), (1, 2))[turn % 4]
+            )
+            rejection = off_topic_reason(from_array(sheet), _frame(from_array(sheet)))
+            found += rejection is not None and rejection.code == Reason.SEVERAL_IMAGES
+    assert refused <= 1 and found >= 95
+
+
+def _frame(decoded):
+    return np.asarray(_brightened(decoded.grey()).resize((64, 64), Image.Resampling.BOX))

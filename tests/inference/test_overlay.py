@@ -1,12 +1,10 @@
 """Overlays: the map lies where the tumor is, on the image as it came."""
 
 import numpy as np
-from PIL import Image
 
 from brainsift.images.phantom import draw
 from brainsift.images.standard import standard, standard_map, standard_outline
-from brainsift.inference.overlay import overlay, write_overlay
-from brainsift.inference.predictor import Prediction
+from brainsift.inference.overlay import overlay
 
 
 def _tumor():
@@ -32,11 +30,3 @@ def test_the_overlay_is_red_in_the_tumor(tmp_path):
     inside = np.kron(mask, np.ones((zoom, zoom), bool))
     redness = picture[..., 0] - picture[..., 2]
     assert redness[inside].mean() > 40 and redness[~inside].mean() < 5
-
-
-def test_overlays_of_one_name_do_not_meet(tmp_path):
-    grey, _, tumor_map = _tumor()
-    Image.fromarray(grey).save(tmp_path / "a.png")
-    answer = Prediction(str(tmp_path / "a.png"), "ok", 0.9, "tumor", tumor_map=tumor_map)
-    paths = {write_overlay(answer, tmp_path / "maps", size=128, number=number) for number in range(2)}
-    assert len(paths) == 2 and all(path.is_file() for path in paths)

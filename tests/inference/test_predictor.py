@@ -20,7 +20,8 @@ from brainsift.deployment.export import export_run
 from brainsift.evaluation.evaluate import calibrated_predictions, evaluate_run
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle, write_bundle
-from brainsift.inference.predictor import Predictor, make_rule
+from brainsift.inference.decision import make_rule
+from brainsift.inference.predictor import Predictor
 from brainsift.training.recipes import make_config
 from brainsift.training.train import train
 from brainsift.volumes.inputs import find_images
@@ -137,7 +138,7 @@ def test_command_writes_tables_and_exits_with_3_on_unreadable_files(bundle_folde
     assert main([*arguments, "--csv", str(tmp_path / "answers.csv")]) == 0
     assert main([*arguments, str(tmp_path / "broken.jpg"), "--json", str(tmp_path / "answers.json")]) == 3
     rows = list(csv.DictReader((tmp_path / "answers.csv").open()))
-    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume"]
+    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume", "reason"]
     assert {row["decision"] for row in rows} <= {"tumor", "no_tumor"}
     answers = json.loads((tmp_path / "answers.json").read_text())
     assert len(answers) == len(rows) + 1

@@ -18,10 +18,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_ui
 
 from brainsift.cli.main import main
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError
+from brainsift.core.reasons import Reason
 from brainsift.images.decode import Limits
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle
-from brainsift.inference.predictor import Prediction, Predictor, Rule
+from brainsift.inference.decision import Prediction, Rule, log_odds
+from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.volumes.inputs import find_images
 from brainsift.volumes.nifti import nifti_slices
@@ -348,7 +350,8 @@ def test_volumes_are_read_when_their_turn_comes_and_let_go(tmp_path, predictor, 
 
 def test_the_answer_for_a_volume_is_the_best_run_of_three():
     def one(path, probability, status="ok", name="v"):
-        return Prediction(path, status, probability, "no_tumor", volume=name)
+        logit = None if probability is None else log_odds(probability)
+        return Prediction(path, status, logit, "no_tumor", volume=name)
 
     answers = [
         one("a", 0.9),
@@ -358,15 +361,18 @@ def test_the_answer_for_a_volume_is_the_best_run_of_three():
         one("e", 0.6),
         one("f", 1.0, "not_brain_mri"),
     ]
-    answers += [one("g", 0.7, name="w"), one("x", None, "unreadable", "y"), Prediction("p.png", "ok", 1.0, "tumor")]
-    first, second, third = summarise_volumes(answers, Rule(0.4, volume_threshold=0.5))
-    assert (first.volume, first.n_slices, first.probability, first.decision) == ("v", 5, 0.5, "tumor")
-    assert [one.threshold for one in (first, second, third)] == [0.5, 0.4, 0.4]  # two have but one slice
+    answers += [one("g", 0.7, name="w"), one("x", None, "unreadable", "y"), Prediction("p.png", "ok", 30.0, "tumor")]
+    first, second, third = summarise_volumes(answers, Rule(0.4, volume_threshold=0.499999))
+    assert (first.n_slices, first.n_scored, first.n_not_brain_mri, first.n_unreadable) == (6, 5, 1, 0)
+    assert (first.volume, first.decision, first.reason) == ("v", "tumor", Reason.NONE)
+    assert first.to_dict()["probability"] == 0.5
+    assert [one.threshold for one in (first, second, third)] == [0.499999, 0.4, 0.4]  # two have but one slice
     assert summarise_volumes(answers, Rule(0.4, volume_threshold=0.51))[0].decision == "no_tumor"
     assert summarise_volumes(answers, Rule(0.4, margin=0.1, volume_threshold=0.51))[0].decision == "refer"
     assert first.suspicious == ("a", "d", "e", "c", "b")
-    assert (second.probability, second.decision) == (0.7, "tumor")
-    assert (third.probability, third.decision, third.n_slices) == (None, "refer", 0)
+    assert (second.to_dict()["probability"], second.decision) == (0.7, "tumor")
+    assert (third.probability, third.decision, third.n_scored, third.n_unreadable) == (None, "refer", 0, 1)
+    assert third.reason is Reason.NO_USABLE_SLICE
 
 
 def test_the_command_answers_for_slices_and_volumes(bundle_folder, tmp_path, capsys):
@@ -378,12 +384,13 @@ def test_the_command_answers_for_slices_and_volumes(bundle_folder, tmp_path, cap
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [row["path"] for row in rows[1:]] == [f"{scan}#{number}" for number in range(1, 7)]
     assert [row["volume"] for row in rows] == ["", *[str(scan)] * 6]
-    assert rows[1]["detail"] == NEARLY_EMPTY and rows[1]["decision"] == "refer"
+    assert rows[1]["detail"] == NEARLY_EMPTY.words and rows[1]["decision"] == "refer"
+    assert rows[1]["reason"] == "hardly_any_head" and rows[0]["reason"] == ""
     (row,) = csv.DictReader((tmp_path / "v.csv").open())
-    assert row["volume"] == str(scan) and int(row["n_slices"]) <= 5
+    assert row["volume"] == str(scan) and int(row["n_slices"]) == 6 and int(row["n_scored"]) <= 5
     assert f"volume {scan}\t" in capsys.readouterr().out
     assert len(list((tmp_path / "maps").glob("0*.png"))) == 7
-    assert (int(row["n_slices"]) > 0) == (tmp_path / "maps" / "volume-00000.png").exists()
+    assert (int(row["n_scored"]) > 0) == (tmp_path / "maps" / "volume-00000.png").exists()
 
 
 def test_a_plain_image_imports_neither_reader(bundle_folder, tmp_path):
@@ -402,7 +409,7 @@ def test_real_volumes(data):
         pytest.skip(f"no real volumes in {folder}")
     series = list(slices_of(find_images([folder / "dicom_series"])))
     assert len(series) == 96 and len({piece.volume for piece in series}) == 1
-    assert not any(piece.reason for piece in series)
+    assert not any(piece.rejection for piece in series)
     numbers = [int(Path(piece.name).name[:4]) for piece in series]
     assert numbers in (sorted(numbers), sorted(numbers, reverse=True))
     assert series[48].read().pixels.shape == (256, 256)

@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from brainsift.images.decode import from_array
 from brainsift.images.phantom import draw
 from brainsift.serve.scoring.slice_pictures import deep_png, picture_png
-from brainsift.volumes.dicom import load_dataset
+from brainsift.volumes.dicom_pixels import load_dataset
 from brainsift.volumes.reader import find_slice
 from brainsift.volumes.slices import Loaded, slice_of_values, squared
 from brainsift.volumes.windowing import before_window

@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from brainsift.auditing.audit_settings import AuditConfig
 from brainsift.auditing.findings import Findings, Probe, count_findings
 from brainsift.auditing.index import Sketches, scan
 from brainsift.auditing.near_duplicates import NeighbourConfig, Views, near_duplicates
@@ -20,26 +21,10 @@ from brainsift.core.environment import cores
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.progress import Report, silent
 from brainsift.datasets.catalog import collect
+from brainsift.datasets.labelling import Ruling
 from brainsift.datasets.manifest import AUDIT_COLUMNS, write_manifest
 
 _CONTRAST_SUFFIX = re.compile(r"_(t1|t1ce|t2|flair)$")
-
-
-@dataclass(frozen=True)
-class AuditConfig:
-    """How to audit.
-
-    Attributes:
-        min_similarity: correlation of fine texture from which two images count as near-duplicates.
-        probes: run the shortcut probes.
-        workers: threads; 0 for one per core.
-        seed: of the probes.
-    """
-
-    min_similarity: float = NeighbourConfig.min_similarity
-    probes: bool = True
-    workers: int = 0
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +57,7 @@ def audit(
     data: pd.DataFrame | str | Path | Sequence[str],
     config: AuditConfig | None = None,
     *,
+    mapping: Mapping[str, Ruling] | None = None,
     output: str | Path | None = None,
     cache: str | Path | None = None,
     report: Report = silent,
@@ -82,6 +68,7 @@ def audit(
         data: a folder or CSV file, a list of ``NAME=PATH`` (see `catalog.collect`), or a table with one row per image.
             Rows of role "external" (if there is such a column) are left out of the probes.
         config: how; the defaults of `AuditConfig` if None.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.
         output: folder for manifest.csv and findings.json; None writes nothing.
         cache: folder for scan.sqlite, with which an interrupted audit goes on; ``output`` by default, and a temporary
             one without it.
@@ -107,7 +94,7 @@ def audit(
     if config.workers < 0:
         raise UsageError("workers", f"must be 0 or more, not {config.workers}", "0 takes all cores.")
     if not isinstance(data, pd.DataFrame):
-        data = collect([str(data)] if isinstance(data, str | Path) else data)
+        data = collect([str(data)] if isinstance(data, str | Path) else data, mapping)
     if data.empty:
         raise ManifestError("data", "holds no image", "Check the paths.")
     place = cache or output
@@ -196,5 +183,11 @@ def _probes(
     if "role" in manifest:
         chosen &= manifest["role"] != "external"
     rows = sample_groups(manifest[chosen], seed=config.seed)
-    found = probe(rows, sketches.frames_of(rows), seed=config.seed, workers=workers, report=report)
+    found = probe(
+        rows,
+        sketches.frames_of(rows),
+        seed=config.seed,
+        workers=workers,
+        report=report,
+    )
     return tuple(Probe.from_json(entry, "probe") for entry in found)

@@ -8,33 +8,28 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from brainsift.auditing.fingerprint import SIDE, VERSION, Bytes, Floats, sketch
-from brainsift.core.errors import BrainsiftError, ImageSizeError, InputError, in_one_line
+from brainsift.core.errors import BrainsiftError, InputError, in_one_line
+from brainsift.core.parallel import map_in_order
 from brainsift.core.progress import Progress, Report, silent
+from brainsift.core.reasons import Reason
 from brainsift.images.decode import decode
 from brainsift.images.plausibility import off_topic_reason
 
 Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 
 _BATCH = 256
-_AHEAD = 8  # tasks a thread that wait or whose results do
-_RULES = 2  # bumped whenever other images count as off topic, so that stored verdicts are made again
+_RULES = 3  # bumped whenever other images count as off topic, so that stored verdicts are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 
@@ -113,7 +108,7 @@ def scan(
         known = set(database.execute(f"select sha256, channel from {_TABLE}"))
         paths = dict(zip(keys, table["path"], strict=True))
         jobs = [(paths[key], key[1], key[0]) for key in paths if key not in known]
-        for done, row in enumerate(in_threads(_look, jobs, workers), start=1):
+        for done, row in enumerate(map_in_order(_look, jobs, threads=workers), start=1):
             database.execute(f"insert or replace into {_TABLE} values (?, ?, ?, ?, ?, ?)", row)
             if done % _BATCH == 0 or done == len(jobs):
                 database.commit()
@@ -140,22 +135,11 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
 def _hashes(paths: Sequence[str], workers: int, report: Report) -> dict[str, tuple[str, int]]:
     """Returns SHA-256 and size of each file; a file that cannot be opened is known by its path."""
     found = {}
-    for path, result in zip(paths, in_threads(_hash_file, paths, 2 * workers), strict=True):
+    for path, result in zip(paths, map_in_order(_hash_file, paths, threads=2 * workers), strict=True):
         found[path] = result
         if len(found) % _BATCH == 0:
             report(Progress("hashing files", len(found), len(paths)))
     return found
-
-
-def in_threads(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
-    """Yields the results in order; only a few are waiting at any time, however many tasks there are."""
-    remaining = iter(tasks)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque(pool.submit(function, task) for task in islice(remaining, _AHEAD * workers))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, task) for task in islice(remaining, 1))
-            yield result
 
 
 def _hash_file(path: str) -> tuple[str, int]:
@@ -172,7 +156,7 @@ def _look(job: Job) -> tuple[object, ...]:
         decoded = decode(path)
         grey = decoded.grey(channel)
     except BrainsiftError as error:
-        tiny = isinstance(error, ImageSizeError) and "tiny" in error.rule
+        tiny = isinstance(error, InputError) and error.reason is Reason.TINY
         seen = Seen(status="tiny" if tiny else "unreadable", detail=f"{error.rule}. {error.remedy}")
         return sha256, channel, json.dumps(asdict(seen)), None, None, None
     drawn = sketch(grey)
@@ -180,7 +164,7 @@ def _look(job: Job) -> tuple[object, ...]:
     height, width = decoded.pixels.shape[:2]
     seen = Seen(
         status="ok",
-        detail=f"likely no brain MRI slice: {reason}" if reason else "",
+        detail=f"likely no brain MRI slice: {reason.words}" if reason else "",
         format=decoded.format,
         mode=decoded.mode,
         width=width,

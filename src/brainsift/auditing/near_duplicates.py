@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from brainsift.auditing.audit_settings import MIN_SIMILARITY
 from brainsift.auditing.fingerprint import (
     ORIENTATIONS,
     SIDE,
@@ -74,7 +75,7 @@ class NeighbourConfig:
     min_cosine: float = 0.65
     min_coarse: float = 0.75
     min_coarse_texture: float = 0.7
-    min_similarity: float = 0.82
+    min_similarity: float = MIN_SIMILARITY
     links: int = 16
     effort: int = 48
 

@@ -28,6 +28,8 @@ BrainsiftError
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from brainsift.core.reasons import Reason
+
 
 class BrainsiftError(Exception):
     """Base of all errors that brainsift raises on purpose.
@@ -48,9 +50,9 @@ class BrainsiftError(Exception):
         self.remedy = remedy
         super().__init__(f"{self.subject}: {rule}. {remedy}")
 
-    def __reduce__(self) -> tuple[type["BrainsiftError"], tuple[str, str, str]]:
-        """Lets an error travel between processes."""
-        return type(self), (self.subject, self.rule, self.remedy)
+    def __reduce__(self) -> tuple[type["BrainsiftError"], tuple[str, str, str], dict[str, Any]]:
+        """Lets an error travel between processes, with all that it carries."""
+        return type(self), (self.subject, self.rule, self.remedy), vars(self)
 
     def to_dict(self) -> dict[str, str]:
         """Returns the one JSON shape that every error takes."""
@@ -90,11 +92,27 @@ class MissingExtraError(BrainsiftError):
 
 
 class InputError(BrainsiftError):
-    """Something that the user handed over cannot be used."""
+    """Something that the user handed over cannot be used.
+
+    Args:
+        subject: as for all errors.
+        rule: as for all errors.
+        remedy: as for all errors.
+        reason: the code of why an image is unreadable, for a prediction; that of the class by default.
+
+    Attributes:
+        reason: the code of why an image is unreadable.
+    """
 
     code = "input"
     exit_code = 3
     http_status = 422
+    reason: Reason = Reason.BROKEN_FILE
+
+    def __init__(self, subject: object, rule: str, remedy: str, *, reason: Reason | None = None) -> None:
+        super().__init__(subject, rule, remedy)
+        if reason is not None:
+            self.reason = reason
 
 
 class UnreadableImageError(InputError):
@@ -107,6 +125,7 @@ class ImageSizeError(InputError):
     """An image beyond the stated limits."""
 
     code = "image_size"
+    reason = Reason.OUTSIDE_LIMITS
 
 
 class SourceError(InputError):

@@ -11,9 +11,11 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from brainsift.core.errors import InputError
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a text starts that a spreadsheet may run
 
 
 @contextmanager
@@ -79,16 +81,35 @@ def write_json(path: Path, value: Any, *, default: Callable[[Any], Any] | None =
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=default) + "\n")
 
 
+def csv_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
+    """Writes the head of a table; returns a function that writes a row.
+
+    No text of a row is taken for a formula by a spreadsheet: names of files and texts of headers come from others. A
+    quote stands before a text that starts like one; before a path stands ``./``, so that it still leads to its file.
+
+    Args:
+        stream: where to.
+        columns: of the table; what else a row has is left out.
+    """
+    writer = csv.writer(stream)
+    writer.writerow(columns)
+
+    def no_formula(column: str, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith(_FORMULA):
+            return f"./{value}" if column == "path" else f"'{value}"
+        return value
+
+    return lambda row: writer.writerow([no_formula(column, row[column]) for column in columns])
+
+
 @contextmanager
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, Any]], Any]]:
-    """Yields what writes a row of a table, which is written whole or not at all."""
+    """Yields what writes a row of a table, as `csv_writer` does; the table is written whole or not at all."""
     with (
         replacing(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        yield writer.writerow
+        yield csv_writer(file, columns)
 
 
 @contextmanager

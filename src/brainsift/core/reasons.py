@@ -15,6 +15,8 @@ class Reason(StrEnum):
     BROKEN_FILE = "broken_file"
     UNSUPPORTED = "unsupported"
     OUTSIDE_LIMITS = "outside_limits"
+    TINY = "tiny"
+    NOT_TAKEN = "not_taken"
     # not_brain_mri
     BLANK = "blank"
     INVERTED = "inverted"

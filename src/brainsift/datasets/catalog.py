@@ -192,7 +192,7 @@ def _locate(folder: Path, wanted: Sequence[str], source: str) -> dict[str, Path]
     raise SourceError(folder, rule, f"Give the unpacked collection as {source}=FOLDER{fetch}.")
 
 
-def _read_br35h(folder: Path, name: str, _: Labelling) -> list[Record]:
+def _read_br35h(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
     found = _locate(folder, ("yes", "no"), "br35h")
     annotations = found["yes"].parent / _ANNOTATIONS
     masked = read_annotations(annotations) if annotations.is_file() else {}
@@ -203,13 +203,13 @@ def _read_br35h(folder: Path, name: str, _: Labelling) -> list[Record]:
     return records
 
 
-def _read_preet(folder: Path, name: str, _: Labelling) -> list[Record]:
+def _read_preet(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
     found = _locate(folder, ("Brain Tumor", "Healthy"), "preet")
     tumor = [_record(path, name, TUMOR) for path in _images(found["Brain Tumor"])]
     return tumor + [_record(path, name, NO_TUMOR) for path in _images(found["Healthy"])]
 
 
-def _read_cheng(folder: Path, name: str, _: Labelling) -> list[Record]:
+def _read_cheng(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
     columns = ("image", "mask", "tumor_type", "patient")
     table = read_table(_locate(folder, ("patients.csv",), "cheng")["patients.csv"], columns, required=columns)
     return [
@@ -239,7 +239,7 @@ def _read_lgg(folder: Path, name: str, labelling: Labelling) -> list[Record]:
     ]
 
 
-def _read_kinds44(folder: Path, name: str, _: Labelling) -> list[Record]:
+def _read_kinds44(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
     root = _locate(folder, ("NORMAL T1", "NORMAL T2"), "kinds44")["NORMAL T1"].parent
     records = []
     for place in sorted(path for path in root.iterdir() if path.is_dir()):

@@ -5,6 +5,7 @@ scored as it came, and cross-fitted, where each group is scored by what the othe
 """
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +15,17 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from brainsift.core.errors import ManifestError, UsageError
+from brainsift.datasets.catalog import collect
+from brainsift.datasets.labelling import Ruling
 from brainsift.images.decode import decode
-from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
-from brainsift.inference.predictor import Predictor, log_odds
+from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle, write_bundle
+from brainsift.inference.decision import log_odds
+from brainsift.inference.predictor import Predictor
 from brainsift.stats import calibration, metrics
 from brainsift.stats.intervals import Interval
 
 _FOLDS = 5
 _LEAST = 10  # images of each class
-_ROUNDED = 5e-7  # of a probability in an answer
 _COMPARED = ("brier_loss", "balanced_accuracy", "sensitivity", "specificity")
 Floats = npt.NDArray[np.float64]
 
@@ -59,6 +62,7 @@ class SiteReport:
         promises: shares of wrong answers that can be promised.
         scores: by metric, its value and interval (before, after), after cross-fitting.
         gains: by metric, the difference after - before with its interval and p-value.
+        left_out: paths of images that the bundle rejects or cannot read, and why.
     """
 
     n: int
@@ -69,10 +73,43 @@ class SiteReport:
     promises: tuple[str, ...]
     scores: dict[str, tuple[Interval, Interval]]
     gains: dict[str, metrics.PairedDifference]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def calibrate(
+    data: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    bundle: Bundle | str | Path = SHIPPED,
+    mapping: Mapping[str, Ruling] | None = None,
+    seed: int = 0,
+) -> SiteReport:
+    """Adapts a bundle to a site: writes a bundle whose temperature and thresholds fit its labelled images.
+
+    Args:
+        data: folders, CSV files (path, label, patient) or ``NAME=PATH``, with 30 to 200 labelled images.
+        output: folder of the new bundle.
+        bundle: the one to adapt, or its folder; it stays as it is.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.
+        seed: of the folds and the bootstrap.
+
+    Returns:
+        What was gained, and how sure that is.
+
+    Raises:
+        ManifestError: too few images of a class, or all of one patient.
+        SourceError: data that are missing or lack their layout.
+        UsageError: the folder is that of the bundle, or the data hold a file of several slices.
+
+    >>> calibrate("hospital.csv", "site-bundle").gains["brier_loss"]  # doctest: +SKIP
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
+    table = collect([str(one) for one in ([data] if isinstance(data, str | Path) else data)], mapping)
+    return adapt(bundle, read_cases(bundle, table), Path(output), seed=seed)
 
 
 def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
-    """Asks a bundle about a site's images.
+    """Scores a site's images with a bundle.
 
     Args:
         bundle: the bundle.
@@ -84,12 +121,11 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
     predictor, rows = Predictor(bundle), table[table["label"].notna()]
     read, left_out = [], []
     for row in rows.itertuples():
-        answer = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
-        if answer.probability is None or answer.status != "ok":
-            left_out.append((str(row.path), answer.detail))
+        one = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
+        if one.status == "ok":
+            read.append((row.label, one.logit, str(row.patient)))
         else:
-            known = np.clip(answer.probability, _ROUNDED, 1 - _ROUNDED)
-            read.append((row.label, log_odds(known), str(row.patient)))
+            left_out.append((str(row.path), one.detail))
     labels, logits, patients = zip(*read, strict=True) if read else ((), (), ())
     alone = (f"image {place}" for place in range(len(read)))
     return SiteCases(
@@ -184,6 +220,7 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
         promises=tuple(after.margins),
         scores=scores,
         gains=gains,
+        left_out=cases.left_out,
     )
 
 

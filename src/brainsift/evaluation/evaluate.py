@@ -209,12 +209,7 @@ def evaluate_predictions(
             single threshold agrees with the decisions.
         ManifestError: no prediction matches an image with a label.
     """
-    columns = ("path", "channel", "probability", "threshold", "decision")
-    table = (
-        predictions
-        if isinstance(predictions, pd.DataFrame)
-        else read_table(Path(predictions), columns, required=("path", "probability"), base=Path.cwd())
-    )
+    table = predictions if isinstance(predictions, pd.DataFrame) else _read_user_table(Path(predictions))
     truth = manifest if isinstance(manifest, pd.DataFrame) else read_manifest(Path(manifest))
     asked = threshold is not None or sensitivity is not None
     own = _user_predictions(table)
@@ -466,6 +461,15 @@ def _pooled_tests(
     if table.duplicated(KEY).any():
         raise RunError(folders, "an image is in the test set more than once", "Pass each fold once.")
     return table[[*KEY, "label", "group", "probability", "threshold"]]
+
+
+def _read_user_table(path: Path) -> pd.DataFrame:
+    """Reads a CSV file of predictions; relative paths count from the working directory, as those of `predict` do."""
+    columns = ("path", "channel", "probability", "decision", "threshold")
+    table = read_table(path, columns, required=("path", "probability"), base=Path.cwd())
+    for column in {"probability", "threshold"} & set(table):
+        table[column] = table[column].str.replace(",", ".")  # numbers as most of Europe writes them
+    return table
 
 
 def _user_predictions(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, UsageError, in_one_line
+from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError, in_one_line
+from brainsift.core.reasons import Reason
+from brainsift.images.padding import without_padding
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 Rescale = tuple[float, float]  # intercept and slope
@@ -23,6 +26,11 @@ CHANNELS = ("R", "G", "B")
 
 _ORIENTATION = 0x0112
 _READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
+_SAVE_AGAIN = "Save it again, or leave it out."
+_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"fdAT")  # the parts that pixels depend on
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_ZERO_TAIL = 64  # bytes; compressed data does not end in more zeros than that
 # Between these differences of the strongest and the weakest channel, luma gives way to the weakest channel.
 _CHROMA_GREY = 32
 _CHROMA_COLOUR = 64
@@ -108,7 +116,7 @@ class DecodedImage:
 
 
 def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limits = LIMITS) -> DecodedImage:
-    """Decodes an image: the first frame, upright, on black where it is transparent.
+    """Decodes an image: its first page, upright, on black where it is transparent.
 
     Args:
         source: path, or the content of a file.
@@ -117,49 +125,93 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
 
     Returns:
         The pixels. 16-bit grey keeps its values; wider integers and floats outside of uint16 are mapped linearly
-        from their least and greatest value to the whole of it.
+        from their least and greatest value to the whole of it, after `padding.without_padding`.
 
     Raises:
         UnreadableImageError: missing, no image, or broken.
         ImageSizeError: beyond ``limits``.
     """
     label = name or ("image" if isinstance(source, bytes) else str(source))
-    with _told(label, limits):
-        content = _content(source, label, limits)
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return from_pillow(image, name=label, limits=limits)
+    with open_image(source, label, limits) as image:
+        return from_pillow(image, name=label, limits=limits)
 
 
 def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIMITS) -> DecodedImage:
-    """Takes an open image, as `decode` takes its file; raises as that does."""
-    with _told(name, limits):
-        image_format, mode = image.format or "", image.mode
-        if image_format == "JPEG2000":  # its decoder lets no other thread run meanwhile
-            limits = replace(limits, max_pixels=limits.max_pixels // _JPEG2000_TAKES)
-        check_size(image.size, name, limits)
-        pixels, rescale = _pixels(_upright(image))
-        return DecodedImage(pixels, image_format, mode, rescale)
+    """Takes an open image at its current page, as `decode` takes its file; raises as that does."""
+    image_format, mode = image.format or "", image.mode
+    if image_format == "JPEG2000":  # its decoder lets no other thread run meanwhile
+        limits = replace(limits, max_pixels=limits.max_pixels // _JPEG2000_TAKES)
+    check_size(image.size, name, limits)
+    with decoder_errors(name, limits):
+        # The first load of a broken file raises, a second one may not: nothing that loads it, as `getexif` does, and
+        # that catches errors may come before this.
+        image.load()
+        image = _opaque(_upright(image))
+    if image.mode.startswith(("I", "F")):
+        pixels, rescale = _as_uint16(np.asarray(image))
+    else:
+        pixels, rescale = _as_uint8_channels(image), _AS_IT_IS
+    return DecodedImage(pixels, image_format, mode, rescale)
+
+
+def open_image(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> Image.Image:
+    """Opens an image: its header is read, and checked is what its decoder would not notice.
+
+    Raises:
+        UnreadableImageError: missing, no image, or broken.
+        ImageSizeError: of too many bytes, or far too many pixels.
+    """
+    content = source if isinstance(source, bytes) else _file_content(source, label, limits)
+    _check_bytes(len(content), label, limits)
+    if not content:
+        raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE, reason=Reason.NOT_AN_IMAGE)
+    with decoder_errors(label, limits):
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    fault = _unnoticed_fault(content, image.format or "")
+    if fault:
+        raise UnreadableImageError(label, f"is broken: {fault}", _SAVE_AGAIN)
+    return image
 
 
 @contextlib.contextmanager
-def _told(label: str, limits: Limits) -> Iterator[None]:
-    """Turns what Pillow raises into our errors."""
+def decoder_errors(label: str, limits: Limits = LIMITS) -> Iterator[None]:
+    """Turns what Pillow raises into our errors; for calls of Pillow alone, so that no fault of ours looks like one."""
     try:
         yield
-    except BrainsiftError:
-        raise
     except Image.DecompressionBombError as error:
         raise ImageSizeError(label, in_one_line(error), f"The limit is {limits.max_pixels} pixels.") from error
     except Image.UnidentifiedImageError as error:
-        raise UnreadableImageError(label, "is no image in a format that is read here", _READABLE) from error
-    except FileNotFoundError as error:
-        raise UnreadableImageError(label, "no such file", "Check the path.") from error
-    except PermissionError as error:
-        raise UnreadableImageError(label, "may not be read", "Check its permissions.") from error
+        rule = "is no image in a format that is read here"
+        raise UnreadableImageError(label, rule, _READABLE, reason=Reason.NOT_AN_IMAGE) from error
     except Exception as error:  # Pillow's decoders raise nearly every type on broken files
-        raise UnreadableImageError(
-            label, f"cannot be decoded: {in_one_line(error)}", "Save it again, or leave it out."
-        ) from error
+        raise UnreadableImageError(label, f"cannot be decoded: {in_one_line(error)}", _SAVE_AGAIN) from error
+
+
+def _unnoticed_fault(content: bytes, image_format: str) -> str:
+    """Finds missing or changed data that Pillow's decoders pass over and draw wrong pixels for; "" where none is found.
+
+    Source: PNG specification, 5.3 (CRC); ITU-T T.81, B.1.1 (markers). JPEG, WebP, GIF and TIFF hold no checksums:
+    single changed bytes in them cannot be told.
+    """
+    if image_format == "PNG":
+        view, place = memoryview(content), len(_PNG_MARK)
+        while place + 12 <= len(content):
+            end = place + 8 + int.from_bytes(content[place : place + 4], "big")
+            kind = content[place + 4 : place + 8]
+            if kind in _PNG_PIXELS and zlib.crc32(view[place + 4 : end]) != int.from_bytes(
+                content[end : end + 4], "big"
+            ):
+                return f"the checksum of its part {kind.decode()} is wrong"
+            place = end + 4
+    elif image_format in ("JPEG", "MPO"):
+        end = content.rfind(_JPEG_END)
+        if end < 0 or content.find(_JPEG_SCAN, end) > end:
+            return "its data ends before the end of the image"
+    elif image_format == "WEBP" and content[12:15] == b"VP8" and content[15:16] != b"X":
+        data = content[: 8 + int.from_bytes(content[4:8], "little")]
+        if len(data) - len(data.rstrip(b"\0")) > _ZERO_TAIL:
+            return "its data ends in zeros"
+    return ""
 
 
 def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: Limits = LIMITS) -> DecodedImage:
@@ -183,19 +235,19 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
     return DecodedImage(shown, "array", str(pixels.dtype), rescale)  # type: ignore[arg-type]
 
 
-def _content(source: str | Path | bytes, label: str, limits: Limits) -> bytes:
-    content = source if isinstance(source, bytes) else _file_content(source, label, limits)
-    _check_bytes(len(content), label, limits)
-    if not content:
-        raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE)
-    return content
-
-
 def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
-    # A Path and a buffer would cost more than the reading.
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        _check_bytes(os.fstat(file.fileno()).st_size, label, limits)
-        return file.read()
+    try:
+        # A Path and a buffer would cost more than the reading.
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            _check_bytes(os.fstat(file.fileno()).st_size, label, limits)
+            return file.read()
+    except FileNotFoundError as error:
+        raise UnreadableImageError(label, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
+    except PermissionError as error:
+        remedy = "Check its permissions."
+        raise UnreadableImageError(label, "may not be read", remedy, reason=Reason.NO_PERMISSION) from error
+    except (OSError, ValueError) as error:  # a folder, a broken disk, a path with a null byte
+        raise UnreadableImageError(label, f"cannot be read: {in_one_line(error)}", "Check the path.") from error
 
 
 def _check_bytes(size: int, label: str, limits: Limits) -> None:
@@ -215,7 +267,7 @@ def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> No
         raise ImageSizeError(label, rule, "Scale it down; nothing was decoded.")
     if min(size) < limits.min_side:
         rule = f"is tiny: {width} x {height} pixels, where each side needs at least {limits.min_side}"
-        raise ImageSizeError(label, rule, "Hand over the image in its full size.")
+        raise ImageSizeError(label, rule, "Hand over the image in its full size.", reason=Reason.TINY)
     if max(size) > limits.max_aspect * min(size):
         rule = f"is a strip: {width} x {height} pixels, one side more than {limits.max_aspect:g} times the other"
         raise ImageSizeError(label, rule, "Hand over a picture of a head.")
@@ -224,35 +276,31 @@ def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> No
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turned = image.getexif().get(_ORIENTATION, 1) != 1
-    except Exception:  # broken EXIF says nothing about the pixels
+    except Exception:  # broken EXIF says nothing about the pixels, which are loaded already
         turned = False
     return ImageOps.exif_transpose(image) if turned else image
 
 
-def _pixels(image: Image.Image) -> tuple[Pixels, Rescale]:
+def _opaque(image: Image.Image) -> Image.Image:
+    """Returns an image of mode L, RGB, or of wide integers or floats, on black where it is transparent."""
     if image.mode.startswith(("I", "F")):
-        return _as_uint16(np.asarray(image))
-    return _as_uint8_channels(image), _AS_IT_IS
+        return image
+    wanted = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    if image.has_transparency_data:
+        opaque = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", opaque.size, (0, 0, 0, 255)), opaque)
+    return image if image.mode == wanted else image.convert(wanted)
 
 
 def _as_uint8_channels(image: Image.Image) -> Pixels:
-    grey = image.mode in ("1", "L", "LA", "La")
-    if image.has_transparency_data:
-        image = _on_black(image)
-    wanted = "L" if grey else "RGB"
-    image = image if image.mode == wanted else image.convert(wanted)
+    """Returns the pixels of an image of mode L or RGB; channels that are alike are one in memory."""
     height, width = image.height, image.width
-    if grey:
+    if image.mode == "L":
         return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
     red = image.tobytes("raw", "R")
     if all(image.tobytes("raw", channel) == red for channel in ("G", "B")):
         return np.broadcast_to(np.frombuffer(red, np.uint8).reshape(height, width, 1), (height, width, 3))
     return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, 3)
-
-
-def _on_black(image: Image.Image) -> Image.Image:
-    opaque = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", opaque.size, (0, 0, 0, 255)), opaque)
 
 
 def _as_uint8(pixels: Pixels) -> npt.NDArray[np.uint8]:
@@ -264,7 +312,7 @@ def _as_uint8(pixels: Pixels) -> npt.NDArray[np.uint8]:
 def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         return values.astype(np.uint16), _AS_IT_IS
-    wide = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    wide = without_padding(values.astype(np.float64))
     low, high = float(wide.min()), float(wide.max())
     if values.dtype.kind == "i" and low >= 0 and high <= np.iinfo(np.uint16).max:
         return values.astype(np.uint16), _AS_IT_IS

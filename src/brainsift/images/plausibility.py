@@ -1,11 +1,14 @@
 """Rules that tell a head slice from other images, by its colors, sides and background, with the reason in words."""
 
 from functools import cache
+from itertools import pairwise
+from math import ceil, floor
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import DecodedImage, Pixels
 from brainsift.images.standard import percentile_of
 
@@ -21,20 +24,28 @@ _MIN_DARK_BORDER = 0.35
 _WHITE = 0.85
 _EVEN = 0.04  # deviation, of the bright level, of a border that is one background of whatever grey
 _MAX_SIDE = 0.5  # of the bright level
+_LIT = 0.15  # of the bright level; a pixel above that is no background between the pictures of a sheet
+_VALLEY = 0.42  # of the smaller peak beside it: so much of a line between two pictures may be lit
+_LONE_VALLEY = 0.25  # the same where the pictures stand in a single row or column
+_MIN_PEAK = 0.2  # of the fullest line of each picture is lit at least
+_SLACK = 0.1  # of a picture's side, by which a line between two may be off
+_MOST_PICTURES = 6  # along one side
+_FIRST_EDGE = int(FRAME_SIDE / _MOST_PICTURES * (1 - _SLACK))  # before that no line lies between two pictures
+_MIN_TILE_ASPECT = 0.62  # width over height of pictures in a single row, height over width of those in a column
 
 
-def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> str:
-    """Tells why an image cannot be judged, by rules alone; "" where none speaks against it.
+def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> Rejection | None:
+    """Tells why an image cannot be scored, by rules alone; None where no rule speaks against it.
 
     Args:
         decoded: the image.
         pixels: (size, size) uint8, as `standard.standard` gives them.
     """
     if pixels.min() == pixels.max():
-        return "blank: all pixels are alike"
+        return Rejection(Reason.BLANK, "blank: all pixels are alike")
     corners = sorted(pixels[[0, 0, -1, -1], [0, -1, 0, -1]].tolist())
     if corners[1] + corners[2] > 2 * 250:
-        return "inverted: a dark head on a bright background"
+        return Rejection(Reason.INVERTED, "inverted: a dark head on a bright background")
     frame = _brightened(decoded.grey()).resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
     return off_topic_reason(decoded, np.asarray(frame))
 
@@ -52,8 +63,8 @@ def _brightened(grey: Pixels) -> Image.Image:
     return image.point(np.minimum(np.arange(256, dtype=np.float32) * factor, 255).astype(np.uint8).tolist())
 
 
-def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") -> str:
-    """Tells why an image likely is no brain MRI slice; "" where nothing speaks against it.
+def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") -> Rejection | None:
+    """Tells why an image is probably no brain MRI slice; None where no rule speaks against it.
 
     Args:
         decoded: the image.
@@ -62,14 +73,15 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
     """
     height, width = decoded.pixels.shape[:2]
     if max(height, width) / min(height, width) > _MAX_ASPECT:
-        return f"a strip of {width} x {height} pixels, one side more than {_MAX_ASPECT:g} times the other"
+        words = f"a strip of {width} x {height} pixels, one side more than {_MAX_ASPECT:g} times the other"
+        return Rejection(Reason.STRIP, words)
     if not channel and not decoded.colourless:
         red, green, blue = np.moveaxis(decoded.rgb()[::4, ::4], 2, 0)
         chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
         coloured = float((chroma > _COLOURED).mean())
         if coloured > _MAX_COLOURED_SHARE:
-            return f"{coloured:.0%} of it is coloured"
-    return _border_reason(frame)
+            return Rejection(Reason.COLORED, f"{coloured:.0%} of it is coloured")
+    return _border_reason(frame) or _sheet_reason(frame, width / height)
 
 
 def border_of(frames: _Bytes) -> _Bytes:
@@ -84,20 +96,67 @@ def _ring() -> npt.NDArray[np.intp]:
     return np.flatnonzero(ring)
 
 
-def _border_reason(frame: _Bytes) -> str:
+def _border_reason(frame: _Bytes) -> Rejection | None:
     """Looks for the background around a head, which photographs and radiographs of the chest lack."""
     bright = max(float(percentile_of(frame, 98)), 1.0)
     border = border_of(frame[None])[0] / bright
     if border.std() < _EVEN:
-        return ""
+        return None
     background = np.count_nonzero((border < _DARK) | (border > _WHITE)) / border.size
     if background < _MIN_DARK_BORDER:
-        return f"only {background:.0%} of its border is background"
+        return Rejection(Reason.NO_BACKGROUND, f"only {background:.0%} of its border is background")
     side = _brightest_side(frame) / bright
-    return f"a whole side has {side:.0%} of the bright level" if side > _MAX_SIDE else ""
+    if side > _MAX_SIDE:
+        return Rejection(Reason.NO_BACKGROUND, f"a whole side has {side:.0%} of the bright level")
+    return None
 
 
 def _brightest_side(frame: _Bytes) -> float:
     """Returns the mean of the darkest line of the brightest side: a thin bright frame does not count."""
     sides = np.stack([frame[:_BORDER], frame[-_BORDER:], frame[:, :_BORDER].T, frame[:, -_BORDER:].T])
     return float(sides.sum(axis=2).min(axis=1).max() / FRAME_SIDE)
+
+
+def _sheet_reason(frame: _Bytes, aspect: float) -> Rejection | None:
+    """Looks for several heads in rows and columns: dark lines between them at even distances, where a head has none.
+
+    Args:
+        frame: (64, 64) uint8, the whole image.
+        aspect: width over height of the image.
+    """
+    lit = frame > _LIT * max(float(percentile_of(frame, 98)), 1.0)
+    columns, n_columns = _deepest_valleys(lit.mean(axis=0).tolist())
+    rows, n_rows = _deepest_valleys(lit.mean(axis=1).tolist())
+    if max(columns, rows) > _VALLEY:
+        n_columns *= columns < _LONE_VALLEY and aspect > n_columns * _MIN_TILE_ASPECT
+        n_rows *= rows < _LONE_VALLEY and 1 / aspect > n_rows * _MIN_TILE_ASPECT
+    if not n_columns and not n_rows:
+        return None
+    return Rejection(Reason.SEVERAL_IMAGES, "several pictures in one: save each slice as a file of its own")
+
+
+def _deepest_valleys(profile: list[float]) -> tuple[float, int]:
+    """Divides a profile into 2 to 6 equal parts so that little is lit between them.
+
+    Args:
+        profile: how much of each line is lit.
+
+    Returns:
+        How much of the lines between the parts is lit at most, relative to the parts beside them, and how many parts
+        there are; 1 and 0 where no number of parts is lit enough.
+    """
+    best = 1.0, 0
+    if min(profile[_FIRST_EDGE:-_FIRST_EDGE]) > _VALLEY * max(profile):
+        return best
+    for n_parts in range(2, _MOST_PICTURES + 1):
+        side = len(profile) / n_parts
+        slack = max(1.0, _SLACK * side)
+        edges = [part * side for part in range(n_parts + 1)]
+        peaks = [max(profile[round(start) : round(stop)]) for start, stop in pairwise(edges)]
+        if min(peaks) < _MIN_PEAK:
+            continue
+        valleys = [min(profile[floor(edge - slack) : ceil(edge + slack) + 1]) for edge in edges[1:-1]]
+        deepest = max(valley / min(beside) for valley, beside in zip(valleys, pairwise(peaks), strict=True))
+        if deepest < best[0]:
+            best = deepest, n_parts
+    return best

@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.files import replacing
+from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.resample import product
 
-UNFAMILIAR = "does not resemble the head slices that the network has learned from"
+UNFAMILIAR = Rejection(
+    Reason.OUT_OF_DISTRIBUTION, "does not resemble the head slices that the network has learned from"
+)
 
 
 @dataclass(frozen=True, eq=False)

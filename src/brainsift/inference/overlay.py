@@ -1,15 +1,10 @@
 """Where the network sees a tumor, drawn over the image."""
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from brainsift.core.files import replacing
 from brainsift.images import standard
-from brainsift.inference.predictor import Prediction
-from brainsift.volumes.reader import read_slice
 
 _COLOUR = np.array([255, 64, 0], np.float32)
 _STRENGTH = 0.55
@@ -40,16 +35,3 @@ def overlay(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: i
     edge = inside & ~(np.roll(inside, 1, 0) & np.roll(inside, -1, 0) & np.roll(inside, 1, 1) & np.roll(inside, -1, 1))
     colours[edge] = (255, 255, 0)
     return Image.fromarray(np.rint(colours).astype(np.uint8))
-
-
-def write_overlay(answer: Prediction, folder: Path, *, size: int, number: int) -> Path:
-    """Writes the overlay of an answer as PNG; the number keeps files of one name apart.
-
-    Raises:
-        UnreadableImageError: the image is gone.
-    """
-    assert answer.tumor_map is not None
-    path = folder / f"{number:05d}-{Path(answer.path).stem}.png"
-    with replacing(path) as temporary:
-        overlay(read_slice(answer.path).grey(), answer.tumor_map, size=size).save(temporary)
-    return path

@@ -5,12 +5,10 @@ sharing out every product of the network. What is in memory does not grow with t
 answers is that of the files. DICOM and NIfTI files are answered slice by slice.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -19,121 +17,60 @@ import numpy.typing as npt
 import onnxruntime
 from PIL import Image
 
-from brainsift.core import files
 from brainsift.core.environment import cores
 from brainsift.core.errors import BrainsiftError, InputError, UsageError
-from brainsift.core.labels import CLASS_NAMES
+from brainsift.core.parallel import map_in_order
+from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import DecodedImage, decode, from_array, from_pillow
 from brainsift.images.plausibility import foreign_reason
 from brainsift.images.preprocess import network_input, preprocess_decoded
 from brainsift.inference.bundle import Bundle, load_bundle
+from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
+from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume
 from brainsift.volumes.dicom import header_reason as dicom_reason
-from brainsift.volumes.dicom import load_dataset, read_bytes
-from brainsift.volumes.reader import find_slice, slices_of
-from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, Loaded, Slice, broken_slice, nearly_empty
+from brainsift.volumes.dicom import read_bytes
+from brainsift.volumes.dicom_pixels import load_dataset
+from brainsift.volumes.grouping import Unit
+from brainsift.volumes.reader import find_slice, read_volume, slices_of
+from brainsift.volumes.slices import Coarse, Loaded, Slice, broken_slice
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-COLUMNS = ("path", "status", "probability", "decision", "detail", "volume")
-REFER = "refer"
-UNSURE = "not sure enough for the wanted share of errors"
 Source = Union[str, Path, bytes, npt.NDArray[np.generic], Image.Image, "Dataset"]
 BATCH = 4  # images a batch: their activations stay in the processor's cache
-_AHEAD = 8  # batches a thread that wait or whose answers do
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image, or one slice of a volume.
-
-    Attributes:
-        path: as given; of a slice ``scan.nii.gz#12``, ``file.dcm``, or ``file.dcm#3`` for a frame.
-        status: "ok", "not_brain_mri" or "unreadable".
-        probability: calibrated probability of tumor; None where unreadable.
-        decision: "tumor", "no_tumor" or "refer", "" where unreadable. What is no brain MRI is referred.
-        detail: why an image is unreadable, no brain MRI, or referred; or what else to know of how it was read.
-        tumor_map: float32 (h, w), how strongly each place of the network's input looks like a tumor, 0 to 1; None
-            where the network draws none.
-        volume: path of the NIfTI file or name of the DICOM series; "" for a plain image.
-    """
-
-    path: str
-    status: str
-    probability: float | None
-    decision: str
-    detail: str = ""
-    tumor_map: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
-    volume: str = ""
-
-    def to_dict(self) -> dict[str, str | float | None]:
-        """Returns all but the map."""
-        return {name: getattr(self, name) for name in COLUMNS}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What makes a probability a decision.
-
-    Attributes:
-        threshold: from which on the decision is "tumor".
-        margin: nearer to 0 in logits, an answer is referred.
-        volume_threshold: from which on a volume is "tumor"; None: as `threshold`.
-    """
-
-    threshold: float
-    margin: float = 0.0
-    volume_threshold: float | None = None
-
-    @property
-    def of_volumes(self) -> "Rule":
-        """The rule for a volume as a whole."""
-        return Rule(self.threshold if self.volume_threshold is None else self.volume_threshold, self.margin)
-
-    def decide(self, probability: float) -> str:
-        """Returns "tumor", "no_tumor" or "refer"."""
-        if abs(log_odds(probability)) < self.margin:
-            return REFER
-        return CLASS_NAMES[int(probability >= self.threshold)]
-
-
-def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error: float | None = None) -> Rule:
-    """Finds the rule that is wanted; for the arguments see `Predictor`.
-
-    Where nothing is wanted, images are decided at `balanced`, and volumes at `confirm` if that is higher: of a hundred
-    slices one is sooner taken for a tumor than of one.
-
-    Raises:
-        UsageError: a threshold or a share that the bundle does not know.
-    """
-    if max_error is not None and threshold not in (None, "even"):
-        raise UsageError(
-            "threshold", "must be `even` with max_error, which promises nothing for others", "Leave it out."
-        )
-    if threshold is None and max_error is None:
-        balanced = bundle.threshold("balanced")
-        return Rule(balanced, volume_threshold=max(balanced, bundle.thresholds.get("confirm", balanced)))
-    margin = 0.0 if max_error is None else bundle.margin(max_error)
-    return Rule(bundle.threshold("even" if threshold is None else threshold), margin)
-
-
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """What the network says of a batch: (n,) logits, and where it draws maps, (n, h, w) maps and (n,) distances."""
-
-    logits: npt.NDArray[np.float64]
-    maps: npt.NDArray[np.float32] | None = None
-    distances: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """A preprocessed image, why it cannot be judged, and for a slice, what it is compared with others by."""
+    """A slice that was decoded and preprocessed.
+
+    Attributes:
+        pixels: (size, size) or (size, size, 3) uint8, the network's input.
+        rejection: why it cannot be scored, by its header or by rules on its pixels; None where nothing speaks against
+            it.
+        coarse: what the slices of a volume are compared by; None for a plain image.
+    """
 
     pixels: npt.NDArray[np.uint8]
-    reason: str
+    rejection: Rejection | None
     coarse: Coarse | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Outputs:
+    """What the network returns for a batch.
+
+    Attributes:
+        logits: float64 (n,), calibrated.
+        maps: float32 (n, h, w), 0 to 1; None where the network draws none.
+        distances: float64 (n,), from the known head slices; None where the bundle does not hold them.
+    """
+
+    logits: npt.NDArray[np.float64]
+    maps: npt.NDArray[np.float32] | None = None
+    distances: npt.NDArray[np.float64] | None = None
 
 
 class Predictor:
@@ -184,59 +121,53 @@ class Predictor:
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Returns the calibrated probability of tumor, (n,), of preprocessed pixels (n, size, size[, 3])."""
-        return self._probabilities(self._ask(pixels))
+        return np.array([expit(logit) for logit in self._run(pixels).logits])
 
     def score(self, image: Source, *, name: str = "image") -> Prediction:
-        """Answers for one image.
+        """Returns the prediction for one image.
 
         Args:
             image: a path, the name of a slice, the content of an image or DICOM file, a Pillow image, a
                 `pydicom.Dataset` of one frame, or an array: (height, width) of any range, or (height, width, 3) uint8.
-            name: what the answer calls an image that is no path.
+            name: what the prediction calls an image that is no path.
 
         Raises:
             UsageError: a file of several slices.
 
         >>> from brainsift.images.phantom import draw
-        >>> answer = Predictor(threads=1).score(draw(0, tumor=True).pixels)
-        >>> answer.status, answer.probability > 0.5, answer.tumor_map.shape
+        >>> found = Predictor(threads=1).score(draw(0, tumor=True).pixels)
+        >>> found.status, found.probability > 0.5, found.tumor_map.shape
         ('ok', True, (16, 16))
         """
         try:
             piece = find_slice(image) if isinstance(image, str | Path) else _slice(image, name)
         except InputError as error:
-            return next(self.answer([(_slice(b"", str(image)), error)]))[0]
-        return next(self.answer([(piece, self.read(piece))]))[0]
+            return next(self.predict_batch([(_slice(b"", str(image)), error)]))[0]
+        return next(self.predict_batch([(piece, self.read(piece))]))[0]
 
-    def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
-        """Yields one answer a file, in order; a file that cannot be read is reported, never fatal.
+    def predict(self, paths: Iterable[str | Path | Unit]) -> Iterator[Prediction]:
+        """Yields one prediction per file, in order; a file that cannot be read is reported, never fatal.
 
-        DICOM and NIfTI files give one answer a slice, in the order of the slices; the answers for a volume come when
-        all of its slices are read, because the largest of them tells which hold too little of the head.
+        DICOM and NIfTI files give one prediction per slice, in the order of the slices. The predictions for a volume
+        come when all of its slices are read, because the largest of them tells which hold too little of the head.
 
-        >>> [answer.status for answer in Predictor(threads=1).predict(["nowhere.png"])]
+        >>> [one.status for one in Predictor(threads=1).predict(["nowhere.png"])]
         ['unreadable']
         """
-        for volume, answers in groupby(self._scored(paths), key=lambda answer: answer[0].volume):
-            if volume:
-                yield from settled(list(answers))
-            else:
-                yield from (answer for answer, _ in answers)
+        return self.predict_slices(slices_of(paths))
 
-    def _scored(self, paths: Iterable[str | Path]) -> Iterator[tuple[Prediction, Coarse | None]]:
-        pieces = slices_of(paths)
-        batches = iter(lambda: list(islice(pieces, BATCH)), [])
-        with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[Future[list[tuple[Prediction, Coarse | None]]]] = deque()
-            while True:
-                room = _AHEAD * self.threads - len(waiting)
-                waiting.extend(pool.submit(self._batch, batch) for batch in islice(batches, room))
-                if not waiting:
-                    return
-                yield from waiting.popleft().result()
+    def predict_slices(self, slices: Iterable[Slice]) -> Iterator[Prediction]:
+        """Yields one prediction per slice, in order, as `predict` does; those of one volume follow each other."""
 
-    def _batch(self, pieces: Sequence[Slice]) -> list[tuple[Prediction, Coarse | None]]:
-        return list(self.answer([(piece, self.read(piece)) for piece in pieces]))
+        def scored(batch: list[Slice]) -> list[tuple[Prediction, Coarse | None]]:
+            return list(self.predict_batch([(piece, self.read(piece)) for piece in batch]))
+
+        remaining, ends = iter(slices), NearlyEmptyEnds()
+        batches = iter(lambda: list(islice(remaining, BATCH)), [])
+        for found in map_in_order(scored, batches, threads=self.threads):
+            for prediction, coarse in found:
+                yield from ends.add(prediction, coarse)
+        yield from ends.finish()
 
     def read(self, piece: Slice) -> Read | InputError:
         """Decodes and preprocesses a slice; returns the error of one that cannot be read."""
@@ -245,73 +176,91 @@ class Predictor:
             pixels = preprocess_decoded(loaded.image, preprocessing=self.bundle.preprocessing, size=self.bundle.size)
         except InputError as error:
             return error
-        reason = piece.reason or (foreign_reason(loaded.image, pixels) if self._familiarity else "")
-        return Read(pixels, reason, loaded.coarse)
+        rejection = piece.rejection
+        if rejection is None and self._familiarity:
+            rejection = foreign_reason(loaded.image, pixels)
+        return Read(pixels, rejection, loaded.coarse)
 
-    def answer(
-        self, jobs: Sequence[tuple[Slice, Read | InputError]], rules: Sequence[Rule] | None = None
+    def predict_batch(
+        self, batch: Sequence[tuple[Slice, Read | InputError]], rules: Sequence[Rule] | None = None
     ) -> Iterator[tuple[Prediction, Coarse | None]]:
-        """Yields the answers for a batch of slices that were read, each with what `settled` compares slices by.
+        """Yields the predictions for slices that were read, each with what the slices of a volume are compared by.
+
+        `NearlyEmptyEnds` makes them final: it refers slices of a volume with hardly any of the head.
 
         Args:
-            jobs: slices and what `read` returned.
-            rules: one a slice; the predictor's own by default.
+            batch: slices and what `read` returned for them.
+            rules: one per slice; the predictor's own by default.
         """
-        pixels = [read.pixels for _, read in jobs if not isinstance(read, InputError)]
-        answers = self._ask(np.stack(pixels)) if pixels else _Answers(np.zeros(0))
-        probabilities, place = self._probabilities(answers), 0
-        for (piece, read), rule in zip(jobs, rules or [self.rule] * len(jobs), strict=True):
+        readable = [read.pixels for _, read in batch if not isinstance(read, InputError)]
+        outputs = self._run(np.stack(readable)) if readable else _Outputs(np.zeros(0))
+        place = 0
+        for (piece, read), rule in zip(batch, rules or [self.rule] * len(batch), strict=True):
             if isinstance(read, InputError):
-                detail = f"{read.rule}. {read.remedy}"
-                yield Prediction(piece.name, "unreadable", None, "", detail, volume=piece.volume), None
+                words = f"{read.rule}. {read.remedy}"
+                yield Prediction(piece.name, "unreadable", None, "", read.reason, words, volume=piece.volume), None
                 continue
-            reason = read.reason or self._unfamiliar(answers, place)
-            answer = _decided(piece, float(probabilities[place]), reason, rule)
-            tumor_map = None if answers.maps is None else answers.maps[place]
-            yield replace(answer, tumor_map=tumor_map), read.coarse
+            rejection = read.rejection or self._unfamiliar(outputs, place)
+            tumor_map = None if outputs.maps is None else outputs.maps[place]
+            yield _decided(piece, float(outputs.logits[place]), rejection, rule, tumor_map), read.coarse
             place += 1
 
-    def _unfamiliar(self, answers: _Answers, place: int) -> str:
-        if self._familiarity is None or answers.distances is None:
-            return ""
-        return UNFAMILIAR if answers.distances[place] > self._familiarity.limit else ""
+    def _unfamiliar(self, outputs: _Outputs, place: int) -> Rejection | None:
+        if self._familiarity is None or outputs.distances is None:
+            return None
+        return UNFAMILIAR if outputs.distances[place] > self._familiarity.limit else None
 
-    def _ask(self, pixels: npt.NDArray[np.uint8]) -> _Answers:
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> _Outputs:
         found = self._session.run(None, {"images": network_input(pixels)})
-        logits = found[0].astype(np.float64)
-        if (
-            len(found) == 1 or self.bundle.preprocessing != "standard"
-        ):  # only `standard` can be laid back over the image
-            return _Answers(logits)
+        logits = found[0].astype(np.float64) / self.bundle.temperature
+        # Only the preprocessing `standard` can be laid back over the image.
+        if len(found) == 1 or self.bundle.preprocessing != "standard":
+            return _Outputs(logits)
         maps = 1 / (1 + np.exp(-np.clip(found[1], -30, 30)))
-        return _Answers(logits, maps, self._familiarity.distances(found[2]) if self._familiarity else None)
-
-    def _probabilities(self, answers: _Answers) -> npt.NDArray[np.float64]:
-        return 1 / (1 + np.exp(-answers.logits / self.bundle.temperature))
+        return _Outputs(logits, maps, self._familiarity.distances(found[2]) if self._familiarity else None)
 
 
-def _decided(piece: Slice, probability: float, reason: str, rule: Rule) -> Prediction:
-    decision = REFER if reason else rule.decide(probability)
-    why = reason or (UNSURE if decision == REFER else "")
-    detail = "; ".join(part for part in (why, piece.note) if part)
-    status = "not_brain_mri" if reason else "ok"
-    return Prediction(piece.name, status, round(probability, 6), decision, detail, volume=piece.volume)
-
-
-def settled(scored: Sequence[tuple[Prediction, Coarse | None]]) -> list[Prediction]:
-    """Refers the slices of one volume that hold too little of the head, which only all of them together tell.
+def predict_volume(path: str | Path, *, volume: str = "", predictor: Predictor | None = None) -> VolumePrediction:
+    """Returns the prediction for one volume, with the predictions for its slices in `VolumePrediction.slices`.
 
     Args:
-        scored: as `Predictor.answer` yields them, all slices of the volume in order.
+        path: a NIfTI file, a DICOM file of several frames, or a folder with a DICOM series.
+        volume: the name of the one that is meant, where a folder holds several.
+        predictor: with the bundle and the rule; the one that comes with the package, at its defaults, if None.
+
+    Raises:
+        InputError: there is no volume.
+        UsageError: there are several volumes, or none with that name.
+
+    >>> found = predict_volume("scan.nii.gz")  # doctest: +SKIP
+    >>> found.decision, found.n_scored, found.suspicious[0]  # doctest: +SKIP
+    ('tumor', 96, 'scan.nii.gz#71')
     """
-    empty = nearly_empty([coarse for _, coarse in scored])
-    return [_without_head(answer) if one else answer for (answer, _), one in zip(scored, empty, strict=True)]
+    predictor = predictor or Predictor()
+    slices = tuple(predictor.predict_slices(read_volume(path, volume=volume).slices))
+    return replace(summarise_volume(slices, predictor.rule), slices=slices)
 
 
-def log_odds(probability: float) -> float:
-    """Returns the logit of a probability, within ±27.6."""
-    clipped = min(max(float(probability), 1e-12), 1 - 1e-12)
-    return float(np.log(clipped / (1 - clipped)))
+def _decided(
+    piece: Slice,
+    logit: float,
+    rejection: Rejection | None,
+    rule: Rule,
+    tumor_map: npt.NDArray[np.float32] | None,
+) -> Prediction:
+    decision: Decision = "refer" if rejection else rule.decide(logit)
+    why = rejection or (Rejection(Reason.UNSURE, UNSURE) if decision == "refer" else Rejection(Reason.NONE, ""))
+    return Prediction(
+        piece.name,
+        "not_brain_mri" if rejection else "ok",
+        logit,
+        decision,
+        why.code,
+        "; ".join(part for part in (why.words, piece.note) if part),
+        tumor_map,
+        piece.volume,
+        piece.note,
+    )
 
 
 def _slice(image: Source, name: str) -> Slice:
@@ -325,18 +274,7 @@ def _slice(image: Source, name: str) -> Slice:
     return Slice(name, "", lambda: Loaded(_decoded(image)))
 
 
-def _without_head(answer: Prediction) -> Prediction:
-    if answer.status != "ok":
-        return answer
-    return replace(answer, status="not_brain_mri", decision=REFER, detail=NEARLY_EMPTY)
-
-
 def _decoded(image: Source) -> DecodedImage:
     if isinstance(image, Image.Image):
         return from_pillow(image)
     return from_array(image) if isinstance(image, np.ndarray) else decode(image)  # type: ignore[arg-type]
-
-
-def write_csv(predictions: Iterable[Prediction], path: Path) -> None:
-    """Writes a table, whole or not at all."""
-    files.write_csv(path, COLUMNS, (prediction.to_dict() for prediction in predictions))

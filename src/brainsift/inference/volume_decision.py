@@ -1,69 +1,127 @@
-"""Answers for slices to one answer for each volume."""
+"""Predictions for slices to one prediction for each volume."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PIL import Image
 
-from brainsift.core.files import replacing, write_csv
-from brainsift.inference.predictor import REFER, Prediction, Rule
+from brainsift.core.reasons import Reason
+from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, log_odds, rounded
+from brainsift.inference.display import graph_html, picture_html, result_html
+from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, nearly_empty
 
-VOLUME_COLUMNS = ("volume", "n_slices", "probability", "decision", "threshold", "suspicious")
-_ADJACENT = 3
+VOLUME_COLUMNS = (
+    "volume",
+    "n_slices",
+    "probability",
+    "decision",
+    "threshold",
+    "suspicious",
+    "n_scored",
+    "n_not_brain_mri",
+    "n_unreadable",
+    "reason",
+    "detail",
+)
+MIN_SCORED_SHARE = 0.5
+"""Of the slices of a volume that are not at its nearly empty ends, the share that has to be scored for a decision."""
+ADJACENT = 3
+"""Slices whose mean decides; a longer series needs at least as many that could be scored."""
 _SHOWN = 5
-_TILE = 384
 
 
 @dataclass(frozen=True)
-class VolumeAnswer:
-    """The answer for a volume.
+class VolumePrediction:
+    """The result for a volume.
 
     Attributes:
         volume: path of the NIfTI file or name of the DICOM series.
-        n_slices: number of slices that were scored.
-        probability: the largest mean over three adjacent slices; None where no slice could be scored.
-        decision: "tumor", "no_tumor", or "refer" where no slice could be scored or the answer is not sure enough.
-        threshold: that it was decided at.
+        n_slices: number of all its slices.
+        n_scored: slices that were scored as head slices; n_scored + n_not_brain_mri + n_unreadable = n_slices.
+        n_not_brain_mri: slices that were rejected, those at the nearly empty ends among them.
+        n_unreadable: slices that could not be read.
+        probability: the largest mean over three adjacent slices, not rounded; None where no slice could be scored.
+        decision: "tumor", "no_tumor", or "refer" where too few slices could be scored or the result is not sure enough.
+        threshold: on the probability, that the volume was decided at.
         suspicious: names of the five slices with the largest probability, the largest first.
+        reason: the code of why the volume is referred; `Reason.NONE` where it is decided.
+        detail: the same in words, and the distinct notes on how its slices were read.
+        slices: the predictions for its slices, in order; empty where they are not kept.
     """
 
     volume: str
     n_slices: int
+    n_scored: int
+    n_not_brain_mri: int
+    n_unreadable: int
     probability: float | None
-    decision: str
+    decision: Decision
     threshold: float
     suspicious: tuple[str, ...]
+    reason: Reason = Reason.NONE
+    detail: str = ""
+    slices: tuple[Prediction, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def logit(self) -> float | None:
+        """Log-odds of the probability; None where no slice could be scored."""
+        return None if self.probability is None else log_odds(self.probability)
+
+    def _repr_html_(self) -> str:
+        """Shows itself in a notebook: the most suspicious slices, a graph of all where they are kept, and a table."""
+        maps = {one.path: one.tumor_map for one in self.slices}
+        pictures = [picture_html(name, maps.get(name)) for name in self.suspicious]
+        if self.slices:
+            scored = [one.probability if one.status == "ok" else None for one in self.slices]
+            pictures += ["<br>", graph_html(scored, self.threshold)]
+        return result_html(pictures, {name: value for name, value in self.to_dict().items() if name != "reason"})
 
     def to_dict(self) -> dict[str, str | int | float | None]:
-        """Returns a row of a table; the names of the slices are joined by semicolons."""
+        """Returns one row of a table; the names of the slices are joined by semicolons."""
         row = {name: getattr(self, name) for name in VOLUME_COLUMNS}
-        return {**row, "suspicious": "; ".join(self.suspicious)}
+        shown = {"probability": rounded(self.probability), "reason": str(self.reason)}
+        return {**row, **shown, "suspicious": "; ".join(self.suspicious)}
 
 
-def summarise_volumes(predictions: Iterable[Prediction], rule: Rule) -> list[VolumeAnswer]:
-    """Answers for each volume.
+class NearlyEmptyEnds:
+    """Refers the slices at the ends of each volume that hold hardly any of the head.
 
-    The probability is the mean of the calibrated probabilities over three adjacent slices, where that mean is largest.
-    A tumor shows in several neighbouring slices, whereas the largest single probability of a hundred slices is mostly
-    a false alarm: with a specificity of 95 % a slice, nearly every healthy volume would have one. This is a rule, it
-    is not calibrated. Adjacent are slices that follow each other among those that were scored: what is unreadable,
-    or no brain MRI, is left out.
-
-    Args:
-        predictions: in the order of the slices, as `Predictor.predict` yields them; plain images are left out.
-        rule: as `Predictor.rule`, of which `Rule.of_volumes` decides; a volume of one slice is decided as an image is.
-            With a margin no share of errors is promised.
+    Only all slices of a volume together tell which of them those are, so the predictions of a volume are held back
+    until it is complete. Those of plain images pass at once.
     """
-    found = VolumeAnswers(rule)
-    for one in predictions:
-        found.add(one)
-    return found.finish()
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Prediction, Coarse | None]] = []
+
+    def add(self, prediction: Prediction, coarse: Coarse | None) -> list[Prediction]:
+        """Takes the prediction for the next slice, and what the slices of a volume are compared by.
+
+        Returns:
+            The predictions that are final, in order.
+        """
+        ended = self.finish() if self._held and prediction.volume != self._held[0][0].volume else []
+        if not prediction.volume:
+            return [*ended, prediction]
+        self._held.append((prediction, coarse))
+        return ended
+
+    def finish(self) -> list[Prediction]:
+        """Returns the predictions for the last volume, after its last slice."""
+        held, self._held = self._held, []
+        empty = nearly_empty([coarse for _, coarse in held])
+        return [
+            _referred_as_empty(one) if is_empty and one.status == "ok" else one
+            for (one, _), is_empty in zip(held, empty, strict=True)
+        ]
 
 
-class VolumeAnswers:
-    """The answers for volumes as those for their slices come; of a volume that is complete, only its answer is kept.
+def _referred_as_empty(one: Prediction) -> Prediction:
+    code, words = NEARLY_EMPTY.code, NEARLY_EMPTY.words
+    return replace(one, status="not_brain_mri", decision="refer", reason=code, detail=words)
+
+
+class VolumeCollector:
+    """Turns predictions for slices, as they come, into predictions for volumes; keeps only those of complete volumes.
 
     Args:
         rule: see `summarise_volumes`.
@@ -72,56 +130,83 @@ class VolumeAnswers:
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._slices: list[Prediction] = []
-        self._answers: list[VolumeAnswer] = []
+        self._volumes: list[VolumePrediction] = []
 
     def add(self, slice_: Prediction) -> None:
-        """Takes the next answer; another volume, or a plain image, ends the one before."""
+        """Takes the next prediction; another volume, or a plain image, ends the volume before."""
         if self._slices and slice_.volume != self._slices[0].volume:
             self._close()
         if slice_.volume:
             self._slices.append(replace(slice_, tumor_map=None))
 
-    def finish(self) -> list[VolumeAnswer]:
-        """Returns the answers, in the order of the volumes."""
+    def finish(self) -> list[VolumePrediction]:
+        """Returns the predictions for all volumes, in order."""
         self._close()
-        return self._answers
+        return self._volumes
 
     def _close(self) -> None:
         if self._slices:
-            volume = self._slices[0].volume
-            self._answers.append(_summary(volume, self._slices, self._rule))
+            self._volumes.append(summarise_volume(self._slices, self._rule))
             self._slices = []
 
 
-def write_volumes(answers: Iterable[VolumeAnswer], path: Path) -> None:
-    """Writes a table, whole or not at all."""
-    write_csv(path, VOLUME_COLUMNS, (answer.to_dict() for answer in answers))
-
-
-def write_montage(pictures: Sequence[Path], path: Path) -> None:
-    """Writes pictures side by side, each scaled to fit a square of 384 pixels, as PNG.
+def summarise_volumes(predictions: Iterable[Prediction], rule: Rule) -> list[VolumePrediction]:
+    """Returns one prediction for each volume, see `summarise_volume`.
 
     Args:
-        pictures: one or more files, as `overlay.write_overlay` writes them.
-        path: of the PNG.
+        predictions: in the order of the slices, as `Predictor.predict` yields them; plain images are left out.
+        rule: as `Predictor.rule`.
     """
-    sheet = Image.new("RGB", (_TILE * len(pictures), _TILE))
-    for place, picture in enumerate(pictures):
-        with Image.open(picture) as image:
-            scale = _TILE / max(image.size)
-            tile = image.convert("RGB").resize([max(1, round(side * scale)) for side in image.size])
-        sheet.paste(tile, (place * _TILE + (_TILE - tile.width) // 2, (_TILE - tile.height) // 2))
-    with replacing(path) as temporary:
-        sheet.save(temporary)
+    collector = VolumeCollector(rule)
+    for one in predictions:
+        collector.add(one)
+    return collector.finish()
 
 
-def _summary(volume: str, slices: list[Prediction], rule: Rule) -> VolumeAnswer:
+def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePrediction:
+    """Returns the prediction for one volume.
+
+    The probability is the mean of the calibrated probabilities over three adjacent slices, where that mean is largest.
+    A tumor shows in several neighbouring slices, whereas the largest single probability of a hundred slices is mostly
+    a false alarm: with a specificity of 95 % per slice, nearly every healthy volume would have one. This is a rule, it
+    is not calibrated. Adjacent are slices that follow each other among those that were scored: what is unreadable,
+    or no brain MRI, is left out.
+
+    A volume is referred where less than half of its slices could be scored, or fewer than three of a longer series.
+    Slices at the nearly empty ends do not count for that.
+
+    Args:
+        slices: predictions for all slices of the volume, in order; at least one.
+        rule: as `Predictor.rule`, of which `Rule.of_volumes` decides; a volume of one slice is decided as an image is.
+            With a margin no share of errors is promised.
+    """
     own = rule.of_volumes if len(slices) > 1 else rule
     scored = [(one.probability, one.path) for one in slices if one.status == "ok" and one.probability is not None]
-    if not scored:
-        return VolumeAnswer(volume, 0, None, REFER, own.threshold, ())
-    probabilities = np.array([probability for probability, _ in scored])
-    width = min(_ADJACENT, len(scored))
-    probability = float(np.convolve(probabilities, np.full(width, 1 / width), mode="valid").max())
-    suspicious = tuple(path for _, path in sorted(scored, key=lambda one: -one[0])[:_SHOWN])
-    return VolumeAnswer(volume, len(scored), round(probability, 6), own.decide(probability), own.threshold, suspicious)
+    n_unreadable = sum(one.status == "unreadable" for one in slices)
+    n_head = sum(one.reason is not Reason.HARDLY_ANY_HEAD for one in slices)
+    probability, reason, words = None, Reason.NO_USABLE_SLICE, "no slice could be scored"
+    decision: Decision = "refer"
+    if scored:
+        width = min(ADJACENT, len(scored))
+        means = np.convolve([one for one, _ in scored], np.full(width, 1 / width), mode="valid")
+        probability = float(means.max())
+        decision, reason, words = own.decide(log_odds(probability)), Reason.NONE, ""
+        if len(scored) < max(MIN_SCORED_SHARE * n_head, min(n_head - 1, ADJACENT)):
+            decision, reason = "refer", Reason.TOO_FEW_SLICES
+            words = f"only {len(scored)} of {n_head} slices with some of the head could be scored"
+        elif decision == "refer":
+            reason, words = Reason.UNSURE, UNSURE
+    notes = dict.fromkeys(one.note for one in slices)
+    return VolumePrediction(
+        volume=slices[0].volume,
+        n_slices=len(slices),
+        n_scored=len(scored),
+        n_not_brain_mri=len(slices) - len(scored) - n_unreadable,
+        n_unreadable=n_unreadable,
+        probability=probability,
+        decision=decision,
+        threshold=own.threshold,
+        suspicious=tuple(path for _, path in sorted(scored, key=lambda one: -one[0])[:_SHOWN]),
+        reason=reason,
+        detail="; ".join(part for part in (words, *notes) if part),
+    )

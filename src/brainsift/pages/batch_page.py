@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from brainsift.core.errors import InputError
+from brainsift.images.data_uri import jpeg_uri
 from brainsift.images.decode import DecodedImage
 from brainsift.inference.bundle import Bundle
+from brainsift.inference.decision import Prediction
 from brainsift.inference.overlay import overlay
-from brainsift.inference.predictor import Prediction
-from brainsift.inference.volume_decision import VolumeAnswer
-from brainsift.pages.html import jpeg_uri, page_head, render, write_page
+from brainsift.inference.volume_decision import VolumePrediction
+from brainsift.pages.html import page_head, render, write_page
 from brainsift.volumes.reader import read_slice
 
 _CASES = 2000  # a page with more is slow to open
@@ -50,7 +51,7 @@ class Cases:
         if fallen is not None:
             del self._kept[fallen]
 
-    def write(self, volumes: Sequence[VolumeAnswer], bundle: Bundle, threshold: float, out: Path) -> None:
+    def write(self, volumes: Sequence[VolumePrediction], bundle: Bundle, threshold: float, out: Path) -> None:
         """Writes the report; see `write_batch_report`."""
         write_batch_report(self.answers, volumes, bundle, threshold, out, counts=self.counts)
 
@@ -70,7 +71,7 @@ class _Foremost:
 
 def write_batch_report(
     answers: Sequence[Prediction],
-    volumes: Sequence[VolumeAnswer],
+    volumes: Sequence[VolumePrediction],
     bundle: Bundle,
     threshold: float,
     out: Path,
@@ -91,7 +92,7 @@ def write_batch_report(
 
 def batch_report(
     answers: Sequence[Prediction],
-    volumes: Sequence[VolumeAnswer],
+    volumes: Sequence[VolumePrediction],
     bundle: Bundle,
     threshold: float,
     read: Callable[[int], DecodedImage],

@@ -5,7 +5,7 @@ scores are at the threshold 0.5 of the calibrated probability ("even"), so that 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,20 +15,21 @@ from typing import Any
 import pandas as pd
 
 from brainsift import __version__
-from brainsift.auditing.audit import AuditConfig, audit
+from brainsift.auditing.audit import audit
 from brainsift.auditing.findings import Findings
 from brainsift.core import environment
-from brainsift.core.errors import UsageError
 from brainsift.core.files import read_json, write_json
 from brainsift.core.progress import Report, silent, within
 from brainsift.datasets.catalog import collect
-from brainsift.datasets.manifest import read_manifest
+from brainsift.datasets.labelling import Labelling, Ruling
+from brainsift.datasets.manifest import read_manifest, refuse_conflicts
 from brainsift.datasets.protocols import SplitConfig, is_leaky
-from brainsift.datasets.split import check, split, twin_counts
+from brainsift.datasets.split import split, twin_counts
 from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
 from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, StudySummary, families
 from brainsift.studies.study_results import StudyResults
-from brainsift.training.recipes import MODELS, TrainConfig, TuneConfig, make_config
+from brainsift.studies.study_settings import StudyConfig
+from brainsift.training.recipes import TrainConfig, TuneConfig, make_config
 from brainsift.training.runs import is_claimed, predict_external
 from brainsift.training.searches import Search
 from brainsift.training.train import train
@@ -42,59 +43,6 @@ HEAVY = ("mobilenet", "resnet50")
 """Networks that take long to train: fewer folds, and after the others."""
 _QUICK_IMAGES = 2000
 _QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "lite0": 4, "mobilenet": 4, "resnet50": 3}
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """What a study does.
-
-    Attributes:
-        models: the networks to compare.
-        protocols: random (as in the baseline study; leaky), grouped, or both.
-        folds: folds of protocol grouped for the light networks.
-        heavy_folds: folds of protocol grouped for mobilenet and resnet50.
-        baseline_protocols: protocols in which to train also as the baseline study did, mistakes included.
-        tune_models: networks, of those compared, whose learning rate and dropout are searched on the validation set
-            of the first fold.
-        trials: of each search.
-        trial_epochs: epochs of each trial.
-        mobilenet_weights: ImageNet weights: auto (hub), none, or a file.
-        resnet50_weights: ImageNet weights: auto (hub), none, or a file.
-        size: side of the input, pixels; 0 for each recipe's own.
-        quick: a first impression in minutes: a sample of the images, small inputs, few epochs, one fold, no search.
-        seed: of all randomness.
-        threads: of the CPU; 0 for torch's own choice.
-
-    Raises:
-        UsageError: an unknown network, or a protocol that a study does not have.
-    """
-
-    models: tuple[str, ...] = ("baseline-cnn", "compact", "mobilenet", "resnet50")
-    protocols: tuple[str, ...] = ("random", "grouped")
-    folds: int = 5
-    heavy_folds: int = 1
-    baseline_protocols: tuple[str, ...] = ("random", "grouped")
-    tune_models: tuple[str, ...] = ("baseline-cnn", "compact")
-    trials: int = 10
-    trial_epochs: int = 4
-    mobilenet_weights: str = "auto"
-    resnet50_weights: str = "auto"
-    size: int = 0
-    quick: bool = False
-    seed: int = 0
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        known = {"models": MODELS, "tune_models": MODELS, "protocols": ("random", "grouped")}
-        for argument, names in known.items():
-            unknown = sorted(set(getattr(self, argument)) - set(names))
-            if unknown:
-                rule = f"must be of {', '.join(names)}, not {unknown}"
-                raise UsageError(argument, rule, "Choose from these names.")
-
-    def quickened(self) -> "StudyConfig":
-        """Returns the settings of a quick study."""
-        return replace(self, quick=True, size=64, folds=5, heavy_folds=1, tune_models=())
 
 
 @dataclass(frozen=True)
@@ -112,6 +60,7 @@ def run_study(
     config: StudyConfig,
     *,
     external: Sequence[str] = (),
+    mapping: Mapping[str, Ruling] | None = None,
     title: str = "Brain tumor study",
     command: str = "",
     phantom: bool = False,
@@ -124,6 +73,7 @@ def run_study(
         folder: of the study; a second call with the same folder goes on.
         config: what to do.
         external: collections that are only predicted, never trained on.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.
         title: of the report.
         command: how to do it again, for the report.
         phantom: whether the images are drawn.
@@ -140,7 +90,9 @@ def run_study(
         config = config.quickened()
     _jobs(config, ())  # settings that no run can have are refused before the audit
     with _stopwatch(folder / "seconds.json"):
-        manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, report=report)
+        manifest, findings = audited(
+            data, external, folder, mapping=mapping, quick=config.quick, seed=config.seed, report=report
+        )
         table = manifest[manifest["role"] == "study"].reset_index(drop=True)
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
         searched = [model for model in config.tune_models if model in config.models]
@@ -200,6 +152,7 @@ def audited(
     external: Sequence[str],
     folder: Path,
     *,
+    mapping: Mapping[str, Ruling] | None = None,
     quick: bool = False,
     seed: int = 0,
     report: Report = silent,
@@ -210,6 +163,7 @@ def audited(
         data: the collections to train and test on, ``NAME=PATH`` or a folder.
         external: collections that are only predicted.
         folder: gets study.json, manifest.csv and findings.json.
+        mapping: labels of names that brainsift does not know.
         quick: only a sample of ``data``.
         seed: of the sample.
         report: takes the progress.
@@ -220,17 +174,22 @@ def audited(
     Raises:
         RunError: the folder holds other collections.
     """
-    made_of = {"data": list(data), "external": list(external), "quick": quick, "seed": seed}
-    if not is_claimed(folder / "study.json", made_of, "a study"):
+    labelling = Labelling(mapping or {})
+    made_of = {
+        "data": list(data), "external": list(external), "map": dict(labelling.rules), "quick": quick, "seed": seed
+    }  # fmt: skip
+    if not is_claimed(folder / "study.json", made_of, "a study", {"map": {}}):
         write_json(folder / "study.json", made_of)
     if (folder / "manifest.csv").exists() and (folder / "findings.json").exists():
         return read_manifest(folder / "manifest.csv"), Findings.read(folder / "findings.json")
-    table = collect(data).assign(role="study")
+    table = collect(data, labelling).assign(role="study")
     if quick and len(table) > _QUICK_IMAGES:
         table = table.sample(_QUICK_IMAGES, random_state=seed)
     if external:
-        table = pd.concat([table, collect(external).assign(role="external")], ignore_index=True)
-    result = audit(table, AuditConfig(), output=folder, report=report)
+        table = pd.concat([table, collect(external, labelling).assign(role="external")], ignore_index=True)
+    labelling.refuse_unused()
+    refuse_conflicts(table, "DATA")
+    result = audit(table, output=folder, report=report)
     return result.manifest, result.findings
 
 
@@ -274,7 +233,6 @@ def _run(job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, 
         best = float(pd.read_csv(before)["validation_loss"].min()) if before.exists() else None
         config = replace(config, best_before=best)
     table = split(manifest, job.split)
-    check(table, protocol)
     origin = {"name": job.name, "protocol": protocol, "fold": job.split.fold}
     train(table, config, run, cache=cache, origin=origin, report=within(report, job.name))
     if len(unseen):
@@ -307,9 +265,8 @@ def _tuned(manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig
     table = split(manifest, SplitConfig(folds=config.folds, seed=config.seed))
     base = make_config(model, **_settings(config))
     settings = TuneConfig(trials=config.trials, trial_epochs=config.trial_epochs, seed=config.seed)
-    named = within(report, f"tune {model}")
-    found = tune(table, base, settings, place, cache=folder / "cache", report=named)
-    return Search.from_json(found, place / "tuning.json")
+    report = within(report, f"tune {model}")
+    return Search.from_json(tune(table, base, settings, place, cache=folder / "cache", report=report), "tuning")
 
 
 def _summaries(runs: Sequence[StudyRun], folder: Path) -> list[StudySummary]:

@@ -22,6 +22,7 @@ SCHEDULES = ("cosine", "constant")
 SAMPLINGS = ("images", "balanced")
 PRECISIONS = ("auto", "bf16", "fp32")
 LOGS = ("none", "tensorboard", "mlflow")
+RELEASE_MODEL = "lite0"
 SEARCHABLE = ("learning_rate", "dropout", "weight_decay", "augment", "label_smoothing")
 _GREY_ONLY = ("strip", "transplant", "drawn", "letters")  # they change one channel, or need masks that fit
 _LEAST_SIZE = {"baseline-cnn": 46}  # nothing is left of fewer pixels after its four poolings; others halve five times

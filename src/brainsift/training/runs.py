@@ -44,20 +44,26 @@ PREDICTION_COLUMNS = (
 _FREE_SETTINGS = ("threads", "device", "log")
 
 
-def is_claimed(record: Path, wanted: Mapping[str, Any], what: str) -> bool:
-    """Tells whether a folder's record of settings exists, having checked that it says what is wanted.
+def is_claimed(record: Path, wanted: Mapping[str, Any], what: str, defaults: Mapping[str, Any] | None = None) -> bool:
+    """Tells whether the record of settings of a folder exists, and makes sure that it holds the wanted ones.
 
-    A setting of training that the record lacks came later: what was done then is its default.
+    Args:
+        record: a JSON file.
+        wanted: the settings.
+        what: the folder holds, for the error.
+        defaults: values of settings that a record lacks because it is older; those of `TrainConfig` are known.
 
     Raises:
-        RunError: it says something else.
+        RunError: it holds other settings.
     """
     if not record.exists():
         return False
-    found = {**asdict(TrainConfig()), **read_json(record)}
+    found = {**asdict(TrainConfig()), **(defaults or {}), **read_json(record)}
     changed = [name for name in wanted if name not in _FREE_SETTINGS and found.get(name) != wanted[name]]
     if changed:
-        raise RunError(record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Use another folder.")
+        raise RunError(
+            record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Choose another folder."
+        )
     return True
 
 

@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
+from brainsift.core.reasons import Reason
 from brainsift.images.decode import LIMITS, Limits, Rescale, check_size
+from brainsift.images.padding import without_padding
 from brainsift.volumes.slices import Loaded, Slice, coarse_of, slice_of_values
 
 if TYPE_CHECKING:
@@ -111,7 +113,8 @@ def _open(path: Path, limits: Limits) -> _Volume:
     with _opened(path) as stream:
         header = _image(stream)
     if header.get_data_dtype().kind not in "buif":
-        raise UnreadableImageError(path, "holds colours or complex numbers", "Convert it to a grey volume.")
+        rule = "holds colours or complex numbers"
+        raise UnreadableImageError(path, rule, "Convert it to a grey volume.", reason=Reason.UNSUPPORTED)
     x_side, y_side, z_side = (*header.shape[:3], 1, 1, 1)[:3]
     shape = (x_side, y_side, z_side)
     if min(header.shape, default=0) < 1:
@@ -149,7 +152,7 @@ def _chained(first: Rescale, second: Rescale) -> Rescale:
 
 def _as_uint16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     """Maps the values of a whole volume to 0 to 65535, so that its slices stay comparable; spikes are cut off."""
-    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    values = without_padding(values)
     low, high = float(values.min()), float(values.max())
     usual = float(np.percentile(values[::2, ::2, ::2], 99.9)) - low
     if usual > 0:
@@ -202,6 +205,6 @@ def _guarded(label: str, action: Callable[[], _Result]) -> _Result:
     except BrainsiftError:
         raise
     except FileNotFoundError as error:
-        raise UnreadableImageError(label, "no such file", "Check the path.") from error
+        raise UnreadableImageError(label, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
     except Exception as error:  # gzip, struct and nibabel each raise their own on broken files
         raise UnreadableImageError(label, f"cannot be read as NIfTI: {in_one_line(error)}", _REMEDY) from error

@@ -5,26 +5,34 @@ image costs no more than before.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 
-from brainsift.core.errors import BrainsiftError, UnreadableImageError, UsageError
+from PIL import Image
+
+from brainsift.core.errors import InputError, UnreadableImageError, UsageError
+from brainsift.core.reasons import Reason
+from brainsift.core.walk import walk
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode
-from brainsift.volumes.dicom import SUFFIXES as DICOM_SUFFIXES
+from brainsift.images.pages import Pages, may_hold_pages
 from brainsift.volumes.dicom import dicom_slices
+from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
+from brainsift.volumes.grouping import DICOM, Unit, units_of
 from brainsift.volumes.nifti import GZIP, is_nifti, nifti_slices
 from brainsift.volumes.slices import Loaded, Slice, broken_slice
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _DICOM_MARK = slice(128, 132)
-_IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _HEAD_BYTES = 352
 _PACKED_BYTES = 4096
 
 
 def kind_of(path: str | Path) -> str:
-    """Tells "dicom", "nifti" or "" of a file from its first bytes.
+    """Tells "dicom", "nifti", "pages" (an image that may hold several pictures) or "" of a file from its first bytes.
 
     DICOM files without the mark at byte 128 count where they end in .dcm or .ima, and what ends in .nii or .nii.gz is
     taken for NIfTI, unless it starts as an image does.
@@ -38,13 +46,13 @@ def kind_of(path: str | Path) -> str:
     except OSError:
         return ""
     if head[_DICOM_MARK] == b"DICM":
-        return "dicom"
+        return DICOM
     if is_nifti(head):
         return "nifti"
     if head.startswith(_IMAGES):
-        return ""
+        return "pages" if may_hold_pages(head) else ""
     name = Path(path).name.lower()
-    return "dicom" if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(NIFTI_SUFFIXES) else ""
+    return DICOM if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(NIFTI_SUFFIXES) else ""
 
 
 def is_volume_name(path: Path) -> bool:
@@ -58,33 +66,93 @@ def is_volume_name(path: Path) -> bool:
     return (not suffix or suffix[1:].isdigit()) and name != "dicomdir" and path.is_file() and kind_of(path) == "dicom"
 
 
-def slices_of(paths: Iterable[str | Path], *, limits: Limits = LIMITS) -> Iterator[Slice]:
-    """Yields what is to be judged, file by file and slice by slice.
+def slices_of(files: Iterable[str | Path | Unit], *, limits: Limits = LIMITS) -> Iterator[Slice]:
+    """Yields what is to be scored, file by file and slice by slice.
 
-    The DICOM files of one folder that follow each other are read together: a series comes where its first file
-    stands. Nothing is read of a file before its turn but its header. A volume that is named twice in a row is no larger
-    for that.
+    The files of a DICOM series are read together, in whichever folders they lie: it comes where its first file stands.
+    Nothing is read of a file before its turn but its header.
+
+    Args:
+        files: paths, or what `grouping.units_of` made of them.
+        limits: what is read at all.
     """
-    waiting = iter(paths)
-    ahead: list[str | Path] = []
-    last: str | Path | None = None
-    while True:
-        path = ahead.pop() if ahead else next(waiting, None)
-        if path is None:
-            return
-        kind = kind_of(path)
-        if kind != "dicom":
-            if not kind or path != last:
-                yield from _slices(path, kind, limits)
-            last = path
-            continue
-        folder, together, last = Path(path).parent, [path], None
-        for other in waiting:
-            if Path(other).parent != folder:
-                ahead.append(other)
-                break
-            together.append(other)
-        yield from _folder(together, limits)
+    remaining = iter(files)
+    for file in remaining:
+        if isinstance(file, Unit):
+            yield from unit_slices(file, limits=limits)
+        else:
+            paths = (str(path) for path in chain([file], remaining))
+            units = units_of(((path, kind_of(path)) for path in paths), limits=limits)
+            yield from chain.from_iterable(unit_slices(unit, limits=limits) for unit in units)
+
+
+def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
+    """Lists the slices of files that are read together; a file that cannot be read is one slice that says why."""
+    path = unit.paths[0]
+    try:
+        if unit.kind == DICOM:
+            return dicom_slices(unit.paths, unit.volume, limits=limits)
+        if unit.kind == "nifti":
+            return nifti_slices(path, limits=limits)
+        pages = Pages(path, limits) if unit.kind == "pages" else None
+    except InputError as error:
+        return [broken_slice(path, path if unit.kind == "nifti" else "", error)]
+    if pages is None or len(pages.numbers) == 1:
+        return [Slice(path, "", lambda: Loaded(_decoded(path, limits)))]
+    names = [f"{path}#{number}" for number in pages.numbers]
+    return [
+        Slice(name, path, partial(_page, pages, number, name))
+        for name, number in zip(names, pages.numbers, strict=True)
+    ]
+
+
+def _page(pages: Pages, number: int, name: str) -> Loaded:
+    return Loaded(pages.decode(number, name=name))
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The slices of one volume.
+
+    Attributes:
+        name: path of the NIfTI file or name of the DICOM series, as predictions have it.
+        slices: in order; each is read when its pixels are wanted.
+    """
+
+    name: str
+    slices: tuple[Slice, ...]
+
+
+def read_volume(path: str | Path, *, volume: str = "", limits: Limits = LIMITS) -> Volume:
+    """Lists the slices of one volume.
+
+    Args:
+        path: a NIfTI file, a DICOM file of several frames, or a folder with a DICOM series.
+        volume: the name of the one that is meant, where a folder holds several.
+        limits: what is read at all.
+
+    Raises:
+        InputError: there is no volume.
+        UsageError: there are several volumes, or none with that name.
+        UnreadableImageError, ImageSizeError: the file cannot be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(path, "does not exist", "Check the path.", reason=Reason.MISSING_FILE)
+    files = walk(path, is_volume_name) if path.is_dir() else [path]
+    found: dict[str, list[Slice]] = {}
+    for piece in slices_of(files, limits=limits):
+        if piece.volume:
+            found.setdefault(piece.volume, []).append(piece)
+    if not found:
+        raise InputError(
+            path, "holds no volume", "Name a NIfTI file or a DICOM series; `Predictor.score` takes images."
+        )
+    if volume not in found and (volume or len(found) > 1):
+        rule = f"holds no volume {volume!r}" if volume else f"holds {len(found)} volumes"
+        raise UsageError(path, rule, f"Name one of them as `volume`: {', '.join(map(repr, found))}.")
+    name = volume or next(iter(found))
+    return Volume(name, tuple(found[name]))
 
 
 def find_slice(name: str | Path) -> Slice:
@@ -97,7 +165,7 @@ def find_slice(name: str | Path) -> Slice:
     path, number = _split(str(name))
     kind = kind_of(path)
     if not kind:
-        return _plain(str(name))
+        return unit_slices(Unit("", (str(name),)))[0]
     status = Path(path).stat()
     found = _by_file(path, kind, status.st_mtime_ns, status.st_size)
     if not number and len(found) > 1:
@@ -120,33 +188,7 @@ def _split(name: str) -> tuple[str, int]:
 
 @lru_cache(maxsize=2)  # of a volume whose overlays are drawn, slice after slice
 def _by_file(path: str, kind: str, changed_ns: int, size: int) -> tuple[Slice, ...]:
-    return tuple(nifti_slices(path) if kind == "nifti" else dicom_slices([path])[0][1])
-
-
-def _slices(path: str | Path, kind: str, limits: Limits) -> Iterator[Slice]:
-    if kind != "nifti":
-        yield _plain(str(path), limits)
-        return
-    try:
-        found = nifti_slices(path, limits=limits)
-    except BrainsiftError as error:
-        yield broken_slice(str(path), str(path), error)
-        return
-    yield from found
-
-
-def _folder(paths: list[str | Path], limits: Limits) -> Iterator[Slice]:
-    kinds = [(path, kind_of(path)) for path in dict.fromkeys(paths)]
-    series = dict(dicom_slices([path for path, kind in kinds if kind == "dicom"], limits=limits))
-    for path, kind in kinds:
-        if kind == "dicom":
-            yield from series.pop(str(path), ())
-        else:
-            yield from _slices(path, kind, limits)
-
-
-def _plain(path: str, limits: Limits = LIMITS) -> Slice:
-    return Slice(path, "", lambda: Loaded(_decoded(path, limits)))
+    return tuple(unit_slices(next(units_of([(path, kind)]))))
 
 
 def _decoded(path: str, limits: Limits) -> DecodedImage:
@@ -169,3 +211,22 @@ def _is_half(path: Path) -> bool:
             return file.read(4) in _PAIR_HEADERS
     except OSError:
         return False
+
+
+def import_decoders() -> None:
+    """Imports what reading a file may need: pydicom, nibabel, and all formats of Pillow.
+
+    Call it before threads that read files start. Where two threads import one of these libraries at the same time,
+    one of them may get a module that is not complete, and a good file then looks broken.
+    """
+    import nibabel.fileholders
+    import nibabel.nifti1
+    import nibabel.nifti2
+    import nibabel.orientations  # noqa: F401
+    import numpy.ma  # noqa: F401
+    import pydicom.dataset
+    import pydicom.filereader
+    import pydicom.pixels
+    import pydicom.uid  # noqa: F401
+
+    Image.init()

@@ -8,10 +8,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from brainsift.core.errors import BrainsiftError
+from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
 from brainsift.volumes.windowing import Values
 
-NEARLY_EMPTY = "hardly any of the head is in this slice"
+NEARLY_EMPTY = Rejection(Reason.HARDLY_ANY_HEAD, "hardly any of the head is in this slice")
 Coarse = npt.NDArray[np.float32]
 
 _CELLS = 32  # along the longer side of the coarse picture, at most
@@ -49,14 +50,14 @@ class Slice:
         name: ``scan.nii.gz#12``, ``file.dcm``, or ``file.dcm#3`` for a frame; slices and frames count from 1.
         volume: path of the NIfTI file or name of the DICOM series; "" for a plain image.
         load: reads it.
-        reason: why, by its header, it is no MR of a head; "" where nothing speaks against that.
+        rejection: why, by its header, it is no MR of a head; None where nothing speaks against that.
         note: what a reader of the answer should know: only the first volume was read, for instance.
     """
 
     name: str
     volume: str
     load: Callable[[], Loaded]
-    reason: str = ""
+    rejection: Rejection | None = None
     note: str = ""
 
     def read(self) -> DecodedImage:

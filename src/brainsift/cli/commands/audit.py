@@ -6,26 +6,29 @@ Several collections are merged into one manifest:
 
 import argparse
 
-from brainsift.auditing.audit import AuditConfig, audit
+from brainsift.auditing.audit_settings import AuditConfig
 from brainsift.cli.console import progress_bar, say, show_table
-from brainsift.cli.flags import add_flags, add_output, make
+from brainsift.cli.flags import DATA_HELP, add_flags, add_map, add_output, make
 from brainsift.core.text import interval, words
-from brainsift.datasets.catalog import SOURCES
-from brainsift.reports.write import write_audit_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    names = ", ".join(SOURCES)
-    parser.add_argument("data", nargs="+", metavar="DATA", help=f"NAME=PATH (NAME one of {names}), a folder, or a CSV")
+    parser.add_argument("data", nargs="+", metavar="DATA", help=DATA_HELP)
     add_output(parser, "folder for manifest.csv, findings.json and report.html")
+    add_map(parser)
     add_flags(parser, AuditConfig)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Audits."""
+    from brainsift.auditing.audit import audit
+    from brainsift.datasets.labelling import parse_rules
+    from brainsift.reports.write import write_audit_report
+
+    config, mapping = make(arguments, AuditConfig), parse_rules(arguments.map)
     with progress_bar() as report:
-        result = audit(arguments.data, make(arguments, AuditConfig), output=arguments.output, report=report)
+        result = audit(arguments.data, config, mapping=mapping, output=arguments.output, report=report)
         write_audit_report(result, arguments.output / "report.html")
     totals = vars(result.findings.totals).items()
     show_table("What was found", ("", "number"), [(words(name), str(count)) for name, count in totals])

@@ -1,6 +1,6 @@
-"""Adapt temperature and thresholds of a bundle to a site, from 30 to 200 labelled images, into a new bundle.
+"""Adapt temperature and thresholds of a model bundle to a hospital, with 30 to 200 labelled images, into a new bundle.
 
-Images that the bundle refuses are left out. `confirm`, which decides volumes, never falls below the bundle's own.
+Images that the bundle refuses are left out. `confirm`, which decides volumes, never falls below that of the bundle.
 
 brainsift calibrate --data LOCAL -o site-bundle
 brainsift predict --bundle site-bundle IMAGES...
@@ -10,30 +10,34 @@ import argparse
 from pathlib import Path
 
 from brainsift.cli.console import say, show_table
-from brainsift.cli.flags import add_output
+from brainsift.cli.flags import DATA_HELP, add_map, add_output
 from brainsift.core.text import difference, interval
-from brainsift.datasets.catalog import collect
-from brainsift.deployment.site_calibration import adapt, read_cases
-from brainsift.inference.bundle import SHIPPED, load_bundle
+from brainsift.inference.bundle import SHIPPED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument(
-        "--data", nargs="+", required=True, metavar="DATA", help="NAME=PATH, a folder, or a CSV (path, label, patient)"
-    )
+    parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help=f"{DATA_HELP} (path, label, patient)")
     parser.add_argument("--bundle", type=Path, default=SHIPPED, metavar="DIR", help="(default: the package's own)")
     add_output(parser, "folder of the new bundle")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of folds and bootstrap")
+    add_map(parser)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of folds and bootstrap (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Calibrates."""
-    bundle = load_bundle(arguments.bundle)
-    cases = read_cases(bundle, collect(arguments.data))
-    for path, why in cases.left_out:
+    from brainsift.datasets.labelling import parse_rules
+    from brainsift.deployment.site_calibration import calibrate
+
+    report = calibrate(
+        arguments.data,
+        arguments.output,
+        bundle=arguments.bundle,
+        mapping=parse_rules(arguments.map),
+        seed=arguments.seed,
+    )
+    for path, why in report.left_out:
         say(f"  left out: {path}: {why}")
-    report = adapt(bundle, cases, arguments.output, seed=arguments.seed)
     say(f"{report.n} images of {report.n_groups} patients or single images, {report.n_tumor} with a tumor.")
     rows = [
         (name, *(interval(one, percent=False) for one in (before, after)), difference(report.gains[name].difference))

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 from brainsift.cli.console import say, show_scores, show_table
+from brainsift.cli.flags import share
 from brainsift.core.errors import UsageError
 from brainsift.core.text import difference, p_value
-from brainsift.evaluation.evaluate import compare_runs, evaluate_predictions, evaluate_run
 from brainsift.inference.bundle import SHIPPED, load_bundle
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and 1 (default: the one that `predict` uses)",
     )
     point.add_argument(
-        "--sensitivity", type=float, metavar="X", help="the threshold that reached it on validation data, 0.5 to 0.995"
+        "--sensitivity", type=share, metavar="X", help="the threshold that reached it on validation data, 0.5 to 0.995"
     )
     parser.add_argument(
         "--bundle",
@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluates."""
+    from brainsift.evaluation.evaluate import evaluate_predictions, evaluate_run
+
     if bool(arguments.predictions) != bool(arguments.manifest) or not (arguments.runs or arguments.predictions):
         raise UsageError("arguments", "need run folders, or --predictions with --manifest", "Give one of the two.")
     asked = {"threshold": arguments.threshold, "sensitivity": arguments.sensitivity}
@@ -75,6 +77,8 @@ def _name_or_number(text: str) -> str | float:
 
 
 def _compare(first: Path, second: Path, *, threshold: str | float | None, sensitivity: float | None) -> None:
+    from brainsift.evaluation.evaluate import compare_runs
+
     found = compare_runs(first, second, threshold=threshold, sensitivity=sensitivity)
     rows = [(row.metric, row.test, difference(row.difference, 4), p_value(row.p_value)) for row in found.comparisons]
     both = f"on the {found.n} test images, in {found.n_groups} groups, that both have"

@@ -6,7 +6,6 @@ from pathlib import Path
 from brainsift.cli.console import progress_bar, say, show_table
 from brainsift.core.progress import Progress
 from brainsift.core.text import interval
-from brainsift.evaluation.localization import explain_run
 
 _HEADS = ("where", "images", "pointing game", "energy inside", "overlap")
 
@@ -19,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Explains; writes maps.csv (one row per image) and maps.json (means with intervals) into each run folder."""
+    from brainsift.evaluation.localization import explain_run
+
     for folder in arguments.runs:
         with progress_bar() as report:
             report(Progress(f"maps of {folder}", 0, 1))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from brainsift.cli.console import say
 from brainsift.cli.flags import add_output
-from brainsift.deployment.export import export_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Exports."""
+    from brainsift.deployment.export import export_run
+
     bundle = export_run(arguments.run, arguments.output, cache=arguments.cache)
     say(f"{bundle.name}, {bundle.network.stat().st_size / 2**20:.1f} MB, in {arguments.output}")
     say(f"Next: brainsift predict --bundle {arguments.output} IMAGES...")

@@ -9,32 +9,40 @@ Interrupted at any moment, it goes on when started again with the same -o. All n
 import argparse
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 from brainsift.cli.console import progress_bar, say, show_table
-from brainsift.cli.flags import add_flags, add_output, make
+from brainsift.cli.flags import DATA_HELP, add_flags, add_map, add_output, make
 from brainsift.core.text import interval
-from brainsift.reports.write import write_study_files
-from brainsift.studies.study import StudyConfig, run_study
-from brainsift.studies.study_results import StudyResults
+from brainsift.studies.study_settings import StudyConfig
+
+if TYPE_CHECKING:
+    from brainsift.studies.study_results import StudyResults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help="NAME=PATH, a folder, or a CSV")
+    parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help=DATA_HELP)
     parser.add_argument("--external", nargs="*", default=[], metavar="DATA", help="only predicted, never trained on")
     parser.add_argument("--title", default="Brain tumor study", help="of the report")
     add_output(parser, "folder of the study: gets report.html, its charts in figures/, tables.md and results.json")
+    add_map(parser)
     add_flags(parser, StudyConfig)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Does the study."""
+    from brainsift.datasets.labelling import parse_rules
+    from brainsift.reports.write import write_study_files
+    from brainsift.studies.study import run_study
+
     with progress_bar() as report:
         results = run_study(
             arguments.data,
             arguments.output,
             make(arguments, StudyConfig),
             external=arguments.external,
+            mapping=parse_rules(arguments.map),
             title=arguments.title,
             command=shlex.join(["brainsift", *sys.argv[1:]]),
             report=report,
@@ -44,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     say(f"Report: {arguments.output / 'report.html'}")
 
 
-def show_summary(results: StudyResults) -> None:
+def show_summary(results: "StudyResults") -> None:
     """Prints one row per protocol, network and recipe."""
     rows = [
         (

@@ -1,11 +1,12 @@
 """The history as a CSV table for `brainsift evaluate` and `brainsift calibrate`."""
 
-import csv
 import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from brainsift.core.files import csv_writer
 from brainsift.core.labels import CLASS_NAMES
+from brainsift.inference.decision import rounded
 
 IMAGES = "images"
 """Folder of the kept images, within that of the history."""
@@ -30,48 +31,47 @@ EXPORT_COLUMNS = (
     "detail",
     "model",
     "slices",
+    "reason",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 Row = Mapping[str, Any]
 
 
 def as_csv(rows: Iterable[Row], folder: str) -> str:
-    """Writes cases as a table; see `History.export`.
+    """Returns cases as a table; see `History.export`.
 
     Args:
-        rows: of the history's own table.
-        folder: of the history, as it is called where the table is read.
+        rows: of the table `cases`.
+        folder: the history's folder, as the reader of the table sees it.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, EXPORT_COLUMNS, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(_exported(row, folder) for row in rows)
+    write_row = csv_writer(text, EXPORT_COLUMNS)
+    for row in rows:
+        write_row(_exported(row, folder))
     return text.getvalue()
 
 
 def _exported(row: Row, folder: str) -> dict[str, Any]:
     number, name = row["id"], row["name"]
-    # Files of many patients have one name, and series have none: what tells volumes apart is their number.
+    # Files of several patients may have one name, and series have none: only the number tells volumes apart.
     volume = f"{row['volume'] or name} ({row['part_of'] or number})" if row["volume"] or row["slices"] else ""
     place = f"{IMAGES}/{number}.png" if row["picture"] else f"not-kept/{number}-{name.translate(_NO_PATH)}"
-    values = {
+    return {
         **row,
-        "path": _no_formula_path(f"{folder.rstrip('/')}/{place}"),
+        "path": f"{folder.rstrip('/')}/{place}",
+        "probability": rounded(row["probability"]),
         "channel": "",
         "source": "history",
         "label": _label(row),
         "patient": volume,
         "group": volume or name,
     }
-    texts = ("patient", "group", "note", "name", "volume", "detail", "model")
-    return {**values, **{text: no_formula(values[text]) for text in texts}}
 
 
 _NO_PATH = str.maketrans("/\\", "__")
 
 
 def _label(row: Row) -> str:
-    """Returns "1", "0", or "" where no verdict tells; a volume without a tumor has no slice with one."""
+    """Returns "1", "0", or "" without a verdict; a volume without a tumor has no slice with one."""
     if row["status"] != "ok":
         return ""
     if row["verdict"] is None and _truth(row["volume_leaning"], row["volume_verdict"]) == "0":
@@ -83,17 +83,3 @@ def _truth(leaning: str | None, verdict: str | None) -> str:
     if not leaning or verdict not in ("agree", "disagree"):
         return ""
     return str(int((leaning == CLASS_NAMES[1]) == (verdict == "agree")))
-
-
-def no_formula(text: str) -> str:
-    """Keeps a spreadsheet from running what a file is called.
-
-    >>> no_formula("=1+1"), no_formula("scan.png")
-    ("'=1+1", 'scan.png')
-    """
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _no_formula_path(path: str) -> str:
-    """Does the same for a path, which still leads to its file."""
-    return f"./{path}" if path.startswith(_FORMULA) else path

@@ -14,17 +14,19 @@ import platform
 import socket
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainsift import __version__
+from brainsift.batch.chunks import chunks_of
 from brainsift.core.environment import cores
 from brainsift.core.errors import BrainsiftError, BundleError, InputError, MissingExtraError, UsageError, in_one_line
 from brainsift.core.files import sha256_of
 from brainsift.inference.bundle import SHIPPED, load_bundle
-from brainsift.inference.chunks import chunks_of
-from brainsift.inference.predictor import Prediction, Predictor
+from brainsift.inference.decision import Prediction
+from brainsift.inference.predictor import Predictor
+from brainsift.volumes.grouping import Unit
 
 if TYPE_CHECKING:
     import pyarrow
@@ -130,7 +132,7 @@ class _Worker:
     def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
         return _packed("answers", [self._score(pickle.loads(chunk.as_py())) for chunk in table["chunk"]])
 
-    def _score(self, chunk: list[str]) -> list[Prediction] | BrainsiftError:
+    def _score(self, chunk: list[Unit]) -> list[Prediction] | BrainsiftError:
         if isinstance(self._predictor, BrainsiftError):
             return self._predictor
         return [_without_map(answer) for answer in self._predictor.predict(chunk)]
@@ -244,7 +246,7 @@ def _packed(column: str, values: list[Any]) -> "pyarrow.Table":
 
 
 def _without_map(answer: Prediction) -> Prediction:
-    return Prediction(**answer.to_dict())  # type: ignore[arg-type]
+    return replace(answer, tumor_map=None)
 
 
 def _digest(bundle: Path) -> str:

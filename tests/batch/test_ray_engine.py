@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brainsift.batch import ray_engine
+from brainsift.batch.ray_engine import Scoring
 from brainsift.cli.main import main
 from brainsift.core.errors import BundleError, InputError, MissingExtraError
 from brainsift.images.phantom import draw
-from brainsift.inference import ray_engine
-from brainsift.inference.ray_engine import Scoring
 
 COPIES = 40
 
@@ -94,7 +94,7 @@ def test_a_killed_worker_loses_and_changes_nothing(scans, tmp_path):
 
 def test_without_ray_the_extra_is_named(scans, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.setattr("brainsift.cli.commands.predict.Predictor", None)  # workers alone load the network
+    monkeypatch.setattr("brainsift.batch.predict_files.Predictor", None)  # workers alone load the network
     with pytest.raises(MissingExtraError, match=r"brainsift\[ray\]"):
         ray_engine._ray()
     assert main(["predict", str(scans), "--engine", "ray", "--csv", str(tmp_path / "a.csv")]) == 2
@@ -115,7 +115,7 @@ def test_without_ray_the_extra_is_named(scans, tmp_path, monkeypatch, capsys):
 )
 def test_what_an_engine_does_not_know_is_refused(scans, flags, capsys):
     assert main(["predict", str(scans), *flags]) == 2
-    assert f"{flags[-2]}: " in capsys.readouterr().err
+    assert f"predict: {flags[-2].removeprefix('--')}: " in capsys.readouterr().err
 
 
 def test_a_machine_that_differs_says_so(tmp_path, monkeypatch):

@@ -1,0 +1,211 @@
+"""Files, folders and patterns to predictions in tables, with tumor maps and a report: what `brainsift predict` does."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from brainsift.batch.heatmaps import Heatmaps
+from brainsift.core.errors import UsageError
+from brainsift.core.files import check_writable, csv_rows, json_rows, write_csv
+from brainsift.core.progress import Progress, Report, silent
+from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
+from brainsift.inference.decision import COLUMNS, Prediction, make_rule
+from brainsift.inference.predictor import Predictor
+from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
+from brainsift.volumes.inputs import find_images, read_list
+
+if TYPE_CHECKING:
+    from brainsift.pages.batch_page import Cases
+
+Engine = Literal["local", "ray"]
+_DRAW_LOCALLY = "Use the engine local, for the images that need a look."
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What was predicted, and what was written.
+
+    Attributes:
+        n: number of predictions: one per image, one per slice of a volume.
+        by_status: their number by status.
+        by_decision: their number by decision; "" for what is unreadable.
+        volumes: the predictions for volumes, in order.
+        written: the tables, the report and the folder of the tumor maps, as far as they were wanted.
+    """
+
+    n: int
+    by_status: dict[str, int]
+    by_decision: dict[str, int]
+    volumes: tuple[VolumePrediction, ...]
+    written: tuple[Path, ...]
+
+
+def predict_files(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    expand: bool = True,
+    bundle: Bundle | str | Path = SHIPPED,
+    threshold: str | None = None,
+    sensitivity: float | None = None,
+    max_error: float | None = None,
+    csv: str | Path | None = None,
+    json: str | Path | None = None,
+    volumes: str | Path | None = None,
+    heatmaps: str | Path | None = None,
+    report: str | Path | None = None,
+    engine: Engine = "local",
+    workers: int = 0,
+    address: str = "",
+    threads: int = 0,
+    each: Callable[[Prediction], object] | None = None,
+    progress: Report = silent,
+) -> BatchResult:
+    """Predicts for many files, and writes what is wanted as the predictions come.
+
+    What is in memory does not grow with the number of files. A table that cannot be written whole is not written.
+
+    Args:
+        paths: images, DICOM and NIfTI files, folders and patterns.
+        expand: False takes each path as one file, as the paths come: a missing one gives a prediction "unreadable".
+        bundle: or its folder; the one that comes with the package by default.
+        threshold: by name; by default `balanced`, for volumes `confirm`, and `even` with ``max_error``.
+        sensitivity: the wanted one, instead of a name.
+        max_error: of the decisions, the largest share that may be wrong; what is not sure enough for it is referred.
+        csv: table to write, one row per image or slice.
+        json: the same as JSON.
+        volumes: table to write, one row per volume.
+        heatmaps: folder for each image with the tumor map over it, and one montage per volume.
+        report: page to write, with the most suspicious images and why; HTML, or PDF where the name ends in .pdf.
+        engine: "local" for threads of this process, "ray" for worker processes here or on many machines.
+        workers: of the engine ray; 0 for one per core.
+        address: of a running Ray cluster, host:port or ``auto``; "" starts one here.
+        threads: of the engine local; 0 for one per core.
+        each: is called with each prediction, in order.
+        progress: takes the progress.
+
+    Raises:
+        UsageError: options that exclude each other, or a threshold or a share that the bundle does not know.
+        InputError: a path that does not exist, or a file that cannot be written; before anything is scored.
+        BundleError: the bundle is missing or altered.
+        MissingExtraError: a PDF without the extra `pdf`, or the engine ray without the extra `ray`.
+
+    >>> predict_files("nowhere.png", expand=False).by_status
+    {'unreadable': 1}
+    """
+    wanted = _wanted_threshold(threshold, sensitivity)
+    _check_engine(engine, heatmaps=heatmaps, report=report, workers=workers, address=address, threads=threads)
+    _check_targets([Path(table) for table in (csv, json, volumes) if table], Path(report) if report else None)
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
+    rule = make_rule(bundle, threshold=wanted, max_error=max_error)
+    named = map(str, [paths] if isinstance(paths, str | Path) else paths)
+    listing = partial(find_images, list(named)) if expand else partial(iter, named)
+    expected = sum(1 for _ in listing()) if expand else 0
+    collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
+    maps = Heatmaps(Path(heatmaps), size=bundle.size) if heatmaps else None
+    cases = _cases() if report else None
+    with ExitStack() as stack:
+        rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
+        rows += [stack.enter_context(json_rows(Path(json)))] if json else []
+        takers = [taker.add for taker in (collector, maps, cases) if taker] + ([each] if each else [])
+        if engine == "ray":
+            options = {"threshold": wanted, "max_error": max_error}
+            predictions = _on_ray(stack, listing, bundle, options, workers=workers, address=address, spooled=not expand)
+        else:
+            predictor = Predictor(bundle, threshold=wanted, max_error=max_error, threads=threads)
+            predictions = predictor.predict(listing())
+        for number, one in enumerate(predictions, start=1):
+            for write_row in rows:
+                write_row(one.to_dict())
+            for take in takers:
+                take(one)
+            statuses[one.status] += 1
+            decisions[one.decision] += 1
+            progress(Progress("scoring", number, max(number, expected)))
+    found = collector.finish()
+    if volumes:
+        write_csv(Path(volumes), VOLUME_COLUMNS, (volume.to_dict() for volume in found))
+    if cases and report:
+        cases.write(found, bundle, rule.threshold, Path(report))
+    if maps:
+        maps.write_montages(found)
+    written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps) if path)
+    return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written)
+
+
+def _wanted_threshold(threshold: str | None, sensitivity: float | None) -> str | float | None:
+    if threshold is not None and sensitivity is not None:
+        raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
+    return threshold if sensitivity is None else sensitivity
+
+
+def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
+    """Refuses options that an engine does not know."""
+    if workers < 0:
+        raise UsageError("workers", f"must be 0 or more, not {workers}", "0 takes one per core.")
+    refused = {
+        "ray": {
+            "heatmaps": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
+            "report": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
+            "threads": ("is not known to the engine ray: each worker has one thread", "Set workers instead."),
+        },
+        "local": {
+            "workers": ("is known to the engine ray only", "Set threads instead, or choose the engine ray."),
+            "address": ("is known to the engine ray only", "Choose the engine ray."),
+        },
+    }
+    if engine not in refused:
+        raise UsageError("engine", f"must be 'local' or 'ray', not {engine!r}", "Choose one of them.")
+    for name, (rule, remedy) in refused[engine].items():
+        if {"workers": workers, **options}[name]:
+            raise UsageError(name, rule, remedy)
+
+
+def _check_targets(tables: Iterable[Path], report: Path | None) -> None:
+    """Refuses files that cannot be written, before anything is scored."""
+    for table in tables:
+        check_writable(table)
+    if report:
+        from brainsift.pages.html import check_page  # its templates cost start-up time
+
+        check_page(report)
+
+
+def _cases() -> "Cases":
+    from brainsift.pages.batch_page import Cases
+
+    return Cases()
+
+
+def _on_ray(
+    stack: ExitStack,
+    listing: Callable[[], Iterable[str]],
+    bundle: Bundle,
+    options: dict[str, Any],
+    *,
+    workers: int,
+    address: str,
+    spooled: bool,
+) -> Iterator[Prediction]:
+    """Returns the predictions of Ray's workers.
+
+    Another process lists the files. A list that can be read only once, such as standard input, waits in a file for it.
+    """
+    from brainsift.batch.ray_engine import Scoring, predict_bulk
+
+    if spooled:
+        spool = Path(stack.enter_context(tempfile.TemporaryDirectory()), "paths")
+        with spool.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(f"{path}\n" for path in listing())
+        listing = partial(_spooled, spool)
+    scoring = Scoring.here(bundle.folder, **options)
+    return stack.enter_context(closing(predict_bulk(listing, scoring, workers=workers, address=address)))
+
+
+def _spooled(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        yield from read_list(file)

@@ -1,0 +1,45 @@
+"""Work in threads, results in the order of the tasks."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def map_in_order(
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, threads: int, ahead: int = 8
+) -> Iterator[Result]:
+    """Yields the result for each task, in the order of the tasks.
+
+    What is in memory does not grow with the number of tasks: new ones are taken only as results are. Where the caller
+    stops early, the tasks that have not begun are dropped.
+
+    Args:
+        function: is called in threads.
+        tasks: are taken in the thread of the caller.
+        threads: 1 or more.
+        ahead: tasks per thread that wait, or whose results do.
+
+    Raises:
+        Exception: what ``function`` or ``tasks`` raise, at the place of that task.
+
+    >>> list(map_in_order(str, range(4), threads=2))
+    ['0', '1', '2', '3']
+    """
+    remaining = iter(tasks)
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while True:
+                room = ahead * threads - len(waiting)
+                waiting.extend(pool.submit(function, task) for task in islice(remaining, room))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

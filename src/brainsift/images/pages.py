@@ -1,0 +1,86 @@
+"""Files of several pictures: pages of TIFF, frames of GIF, APNG and WebP, images of MPO; each is an image itself."""
+
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from brainsift.core.errors import ImageSizeError
+from brainsift.images.decode import LIMITS, DecodedImage, Limits, decoder_errors, from_pillow, open_image
+
+_MAX_PAGES = 65_535
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_SUBFILE, _REDUCED_OR_MASK = 254, 0b101
+_MPO_IMAGES = 0xB002
+_WEBP_FLAGS, _WEBP_ANIMATED = 20, 0b10
+
+
+def may_hold_pages(head: bytes) -> bool:
+    """Tells from the first 352 bytes of a file whether it is worth looking for more than one picture in it."""
+    if head.startswith(b"\x89PNG"):
+        return b"acTL" in head or b"IDAT" not in head
+    if head.startswith(b"\xff\xd8"):
+        return b"MPF\0" in head or b"Exif\0" in head  # cameras put the list of images behind the EXIF data
+    if head.startswith(b"RIFF"):
+        return head[12:16] == b"VP8X" and bool(head[_WEBP_FLAGS] & _WEBP_ANIMATED)
+    return head.startswith((*_TIFF, b"GIF8"))
+
+
+class Pages:
+    """The pictures of one file, which is open from the first that is read to the last that is forgotten.
+
+    Args:
+        path: of the file.
+        limits: what is decoded at all.
+
+    Attributes:
+        numbers: of the pages, which count from 1; without thumbnails, reduced copies and masks of other pages.
+
+    Raises:
+        UnreadableImageError: missing, no image, or broken.
+        ImageSizeError: beyond ``limits``, or more than 65535 pages.
+    """
+
+    def __init__(self, path: str | Path, limits: Limits = LIMITS) -> None:
+        self._path, self._limits = str(path), limits
+        self._lock = threading.Lock()
+        self._image: Image.Image | None = None
+        with open_image(path, self._path, limits) as image, decoder_errors(self._path, limits):
+            count = getattr(image, "n_frames", 1)
+            kept = _own_pages(image, min(count, _MAX_PAGES)) if count > 1 else [0]
+        if count > _MAX_PAGES:
+            raise ImageSizeError(path, f"has {count} pages, more than {_MAX_PAGES}", "Split it.")
+        self.numbers = [index + 1 for index in kept]
+
+    def decode(self, number: int, *, name: str) -> DecodedImage:
+        """Decodes a page; in order that is soonest, since frames of animations build on those before.
+
+        Raises:
+            UnreadableImageError: broken.
+            ImageSizeError: beyond the limits.
+        """
+        with self._lock:
+            # Going back, or after an error, the decoder could return wrong pixels: it starts anew then.
+            image, self._image = self._image, None
+            if image is None or image.tell() >= number:
+                image = open_image(self._path, name, self._limits)
+            with decoder_errors(name, self._limits):
+                image.seek(number - 1)
+            decoded = from_pillow(image, name=name, limits=self._limits)
+            self._image = image
+            return decoded
+
+
+def _own_pages(image: Image.Image, count: int) -> list[int]:
+    """Returns the indices of pages that are no other version of one before."""
+    if image.format == "TIFF":
+        kept = []
+        for index in range(count):
+            image.seek(index)
+            if not image.tag_v2.get(_TIFF_SUBFILE, 0) & _REDUCED_OR_MASK:  # type: ignore[attr-defined]
+                kept.append(index)
+        return kept or [0]
+    if image.format == "MPO":
+        kinds = [str(entry["Attribute"]["MPType"]) for entry in image.mpinfo[_MPO_IMAGES]]  # type: ignore[attr-defined]
+        return [index for index, kind in enumerate(kinds[:count]) if "Thumbnail" not in kind] or [0]
+    return list(range(count))

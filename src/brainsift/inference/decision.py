@@ -1,0 +1,144 @@
+"""What a calibrated logit means: a prediction for one image, and the rule that turns the logit into a decision.
+
+Nothing is rounded here; only `Prediction.to_dict` rounds, for tables, JSON and pages.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from brainsift.core.errors import UsageError
+from brainsift.core.reasons import Reason
+from brainsift.inference.bundle import Bundle
+from brainsift.inference.display import picture_html, result_html
+
+Status = Literal["ok", "not_brain_mri", "unreadable"]
+Decision = Literal["tumor", "no_tumor", "refer", ""]
+
+COLUMNS = ("path", "status", "probability", "decision", "detail", "volume", "reason")
+DIGITS = 6
+"""Decimals of a probability in a table, in JSON and on a page."""
+UNSURE = "not sure enough for the wanted share of errors"
+_LARGEST_LOGIT = 700.0  # exp() of more overflows
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The result for one image, or for one slice of a volume.
+
+    Attributes:
+        path: as given; of a slice ``scan.nii.gz#12``, ``file.dcm``, or ``file.dcm#3`` for a frame.
+        status: "ok", "not_brain_mri" or "unreadable".
+        logit: calibrated log-odds of a tumor, exact; None where the image is unreadable.
+        decision: "tumor", "no_tumor" or "refer"; "" where unreadable. What is no brain MRI is referred.
+        reason: the code of why the image is unreadable, no brain MRI, or referred; `Reason.NONE` where it is decided.
+        detail: the same in words, and what else to know of how the image was read.
+        tumor_map: float32 (h, w), how much each place of the network's input looks like a tumor, 0 to 1; None where
+            the network draws none.
+        volume: path of the NIfTI file or name of the DICOM series; "" for a plain image.
+        note: the part of ``detail`` that says how the image was read; "" where there is nothing to say.
+    """
+
+    path: str
+    status: Status
+    logit: float | None
+    decision: Decision
+    reason: Reason = Reason.NONE
+    detail: str = ""
+    tumor_map: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    volume: str = ""
+    note: str = ""
+
+    @property
+    def probability(self) -> float | None:
+        """Calibrated probability of a tumor, not rounded; None where the image is unreadable."""
+        return None if self.logit is None else expit(self.logit)
+
+    def _repr_html_(self) -> str:
+        """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""
+        rows = {name: value for name, value in self.to_dict().items() if name != "reason"}
+        return result_html([picture_html(self.path, self.tumor_map)], rows)
+
+    def decided(self, rule: "Rule") -> "Prediction":
+        """Returns the same prediction as another rule decides it; what is unreadable or rejected stays so."""
+        if self.status != "ok" or self.logit is None:
+            return self
+        decision = rule.decide(self.logit)
+        unsure = decision == "refer"
+        detail = "; ".join(part for part in (UNSURE if unsure else "", self.note) if part)
+        return replace(self, decision=decision, reason=Reason.UNSURE if unsure else Reason.NONE, detail=detail)
+
+    def to_dict(self) -> dict[str, str | float | None]:
+        """Returns one row of a table: the columns `COLUMNS`, the probability with six decimals."""
+        row = {name: getattr(self, name) for name in COLUMNS}
+        return {**row, "probability": rounded(self.probability), "reason": str(self.reason)}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What turns a calibrated logit into a decision.
+
+    Attributes:
+        threshold: on the probability; from it on the decision is "tumor".
+        margin: a logit nearer to 0 than this is referred.
+        volume_threshold: from which on a volume is "tumor"; None: as `threshold`.
+    """
+
+    threshold: float
+    margin: float = 0.0
+    volume_threshold: float | None = None
+
+    @property
+    def of_volumes(self) -> "Rule":
+        """The rule for a volume as a whole."""
+        return Rule(self.threshold if self.volume_threshold is None else self.volume_threshold, self.margin)
+
+    def lean(self, logit: float) -> Literal["tumor", "no_tumor"]:
+        """Returns the side of the threshold that a calibrated logit lies on."""
+        return "tumor" if expit(logit) >= self.threshold else "no_tumor"
+
+    def decide(self, logit: float) -> Literal["tumor", "no_tumor", "refer"]:
+        """Returns the decision for a calibrated logit."""
+        return "refer" if abs(logit) < self.margin else self.lean(logit)
+
+
+def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error: float | None = None) -> Rule:
+    """Returns the rule for a wanted threshold or share of errors; for the arguments see `Predictor`.
+
+    By default, images are decided at `balanced`, and volumes at `confirm` if that is higher: one of a hundred slices
+    is more often taken for a tumor than a single image.
+
+    Raises:
+        UsageError: a threshold or a share that the bundle does not know.
+    """
+    if max_error is not None and threshold not in (None, "even"):
+        rule = f"must be `even` with max_error, not {threshold!r}: the share of errors is promised for `even` only"
+        raise UsageError("threshold", rule, "Leave the threshold out, or leave max_error out.")
+    if threshold is None and max_error is None:
+        balanced = bundle.threshold("balanced")
+        return Rule(balanced, volume_threshold=max(balanced, bundle.thresholds.get("confirm", balanced)))
+    margin = 0.0 if max_error is None else bundle.margin(max_error)
+    return Rule(bundle.threshold("even" if threshold is None else threshold), margin)
+
+
+def expit(logit: float) -> float:
+    """Returns the probability of a logit.
+
+    >>> expit(0.0), round(expit(log_odds(0.9)), 12), expit(-1000.0) < 1e-300
+    (0.5, 0.9, True)
+    """
+    return 1 / (1 + math.exp(min(-logit, _LARGEST_LOGIT)))
+
+
+def log_odds(probability: float) -> float:
+    """Returns the logit of a probability, within ±27.6."""
+    clipped = min(max(float(probability), 1e-12), 1 - 1e-12)
+    return math.log(clipped / (1 - clipped))
+
+
+def rounded(probability: float | None) -> float | None:
+    """Returns a probability as tables, JSON and pages show it."""
+    return None if probability is None else round(probability, DIGITS)

@@ -1,0 +1,212 @@
+"""Headers of DICOM files: read with limits, flattened for each frame, and their values, whatever state they are in."""
+
+import contextlib
+import io
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
+from brainsift.core.reasons import Reason
+from brainsift.images.decode import Limits
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SUFFIXES = frozenset([".dcm", ".ima"])
+"""Of files that are tried as DICOM even without the mark at their start."""
+EXPORT_AGAIN = "Export it again, or leave it out."
+
+LOOK = """
+    Rows Columns BitsAllocated BitsStored PixelRepresentation PhotometricInterpretation SamplesPerPixel PixelSpacing
+    PixelAspectRatio RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction ModalityLUTSequence
+    VOILUTSequence PixelPaddingValue PixelPaddingRangeLimit
+""".split()  # noqa: SIM905
+PALETTE = [
+    f"{kind}PaletteColorLookupTable{part}"
+    for colour in ("Red", "Green", "Blue")
+    for kind, part in ((colour, "Descriptor"), (colour, "Data"), (f"Segmented{colour}", "Data"))
+]
+PLACE = """
+    Modality ImageType FrameType ComplexImageComponent BodyPartExamined SOPInstanceUID InstanceNumber
+    ImagePositionPatient ImageOrientationPatient SliceLocation StackID EchoNumbers EchoTime EffectiveEchoTime
+    InversionTime InversionTimes TemporalPositionIdentifier TemporalPositionIndex DiffusionBValue
+    DiffusionGradientOrientation DimensionIndexValues AcquisitionNumber FlipAngle RepetitionTime TriggerTime
+    SequenceName
+""".split()  # noqa: SIM905
+SERIES = """
+    PatientID PatientName PatientBirthDate StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription Modality
+    ProtocolName FrameOfReferenceUID Rows Columns
+""".split()  # noqa: SIM905
+B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x03, "PHILIPS IMAGING DD 001"))
+"""Where makers keep b-values: group, element within the block that their mark reserves, and how the mark starts."""
+FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+_DIMENSIONS = "DimensionIndexSequence"
+_PRIVATE = [tag for group, element, _ in B_VALUES for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)]
+HEADER = [*LOOK, *PALETTE, *PLACE, *SERIES, *FRAMES, _DIMENSIONS, *_PRIVATE]
+"""Tags that are read of a file before its pixels are."""
+
+_GROUPS = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing",),
+    "FrameContentSequence": ("StackID", "TemporalPositionIndex", "DimensionIndexValues"),
+    "MRImageFrameTypeSequence": ("FrameType", "ComplexImageComponent"),
+    "MREchoSequence": ("EffectiveEchoTime",),
+    "MRModifierSequence": ("InversionTimes",),
+    "MRTimingAndRelatedParametersSequence": ("RepetitionTime", "FlipAngle"),
+    "MRDiffusionSequence": ("DiffusionBValue",),
+}
+_ALONG_THE_STACK = (0x00209057, 0x00200032)  # dimensions that number the slices of one stack
+_CHUNK = 1 << 20
+
+
+@contextlib.contextmanager
+def dicom_errors(name: str) -> Iterator[None]:
+    """Turns what pydicom raises into our errors; for calls of pydicom alone, so that no fault of ours looks like one.
+
+    On broken files pydicom raises nearly every type, some of them when a value is first used.
+    """
+    try:
+        yield
+    except (BrainsiftError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableImageError(name, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
+    except Exception as error:
+        raise UnreadableImageError(name, f"cannot be read as DICOM: {in_one_line(error)}", EXPORT_AGAIN) from error
+
+
+def read_dataset(
+    source: str | io.BytesIO, name: str, limits: Limits, *, tags: Sequence[str | int] | None = None
+) -> "Dataset":
+    """Reads a data set: all of it, or some tags of its header.
+
+    Raises:
+        UnreadableImageError: no DICOM file, or a broken one.
+        ImageSizeError: it unpacks to more than ``limits``.
+    """
+    from pydicom import dcmread
+
+    force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
+    with dicom_errors(name):
+        _check_deflated(source, name, limits)
+        wanted = None if tags is None else list(tags)
+        dataset = dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=wanted)
+        size = len(dataset)
+    if not size:
+        raise UnreadableImageError(name, "is no DICOM file", EXPORT_AGAIN, reason=Reason.NOT_AN_IMAGE)
+    return dataset
+
+
+def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None:
+    """Refuses a deflated data set that would fill the memory: pydicom unpacks all of it, even for its header."""
+    from pydicom.filereader import read_dataset as read_elements
+    from pydicom.filereader import read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    with contextlib.nullcontext(source) if isinstance(source, io.BytesIO) else Path(source).open("rb") as stream:
+        read_preamble(stream, force=True)
+        # The part before the data set is explicit, little endian and of group 2, DICOM PS3.10, 7.1.
+        meta = read_elements(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            unpacker, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+            while packed := unpacker.unconsumed_tail or stream.read(_CHUNK):
+                size += len(unpacker.decompress(packed, _CHUNK))
+                if size > limits.max_bytes:
+                    raise ImageSizeError(name, f"unpacks to more than {limits.max_bytes} bytes", "Save it smaller.")
+        stream.seek(0)
+
+
+def flat_header(header: "Dataset", index: int) -> "Dataset":
+    """Returns what a header says of one frame; what stands for all of the frames gives way to what is its own.
+
+    What cannot be read of it is left out.
+    """
+    from pydicom import Dataset
+
+    flat = Dataset()
+    flat.set_original_encoding(None, header.original_encoding[1] is not False)  # lookup tables may be bytes
+    _copy(header, (*LOOK, *PALETTE, *PLACE, *SERIES, *_PRIVATE), flat)
+    own = value_of(header, FRAMES[1]) or []
+    for groups in (*(value_of(header, FRAMES[2]) or [])[:1], *own[index : index + 1]):
+        for sequence, tags in _GROUPS.items():
+            for item in (value_of(groups, sequence) or [])[:1]:
+                _copy(item, tags, flat)
+                for direction in (value_of(item, "MRDiffusionGradientDirectionSequence") or [])[:1]:
+                    _copy(direction, ("DiffusionGradientOrientation",), flat)
+    dimensions = value_of(header, _DIMENSIONS) or []
+    pointers = [value_of(dimension, "DimensionIndexPointer") for dimension in dimensions]
+    values = values_of(flat, "DimensionIndexValues")
+    if "DimensionIndexValues" in flat:
+        del flat.DimensionIndexValues
+    if len(pointers) == len(values):
+        kept = zip(values, pointers, strict=True)
+        flat.DimensionIndexValues = [int(value) for value, pointer in kept if pointer not in _ALONG_THE_STACK]
+    return flat
+
+
+def _copy(source: "Dataset", tags: Sequence[str | int], target: "Dataset") -> None:
+    for tag in tags:
+        with contextlib.suppress(Exception):  # a broken value, which pydicom finds out now
+            if tag in source:
+                target[tag] = source[tag]
+
+
+def value_of(header: "Dataset", tag: str | int) -> Any:
+    """Returns a value of a header; None where there is none, or none that pydicom understands."""
+    try:
+        found = header.get(tag)
+    except Exception:  # of what is broken pydicom raises nearly every type
+        return None
+    return found if isinstance(tag, str) or found is None else found.value
+
+
+def values_of(header: "Dataset", tag: str) -> list[Any]:
+    """Returns the values of a header under one tag, none, one or several."""
+    value = value_of(header, tag)
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+
+
+def number_of(header: "Dataset", tag: str, otherwise: float = 0.0) -> float:
+    """Returns a number of a header, the first of several."""
+    return next(iter(_numbers(values_of(header, tag)[:1])), otherwise)
+
+
+def vector_of(header: "Dataset", tag: str, length: int) -> npt.NDArray[np.float64] | None:
+    """Returns (length,) finite numbers; None where the header has others."""
+    vector = np.array(_numbers(values_of(header, tag)))
+    return vector if vector.shape == (length,) else None
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    """Returns values as finite numbers; none at all where one is not."""
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def text_of(header: "Dataset", tag: str) -> str:
+    """Returns a text of a header, printable and on one line; several values are joined by "/"."""
+    joined = "/".join(str(value) for value in values_of(header, tag))
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in joined).split())
+
+
+def transfer_syntax(dataset: "Dataset") -> Any:
+    """Returns the transfer syntax; a file without its first part is of the plain kind that its encoding shows."""
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = getattr(dataset, "file_meta", None) or {}
+    plain = ExplicitVRLittleEndian if dataset.original_encoding[0] is False else ImplicitVRLittleEndian
+    return meta.get("TransferSyntaxUID") or plain

@@ -1,0 +1,201 @@
+"""The pixels of a DICOM image, as its header wants them shown: rescale, window, lookup tables, inversion, spacing."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from brainsift.core.errors import BrainsiftError, UnreadableImageError, in_one_line
+from brainsift.core.reasons import Reason
+from brainsift.images.components import Mask
+from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
+from brainsift.images.padding import without_padding
+from brainsift.volumes.dicom_header import (
+    EXPORT_AGAIN,
+    dicom_errors,
+    flat_header,
+    number_of,
+    read_dataset,
+    text_of,
+    transfer_syntax,
+    value_of,
+    values_of,
+    vector_of,
+)
+from brainsift.volumes.slices import Loaded, coarse_of, slice_of_values, squared
+from brainsift.volumes.windowing import Values, before_window
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_Array = npt.NDArray[np.generic]
+
+_DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install pylibjpeg with its plugins."
+
+
+def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = LIMITS) -> Loaded:
+    """Renders a data set of one frame.
+
+    Raises:
+        UnreadableImageError: without pixels, with several frames, broken, or compressed in a way not read here.
+        ImageSizeError: beyond ``limits``.
+    """
+    n_frames = number_of(dataset, "NumberOfFrames", 1)
+    if n_frames > 1:
+        raise UnreadableImageError(name, f"holds {n_frames:.0f} frames", "Save it, and pass its path to `predict`.")
+    if not any(tag in dataset for tag in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise UnreadableImageError(name, "is a DICOM file without pixels", "Leave it out: it holds no image.")
+    look, syntax = flat_header(dataset, 0), transfer_syntax(dataset)
+    return _rendered(partial(_decoded, dataset, syntax), look, name, syntax, limits)
+
+
+def load_file(path: str, limits: Limits) -> Loaded:
+    """Renders a file of one frame; raises as `load_dataset` does."""
+    return load_dataset(read_dataset(path, path, limits), name=path, limits=limits)
+
+
+def load_frame(path: str, index: int, look: "Dataset", name: str, limits: Limits) -> Loaded:
+    """Renders one frame of a file.
+
+    Args:
+        path: of the file.
+        index: of the frame, from 0.
+        look: its own header, of `flat_header`.
+        name: what errors call it.
+        limits: what is decoded at all.
+    """
+    from pydicom.pixels import pixel_array
+
+    syntax = transfer_syntax(read_dataset(path, name, limits, tags=["Rows"]))
+    return _rendered(partial(pixel_array, path, index=index), look, name, syntax, limits)
+
+
+def rescale_fault(look: "Dataset") -> str:
+    """Tells why the rescaling of a header cannot be followed, so that the stored values are shown; "" where it can."""
+    tables = value_of(look, "ModalityLUTSequence") or []
+    if tables:
+        whole = values_of(tables[0], "LUTDescriptor") and values_of(tables[0], "LUTData")
+        return "" if whole else "its lookup table of the modality is empty"
+    for tag in ("RescaleSlope", "RescaleIntercept"):
+        if tag in look and vector_of(look, tag, 1) is None:
+            return f"its {tag} is no number"
+    return "its RescaleSlope is 0" if number_of(look, "RescaleSlope", 1) == 0 else ""
+
+
+def _decoded(dataset: "Dataset", syntax: Any) -> _Array:
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.pixels import pixel_array
+
+    whole = copy.copy(dataset)  # the caller's keeps its header
+    whole.file_meta = FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = syntax
+    for tag, usual in (
+        ("SamplesPerPixel", 1),
+        ("PhotometricInterpretation", "MONOCHROME2"),
+        ("PixelRepresentation", 0),
+        ("BitsStored", number_of(dataset, "BitsAllocated", 16)),
+    ):
+        if value_of(whole, tag) in (None, ""):
+            setattr(whole, tag, usual if isinstance(usual, str) else int(usual))
+    return np.asarray(pixel_array(whole))
+
+
+def _rendered(decode: Callable[[], Any], look: "Dataset", name: str, syntax: Any, limits: Limits) -> Loaded:
+    """Decodes the pixels and shows them as the header wants."""
+    check_size((int(number_of(look, "Columns")), int(number_of(look, "Rows"))), name, limits)
+    _check_syntax(name, syntax)
+    try:
+        raw = np.asarray(decode())
+    except (BrainsiftError, MemoryError):
+        raise
+    except Exception as error:  # pydicom and its plugins raise nearly every type on broken pixels
+        rule = f"cannot be decoded ({syntax.name}): {in_one_line(error)}"
+        raise UnreadableImageError(name, rule, _DECOMPRESS if syntax.is_compressed else EXPORT_AGAIN) from error
+    return _shown(raw, look, name, limits)
+
+
+def _check_syntax(name: str, syntax: Any) -> None:
+    from pydicom.pixels import get_decoder
+
+    try:
+        known = get_decoder(syntax).is_available
+    except NotImplementedError:
+        known = False
+    if not known:
+        kind = "in an unknown way" if syntax.name == syntax else f"as {syntax.name}"  # only what the standard names
+        rule = f"is compressed {kind}, which is not decoded here"
+        raise UnreadableImageError(name, rule, _DECOMPRESS, reason=Reason.UNSUPPORTED)
+
+
+def _shown(raw: _Array, look: "Dataset", name: str, limits: Limits) -> Loaded:
+    from pydicom.pixels import apply_color_lut, apply_modality_lut
+
+    kind = text_of(look, "PhotometricInterpretation") or "MONOCHROME2"
+    if kind == "PALETTE COLOR":
+        with dicom_errors(name):
+            raw = np.asarray(apply_color_lut(raw, look))
+    if raw.ndim == 3:
+        colours = raw if raw.dtype in (np.uint8, np.uint16) else raw.astype(np.uint16)
+        image = from_array(colours, name=name, limits=limits)
+        return Loaded(_marked(image, kind), coarse_of(image.grey()))
+    if raw.ndim != 2:
+        raise UnreadableImageError(name, f"has pixels of the shape {raw.shape}", EXPORT_AGAIN)
+    values = raw
+    if not rescale_fault(look):
+        with dicom_errors(name):
+            values = np.asarray(apply_modality_lut(raw, look))
+    values = _without_padding(values, _padding(raw, look), inverted=kind == "MONOCHROME1")
+    brightness, windowed = values, _windowed(values, look)
+    if kind == "MONOCHROME1":  # the least value is white
+        brightness, windowed = -values.astype(np.float32), windowed.max() - windowed.astype(np.float32)
+    spacing = vector_of(look, "PixelSpacing", 2)
+    if spacing is None:
+        spacing = vector_of(look, "PixelAspectRatio", 2)
+    square = (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1]))
+    image = slice_of_values(windowed, name=name, spacing=square, limits=limits)
+    return Loaded(_marked(image, kind), coarse_of(brightness), partial(_unwindowed, values, windowed, square))
+
+
+def _padding(raw: _Array, look: "Dataset") -> Mask | None:
+    """Returns the pixels of which the header says that they are no picture; None where it says nothing."""
+    value = number_of(look, "PixelPaddingValue", math.nan)
+    limit = number_of(look, "PixelPaddingRangeLimit", value)
+    if math.isnan(value):
+        return None
+    return np.asarray((raw >= min(value, limit)) & (raw <= max(value, limit)))
+
+
+def _without_padding(values: _Array, padding: Mask | None, *, inverted: bool) -> _Array:
+    """Makes padding as dark as the darkest pixel, which in an inverted image is the greatest value."""
+    if not inverted:
+        return without_padding(values, padding=padding)
+    if padding is None and values.min() >= 0:
+        return values
+    negative = -values.astype(np.float64)
+    darkened = without_padding(negative, padding=padding)
+    return values if darkened is negative else -darkened
+
+
+def _unwindowed(values: _Array, windowed: _Array, spacing: tuple[float, float]) -> Values:
+    found = before_window(values, windowed)
+    return replace(found, grey=squared(found.grey, spacing))
+
+
+def _windowed(values: _Array, look: "Dataset") -> _Array:
+    """Applies the first window or lookup table; a broken one says nothing about the pixels."""
+    from pydicom.pixels import apply_voi_lut
+
+    try:
+        windowed = np.asarray(apply_voi_lut(values, look))
+    except Exception:  # pydicom raises nearly every type on broken headers
+        return values
+    return windowed if np.ptp(windowed) else values
+
+
+def _marked(image: DecodedImage, kind: str) -> DecodedImage:
+    return replace(image, format="DICOM", mode=kind)

@@ -1,0 +1,119 @@
+"""Each page of a file of several pictures is an image of its own, in the right order and with the right pixels."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from brainsift.core.errors import UnreadableImageError, UsageError
+from brainsift.images.decode import decode
+from brainsift.images.pages import Pages, may_hold_pages
+from brainsift.images.phantom import draw
+from brainsift.inference.predictor import Predictor
+from brainsift.volumes.reader import kind_of, read_slice, slices_of
+
+SLICES = [draw(seed, tumor=seed % 2 == 0, size=64).pixels for seed in range(5)]
+KINDS = {"tif": "TIFF", "gif": "GIF", "png": "PNG", "webp": "WEBP", "mpo": "MPO"}
+
+
+def save(path, pages=SLICES, **options):
+    pages = pages[:2] if path.suffix == ".mpo" else pages  # Pillow writes wrong places for more
+    first, *others = (Image.fromarray(page).convert("RGB" if path.suffix == ".mpo" else "L") for page in pages)
+    options = {"lossless": True} if path.suffix == ".webp" else {"quality": 95} if path.suffix == ".mpo" else options
+    first.save(path, KINDS[path.suffix[1:]], save_all=True, append_images=others, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_each_page_is_a_slice(tmp_path, suffix):
+    path = save(tmp_path / f"file.{suffix}")
+    assert kind_of(path) == "pages"
+    found = list(slices_of([path]))
+    count = 2 if suffix == "mpo" else 5
+    assert [piece.name for piece in found] == [f"{path}#{number}" for number in range(1, count + 1)]
+    assert {piece.volume for piece in found} == {str(path)}
+    for piece, pixels in zip(reversed(found), reversed(SLICES[:count]), strict=True):  # against the order, too
+        grey = piece.read().grey().astype(int)
+        assert np.abs(grey - pixels).mean() < (3 if suffix == "mpo" else 0.5)
+    assert np.abs(read_slice(f"{path}#2").grey().astype(int) - SLICES[1]).mean() < 3
+    with pytest.raises(UsageError, match=f"holds {count} slices"):
+        read_slice(path)
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_one_page_is_a_plain_image(tmp_path, suffix):
+    path = save(tmp_path / f"file.{suffix}", SLICES[:1])
+    (found,) = slices_of([path])
+    assert (found.name, found.volume) == (str(path), "")
+    np.testing.assert_array_equal(found.read().grey(), decode(path).grey())
+
+
+def test_pages_are_scored_one_by_one(tmp_path):
+    path = save(tmp_path / "a.tif")
+    singles = []
+    for number, pixels in enumerate(SLICES):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        singles.append(tmp_path / f"{number}.png")
+    predictor = Predictor(threads=2)
+    together, apart = list(predictor.predict([path])), list(predictor.predict(singles))
+    assert [one.logit for one in together] == [one.logit for one in apart]
+    assert predictor.score(f"{path}#2").logit == apart[1].logit
+
+
+def test_threads_share_the_file(tmp_path):
+    pages = Pages(save(tmp_path / "a.gif"))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: pages.decode(number, name="a").grey(), [3, 1, 5, 2, 4] * 4))
+    for number, grey in zip([3, 1, 5, 2, 4] * 4, found, strict=True):
+        np.testing.assert_array_equal(grey, SLICES[number - 1])
+
+
+def test_reduced_copies_and_masks_are_no_slices(tmp_path):
+    small = Image.fromarray(SLICES[0]).resize((32, 32))
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254] = 1
+    small.encoderinfo = {"tiffinfo": tags}
+    path = tmp_path / "a.tif"
+    Image.fromarray(SLICES[0]).save(path, save_all=True, append_images=[small])
+    assert Pages(path).numbers == [1]
+    (found,) = slices_of([path])
+    assert found.name == str(path)
+
+
+def test_a_broken_page_is_told_each_time_and_costs_no_other(tmp_path):
+    path = save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
+    content = bytearray(path.read_bytes())
+    with Image.open(path) as image:
+        image.seek(2)
+        place = image.tag_v2[273][0]
+    content[place : place + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    found = list(slices_of([path]))
+    for _ in range(2):
+        for number, piece in enumerate(found):
+            if number == 2:
+                with pytest.raises(UnreadableImageError):
+                    piece.read()
+            else:
+                np.testing.assert_array_equal(piece.read().grey(), SLICES[number])
+
+
+def test_what_cannot_be_opened_is_one_slice_that_says_why(tmp_path):
+    path = tmp_path / "a.gif"
+    path.write_bytes(b"GIF89a")
+    (found,) = slices_of([path])
+    assert (found.name, found.volume) == (str(path), "")
+    with pytest.raises(UnreadableImageError):
+        found.read()
+
+
+def test_plain_images_need_no_second_look():
+    def head(kind, **options):
+        buffer = io.BytesIO()
+        Image.fromarray(SLICES[0]).save(buffer, kind, **options)
+        return buffer.getvalue()[:352]
+
+    assert not any(may_hold_pages(head(kind)) for kind in ("PNG", "JPEG", "BMP", "WEBP"))
+    assert may_hold_pages(head("TIFF")) and may_hold_pages(head("GIF"))
