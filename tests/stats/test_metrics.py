@@ -140,7 +140,7 @@ def test_confusion_and_report():
     y, p, _ = sample()
     cells = metrics.confusion(y, p, 0.5)
     tn, fp, fn, tp = sk.confusion_matrix(y, p >= 0.5).ravel()
-    assert cells == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
+    assert cells.to_json() == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
     report = metrics.classification_report(y, p)
     assert report["tumor"]["recall"] == pytest.approx(metrics.scores(y, p)["sensitivity"])
     assert report["no_tumor"]["support"] == (y == 0).sum()
@@ -240,7 +240,7 @@ def test_wrong_input_names_the_rule(labels, probabilities, word):
 
 
 def test_wrong_groups_metric_and_one_class():
-    with pytest.raises(UsageError, match="one name an image"):
+    with pytest.raises(UsageError, match="one name per image"):
         metrics.score_intervals([1, 0], [0.9, 0.1], ["a"])
     with pytest.raises(UsageError, match="kappa"):
         metrics.paired_bootstrap([1, 0], [0.9, 0.1], [0.9, 0.1], ["a", "b"], "kappa")
