@@ -68,7 +68,7 @@ class Prediction:
             return self
         decision = rule.decide(self.logit)
         unsure = decision == "refer"
-        detail = "; ".join(part for part in (UNSURE if unsure else "", self.note) if part)
+        detail = "; ".join(part for part in (UNSURE.words if unsure else "", self.note) if part)
         return replace(self, decision=decision, reason=Reason.UNSURE if unsure else Reason.NONE, detail=detail)
 
     def to_dict(self) -> dict[str, str | float | None]:
