@@ -134,7 +134,6 @@ def read_volume(path: str | Path, *, volume: str = "", limits: Limits = LIMITS) 
     Raises:
         InputError: there is no volume.
         UsageError: there are several volumes, or none with that name.
-        UnreadableImageError, ImageSizeError: the file cannot be used.
     """
     path = Path(path)
     if not path.exists():
