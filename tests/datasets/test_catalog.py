@@ -318,7 +318,7 @@ def test_every_source_says_what_it_is():
         ("lgg", 1437, 2618, 2618),
         ("kinds44", 522, 3733, 0),
         ("tumor_free", 551, 0, 0),
-        ("external", 636, 195, 195),
+        ("external", 991, 273, 231),
     ],
 )
 def test_real_collections(data, name, no_tumor, tumor, outlines):

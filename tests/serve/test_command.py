@@ -113,7 +113,7 @@ def test_a_busy_port_is_said_clearly(capsys):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert main(["serve", "--no-browser", "--port", str(taken.getsockname()[1])]) == 2
-    assert "cannot be listened on" in capsys.readouterr().err
+    assert "cannot listen on" in capsys.readouterr().err
     wrong = ("--host 0.0.0.0", "--token short", "--queue 0", "--keep-images", "--port 99999")
     for words in map(str.split, wrong):
         assert main(["serve", "--no-browser", *words]) == 2
@@ -159,8 +159,7 @@ def test_the_client_does_what_the_page_does(served, tmp_path):
 def test_a_patient_client_waits_for_a_busy_service(serving, tmp_path):
     path = picture(tmp_path / "a.png", 1)
     with serving(queue=1) as running:
-        place = running.service.engine.place()
-        place.__enter__()
+        reservation = running.service.queue.reserve()
         with pytest.raises(BusyError) as refused:
             Client(running.url).predict(path)
         assert refused.value.wait_s >= 1
@@ -168,7 +167,7 @@ def test_a_patient_client_waits_for_a_busy_service(serving, tmp_path):
         large.write_bytes(bytes(40 * 2**20))  # who is still sending hears why, too
         with pytest.raises(BusyError):
             Client(running.url).predict(large)
-        threading.Timer(0.5, place.__exit__, (None, None, None)).start()
+        threading.Timer(0.5, reservation.release).start()
         assert Client(running.url, patience_s=60).predict(path)["answers"]
 
 
@@ -193,7 +192,7 @@ def test_jobs_expire_and_can_be_cancelled(serving, tmp_path):
     with serving() as running:
         long = Client(running.url).submit(files * 100)
         long.delete()
-        while running.service.engine.waiting:
+        while running.service.jobs.busy:
             time.sleep(0.02)
         with pytest.raises(NotFoundError):
             long.result()

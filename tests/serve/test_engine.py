@@ -1,7 +1,9 @@
-"""The engine: a full queue refuses, large works hold nobody up, answers come in order, surprises cost one image."""
+"""The engine: large jobs delay nobody, results come in order, a fault of ours is never told as one of the file."""
 
+import asyncio
+import logging
 import threading
-from dataclasses import replace
+import time
 from functools import cache
 
 import pytest
@@ -11,32 +13,14 @@ from brainsift.images.decode import from_array
 from brainsift.images.phantom import draw
 from brainsift.inference.decision import Rule
 from brainsift.inference.predictor import BATCH, Predictor
-from brainsift.serve.scoring.engine import Engine, Work, quiet
+from brainsift.serve.config import ServeConfig
+from brainsift.serve.scoring.engine import Engine, without_quotes
+from brainsift.serve.scoring.job import Job
+from brainsift.serve.scoring.reservation import Queue
+from brainsift.serve.scoring.uploads import Store
 from brainsift.volumes.slices import Loaded, Slice, broken_slice, coarse_of
 
 RULE = Rule(0.5)
-
-
-class Heard:
-    """Gathers what a work says."""
-
-    def __init__(self, slices, rule=RULE):
-        self.answers, self.counts, self.error = [], [], None
-        self.ended = threading.Event()
-        self.work = Work(slices, rule, self.hear, self.end)
-
-    def hear(self, answers, scored):
-        self.answers += answers
-        self.counts.append(scored)
-
-    def end(self, error):
-        assert not self.ended.is_set()
-        self.error = error
-        self.ended.set()
-
-    def wait(self):
-        assert self.ended.wait(60)
-        return self
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +29,43 @@ def predictor():
 
 
 @pytest.fixture
-def engine(predictor):
-    made = Engine(predictor, queue=3)
+def queue():
+    return Queue(1000)
+
+
+@pytest.fixture
+def engine(predictor, queue):
+    made = Engine(predictor, queue)
     yield made
     made.close()
+
+
+@pytest.fixture
+def make(tmp_path, queue):
+    """Makes a job of slices."""
+    store = Store(ServeConfig(), tmp_path)
+
+    def made(slices, rule=RULE):
+        job = Job(store.new(), rule, queue.reserve())
+        job.begin([(one.name, one) for one in slices])
+        return job
+
+    yield made
+    assert queue.waiting == 0  # every job gave back its room
+    store.close()
+
+
+def until(happens):
+    """Waits for something that another thread does."""
+    deadline = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def ended(job):
+    until(lambda: job.over)
+    return job
 
 
 @cache
@@ -66,150 +83,216 @@ def head(name, *, seed=1, volume="", before=lambda: None):
     return Slice(name, volume, load)
 
 
-def test_answers_come_in_order_and_volumes_as_a_whole(engine, predictor):
+def test_results_come_in_order_and_volumes_as_a_whole(engine, predictor, make):
     late = threading.Event()
-    slices = [head("a"), *(head(f"v#{n}", seed=n, volume="v") for n in range(1, 5)), head("z")]
-    slices[2] = replace(slices[2], load=lambda: late.wait(60) and slices[1].load())
-    heard = Heard(slices)
-    engine.submit(heard.work)
-    while heard.work.scored < 5:
-        assert not heard.ended.wait(0.01)
-    assert [answer.path for answer in heard.answers] == ["a"]
+    volume = [head(f"v#{n}", seed=n, volume="v", before=late.wait if n == 2 else lambda: None) for n in range(1, 5)]
+    slices = [head("a"), *volume, head("z")]
+    job = make(slices)
+    engine.submit(job)
+    until(lambda: job.done == 5)
+    assert [one.path for one in job.predictions] == ["a"] and job.state == "running"
     late.set()
-    heard.wait()
-    assert [answer.path for answer in heard.answers] == [piece.name for piece in slices]
-    assert sorted(heard.counts) == heard.counts and heard.counts[-1] == 6
-    assert heard.answers[0].probability == predictor.score(drawn(1)).probability
+    assert [one.path for one in ended(job).predictions] == [piece.name for piece in slices]
+    assert (job.state, job.done) == ("done", 6)
+    assert job.predictions[0].probability == predictor.score(drawn(1)).probability
 
 
-def test_each_work_is_decided_by_its_own_rule(engine):
-    works = [Heard([head("a")], rule) for rule in (Rule(0.0), Rule(1.1), Rule(0.5, 1e9))]
-    for one in works:
-        engine.submit(one.work)
-    assert [one.wait().answers[0].decision for one in works] == ["tumor", "no_tumor", "refer"]
+def test_each_job_is_decided_by_its_own_rule(engine, make):
+    jobs = [make([head("a")], rule) for rule in (Rule(0.0), Rule(1.1), Rule(0.5, 1e9))]
+    for job in jobs:
+        engine.submit(job)
+    assert [ended(job).predictions[0].decision for job in jobs] == ["tumor", "no_tumor", "refer"]
 
 
-def test_a_full_queue_refuses_until_there_is_room(engine):
-    with engine.place() as first, engine.place(), engine.place():
-        with pytest.raises(BusyError, match="3 slices wait") as refused, engine.place():
-            pass
+def test_a_full_queue_refuses_until_there_is_room():
+    queue = Queue(3)
+    with queue.reserve() as first, queue.reserve(), queue.reserve():
+        with pytest.raises(BusyError, match="3 slices wait") as refused:
+            queue.reserve()
         assert 1 <= refused.value.wait_s <= 30
-        first(0)
-        with engine.place():
-            pass
-    assert engine.waiting == 0
+        first.release()
+        queue.reserve().release()
+        first.resize(5)  # it is released: nothing is held any more
+        assert queue.waiting == 2
+    assert queue.waiting == 0
 
 
-def test_a_small_work_overtakes_a_large_one(engine):
-    large = Heard([head(f"l{n}") for n in range(200)])
-    small = Heard([head("s")])
-    engine.submit(large.work)
-    engine.submit(small.work)
-    small.wait()
-    assert not large.ended.is_set() and large.work.scored < 100
-    large.wait()
+def test_a_large_job_counts_as_32_slices():
+    queue = Queue(100)
+    with queue.reserve() as reservation:
+        reservation.resize(5000)
+        assert queue.waiting == 32
+        reservation.resize(7)
+        assert queue.waiting == 7
+    assert queue.waiting == 0
 
 
-def test_few_slices_are_decoded_ahead(predictor):
-    class Stuck:
-        threads, go = 2, threading.Event()
-        read = staticmethod(predictor.read)
+def test_a_busy_queue_estimates_the_time_to_wait():
+    queue = Queue(20)
+    reservations = [queue.reserve() for _ in range(20)]
+    for _ in range(200):
+        queue.measured(0.5)
+    with pytest.raises(BusyError, match=r"Try again in 10 s\."):
+        queue.check_room()
+    for one in reservations:
+        one.release()
 
-        def predict_batch(self, jobs, rules):
-            assert self.go.wait(60)
-            return predictor.predict_batch(jobs, rules)
 
-    started = []
-    engine = Engine(Stuck(), queue=3)
-    heard = Heard([head(f"{n}", before=lambda: started.append(1)) for n in range(100)])
-    engine.submit(heard.work)
-    ahead = Stuck.threads * BATCH
-    while len(started) < ahead:
-        assert not heard.ended.wait(0.01)
-    assert not heard.ended.wait(0.3) and len(started) == ahead
-    Stuck.go.set()
-    assert len(heard.wait().answers) == len(started) == 100
+def test_a_small_job_overtakes_a_large_one(engine, make):
+    large, small = make([head(f"l{n}") for n in range(200)]), make([head("s")])
+    engine.submit(large)
+    engine.submit(small)
+    ended(small)
+    assert not large.over and large.done < 100
+    assert ended(large).done == 200
+
+
+class Wrapped:
+    """The real predictor, with something done before it scores a batch."""
+
+    def __init__(self, predictor, before):
+        self.threads, self.read, self._predictor, self._before = predictor.threads, predictor.read, predictor, before
+
+    def predict_batch(self, batch, rules):
+        self._before()
+        return self._predictor.predict_batch(batch, rules)
+
+
+def test_news_is_heard_at_each_step_and_by_all_who_wait(predictor, queue, make):
+    go = threading.Semaphore(0)
+    engine = Engine(Wrapped(predictor, go.acquire), queue)
+    job = make([head(f"{n}") for n in range(3 * BATCH)])
+
+    async def follow():
+        known, steps = 0, []
+        while not job.over:
+            await job.news(known, 60)
+            known = len(job.predictions)
+            steps.append(known)
+        return steps
+
+    async def both():
+        followers = [asyncio.create_task(follow()) for _ in range(2)]
+        await job.news(0, 0.01)  # nothing happens: time is up
+        assert not job.predictions
+        engine.submit(job)
+        while not job.over:
+            known = job.done
+            go.release()
+            while job.done == known:
+                await job.news(len(job.predictions), 0.05)
+        await job.finished()
+        return await asyncio.gather(*followers)
+
+    for steps in asyncio.run(both()):
+        assert steps == sorted(steps) and steps[-1] == 3 * BATCH
+    assert not job._listeners
     engine.close()
 
 
-def test_only_two_volumes_are_in_memory_at_once(engine):
+def test_few_slices_are_decoded_ahead(predictor, queue, make):
+    go, started = threading.Event(), []
+    engine = Engine(Wrapped(predictor, go.wait), queue)
+    job = make([head(f"{n}", before=lambda: started.append(1)) for n in range(100)])
+    engine.submit(job)
+    ahead = predictor.threads * BATCH
+    until(lambda: len(started) == ahead)
+    time.sleep(0.2)  # more would have been decoded by now
+    assert len(started) == ahead and not job.predictions
+    go.set()
+    assert len(ended(job).predictions) == len(started) == 100
+    engine.close()
+
+
+def test_only_two_volumes_are_in_memory_at_once(engine, make):
     go, reading = threading.Event(), set()
-    works = [Heard([head(f"{n}#1", volume=f"{n}", before=lambda n=n: (reading.add(n), go.wait(60)))]) for n in range(4)]
-    for one in works:
-        engine.submit(one.work)
-    plain = Heard([head("plain")])
-    while len(reading) < 2:
-        assert not works[0].ended.wait(0.01)
-    engine.submit(plain.work)
+    jobs = [make([head(f"{n}#1", volume=f"{n}", before=lambda n=n: (reading.add(n), go.wait(60)))]) for n in range(4)]
+    plain = make([head("plain")])
+    for job in (*jobs, plain):
+        engine.submit(job)
+    until(lambda: len(reading) == 2)
     assert reading == {0, 1}
     go.set()
-    assert [one.wait().error for one in (*works, plain)] == [None] * 5
+    assert [ended(job).state for job in (*jobs, plain)] == ["done"] * 5
 
 
-def test_a_cancelled_work_ends_and_others_go_on(engine):
-    cancelled, other = Heard([head(f"{n}") for n in range(100)]), Heard([head("o")] * 20)
-    engine.submit(cancelled.work)
-    engine.submit(other.work)
-    engine.cancel(cancelled.work)
-    known = len(cancelled.wait().answers)
-    assert other.wait().answers[-1].status == "ok"
-    assert len(cancelled.answers) == known < 100 and len(other.answers) == 20
+def test_a_cancelled_job_ends_and_others_go_on(engine, make):
+    cancelled, other = make([head(f"{n}") for n in range(100)]), make([head("o")] * 20)
+    engine.submit(cancelled)
+    engine.submit(other)
+    engine.cancel(cancelled)
+    known = len(cancelled.predictions)
+    assert cancelled.state == "cancelled"
+    assert [one.status for one in ended(other).predictions] == ["ok"] * 20
+    assert len(cancelled.predictions) == known < 100
 
 
-def test_a_surprise_in_a_decoder_costs_one_image(engine):
-    def surprise():
-        raise MemoryError("secret name of a patient")
-
-    slices = [head("a"), Slice("b", "", surprise), broken_slice("c", "", ServeError("x", "y", "z")), head("d")]
-    heard = Heard(slices)
-    engine.submit(heard.work)
-    assert [answer.status for answer in heard.wait().answers] == ["ok", "unreadable", "unreadable", "ok"]
-    assert "secret" not in heard.answers[1].detail and isinstance(heard.work.first_error, InputError)
+def test_a_job_that_was_cancelled_while_it_was_listed_is_not_scored(engine, make, queue, tmp_path):
+    job = Job(Store(ServeConfig(), tmp_path).new(), RULE, queue.reserve())
+    job.close()
+    job.begin([("a", head("a"))])
+    engine.submit(job)
+    assert (job.state, job.total, job.take()) == ("cancelled", None, None)
 
 
-def test_a_failing_network_ends_the_works_and_not_the_engine(predictor):
-    class Flaky:
-        threads = 1
-        read = staticmethod(predictor.read)
-        fails = True
+def test_files_that_cannot_be_read_are_told_and_others_go_on(engine, make):
+    broken = UnreadableImageError("b", "is broken", "Save it again.")
+    job = make([head("a"), broken_slice("b", "", broken), head("c")])
+    engine.submit(job)
+    assert [one.status for one in ended(job).predictions] == ["ok", "unreadable", "ok"]
+    assert job.state == "done" and isinstance(job.first_error, InputError)
 
-        def predict_batch(self, jobs, rules):
-            if self.fails:
-                raise RuntimeError("no")
-            return predictor.predict_batch(jobs, rules)
 
-    flaky = Flaky()
-    engine = Engine(flaky, queue=3)
-    heard = Heard([head("a")])
-    engine.submit(heard.work)
-    assert isinstance(heard.wait().error, ServeError)
-    flaky.fails = False
-    again = Heard([head("a")])
-    engine.submit(again.work)
-    assert again.wait().error is None
+@pytest.mark.parametrize("fault", [MemoryError("Doe^Jane"), AttributeError("Doe^Jane"), ServeError("x", "y", "z")])
+def test_a_fault_of_ours_is_no_statement_about_the_file(engine, make, caplog, fault):
+    def load():
+        raise fault
+
+    job, other = make([head("a"), Slice("b", "", load)]), make([head("c")])
+    with caplog.at_level(logging.ERROR, "brainsift.serve"):
+        engine.submit(job)
+        engine.submit(other)
+        assert isinstance(ended(job).error, ServeError) and job.state == "failed"
+        assert ended(other).state == "done"
+    assert not any(one.status == "unreadable" for one in job.predictions)
+    assert "Doe" not in str(job.error)
+    (record,) = (one for one in caplog.records if one.message == "reading failed")
+    assert record.exc_info[1] is fault  # with its trace
+
+
+def test_a_network_that_fails_ends_the_job_and_not_the_engine(predictor, queue, make, caplog):
+    faults = [RuntimeError("no")]
+
+    def fail_once():
+        if faults:
+            raise faults.pop()
+
+    engine = Engine(Wrapped(predictor, fail_once), queue)
+    first = make([head("a")])
+    engine.submit(first)
+    assert isinstance(ended(first).error, ServeError) and "scoring failed" in caplog.messages
+    second = make([head("a")])
+    engine.submit(second)
+    assert ended(second).state == "done"
     engine.close()
 
 
-def test_closing_ends_what_waits(predictor):
-    engine = Engine(predictor, queue=3)
-    heard = Heard([head(f"{n}") for n in range(100)])
-    engine.submit(heard.work)
+def test_closing_ends_the_jobs_that_wait(predictor, queue, make):
+    engine = Engine(predictor, queue)
+    job = make([head(f"{n}") for n in range(100)])
+    engine.submit(job)
     engine.close()
-    assert "stopped" in str(heard.wait().error)
-    late = Heard([head("a")])
-    engine.submit(late.work)
-    assert "stopped" in str(late.wait().error)
-    empty = Engine(predictor, queue=3)
-    nothing = Heard([])
-    empty.submit(nothing.work)
-    assert nothing.wait().error is None
-    empty.close()
+    assert "stopped" in str(ended(job).error)
+    late = make([head("a")])
+    engine.submit(late)
+    assert "stopped" in str(ended(late).error)
+    assert make([]).state == "done"  # nothing to score
 
 
-def test_what_other_libraries_say_of_a_header_stays_inside():
+def test_words_of_other_libraries_on_a_header_stay_inside():
     inner = UnreadableImageError("/stored/0", "cannot be read as DICOM: bad value 'Doe^John'", "Export it again.")
     inner.__cause__ = ValueError("bad value 'Doe^John'")
-    told = quiet(inner, "scan.dcm")
-    assert (told.subject, told.rule) == ("scan.dcm", "cannot be read as DICOM")
+    shown = without_quotes(inner, "scan.dcm")
+    assert (shown.subject, shown.rule) == ("scan.dcm", "cannot be read as DICOM")
     own = UnreadableImageError("/stored/0", "is tiny: 3 x 3 pixels", "")
-    assert quiet(own, "a").rule == own.rule
+    assert without_quotes(own, "a").rule == own.rule

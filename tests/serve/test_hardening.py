@@ -234,9 +234,9 @@ def test_clients_that_vanish_in_the_middle_leave_nothing(served, path):
         raw(served.url, head_of(5000, path) + sent).close()
     raw(served.url, head_of(len(picture()), path) + picture()).close()
     deadline = time.monotonic() + 30
-    while served.service.engine.waiting and time.monotonic() < deadline:
+    while served.service.queue.waiting and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert served.service.engine.waiting == 0 and served_well(served.url)
+    assert served.service.queue.waiting == 0 and served_well(served.url)
     kept = sum(Path(one.path).stat().st_size for job in served.service.jobs._jobs.values() for one in job.upload.files)
     assert served.service.store.used == kept and kept - before in (0, len(picture()))
 
@@ -245,10 +245,10 @@ def test_who_vanishes_while_a_volume_is_scored_costs_no_more_of_it(serving):
     volume = nifti(np.stack([HEAD] * 2000, axis=2).astype(np.int16))
     with serving() as running:
         connection = raw(running.url, head_of(len(volume)).replace(b"image/png", b"application/octet-stream") + volume)
-        while running.service.engine.waiting < 32:
+        while running.service.queue.waiting < 32:
             time.sleep(0.01)
         connection.close()
-        while running.service.engine.waiting:
+        while running.service.queue.waiting:
             time.sleep(0.01)
         text = requests.get(f"{running.url}/metrics").text
         scored = [float(line.split()[1]) for line in text.splitlines() if line.startswith("brainsift_slices_total")]
@@ -266,11 +266,11 @@ def test_slow_uploads_end(serving):
         with raw(running.url, head_of(5000) + b"x") as connection:
             reply = answer(connection)
         assert reply.startswith(b"HTTP/1.1 504") and json.loads(reply.partition(b"\r\n\r\n")[2])["code"] == "timeout"
-        assert running.service.engine.waiting == 0 and running.service.store.used == 0
+        assert running.service.queue.waiting == 0 and running.service.store.used == 0
 
 
 def test_headers_that_never_end_are_hung_up_on(serving, monkeypatch):
-    monkeypatch.setattr("brainsift.serve.http.server._SLOW_HEADERS_S", 0.3)
+    monkeypatch.setattr("brainsift.serve.http.server._HEAD_S", 0.3)
     with serving() as running, raw(running.url, b"GET / HTTP/1.1\r\nHost: localh", wait=20) as connection:
         assert connection.recv(100) == b""
         with raw(running.url, b"", wait=20) as silent:
@@ -305,7 +305,7 @@ def test_slow_verdicts_end(serving, tmp_path):
 
 
 def test_connections_beyond_the_limit_are_told_or_hung_up_on(serving, monkeypatch):
-    monkeypatch.setattr("brainsift.serve.http.server._TOLD", 1)
+    monkeypatch.setattr("brainsift.serve.http.server._REFUSED", 1)
     with serving(connections=2) as running:
         idle = [raw(running.url, b"") for _ in range(2)]
         reply = requests.get(f"{running.url}/api/v1/model")
@@ -325,7 +325,7 @@ def test_connections_beyond_the_limit_are_told_or_hung_up_on(serving, monkeypatc
 
 def test_a_full_queue_answers_429_and_the_reason_reaches_who_is_still_sending(serving):
     with serving(queue=1) as running:
-        with running.service.engine.place():
+        with running.service.queue.reserve():
             files = {"files": ("a.png", bytes(2_000_000))}
             reply = requests.post(f"{running.url}/api/v1/jobs", files=files)
             assert (reply.status_code, reply.json()["code"]) == (429, "busy")
@@ -355,7 +355,7 @@ def test_a_verdict_of_any_size_is_not_read(serving, tmp_path, kept):
 
 
 def test_a_second_request_that_never_ends_is_hung_up_on(serving, monkeypatch):
-    monkeypatch.setattr("brainsift.serve.http.server._SLOW_HEADERS_S", 0.5)
+    monkeypatch.setattr("brainsift.serve.http.server._HEAD_S", 0.5)
     first = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with serving() as running, raw(running.url, first, wait=20) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")

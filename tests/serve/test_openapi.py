@@ -8,6 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, seed, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
+from brainsift.core.reasons import Reason
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http.app import create_app
 
@@ -51,8 +52,11 @@ def test_every_body_has_an_example_and_every_route_an_error():
             if path not in ("/healthz",):
                 assert any(status.startswith(("4", "5")) for status in operation["responses"]), (path, method)
     assert "HTTPValidationError" not in str(document)
-    answer = document["components"]["schemas"]["Answer"]
-    assert all("examples" in field or name == "map" for name, field in answer["properties"].items())
+    schemas = document["components"]["schemas"]
+    for result in ("SliceResult", "VolumeResult"):
+        assert all("examples" in field or name == "map" for name, field in schemas[result]["properties"].items())
+        assert {"reason", "detail"} <= set(schemas[result]["required"])
+    assert set(schemas["Reason"]["enum"]) == {str(reason) for reason in Reason}
 
 
 def test_the_picture_of_16_bits_and_its_headers_are_documented():

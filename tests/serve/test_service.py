@@ -19,6 +19,7 @@ from PIL import Image
 
 from brainsift.cli.main import main
 from brainsift.core.errors import UsageError
+from brainsift.core.reasons import Reason
 from brainsift.images.phantom import draw
 from brainsift.images.standard import standard_map
 from brainsift.inference.bundle import load_bundle
@@ -445,3 +446,88 @@ def test_answers_do_not_wait_for_a_history_that_others_write(serving, folder, tm
         assert ask(1).status_code == 200
         assert requests.get(f"{running.url}/api/v1/history").json()["total"] == 1
     assert not running.service.store.used
+
+
+def test_unknown_query_parameters_are_errors_that_name_the_near_one(served):
+    files = {"files": ("a.png", png(1))}
+    for path, name, near in (
+        ("predict", "treshold", "Write threshold."),
+        ("jobs", "Sensitivty", "Write sensitivity."),
+        ("predict", "treshold", "Write threshold."),
+    ):
+        reply = requests.post(f"{served.url}/api/v1/{path}", params={name: "0.97"}, files=files)
+        told = reply.json()
+        assert (reply.status_code, told["code"], told["subject"], told["remedy"]) == (400, "usage", name, near)
+    for path, remedy in (
+        ("model?x=1", "Leave it out: this address takes none."),
+        ("history?decison=tumor", "Write decision."),
+        ("history/export.csv?fodler=/mnt", "Write folder."),
+        ("jobs/none?waiit=1", "Write wait."),
+        ("jobs/none/slices/0/picture.png?dpeth=16", "Write depth."),
+    ):
+        reply = requests.get(f"{served.url}/api/v1/{path}")
+        assert (reply.status_code, reply.json()["remedy"]) == (400, remedy), path
+    assert not served.service.queue.waiting
+
+
+def test_the_reason_stands_as_a_code_beside_the_words(served, folder):
+    reply = requests.post(f"{served.url}/api/v1/predict", files=parts(folder)).json()
+    expected = list(Predictor().predict(sorted(folder.iterdir())))
+    assert [one["reason"] for one in reply["answers"]] == [one.reason for one in expected]
+    assert {Reason.NONE, Reason.HARDLY_ANY_HEAD} < {one.reason for one in expected}
+    assert all(bool(one["reason"]) == bool(one["detail"]) for one in reply["answers"])
+    assert reply["volumes"][0]["reason"] == Reason.NONE
+    strict = min(load_bundle().margins, key=float)
+    unsure = requests.post(f"{served.url}/api/v1/predict?max_error={strict}", files=parts(folder)).json()
+    codes = {one["decision"]: one["reason"] for one in unsure["answers"] if one["status"] == "ok"}
+    assert codes.get("refer", Reason.UNSURE) == Reason.UNSURE and codes.get("tumor", "") == Reason.NONE
+
+
+def reported(url, body, **query):
+    return requests.post(f"{url}/api/v1/report.html", json=body, params=query)
+
+
+def test_a_report_shows_slices_of_several_jobs_by_one_rule(served, folder):
+    jobs = []
+    for _ in range(2):
+        jobs.append(requests.post(f"{served.url}/api/v1/jobs", files=parts(folder)).json()["id"])
+        _, answers = finished(served.url, jobs[-1])
+    wanted = [one["id"] for one in answers if one["name"].endswith(".png") or one["volume"]]
+    body = {
+        "slices": [
+            {"job": jobs[0], "slices": wanted, "folder": "first/"},
+            {"job": jobs[1], "slices": wanted, "folder": "first/"},
+            {"job": jobs[1], "slices": [0]},
+        ],
+        "refused": [{"name": "huge.png", "detail": "body is larger <b>than allowed</b>"}],
+    }
+    page = reported(served.url, body)
+    assert page.status_code == 200 and page.headers["Content-Type"].startswith("text/html")
+    names = re.findall(r'data-name="([^"]*)"', page.text)
+    assert names[0] == "first/0.png" and names[-2:] == ["0.png", "huge.png"] and len(names) == 2 * len(wanted) + 2
+    assert "<b>than allowed" not in page.text and "&lt;b&gt;than allowed" in page.text
+    readable = sum(one["status"] != "unreadable" for one in answers)
+    assert page.text.count("data:image/jpeg") == 2 * readable + 1
+    assert "first/scan.nii.gz (2)" in page.text  # a volume of one name in each job, not one volume of twice as many
+    assert f"threshold {load_bundle().thresholds['balanced']:.3f}" in page.text
+    strict = reported(served.url, body, threshold="screening")
+    assert f"threshold {load_bundle().thresholds['screening']:.3f}" in strict.text
+    alone = requests.get(f"{served.url}/api/v1/jobs/{jobs[0]}/report.html").text
+    whole = reported(served.url, {"slices": [{"job": jobs[0]}]}).text
+    assert alone.partition("<body")[2] == whole.partition("<body")[2]
+
+
+def test_a_report_on_what_is_not_there_is_refused(served):
+    job = requests.post(f"{served.url}/api/v1/jobs", files={"files": ("a.png", png(1))}).json()["id"]
+    finished(served.url, job)
+    for body, status in (
+        ({"slices": [{"job": "none"}]}, 404),
+        ({"slices": [{"job": job, "slices": [0, 1]}]}, 404),
+        ({"slices": [{"job": job, "slices": [-1]}]}, 404),
+        ({"slices": [{"job": job, "extra": 1}]}, 400),
+        ({"slices": [{"job": job, "folder": "x" * 5000}]}, 400),
+        ({"refused": [{"name": "x" * 4000, "detail": "y"}] * 300}, 413),
+    ):
+        reply = reported(served.url, body)
+        assert (reply.status_code, set(reply.json())) == (status, SHAPE), body
+    assert reported(served.url, {}).status_code == 200

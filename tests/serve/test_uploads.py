@@ -5,18 +5,18 @@ import errno
 import io
 import struct
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brainsift.core.errors import BusyError, InputError, MediaTypeError, UnreadableImageError, UploadError, UsageError
 from brainsift.images.phantom import draw
 from brainsift.serve.config import ServeConfig
-from brainsift.serve.scoring.uploads import Store, Stored, receive, shown_name
-from brainsift.volumes.slices import Slice
+from brainsift.serve.scoring.uploads import Store, names_of, receive, shown_name
 
 HEAD = draw(1, tumor=True, size=64).pixels
 BOUNDARY = "xyz"
@@ -46,6 +46,26 @@ def multipart(files, *, end="--"):
         for field, name, content in files
     )
     return body + f"--{BOUNDARY}{end}\r\n".encode()
+
+
+def dicom(number, *, series="1.2.3", **tags):
+    """One MR slice of a series, as a file."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+    made.Modality, made.SeriesInstanceUID, made.InstanceNumber = "MR", series, number
+    made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, -number]
+    made.Rows, made.Columns = HEAD.shape
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
+    made.PixelData = HEAD.astype(np.uint16).tobytes()
+    for name, value in tags.items():
+        setattr(made, name, value)
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, made, enforce_file_format=True)
+    return stream.getvalue()
 
 
 async def pieces(body, size):
@@ -79,9 +99,9 @@ def unpacked(store, body):
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_parts_are_written_as_they_come(store, size):
     contents = [b"", b"\r\n--xy", bytes(range(256)) * 40]
-    files = [("files", f"{n}.png", content) for n, content in enumerate(contents)] + [("other", "x", b"ignored")]
-    upload = sent(store, multipart(files), size=size)
-    assert [(one.name, one.path.read_bytes()) for one in upload.files] == [file[1:] for file in files[:3]]
+    files = [(field, f"{n}.png", contents[n]) for n, field in enumerate(("files", "file", "image[]"))]
+    upload = sent(store, multipart(files), size=size)  # the name of the field does not matter
+    assert [(one.name, one.path.read_bytes()) for one in upload.files] == [file[1:] for file in files]
     assert store.used == sum(map(len, contents))
     upload.close()
 
@@ -113,11 +133,46 @@ def test_limits_of_uploads(store):
         sent(store, b"", "image/png", content_length=str(2**20 + 1))
     with pytest.raises(MediaTypeError, match="Content-Type"):
         sent(store, b"x", "text/html")
-    for body in (b"", multipart([]), multipart([("file", "a", b"x")])):
+    for body in (b"", multipart([])):
         with pytest.raises(UsageError):
             sent(store, body)
     with pytest.raises(UsageError):
         sent(store, b"", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("form-data; name=\"f\"; filename*=UTF-8''na%C3%AFve%20%E2%82%AC.png", "naïve €.png"),
+        ('form-data; name="f"; filename="plain.png"; filename*=UTF-8\'\'n%C3%A4.png', "nä.png"),
+        ('form-data; name="f"; filename*=iso-8859-1\'en\'%A3.png; filename="plain.png"', "£.png"),
+        ('form-data; name="f"; filename="a; filename*=UTF-8\'\'b.png"', "a; filename*=UTF-8''b.png"),
+        ('form-data; name="f"; filename="nä.png"'.encode().decode("latin-1"), "nä.png"),
+        ("form-data; name=\"f\"; filename*=no-such-charset''b.png", None),
+        ('form-data; name="f"; filename=""', ""),
+        ('form-data; name="f"', None),
+    ],
+)
+def test_encoded_names_are_read(store, disposition, name):
+    assert names_of(disposition) == ("f", name)
+    part = f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\r\nx\r\n--{BOUNDARY}--\r\n".encode("latin-1")
+    if name is None:
+        with pytest.raises(UsageError, match="f: is a form field without a file name"):
+            sent(store, part)
+        return
+    upload = sent(store, part)
+    assert [one.name for one in upload.files] == [name or "image"]
+    upload.close()
+    upload = sent(store, b"x", "image/png", content_disposition=disposition)
+    assert [one.name for one in upload.files] == [name or "image"]
+    upload.close()
+
+
+def test_options_sent_as_form_fields_are_refused_not_ignored(store):
+    body = multipart([("files", "a.png", b"x")])
+    option = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="threshold"\r\n\r\nscreening\r\n'.encode()
+    with pytest.raises(UsageError, match=r"threshold: .*\?threshold=screening"):
+        sent(store, option + body)
 
 
 @pytest.mark.parametrize(
@@ -167,35 +222,21 @@ def test_dicom_without_a_suffix_is_known_by_its_content(store):
 
 
 def test_a_series_in_an_archive_is_one_volume(store):
-    import importlib.util
-    from pathlib import Path
-
-    spec = importlib.util.spec_from_file_location(
-        "volumes_tests", Path(__file__).parents[1] / "volumes/test_volumes.py"
-    )
-    tools = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tools)
-    members = []
-    for number in (1, 2, 3):
-        stream = io.BytesIO()
-        tags = {"SeriesDescription": "Doe John", "SeriesNumber": 4, "PatientName": "Doe^John"}
-        pydicom.dcmwrite(stream, tools.dataset(HEAD, number=number, place=-number, **tags), enforce_file_format=True)
-        members.append((f"s/IM{number}", stream.getvalue()))
+    tags = {"SeriesDescription": "Doe John", "SeriesNumber": 4, "PatientName": "Doe^John"}
+    members = [(f"s/IM{number}", dicom(number, **tags)) for number in (1, 2, 3)]
     upload = sent(store, archive(members), "application/zip")
     upload.unpack()
-    shown = upload.renamed(upload.slices())
+    shown = [piece for _, piece in upload.slices()]
     assert [(piece.name, piece.volume) for piece in shown] == [(f"IM{n}", "series 1") for n in (3, 2, 1)]
     assert all(piece.read().pixels.shape == HEAD.shape for piece in shown)
     upload.close()
-    alone = [(f"IM{number}", tools.dataset(HEAD, series=f"1.{number}")) for number in (1, 2)]
-    members = []
-    for name, dataset in alone:
-        stream = io.BytesIO()
-        pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
-        members.append((name, stream.getvalue()))
+
+
+def test_series_of_one_file_have_the_names_of_their_files(store):
+    members = [(f"IM{number}", dicom(number, series=f"1.{number}")) for number in (1, 2)]
     upload = sent(store, archive(members), "application/zip")
     upload.unpack()
-    assert [piece.volume for piece in upload.renamed(upload.slices())] == ["IM1", "IM2"]
+    assert [piece.volume for _, piece in upload.slices()] == ["IM1", "IM2"]
     upload.close()
 
 
@@ -214,7 +255,9 @@ def test_what_is_still_unpacked_when_an_upload_ends_is_not_counted(store):
 
 def test_equal_names_are_told_apart(store):
     upload = sent(store, multipart([("files", "a.png", png())] * 3))
-    assert [piece.name for piece in upload.renamed(upload.slices())] == ["a.png", "a.png (2)", "a.png (3)"]
+    found = upload.slices()
+    assert [piece.name for _, piece in found] == ["a.png", "a.png (2)", "a.png (3)"]
+    assert [name for name, _ in found] == [str(one.path) for one in upload.files]
     upload.close()
 
 
@@ -279,11 +322,12 @@ def test_closing_the_store_removes_all(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_series_is_not_called_as_a_file_is(store):
-    upload = store.new()
-    upload.files = [Stored(Path(f"/{number}"), name) for number, name in enumerate(("series 1", "a", "b"))]
-    pieces = [Slice(f"/{number}", volume, lambda: None) for number, volume in enumerate(("x", "y", "y"))]
-    assert [piece.volume for piece in upload.renamed(pieces)] == ["series 1", "series 2", "series 2"]
+def test_a_series_has_another_name_than_any_file(store):
+    files = [("files", "series 1", dicom(1, series="1.1"))]
+    files += [("files", f"IM{number}", dicom(number, series="1.2")) for number in (1, 2)]
+    upload = sent(store, multipart(files))
+    assert [piece.volume for _, piece in upload.slices()] == ["series 1", "series 2", "series 2"]
+    upload.close()
 
 
 def test_a_folder_that_was_taken_away_is_made_anew(store):

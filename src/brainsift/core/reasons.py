@@ -16,6 +16,7 @@ class Reason(StrEnum):
     UNSUPPORTED = "unsupported"
     OUTSIDE_LIMITS = "outside_limits"
     TINY = "tiny"
+    NOT_TAKEN = "not_taken"
     # not_brain_mri
     BLANK = "blank"
     INVERTED = "inverted"

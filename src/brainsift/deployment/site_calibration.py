@@ -5,6 +5,7 @@ scored as it came, and cross-fitted, where each group is scored by what the othe
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from brainsift.core.errors import ManifestError, UsageError
+from brainsift.datasets.catalog import collect
 from brainsift.images.decode import decode
-from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
+from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle, write_bundle
 from brainsift.inference.decision import log_odds
 from brainsift.inference.predictor import Predictor
 from brainsift.stats import calibration, metrics
@@ -58,6 +60,7 @@ class SiteReport:
         promises: shares of wrong answers that can be promised.
         scores: by metric, its value and interval (before, after), after cross-fitting.
         gains: by metric, the difference after - before with its interval and p-value.
+        left_out: paths of images that the bundle rejects or cannot read, and why.
     """
 
     n: int
@@ -68,10 +71,39 @@ class SiteReport:
     promises: tuple[str, ...]
     scores: dict[str, tuple[dict[str, float], dict[str, float]]]
     gains: dict[str, dict[str, float]]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def calibrate(
+    data: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    bundle: Bundle | str | Path = SHIPPED,
+    seed: int = 0,
+) -> SiteReport:
+    """Adapts a bundle to a site: writes a bundle whose temperature and thresholds fit its labelled images.
+
+    Args:
+        data: folders, CSV files (path, label, patient) or ``NAME=PATH``, with 30 to 200 labelled images.
+        output: folder of the new bundle.
+        bundle: the one to adapt, or its folder; it stays as it is.
+        seed: of the folds and the bootstrap.
+
+    Returns:
+        What was gained, and how sure that is.
+
+    Raises:
+        ManifestError: too few images of a class, or all of one patient.
+        SourceError: data that are missing or lack their layout.
+        UsageError: the folder is that of the bundle, or the data hold a file of several slices.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
+    table = collect([str(one) for one in ([data] if isinstance(data, str | Path) else data)])
+    return adapt(bundle, read_cases(bundle, table), Path(output), seed=seed)
 
 
 def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
-    """Asks a bundle about a site's images.
+    """Scores a site's images with a bundle.
 
     Args:
         bundle: the bundle.
@@ -183,6 +215,7 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
         promises=tuple(after.margins),
         scores=scores,  # type: ignore[arg-type]
         gains=gains,
+        left_out=cases.left_out,
     )
 
 

@@ -1,5 +1,6 @@
 """From a file to the pixels that a network sees: decoding, preprocessing, masks, plausibility rules, phantoms.
 
-Modules: decode, pages, padding, preprocess, standard, baseline, masks, plausibility, phantom, components, resample.
+Modules: decode, pages, padding, preprocess, standard, baseline, masks, plausibility, phantom, components, resample,
+data_uri.
 May import: core.
 """

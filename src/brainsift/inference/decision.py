@@ -4,7 +4,7 @@ Nothing is rounded here; only `Prediction.to_dict` rounds, for tables, JSON and 
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from brainsift.core.errors import UsageError
 from brainsift.core.reasons import Reason
 from brainsift.inference.bundle import Bundle
+from brainsift.inference.display import picture_html, result_html
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
@@ -55,6 +56,20 @@ class Prediction:
     def probability(self) -> float | None:
         """Calibrated probability of a tumor, not rounded; None where the image is unreadable."""
         return None if self.logit is None else expit(self.logit)
+
+    def _repr_html_(self) -> str:
+        """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""
+        rows = {name: value for name, value in self.to_dict().items() if name != "reason"}
+        return result_html([picture_html(self.path, self.tumor_map)], rows)
+
+    def decided(self, rule: "Rule") -> "Prediction":
+        """Returns the same prediction as another rule decides it; what is unreadable or rejected stays so."""
+        if self.status != "ok" or self.logit is None:
+            return self
+        decision = rule.decide(self.logit)
+        unsure = decision == "refer"
+        detail = "; ".join(part for part in (UNSURE if unsure else "", self.note) if part)
+        return replace(self, decision=decision, reason=Reason.UNSURE if unsure else Reason.NONE, detail=detail)
 
     def to_dict(self) -> dict[str, str | float | None]:
         """Returns one row of a table: the columns `COLUMNS`, the probability with six decimals."""

@@ -6,9 +6,9 @@ answers is that of the files. DICOM and NIfTI files are answered slice by slice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -27,12 +27,12 @@ from brainsift.images.preprocess import network_input, preprocess_decoded
 from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
-from brainsift.inference.volume_decision import NearlyEmptyEnds
+from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume
 from brainsift.volumes.dicom import header_reason as dicom_reason
 from brainsift.volumes.dicom import read_bytes
 from brainsift.volumes.dicom_pixels import load_dataset
 from brainsift.volumes.grouping import Unit
-from brainsift.volumes.reader import find_slice, slices_of
+from brainsift.volumes.reader import find_slice, read_volume, slices_of
 from brainsift.volumes.slices import Coarse, Loaded, Slice, broken_slice
 
 if TYPE_CHECKING:
@@ -154,18 +154,20 @@ class Predictor:
         >>> [one.status for one in Predictor(threads=1).predict(["nowhere.png"])]
         ['unreadable']
         """
-        ends = NearlyEmptyEnds()
-        for prediction, coarse in self._scored(paths):
-            yield from ends.add(prediction, coarse)
-        yield from ends.finish()
+        return self.predict_slices(slices_of(paths))
 
-    def _scored(self, paths: Iterable[str | Path | Unit]) -> Iterator[tuple[Prediction, Coarse | None]]:
+    def predict_slices(self, slices: Iterable[Slice]) -> Iterator[Prediction]:
+        """Yields one prediction per slice, in order, as `predict` does; those of one volume follow each other."""
+
         def scored(batch: list[Slice]) -> list[tuple[Prediction, Coarse | None]]:
             return list(self.predict_batch([(piece, self.read(piece)) for piece in batch]))
 
-        pieces = slices_of(paths)
-        batches = iter(lambda: list(islice(pieces, BATCH)), [])
-        return chain.from_iterable(map_in_order(scored, batches, threads=self.threads))
+        remaining, ends = iter(slices), NearlyEmptyEnds()
+        batches = iter(lambda: list(islice(remaining, BATCH)), [])
+        for found in map_in_order(scored, batches, threads=self.threads):
+            for prediction, coarse in found:
+                yield from ends.add(prediction, coarse)
+        yield from ends.finish()
 
     def read(self, piece: Slice) -> Read | InputError:
         """Decodes and preprocesses a slice; returns the error of one that cannot be read."""
@@ -216,6 +218,27 @@ class Predictor:
             return _Outputs(logits)
         maps = 1 / (1 + np.exp(-np.clip(found[1], -30, 30)))
         return _Outputs(logits, maps, self._familiarity.distances(found[2]) if self._familiarity else None)
+
+
+def predict_volume(path: str | Path, *, volume: str = "", predictor: Predictor | None = None) -> VolumePrediction:
+    """Returns the prediction for one volume, with the predictions for its slices in `VolumePrediction.slices`.
+
+    Args:
+        path: a NIfTI file, a DICOM file of several frames, or a folder with a DICOM series.
+        volume: the name of the one that is meant, where a folder holds several.
+        predictor: with the bundle and the rule; the one that comes with the package, at its defaults, if None.
+
+    Raises:
+        InputError: there is no volume.
+        UsageError: there are several volumes, or none with that name.
+
+    >>> found = predict_volume("scan.nii.gz")  # doctest: +SKIP
+    >>> found.decision, found.n_scored, found.suspicious[0]  # doctest: +SKIP
+    ('tumor', 96, 'scan.nii.gz#71')
+    """
+    predictor = predictor or Predictor()
+    slices = tuple(predictor.predict_slices(read_volume(path, volume=volume).slices))
+    return replace(summarise_volume(slices, predictor.rule), slices=slices)
 
 
 def _decided(

@@ -7,6 +7,7 @@ import numpy as np
 
 from brainsift.core.reasons import Reason
 from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, log_odds, rounded
+from brainsift.inference.display import graph_html, picture_html, result_html
 from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, nearly_empty
 
 VOLUME_COLUMNS = (
@@ -65,6 +66,15 @@ class VolumePrediction:
     def logit(self) -> float | None:
         """Log-odds of the probability; None where no slice could be scored."""
         return None if self.probability is None else log_odds(self.probability)
+
+    def _repr_html_(self) -> str:
+        """Shows itself in a notebook: the most suspicious slices, a graph of all where they are kept, and a table."""
+        maps = {one.path: one.tumor_map for one in self.slices}
+        pictures = [picture_html(name, maps.get(name)) for name in self.suspicious]
+        if self.slices:
+            scored = [one.probability if one.status == "ok" else None for one in self.slices]
+            pictures += ["<br>", graph_html(scored, self.threshold)]
+        return result_html(pictures, {name: value for name, value in self.to_dict().items() if name != "reason"})
 
     def to_dict(self) -> dict[str, str | int | float | None]:
         """Returns one row of a table; the names of the slices are joined by semicolons."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from brainsift.core.errors import InputError
+from brainsift.images.data_uri import jpeg_uri
 from brainsift.images.decode import DecodedImage
 from brainsift.inference.bundle import Bundle
 from brainsift.inference.decision import Prediction
 from brainsift.inference.overlay import overlay
 from brainsift.inference.volume_decision import VolumePrediction
-from brainsift.pages.html import jpeg_uri, page_head, render, write_page
+from brainsift.pages.html import page_head, render, write_page
 from brainsift.volumes.reader import read_slice
 
 _CASES = 2000  # a page with more is slow to open

@@ -1,7 +1,5 @@
-"""Templates -> self-contained HTML; pictures -> data URIs inside a page."""
+"""Templates to self-contained HTML or PDF pages."""
 
-import base64
-import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
 from brainsift import __version__
 from brainsift.core import text
@@ -44,15 +42,6 @@ def page_head(results: dict[str, Any]) -> dict[str, Any]:
         "version": version,
         "phantom": bool(results.get("phantom")),
     }
-
-
-def jpeg_uri(image: Image.Image, *, side: int = 128, quality: int = 82) -> str:
-    """Encodes a picture as a JPEG data URI; the longer side is shrunk to ``side`` pixels, smaller ones stay."""
-    image = image.copy()
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=quality, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def check_page(out: Path) -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 from PIL import Image
 
 from brainsift.core.errors import BrainsiftError
+from brainsift.images.data_uri import jpeg_uri
 from brainsift.images.decode import decode
 from brainsift.images.preprocess import preprocess
-from brainsift.pages.html import jpeg_uri
 
 Pixels = npt.NDArray[np.generic]
 

@@ -5,11 +5,16 @@ image costs no more than before.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 
+from PIL import Image
+
 from brainsift.core.errors import InputError, UnreadableImageError, UsageError
+from brainsift.core.reasons import Reason
+from brainsift.core.walk import walk
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode
 from brainsift.images.pages import Pages, may_hold_pages
 from brainsift.volumes.dicom import dicom_slices
@@ -105,6 +110,51 @@ def _page(pages: Pages, number: int, name: str) -> Loaded:
     return Loaded(pages.decode(number, name=name))
 
 
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The slices of one volume.
+
+    Attributes:
+        name: path of the NIfTI file or name of the DICOM series, as predictions have it.
+        slices: in order; each is read when its pixels are wanted.
+    """
+
+    name: str
+    slices: tuple[Slice, ...]
+
+
+def read_volume(path: str | Path, *, volume: str = "", limits: Limits = LIMITS) -> Volume:
+    """Lists the slices of one volume.
+
+    Args:
+        path: a NIfTI file, a DICOM file of several frames, or a folder with a DICOM series.
+        volume: the name of the one that is meant, where a folder holds several.
+        limits: what is read at all.
+
+    Raises:
+        InputError: there is no volume.
+        UsageError: there are several volumes, or none with that name.
+        UnreadableImageError, ImageSizeError: the file cannot be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(path, "does not exist", "Check the path.", reason=Reason.MISSING_FILE)
+    files = walk(path, is_volume_name) if path.is_dir() else [path]
+    found: dict[str, list[Slice]] = {}
+    for piece in slices_of(files, limits=limits):
+        if piece.volume:
+            found.setdefault(piece.volume, []).append(piece)
+    if not found:
+        raise InputError(
+            path, "holds no volume", "Name a NIfTI file or a DICOM series; `Predictor.score` takes images."
+        )
+    if volume not in found and (volume or len(found) > 1):
+        rule = f"holds no volume {volume!r}" if volume else f"holds {len(found)} volumes"
+        raise UsageError(path, rule, f"Name one of them as `volume`: {', '.join(map(repr, found))}.")
+    name = volume or next(iter(found))
+    return Volume(name, tuple(found[name]))
+
+
 def find_slice(name: str | Path) -> Slice:
     """Returns one slice by its name, which for a file of one slice is its path.
 
@@ -161,3 +211,22 @@ def _is_half(path: Path) -> bool:
             return file.read(4) in _PAIR_HEADERS
     except OSError:
         return False
+
+
+def import_decoders() -> None:
+    """Imports what reading a file may need: pydicom, nibabel, and all formats of Pillow.
+
+    Call it before threads that read files start. Where two threads import one of these libraries at the same time,
+    one of them may get a module that is not complete, and a good file then looks broken.
+    """
+    import nibabel.fileholders
+    import nibabel.nifti1
+    import nibabel.nifti2
+    import nibabel.orientations  # noqa: F401
+    import numpy.ma  # noqa: F401
+    import pydicom.dataset
+    import pydicom.filereader
+    import pydicom.pixels
+    import pydicom.uid  # noqa: F401
+
+    Image.init()

@@ -10,9 +10,8 @@ import argparse
 from pathlib import Path
 
 from brainsift.cli.console import add_output, interval, say, show_table
-from brainsift.datasets.catalog import collect
-from brainsift.deployment.site_calibration import adapt, read_cases
-from brainsift.inference.bundle import SHIPPED, load_bundle
+from brainsift.deployment.site_calibration import calibrate
+from brainsift.inference.bundle import SHIPPED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Calibrates."""
-    bundle = load_bundle(arguments.bundle)
-    cases = read_cases(bundle, collect(arguments.data))
-    for path, why in cases.left_out:
+    report = calibrate(arguments.data, arguments.output, bundle=arguments.bundle, seed=arguments.seed)
+    for path, why in report.left_out:
         say(f"  left out: {path}: {why}")
-    report = adapt(bundle, cases, arguments.output, seed=arguments.seed)
     say(f"{report.n} images of {report.n_groups} patients or single images, {report.n_tumor} with a tumor.")
     rows = [
         (name, interval(before), interval(after), interval(report.gains[name]))

@@ -1,4 +1,4 @@
-"""What was scored and what readers said of it, kept in one SQLite file.
+"""Predictions and the verdicts of readers, kept in one SQLite file.
 
 Modules: store, database, search, export_table, recording.
 May import: core, inference, serve, serve.scoring.

@@ -1,4 +1,4 @@
-"""The SQLite file of the history: a connection a thread, one writer at a time, a log that keeps nothing deleted."""
+"""The SQLite file of the history: one connection per thread, one writer at a time, no deleted rows left in its log."""
 
 import os
 import sqlite3
@@ -13,15 +13,15 @@ from typing import Literal, get_args
 from brainsift.core.errors import HistoryError, in_one_line
 
 APPLICATION = 0x62736874
-"""SQLite's mark of whose file it is: "bsht"."""
-SCHEMA = 2
+"""The mark by which SQLite files of one program are known: "bsht"."""
+SCHEMA = 3
 Verdict = Literal["agree", "disagree", "unsure"]
 _WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
 _TRIES, _TRY_S = 20, 0.05
 _TABLE = f"""
 CREATE TABLE cases (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again after a case is deleted
-    part_of INTEGER,  -- of a slice of a volume: the case of the volume
+    part_of INTEGER,  -- for a slice of a volume: the case of the volume
     created TEXT NOT NULL,
     name TEXT NOT NULL,
     volume TEXT NOT NULL,
@@ -38,14 +38,16 @@ CREATE TABLE cases (
     map INTEGER NOT NULL,
     verdict TEXT CHECK (verdict IN {get_args(Verdict)}),
     note TEXT NOT NULL DEFAULT '',
-    judged TEXT
+    judged TEXT,
+    reason TEXT  -- code of `detail`; NULL in rows that were kept before schema 3
 )
 """
+_UPGRADES = {2: "ALTER TABLE cases ADD COLUMN reason TEXT"}  # from a schema to the next one
 _INDEX = "CREATE INDEX slices_of ON cases (part_of)"
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that can stand in a set of weak references."""
+    """A connection that a set of weak references can hold."""
 
 
 class HistoryFile:
@@ -59,27 +61,31 @@ class HistoryFile:
         self._path = path
         self._writer, self._local = threading.RLock(), threading.local()
         self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
-        self._blocked = False  # the last who wanted to write could not
-        self._log_holds_deleted = True  # it may, from a process that was killed
+        self._blocked = False  # the last attempt to write failed
+        self._log_holds_deleted = True  # perhaps: a process may have been killed
 
     def prepare(self) -> None:
-        """Makes the file where it is missing, for its owner alone.
+        """Makes the file where it is missing, readable by its owner only, and brings an older one up to date.
 
         Raises:
-            HistoryError: it is of another program or version.
+            HistoryError: it is a file of another program, or of a newer version.
         """
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        if _is_new(self.connection(), self._path):
+        if _schema_of(self.connection(), self._path) == 0:
             self.connection().execute("PRAGMA journal_mode = WAL")
         with self.writing() as connection:
-            if _is_new(connection, self._path):
+            schema = _schema_of(connection, self._path)
+            if schema == 0:
                 connection.execute(_TABLE)
                 connection.execute(_INDEX)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            for known in range(schema or SCHEMA, SCHEMA):
+                connection.execute(_UPGRADES[known])
+            if schema != SCHEMA:
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def connection(self) -> sqlite3.Connection:
-        """Returns the one of this thread."""
+        """Returns the connection of this thread."""
         found: _Connection | None = getattr(self._local, "connection", None)
         if found is None:
             found = sqlite3.connect(
@@ -97,12 +103,8 @@ class HistoryFile:
         return found
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tells of SQLite's errors, and of the disk's.
-
-        Raises:
-            HistoryError: there was one.
-        """
+    def errors(self) -> Iterator[None]:
+        """Turns errors of SQLite and of the disk into `HistoryError`."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -111,16 +113,16 @@ class HistoryFile:
 
     @contextmanager
     def writing(self, *, hurry: bool = False) -> Iterator[sqlite3.Connection]:
-        """Yields a connection for changes, all of which are made, or none.
+        """Yields a connection for changes; all of them are made, or none.
 
         Args:
-            hurry: wait a second at most for others that write, and hardly at all once that was in vain.
+            hurry: wait at most one second for another program that writes, and hardly at all after a failure.
 
         Raises:
-            HistoryError: they write for longer, or it cannot be written.
+            HistoryError: another program writes for longer, or it cannot be written.
         """
-        in_a_hurry = _BLOCKED_S if self._blocked else _HURRY_S
-        with self.told(), self._alone(in_a_hurry if hurry else _WAIT_S) as connection:
+        hurry_s = _BLOCKED_S if self._blocked else _HURRY_S
+        with self.errors(), self._alone(hurry_s if hurry else _WAIT_S) as connection:
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -132,17 +134,17 @@ class HistoryFile:
                 self._empty_log(0)
 
     def forget(self) -> None:
-        """Removes traces of what was deleted: SQLite overwrites it in the file, but not in its log.
+        """Removes traces of deleted rows: SQLite overwrites them in the file, but not in its log.
 
         Raises:
-            HistoryError: another program reads the history as it was before.
+            HistoryError: another program still reads the history as it was before.
         """
-        with self.told():
+        with self.errors():
             for _ in range(_TRIES):
                 if self._empty_log(_TRY_S):
                     return
-                time.sleep(_TRY_S)  # while it is tried nobody can write
-        rule = "no longer has what was deleted, but its log does: another program reads the history"
+                time.sleep(_TRY_S)  # nobody can write during an attempt, so leave room for others
+        rule = "no longer holds the deleted cases, but its log does: another program reads the history"
         raise HistoryError(self._path, rule, "Close that program; the log is emptied at the next write, or at the end.")
 
     def close(self) -> None:
@@ -177,7 +179,7 @@ class HistoryFile:
         return connection
 
     def _empty_log(self, wait_s: float) -> bool:
-        """Tries to; tells whether it could."""
+        """Tries to empty the log; returns whether that worked."""
         with self._writer:
             _wait_at_most(self.connection(), wait_s)
             busy = self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
@@ -189,16 +191,21 @@ def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {max(0, round(1000 * seconds))}")
 
 
-def _is_new(connection: sqlite3.Connection, file: Path) -> bool:
-    owner, version, tables = (
+def _schema_of(connection: sqlite3.Connection, file: Path) -> int:
+    """Returns the schema of a file that this version reads; 0 for a new file.
+
+    Raises:
+        HistoryError: it is a file of another program, or of a newer version.
+    """
+    owner, schema, tables = (
         connection.execute(question).fetchone()[0]
         for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
     )
-    if (owner, version, tables) == (0, 0, 0):
-        return True
+    if (owner, schema, tables) == (0, 0, 0):
+        return 0
     if owner != APPLICATION:
         raise HistoryError(file, "is the database of another program", "Keep the history in another folder.")
-    if version != SCHEMA:
-        rule = f"was made by another version: its schema is {version}, this version reads {SCHEMA}"
+    if schema != SCHEMA and schema not in _UPGRADES:
+        rule = f"was made by another version: its schema is {schema}, this version reads {min(_UPGRADES)} to {SCHEMA}"
         raise HistoryError(file, rule, "Use that version of brainsift, or keep the history in another folder.")
-    return False
+    return int(schema)

@@ -6,6 +6,7 @@ from typing import Any
 
 from brainsift.core.files import csv_writer
 from brainsift.core.labels import CLASS_NAMES
+from brainsift.inference.decision import rounded
 
 IMAGES = "images"
 """Folder of the kept images, within that of the history."""
@@ -30,16 +31,17 @@ EXPORT_COLUMNS = (
     "detail",
     "model",
     "slices",
+    "reason",
 )
 Row = Mapping[str, Any]
 
 
 def as_csv(rows: Iterable[Row], folder: str) -> str:
-    """Writes cases as a table; see `History.export`.
+    """Returns cases as a table; see `History.export`.
 
     Args:
-        rows: of the history's own table.
-        folder: of the history, as it is called where the table is read.
+        rows: of the table `cases`.
+        folder: the history's folder, as the reader of the table sees it.
     """
     text = io.StringIO()
     write_row = csv_writer(text, EXPORT_COLUMNS)
@@ -50,12 +52,13 @@ def as_csv(rows: Iterable[Row], folder: str) -> str:
 
 def _exported(row: Row, folder: str) -> dict[str, Any]:
     number, name = row["id"], row["name"]
-    # Files of many patients have one name, and series have none: what tells volumes apart is their number.
+    # Files of several patients may have one name, and series have none: only the number tells volumes apart.
     volume = f"{row['volume'] or name} ({row['part_of'] or number})" if row["volume"] or row["slices"] else ""
     place = f"{IMAGES}/{number}.png" if row["picture"] else f"not-kept/{number}-{name.translate(_NO_PATH)}"
     return {
         **row,
         "path": f"{folder.rstrip('/')}/{place}",
+        "probability": rounded(row["probability"]),
         "channel": "",
         "source": "history",
         "label": _label(row),
@@ -68,7 +71,7 @@ _NO_PATH = str.maketrans("/\\", "__")
 
 
 def _label(row: Row) -> str:
-    """Returns "1", "0", or "" where no verdict tells; a volume without a tumor has no slice with one."""
+    """Returns "1", "0", or "" without a verdict; a volume without a tumor has no slice with one."""
     if row["status"] != "ok":
         return ""
     if row["verdict"] is None and _truth(row["volume_leaning"], row["volume_verdict"]) == "0":

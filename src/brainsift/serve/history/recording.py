@@ -1,16 +1,15 @@
-"""A job that is done -> cases of the history: images, and volumes with their slices."""
+"""Records a job that is done as cases of the history: images, and volumes with their slices."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby, islice
-from typing import Any
 
 from brainsift.core.errors import BrainsiftError
-from brainsift.inference.decision import Prediction, Rule, rounded
+from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.serve.history.store import History, HistoryRow
-from brainsift.serve.scoring.jobs import Job
+from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.slice_pictures import map_png, picture_png
 
 _log = logging.getLogger("brainsift.serve")
@@ -18,21 +17,26 @@ _AT_ONCE = 32  # rows with their pictures in memory
 
 
 def record(history: History, job: Job, *, model: str, size: int) -> bool:
-    """Keeps the answers of a job, in a hurry, as its answers wait; what cannot be kept is told to the log.
+    """Records the predictions of a job, without long waits for other programs; logs what cannot be recorded.
 
     Args:
         history: where to.
-        job: that is done; its files are there, or the rows get no pictures.
+        job: that is done; without its files the rows get no pictures.
         model: name and version of the network.
         size: side of the network's input, pixels.
 
     Returns:
-        Whether all of them are kept.
+        Whether all predictions are recorded.
     """
+    volumes = iter(job.volumes())
     try:
-        for volume, places in _groups(job):
-            (whole,) = history.record([_volume_row(job, volume, places, model)], hurry=True) if volume else (None,)
-            rows = (_row(job, place, model, size if history.keeps_images else 0, whole) for place in places)
+        for name, group in groupby(enumerate(job.predictions), key=lambda pair: pair[1].volume):
+            slices, whole = list(group), None
+            volume = next(volumes) if name else None
+            if volume and len(slices) > 1:
+                row = _volume_row(volume, slices[0][1], job.rule.of_volumes, model)
+                (whole,) = history.record([row], hurry=True)
+            rows = _slice_rows(job, slices, whole, model=model, size=size if history.keeps_images else 0)
             while chunk := list(islice(rows, _AT_ONCE)):
                 job.cases += history.record(chunk, hurry=True)
     except BrainsiftError as error:
@@ -41,51 +45,45 @@ def record(history: History, job: Job, *, model: str, size: int) -> bool:
     return True
 
 
-def _groups(job: Job) -> Iterator[tuple[VolumePrediction | None, list[int]]]:
-    """Yields the places of answers that belong together, with the answer for a volume of more than one slice."""
-    volumes = iter(job.volumes())
-    for name, group in groupby(range(len(job.answers)), key=lambda place: job.answers[place].volume):
-        places = list(group)
-        volume = next(volumes) if name else None
-        yield volume if len(places) > 1 else None, places
-
-
-def _volume_row(job: Job, volume: VolumePrediction, places: Sequence[int], model: str) -> HistoryRow:
+def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: str) -> HistoryRow:
+    """Returns the row of a volume as a whole; where no slice could be scored, the first slice says why."""
     whole = Prediction(volume.volume, "ok", volume.logit, volume.decision, volume.reason, volume.detail)
-    if volume.probability is None:
+    if volume.logit is None:
         unreadable = volume.n_unreadable == volume.n_slices
-        detail = job.answers[places[0]].detail
-        whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", detail=detail)
-        whole = replace(whole, decision="" if unreadable else whole.decision)
-    return _kept(whole, job.rule.of_volumes, model, slices=len(places))
+        whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", detail=first.detail)
+        whole = replace(whole, decision="" if unreadable else "refer", reason=first.reason)
+    return replace(_row(whole, rule, model), slices=volume.n_slices)
 
 
-def _row(job: Job, place: int, model: str, size: int, whole: int | None) -> HistoryRow:
-    answer = job.answers[place]
-    picture, drawn = _images(job, place, size) if size and answer.probability is not None else (None, None)
-    return _kept(answer, job.rule, model, part_of=whole, picture_png=picture, map_png=drawn)
+def _slice_rows(
+    job: Job, slices: list[tuple[int, Prediction]], whole: int | None, *, model: str, size: int
+) -> Iterator[HistoryRow]:
+    """Yields the rows of images or of the slices of a volume, with pictures where ``size`` is not 0."""
+    for place, prediction in slices:
+        picture = drawn = None
+        if size and prediction.logit is not None:
+            try:
+                grey = job.load(place).image.grey()
+            except (BrainsiftError, OSError):  # the service stops, and removed the file
+                pass
+            else:
+                tumor_map = prediction.tumor_map
+                picture = picture_png(grey)
+                drawn = None if tumor_map is None else map_png(grey, tumor_map, size=size)
+        yield replace(_row(prediction, job.rule, model), part_of=whole, picture_png=picture, map_png=drawn)
 
 
-def _kept(answer: Prediction, rule: Rule, model: str, **more: Any) -> HistoryRow:
+def _row(prediction: Prediction, rule: Rule, model: str) -> HistoryRow:
     return HistoryRow(
-        name=answer.path,
-        volume=answer.volume,
-        status=answer.status,
-        probability=rounded(answer.probability),
-        decision=answer.decision,
-        leaning="" if answer.logit is None else rule.lean(answer.logit),
+        name=prediction.path,
+        volume=prediction.volume,
+        status=prediction.status,
+        probability=prediction.probability,
+        decision=prediction.decision,
+        leaning="" if prediction.logit is None else rule.lean(prediction.logit),
         threshold=rule.threshold,
         margin=rule.margin,
-        detail=answer.detail,
+        reason=prediction.reason,
+        detail=prediction.detail,
         model=model,
-        **more,
     )
-
-
-def _images(job: Job, place: int, size: int) -> tuple[bytes | None, bytes | None]:
-    tumor_map = job.answers[place].tumor_map
-    try:
-        grey = job.read(place).grey()
-    except (BrainsiftError, OSError):  # the service stops, and did not wait
-        return None, None
-    return picture_png(grey), None if tumor_map is None else map_png(grey, tumor_map, size=size)

@@ -1,4 +1,4 @@
-"""Words, a verdict, a decision -> the cases of the history that have them."""
+"""Searches the history by words, verdict and decision."""
 
 import sqlite3
 import time
@@ -16,7 +16,7 @@ _WORD = "id IN (SELECT ifnull(part_of, id) FROM cases WHERE instr(casefold(name|
 def find(
     connection: sqlite3.Connection, *, query: str, verdict: str, decision: str, limit: int, offset: int
 ) -> tuple[int, list[sqlite3.Row]]:
-    """Finds images and volumes; takes, returns and raises what `History.search` does."""
+    """Finds images and volumes; arguments, result and errors are those of `History.search`."""
     tests = [(_WORD, word) for word in _words(query)]
     given = [("ifnull(verdict, 'none') = ?", verdict), ("ifnull(nullif(decision, ''), 'unreadable') = ?", decision)]
     tests += [test for test in given if test[1]]
@@ -50,6 +50,6 @@ def _in_time(connection: sqlite3.Connection) -> Iterator[None]:
         if time.monotonic() <= end:
             raise
         rule = f"took longer than {_MOST_SECONDS:g} s"
-        raise SlowError("search", rule, "Search for fewer words, or delete cases that are done with.") from error
+        raise SlowError("search", rule, "Search for fewer words, or delete old cases.") from error
     finally:
         connection.set_progress_handler(None, 0)

@@ -1,9 +1,9 @@
-"""What was scored, and what readers said of it: one SQLite file on this machine, and PNG files where asked.
+"""The history: predictions and the verdicts of readers in one SQLite file, and PNG files where wanted.
 
-FOLDER/history.sqlite   a row an image, a slice, or a volume, with the reader's verdict; mode 0600
+FOLDER/history.sqlite   one row per image, slice, or volume, with the reader's verdict; mode 0600
 FOLDER/images/          12.png and 12-map.png of case 12; folder 0700, files 0600
 
-Rows and images that were deleted leave nothing in these files: SQLite overwrites them, and its log is emptied.
+Deleted rows and images leave nothing in these files: SQLite overwrites the rows, and its log is emptied.
 """
 
 import os
@@ -15,22 +15,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from brainsift.core.errors import NotFoundError
 from brainsift.core.files import sha256_of
+from brainsift.core.reasons import Reason
+from brainsift.inference.decision import Decision, Status, rounded
 from brainsift.serve.history.database import HistoryFile, Verdict
 from brainsift.serve.history.export_table import IMAGES, as_csv
 from brainsift.serve.history.search import find
-from brainsift.serve.schemas import Decision, Leaning, Status
+from brainsift.serve.schemas import Leaning
 
 FILE = "history.sqlite"
 Layer = Literal["picture", "map"]
 Of = Literal["images", "cases"]
 _SUFFIX: dict[Layer, str] = {"picture": ".png", "map": "-map.png"}
 _WANTED: dict[Of, str] = {"images": "slices = 0", "cases": "part_of IS NULL"}
-# Of what was scored more than once, the case that was judged last, or else the newest. The same picture is the same
-# image, and a volume of the same pictures the same volume.
+# Of an image that was scored more than once: the case that was judged last, else the newest. Equal pictures are one
+# image, and volumes of equal pictures are one volume.
 _ONE_EACH = """
 SELECT * FROM (
     SELECT one.*, whole.leaning AS volume_leaning, whole.verdict AS volume_verdict, ROW_NUMBER() OVER (
@@ -46,25 +48,35 @@ SELECT * FROM (
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of an answer for an image, a slice, or a volume as a whole."""
+    """The prediction for an image, a slice, or a volume as a whole, as it is kept; the probability is not rounded."""
 
-    name: Annotated[str, Field(description="For display.")]
-    volume: Annotated[str, Field(description="Of the slice, or empty.")]
+    name: Annotated[str, Field(description="Name for display.")]
+    volume: Annotated[str, Field(description="Name of the volume of a slice, or empty.")]
     status: Status
-    probability: Annotated[float | None, Field(description="Calibrated; null where unreadable.")]
+    probability: Annotated[
+        float | None,
+        Field(description="Calibrated probability of a tumor; null where unreadable."),
+        PlainSerializer(rounded, return_type=float | None),
+    ]
     decision: Decision
     leaning: Annotated[Leaning, Field(description="Side of the threshold; empty where unreadable.")]
-    threshold: Annotated[float, Field(description="That was in use.")]
-    detail: Annotated[str, Field(description="Why, in words.")]
+    threshold: Annotated[float, Field(description="Threshold of the decision.")]
+    detail: Annotated[str, Field(description="Why it is unreadable, not a brain MRI, or referred, in words.")]
     model: Annotated[str, Field(description="Name and version of the network.")]
-    margin: Annotated[float, Field(description="Nearer to 0 in logits, an answer was referred.")] = 0.0
-    slices: Annotated[int, Field(description="Of a volume as a whole; 0 for an image or a slice.")] = 0
-    part_of: Annotated[int | None, Field(description="Of a slice of a volume, the case of the volume.")] = None
+    margin: Annotated[
+        float, Field(description="Abstention margin: predictions nearer to 0 in logits were referred.")
+    ] = 0.0
+    slices: Annotated[int, Field(description="Number of slices of a volume; 0 for an image or a slice.")] = 0
+    part_of: Annotated[int | None, Field(description="For a slice of a volume, the case of the volume.")] = None
+    reason: Annotated[
+        Reason | None,
+        Field(description="The same as `detail`, as a code; null in cases that were kept before there were codes."),
+    ] = Reason.NONE
 
 
 @dataclass(frozen=True)
 class HistoryRow(Kept):
-    """An answer to keep, with its image and tumor map as PNG, which are kept only where the history keeps images."""
+    """A prediction to keep; its picture and tumor map, PNG, are kept only where the history keeps images."""
 
     picture_png: bytes | None = field(default=None, repr=False)
     map_png: bytes | None = field(default=None, repr=False)
@@ -72,24 +84,25 @@ class HistoryRow(Kept):
 
 @dataclass(frozen=True, kw_only=True)
 class Case(Kept):
-    """A kept answer and the reader's verdict on it."""
+    """A kept prediction and the reader's verdict on it."""
 
-    id: Annotated[int, Field(description="Its number, never given twice.")]
+    id: Annotated[int, Field(description="Its number; no number is given twice.")]
     created: Annotated[str, Field(description="When it was scored, ISO 8601, UTC.")]
     picture: Annotated[bool, Field(description="Whether the image is kept.")]
     map: Annotated[bool, Field(description="Whether its tumor map is kept.")]
     verdict: Annotated[
-        Verdict | None, Field(description="On the leaning; of what is called no brain MRI, on that. null before one.")
+        Verdict | None,
+        Field(description="On the leaning, or on the rejection as not a brain MRI; null without a verdict."),
     ]
     note: Annotated[str, Field(description="The reader's.")]
 
 
 class History:
-    """The store; any thread may use it, and other processes the same folder.
+    """The history in a folder. Any thread may use it, and other processes may use the same folder.
 
     Args:
-        folder: made where it is missing, for its owner alone.
-        keep_images: whether images and tumor maps are kept as well.
+        folder: made where it is missing, readable by its owner only.
+        keep_images: whether pictures and tumor maps are kept as well.
 
     Raises:
         HistoryError: the folder cannot be written, or its file is of another program or version.
@@ -98,7 +111,7 @@ class History:
     def __init__(self, folder: Path, *, keep_images: bool) -> None:
         self.folder, self.keeps_images = Path(os.path.abspath(folder.expanduser())), keep_images  # noqa: PTH100
         self._file, self._images = HistoryFile(self.folder / FILE), self.folder / IMAGES
-        with self._file.told():
+        with self._file.errors():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._images.mkdir(mode=0o700, exist_ok=True)
             self._file.prepare()
@@ -106,22 +119,22 @@ class History:
                 self._sweep(connection)
 
     def record(self, rows: Sequence[HistoryRow], *, hurry: bool = False) -> list[int]:
-        """Keeps answers, all of them or none; returns the numbers of the cases.
+        """Keeps predictions, all of them or none, and returns the numbers of their cases.
 
         Args:
-            rows: the answers.
-            hurry: wait a second at most for others that write, and hardly at all once that was in vain.
+            rows: the predictions.
+            hurry: wait at most one second for another program that writes, and hardly at all after a failure.
 
         Raises:
             NotFoundError: the volume that a slice is part of is not there.
-            HistoryError: it cannot be written, or others write for longer.
+            HistoryError: it cannot be written, or another program writes for longer.
         """
         created, numbers = _now(), []
         try:
             with self._file.writing(hurry=hurry) as connection:
                 for row in rows:
                     if row.part_of is not None and not self._is_there(connection, row.part_of):
-                        raise _no_case(row.part_of)  # it was deleted meanwhile, and its slices with it
+                        raise _no_case(row.part_of)  # it was deleted in the meantime
                     numbers.append(self._insert(connection, row, created))
                     self._write_images(numbers[-1], row)
         except BaseException:
@@ -132,25 +145,25 @@ class History:
     def search(
         self, *, query: str = "", verdict: str = "", decision: str = "", limit: int = 50, offset: int = 0
     ) -> tuple[int, list[Case]]:
-        """Finds images and volumes, the newest first; the slices of a volume are no cases of their own.
+        """Finds images and volumes, the newest first; slices of a volume are not listed by themselves.
 
         Args:
-            query: at most ten words that all stand in the name, the detail or the note of a case or its slices, in
-                any case.
-            verdict: "agree", "disagree", "unsure", "none" for cases without one, or "" for all.
-            decision: one of them, "unreadable" for cases without one, or "" for all.
-            limit: of cases returned.
-            offset: of the first case returned.
+            query: at most ten words; a case is found if its name, detail or note, or those of one of its slices,
+                contain them all, in upper or lower case.
+            verdict: "agree", "disagree", "unsure", "none" for cases without a verdict, or "" for all.
+            decision: a decision, "unreadable" for cases without one, or "" for all.
+            limit: largest number of cases to return.
+            offset: number of cases to skip.
 
         Returns:
-            How many there are in all, and a page of them.
+            The number of all cases that were found, and a page of them.
 
         Raises:
-            UsageError: more words.
+            UsageError: more than ten words.
             SlowError: it took too long.
         """
         wanted = {"query": query, "verdict": verdict, "decision": decision}
-        with self._file.told():
+        with self._file.errors():
             total, rows = find(self._file.connection(), **wanted, limit=limit, offset=offset)
         return total, [_case(row) for row in rows]
 
@@ -158,9 +171,9 @@ class History:
         """Returns a case.
 
         Raises:
-            NotFoundError: there is none of this number.
+            NotFoundError: there is no case of this number.
         """
-        with self._file.told():
+        with self._file.errors():
             row = self._file.connection().execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
         if row is None:
             raise _no_case(number)
@@ -173,16 +186,16 @@ class History:
             NotFoundError: there is no case of this number.
         """
         self.open(number)
-        with self._file.told():
+        with self._file.errors():
             found = self._file.connection().execute("SELECT * FROM cases WHERE part_of = ? ORDER BY id", [number])
             rows = found.fetchall()
         return [_case(row) for row in rows]
 
     def image(self, number: int, layer: Layer) -> bytes:
-        """Returns a kept image as PNG.
+        """Returns a kept picture or tumor map as PNG.
 
         Raises:
-            NotFoundError: no such case, or its image was not kept.
+            NotFoundError: no such case, or it was not kept.
         """
         case = self.open(number)
         path = self._path(number, layer)
@@ -191,12 +204,13 @@ class History:
         return path.read_bytes()
 
     def judge(self, number: int, verdict: Verdict | None, note: str = "") -> Case:
-        """Puts down what a reader says of a case; the last word counts.
+        """Saves a reader's verdict on a case; the last verdict counts.
 
-        He agrees or disagrees with the leaning; of what is called no brain MRI, with that.
+        The verdict refers to the predicted class (the leaning), or, for images rejected as `not_brain_mri`, to the
+        rejection.
 
         Raises:
-            NotFoundError: there is none of this number.
+            NotFoundError: there is no case of this number.
         """
         change = "UPDATE cases SET verdict = ?, note = ?, judged = ? WHERE id = ?"
         with self._file.writing() as connection:
@@ -210,31 +224,31 @@ class History:
         """Deletes a case, its slices and their images.
 
         Raises:
-            NotFoundError: there is none of this number.
-            HistoryError: it is deleted, but traces of it cannot be removed yet.
+            NotFoundError: there is no case of this number.
+            HistoryError: it is deleted, but its traces cannot be removed yet.
         """
         self.open(number)
         self._delete("? IN (id, part_of)", [number])
 
     def clear(self) -> int:
-        """Deletes all cases and images; returns how many cases there were; raises as `delete` does."""
+        """Deletes all cases and images, and returns the number of cases; raises as `delete` does."""
         return self._delete("1", [])
 
     def export(self, folder: str = "", of: Of = "images") -> str:
-        """Returns a CSV table that `brainsift evaluate` reads as predictions and as truth, and `brainsift calibrate`.
+        """Returns a CSV table for `brainsift evaluate`, as predictions and as truth, and for `brainsift calibrate`.
 
-        Where the same picture was scored more than once, the case that was judged last. ``label`` is 1 or 0 where a
-        reader agreed or disagreed with the leaning of an image with status "ok", else empty; slices of a volume
-        that he called free of tumor have a 0, unless he judged them by themselves. ``path`` is that of the kept image,
-        or stands for it where none was kept. The slices of a volume have its name as ``patient``, because they belong
-        together.
+        A picture that was scored more than once has one row: that of the case that was judged last. ``label`` is 1 or 0
+        where a reader agreed or disagreed with the leaning of an image with status "ok", else empty; slices of a volume
+        that a reader called free of tumor have a 0, unless they have verdicts of their own. ``path`` is the path of the
+        kept picture, or a placeholder where none was kept. The slices of a volume have its name as ``patient``, because
+        they belong together.
 
         Args:
-            folder: of the history as it is called where the table is read; this folder by default.
-            of: "images", a row an image and a row a slice; or "cases", a row an image and a row a volume, which
+            folder: the history's folder, as the reader of the table sees it; this folder by default.
+            of: "images", one row per image and per slice; or "cases", one row per image and per volume, which
                 `calibrate` cannot use.
         """
-        with self._file.told():
+        with self._file.errors():
             rows = self._file.connection().execute(_ONE_EACH.format(wanted=_WANTED[of])).fetchall()
         return as_csv(map(dict, rows), folder or str(self.folder))
 
@@ -243,7 +257,7 @@ class History:
         self._file.close()
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
-        """Removes images without a case: a process was killed while it recorded or deleted."""
+        """Removes pictures without a case: a process was killed while it recorded or deleted."""
         known = {str(row[0]) for row in connection.execute("SELECT id FROM cases")}
         for path in self._images.glob("*.png"):
             if path.stem.removesuffix("-map") not in known:
@@ -279,7 +293,7 @@ class History:
         with self._file.writing() as connection:
             rows = connection.execute(f"SELECT id, part_of FROM cases WHERE {where}", values).fetchall()
             connection.execute(f"DELETE FROM cases WHERE {where}", values)
-        with self._file.told():
+        with self._file.errors():
             self._remove_images([row["id"] for row in rows])
         self._file.forget()
         return sum(row["part_of"] is None for row in rows)
@@ -295,7 +309,8 @@ class History:
 
 def _case(row: sqlite3.Row) -> Case:
     values = {name: row[name] for name in Case.__dataclass_fields__}
-    return Case(**{**values, "picture": bool(row["picture"]), "map": bool(row["map"])})
+    reason = None if row["reason"] is None else Reason(row["reason"])
+    return Case(**{**values, "picture": bool(row["picture"]), "map": bool(row["map"]), "reason": reason})
 
 
 def _printable(text: str, *, keep: str = "") -> str:
@@ -307,7 +322,7 @@ def _no_case(number: int) -> NotFoundError:
 
 
 def _after(last: sqlite3.Cursor) -> str:
-    """Returns the time, or the moment after the last one where the clock was put back: the last verdict counts."""
+    """Returns the time; if the clock was set back, the moment after the last verdict, as the last verdict counts."""
     now, (before,) = _now(), last.fetchone()
     if before is None or now > before:
         return now

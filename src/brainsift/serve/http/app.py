@@ -1,4 +1,4 @@
-"""The application: routes, one shape for every error, the page."""
+"""The web application: routes, one form for every error, the page."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ from brainsift.core.errors import (
 from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http import history_routes
-from brainsift.serve.http.middleware import COOKIE, TOO_LARGE, Gate, error_response
+from brainsift.serve.http.middleware import COOKIE, Gate, error_response, too_large
 from brainsift.serve.http.routes import errors, router
 from brainsift.serve.http.service import Service
 from brainsift.serve.prometheus import CONTENT_TYPE
@@ -37,7 +37,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
 
     Args:
         config: how it runs.
-        bundle: the network; the one that comes with the package by default.
+        bundle: the network; by default the one that comes with the package.
     """
     service = Service(config or ServeConfig(), bundle or load_bundle())
 
@@ -51,7 +51,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
         version=__version__,
         description=f"Tells whether a brain MRI slice shows a tumor. {service.bundle.notice}",
         lifespan=lifespan,
-        docs_url=None,  # they load scripts from elsewhere
+        docs_url=None,  # such pages load scripts from elsewhere
         redoc_url=None,
     )
     app.state.service = service
@@ -59,15 +59,15 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
     _add_errors(app)
     _add_health(app, service)
     app.include_router(router(service))
-    app.include_router(history_routes.router(service.history), responses=errors(400, 404))
+    app.include_router(history_routes.router(service.history), responses=errors(404))
     _add_page(app, service)
-    _document_errors(app)
+    _remove_validation_schema(app)
     return app
 
 
-def _document_errors(app: FastAPI) -> None:
-    """Takes the framework's own shape of wrong arguments out of the OpenAPI document: no reply has it."""
-    document = app.openapi()  # which keeps it
+def _remove_validation_schema(app: FastAPI) -> None:
+    """Removes the framework's own form of errors from the OpenAPI document: no reply has it."""
+    document = app.openapi()  # the application keeps this very object
     for methods in document["paths"].values():
         for operation in methods.values():
             if "HTTPValidationError" in str(operation["responses"].get("422")):
@@ -85,17 +85,22 @@ def _add_errors(app: FastAPI) -> None:
     async def wrong_arguments(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         name = str(first["loc"][-1])
-        return error_response(UsageError(name, first["msg"], "See /openapi.json."), request.state.request_id)
+        remedy = "See /openapi.json for the values that are allowed."
+        return error_response(UsageError(name, first["msg"], remedy), request.state.request_id)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
-        kinds: dict[int, BrainsiftError] = {
-            404: NotFoundError("address", "is not there", "See /openapi.json."),
-            413: TOO_LARGE,
-            405: MethodError("method", "is not meant for this address", "See /openapi.json."),
-        }
-        other = UsageError("request", str(error.detail), "See /openapi.json.")
-        found = kinds.get(error.status_code, other if error.status_code < 500 else ServeError("request", "failed", ""))
+        remedy = "See /openapi.json for all addresses."
+        if error.status_code == 404:
+            found: BrainsiftError = NotFoundError("address", "does not exist", remedy)
+        elif error.status_code == 405:
+            found = MethodError("method", f"{request.method} is not allowed for this address", remedy)
+        elif error.status_code == 413:
+            found = too_large(request.url.path)
+        elif error.status_code < 500:
+            found = UsageError("request", str(error.detail), remedy)
+        else:
+            found = ServeError("request", "failed", "Tell the person who runs the service.")
         response = error_response(found, request.state.request_id)
         response.headers.update(error.headers or {})
         return response
@@ -104,19 +109,19 @@ def _add_errors(app: FastAPI) -> None:
 def _add_health(app: FastAPI, service: Service) -> None:
     @app.get("/healthz")
     async def healthz() -> Health:
-        """The process lives."""
+        """The process runs."""
         return Health()
 
     @app.get("/readyz", responses=errors(503))
     async def readyz() -> Health:
-        """Requests are taken."""
+        """The service takes requests."""
         if service.stopping:
-            raise UnavailableError("service", "is stopping", "Try again when it has started anew.")
+            raise UnavailableError("service", "is stopping", "Try again after it was restarted.")
         return Health()
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE: {}}}, **errors()})
     async def metrics() -> Response:
-        """For Prometheus."""
+        """Counters for Prometheus."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
@@ -134,7 +139,7 @@ def _add_page(app: FastAPI, service: Service) -> None:
 
 
 class _Assets(StaticFiles):
-    """Files of the page, asked for anew each time: after an upgrade no old module meets a new one."""
+    """Files of the page; browsers check them each time, so that no old module meets a new one after an upgrade."""
 
     def file_response(self, *arguments: Any, **options: Any) -> Response:
         response = super().file_response(*arguments, **options)

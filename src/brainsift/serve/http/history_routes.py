@@ -1,4 +1,4 @@
-"""The history over REST: /api/v1/history."""
+"""The routes of the history, under /api/v1/history."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from brainsift.core.errors import NotFoundError
 from brainsift.serve.history.database import Verdict
 from brainsift.serve.history.store import Case, History, Of
+from brainsift.serve.http.requests import refuse_unknown_query
 
 PREFIX = "/api/v1/history"
-_LARGEST = 2**63 - 1  # of SQLite
+_LARGEST = 2**63 - 1  # integer of SQLite
 _EXAMPLE: dict[str, Any] = {
     "id": 12,
     "created": "2026-03-02T09:30:00.000000Z",
@@ -26,13 +27,14 @@ _EXAMPLE: dict[str, Any] = {
     "margin": 0.0,
     "slices": 0,
     "part_of": 11,
+    "reason": "",
     "picture": True,
     "map": True,
     "verdict": "agree",
     "note": "left temporal, seen on the next slices too",
 }
 VerdictFilter = Literal["", "agree", "disagree", "unsure", "none"]
-Number = Annotated[int, Path(ge=1, le=_LARGEST, description="number of the case", examples=[12])]
+Number = Annotated[int, Path(ge=1, le=_LARGEST, description="Number of the case.", examples=[12])]
 
 
 class CasesOut(BaseModel):
@@ -45,7 +47,7 @@ class CasesOut(BaseModel):
 
 
 class VerdictIn(BaseModel):
-    """What a reader says of a case: the last word counts."""
+    """A reader's verdict on a case; the last one counts."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"verdict": "disagree", "note": "vessel, not tumor"}]}
@@ -56,7 +58,7 @@ class VerdictIn(BaseModel):
 
 
 class DeletedOut(BaseModel):
-    """How many cases were deleted."""
+    """The number of cases that were deleted."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"deleted": 3}]})
 
@@ -64,18 +66,18 @@ class DeletedOut(BaseModel):
 
 
 def router(history: History | None) -> APIRouter:
-    """Makes the routes; all of them answer "not found" where no history is kept.
+    """Makes the routes; without a history all of them reply "not found".
 
     Args:
-        history: None where the service was started without one.
+        history: None where the service keeps none.
     """
 
     def kept() -> History:
         if history is None:
-            raise NotFoundError("history", "is not kept", "Start with --keep FOLDER.")
+            raise NotFoundError("history", "is not kept", "Start the service with --keep FOLDER.")
         return history
 
-    made = APIRouter(prefix=PREFIX, tags=["history"])
+    made = APIRouter(prefix=PREFIX, tags=["history"], dependencies=[Depends(refuse_unknown_query)])
     needed = Annotated[History, Depends(kept)]
     _add_lists(made, needed)
     _add_cases(made, needed)
@@ -88,8 +90,8 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     def search(
         history: kept,
         *,
-        query: Annotated[str, Query(max_length=200, description="at most ten words of name, detail or note")] = "",
-        verdict: Annotated[VerdictFilter, Query(description="`none`: without a verdict")] = "",
+        query: Annotated[str, Query(max_length=200, description="At most ten words of name, detail or note.")] = "",
+        verdict: Annotated[VerdictFilter, Query(description="`none`: cases without a verdict.")] = "",
         decision: Literal["", "tumor", "no_tumor", "refer", "unreadable"] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
@@ -104,8 +106,12 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     @made.get("/export.csv", summary="For `brainsift evaluate` and `brainsift calibrate`", **_answers("text/csv"))
     def export(
         history: kept,
-        folder: Annotated[str, Query(max_length=1000, description="of the history, where the table is read")] = "",
-        of: Annotated[Of, Query(description="a row an image and a slice, or a row an image and a volume")] = "images",
+        folder: Annotated[
+            str, Query(max_length=1000, description="The history's folder, as the reader of the table sees it.")
+        ] = "",
+        of: Annotated[
+            Of, Query(description="One row per image and slice, or one row per image and volume.")
+        ] = "images",
     ) -> Response:
         attached = {"Content-Disposition": 'attachment; filename="brainsift-history.csv"'}
         return Response(history.export(folder, of), media_type="text/csv; charset=utf-8", headers=attached)
@@ -120,7 +126,7 @@ def _add_cases(made: APIRouter, kept: Any) -> None:
     def slices(history: kept, number: Number) -> list[Case]:
         return history.slices(number)
 
-    @made.put("/{number}/verdict", summary="Say what you think of a case")
+    @made.put("/{number}/verdict", summary="Save your verdict on a case")
     def judge(history: kept, number: Number, verdict: VerdictIn) -> Case:
         return history.judge(number, verdict.verdict, verdict.note)
 
@@ -130,7 +136,7 @@ def _add_cases(made: APIRouter, kept: Any) -> None:
 
 
 def _add_images(made: APIRouter, kept: Any) -> None:
-    @made.get("/{number}/picture.png", summary="The kept image", **_answers("image/png"))
+    @made.get("/{number}/picture.png", summary="The kept picture", **_answers("image/png"))
     def picture(history: kept, number: Number) -> Response:
         return Response(history.image(number, "picture"), media_type="image/png")
 

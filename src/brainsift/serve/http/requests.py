@@ -1,8 +1,9 @@
-"""From a request to a job: the query, the body, a place in the queue, a limit of time."""
+"""Reads a request: its query, its files, its limit of time."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import difflib
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -11,15 +12,18 @@ from fastapi import Query, Request
 from brainsift.core.errors import SlowError, UnavailableError, UsageError
 from brainsift.inference.decision import Rule, make_rule
 from brainsift.serve.http.service import Service
-from brainsift.serve.scoring.jobs import Job
-from brainsift.serve.scoring.uploads import ARCHIVE_TYPES, RAW_TYPES, Upload, receive
+from brainsift.serve.scoring.job import Job
+from brainsift.serve.scoring.uploads import ARCHIVE_TYPES, RAW_TYPES, receive
 
 _Result = TypeVar("_Result")
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "Images, DICOM files (several make a series), NIfTI volumes, or ZIP archives of them.",
+        "description": (
+            "Images, DICOM files (several can be a series), NIfTI volumes, or ZIP archives of them. "
+            "Each part with a file name is read, whatever the name of its field."
+        ),
         "content": {
             "multipart/form-data": {
                 "schema": {
@@ -36,50 +40,65 @@ BODY: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The query of a request for answers.
+class DecisionQuery:
+    """The part of a query that says how predictions are decided.
 
     Attributes:
-        threshold: by name, or the wanted sensitivity.
-        max_error: wanted share of errors.
-        maps: whether the tumor maps are wanted.
-        name: of a body that is one file.
+        threshold: a name, or the wanted sensitivity.
+        max_error: the accepted share of errors.
     """
 
     threshold: str | float | None
     max_error: float | None
-    maps: bool
-    name: str
 
     def rule(self, service: Service) -> Rule:
-        """Returns what decides; raises as `make_rule` does."""
+        """Returns the decision rule; raises as `make_rule` does."""
         return make_rule(service.bundle, threshold=self.threshold, max_error=self.max_error)
 
 
-async def wanted(  # async, or it would be called in a thread
+async def decision_query(  # async, or it would be called in a thread
     threshold: Annotated[
-        str | None, Query(description="By name.", max_length=40, examples=["balanced", "screening", "confirm"])
+        str | None, Query(description="Its name.", max_length=40, examples=["balanced", "screening", "confirm"])
     ] = None,
-    sensitivity: Annotated[float | None, Query(description="Wanted, instead of a name.", examples=[0.97])] = None,
+    sensitivity: Annotated[
+        float | None, Query(description="Sensitivity to reach, instead of a threshold by name.", examples=[0.97])
+    ] = None,
     max_error: Annotated[
-        float | None, Query(description="Refer what is not sure enough for this share of errors.", examples=[0.05])
+        float | None,
+        Query(description="Accepted share of errors: predictions that are too unsure are referred.", examples=[0.05]),
     ] = None,
-    maps: Annotated[bool, Query(description="Add the tumor maps.")] = False,
-    name: Annotated[str, Query(description="Of a body that is one file.", max_length=1000)] = "",
-) -> Wanted:
+) -> DecisionQuery:
     """Reads the query."""
     if threshold is not None and sensitivity is not None:
         raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
-    return Wanted(sensitivity if sensitivity is not None else threshold, max_error, maps, name)
+    return DecisionQuery(sensitivity if sensitivity is not None else threshold, max_error)
 
 
-@contextlib.asynccontextmanager
-async def asked(
-    service: Service, request: Request, wanted: Wanted
-) -> AsyncIterator[tuple[Job, contextlib.ExitStack, Callable[[int], None]]]:
-    """Yields a job for a request, the place it holds in the queue, and what sets its weight there.
+async def refuse_unknown_query(request: Request) -> None:
+    """Refuses a query parameter that the route does not have: left out in silence, it would change the result.
 
-    The job's files are removed when the block fails.
+    Raises:
+        UsageError: there is one; it names the parameter that was probably meant.
+    """
+    route = request.scope["route"].path
+    operation = request.app.openapi()["paths"][route][request.method.lower()]
+    known = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
+    for name in request.query_params:
+        if name not in known:
+            near = difflib.get_close_matches(name.lower(), known, n=1) or known
+            remedy = f"Write {' or '.join(near)}." if near else "Leave it out: this address takes none."
+            raise UsageError(name[:40], f"is not a query parameter of {route}", remedy)
+
+
+async def accept(service: Service, request: Request, query: DecisionQuery, *, name: str, maps: bool) -> Job:
+    """Turns a request into a job, which holds its files and its room in the queue; the caller has to close it.
+
+    Args:
+        service: takes the job.
+        request: its body is read here.
+        query: how predictions are decided.
+        name: of a body that is one file.
+        maps: whether the reply shows the tumor maps.
 
     Raises:
         UnavailableError: the service stops.
@@ -87,35 +106,32 @@ async def asked(
         UsageError, UploadError, MediaTypeError, InputError: the request cannot be used.
     """
     if service.stopping:
-        raise UnavailableError("service", "is stopping", "Try again when it has started anew.")
-    rule = wanted.rule(service)
-    service.engine.check_room()  # a place is taken when the body is here: who sends slowly holds none
+        raise UnavailableError("service", "is stopping", "Try again after it was restarted.")
+    rule = query.rule(service)
+    service.queue.check_room()  # room is held only once the body is here, so that slow clients hold none
     while service.store.half_full and service.jobs.make_room():
         pass
-    upload = await _uploaded(service, request, wanted.name)
-    with contextlib.ExitStack() as stack:
-        try:
-            weigh = stack.enter_context(service.engine.place())
-            yield Job(upload, rule, maps=wanted.maps), stack, weigh
-        except BaseException:
-            upload.close()
-            raise
-
-
-async def _uploaded(service: Service, request: Request, name: str) -> Upload:
     upload = await receive(service.store, request.headers, request.stream(), name)
     try:
         await asyncio.to_thread(upload.unpack)
+        return Job(upload, rule, service.queue.reserve(), maps=maps)
     except BaseException:
         upload.close()
         raise
-    return upload
 
 
 async def unless_gone(request: Request, work: Awaitable[_Result]) -> _Result | None:
-    """Returns what ``work`` gives, or cancels it and returns None when the client is gone; the body was read before."""
+    """Returns the result of ``work``; cancels it and returns None when the client disconnects.
+
+    The body has to be read before.
+    """
+
+    async def disconnected() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
     task = asyncio.ensure_future(work)
-    gone = asyncio.create_task(_disconnected(request))
+    gone = asyncio.create_task(disconnected())
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
@@ -124,13 +140,8 @@ async def unless_gone(request: Request, work: Awaitable[_Result]) -> _Result | N
         task.cancel()
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 @contextlib.asynccontextmanager
-async def in_time(seconds: float) -> AsyncIterator[None]:
+async def time_limit(seconds: float) -> AsyncIterator[None]:
     """Limits the time of a block.
 
     Raises:

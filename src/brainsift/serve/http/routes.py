@@ -1,141 +1,163 @@
-"""The routes of the service under /api/v1."""
+"""The routes under /api/v1: predictions, jobs, pictures, reports, the network."""
 
 import asyncio
 import io
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from brainsift.core.errors import BrainsiftError, NotFoundError
+from brainsift.core.errors import NotFoundError
 from brainsift.core.files import csv_writer
-from brainsift.inference.decision import COLUMNS
+from brainsift.core.reasons import Reason
+from brainsift.images.decode import DecodedImage
+from brainsift.inference.decision import COLUMNS, Prediction, Rule
 from brainsift.inference.model_card import statements
+from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.pages.batch_page import batch_report
-from brainsift.serve.http.requests import BODY, Wanted, asked, in_time, unless_gone, wanted
-from brainsift.serve.http.service import Service, answers_of, volumes_of
-from brainsift.serve.schemas import ErrorReply, JobReply, Limits, ModelReply, PredictReply
-from brainsift.serve.scoring.jobs import Job
+from brainsift.serve.http.requests import (
+    BODY,
+    DecisionQuery,
+    accept,
+    decision_query,
+    refuse_unknown_query,
+    time_limit,
+    unless_gone,
+)
+from brainsift.serve.http.service import Service
+from brainsift.serve.schemas import (
+    ErrorReply,
+    JobReply,
+    Limits,
+    ModelReply,
+    PredictReply,
+    ReportRequest,
+    SliceResult,
+    VolumeResult,
+)
+from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.slice_pictures import SIDE, deep_png, map_png, picture_png
 
 _MOST_WAIT_S = 20.0
 _ORIGIN = ("parameters", "pretrained", "commit")
 _PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 _DEEP = {
-    name: {"description": f"{what}, with `depth=16` of a slice of more than 8 bits.", "schema": {"type": "string"}}
+    name: {
+        "description": f"{what}; with `depth=16`, of a slice of more than 8 bits.",
+        "schema": {"type": "string"},
+    }
     for name, what in {
-        "X-Values": "What 0 and 65535 stand for, in the units of the file, as `0.0,4095.0`",
-        "X-Window": "Between which values the picture of 8 bits is drawn, as `12.0,1043.0`",
+        "X-Values": "The values that 0 and 65535 stand for, in the units of the file, as `0.0,4095.0`",
+        "X-Window": "The values between which the picture of 8 bits is drawn, as `12.0,1043.0`",
     }.items()
 }
+_Decision = Annotated[DecisionQuery, Depends(decision_query)]
+_Maps = Annotated[bool, Query(description="Add the tumor maps.")]
+_Name = Annotated[str, Query(description="File name, where the body is one file.", max_length=1000)]
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Returns the replies of a route that are errors, for OpenAPI."""
-    return {status: {"model": ErrorReply} for status in (*statuses, 401, 403, 500)}
+    return {status: {"model": ErrorReply} for status in (*statuses, 400, 401, 403, 500)}
 
 
-_REFUSALS = errors(400, 413, 415, 422, 429, 503, 504)
+_REFUSALS = errors(413, 415, 422, 429, 503, 504)
+_NOT_DONE = errors(404, 409, 422)
 
 
 def router(service: Service) -> APIRouter:
     """Makes the routes."""
-    api = APIRouter(prefix="/api/v1")
-    _add_asking(api, service)
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_unknown_query)])
+    _add_predictions(api, service)
     _add_jobs(api, service)
+    _add_reports(api, service)
     _add_pictures(api, service)
 
     @api.get("/model", responses=errors())
     async def model() -> ModelReply:
         """The network, its thresholds, its figures, and the limits of this service."""
-        return model_reply(service)
+        bundle, config, facts = service.bundle, service.config, service.bundle.provenance
+        made = facts.get("environment", {})
+        return ModelReply(
+            **service.model,
+            size=bundle.size,
+            temperature=bundle.temperature,
+            thresholds=bundle.thresholds,
+            sensitivities=bundle.sensitivities,
+            margins=bundle.margins,
+            test=facts.get("test") or {},
+            figures=facts.get("figures", []),
+            data=facts.get("data", []),
+            maps=facts.get("maps", {}),
+            notice=bundle.notice,
+            card=statements(bundle),
+            environment={name: made[name] for name in _ORIGIN if name in made},
+            history=config.keep is not None,
+            keeps_images=config.keep_images,
+            limits=Limits(**{name: getattr(config, name) for name in Limits.model_fields}),
+        )
 
     return api
 
 
-def model_reply(service: Service) -> ModelReply:
-    """Describes the network and the service."""
-    bundle, config, facts = service.bundle, service.config, service.bundle.provenance
-    made = facts.get("environment", {})
-    return ModelReply(
-        **service.model,
-        size=bundle.size,
-        temperature=bundle.temperature,
-        thresholds=bundle.thresholds,
-        sensitivities=bundle.sensitivities,
-        margins=bundle.margins,
-        test=facts.get("test") or {},
-        figures=facts.get("figures", []),
-        data=facts.get("data", []),
-        maps=facts.get("maps", {}),
-        notice=bundle.notice,
-        card=statements(bundle),
-        environment={name: made[name] for name in _ORIGIN if name in made},
-        history=config.keep is not None,
-        keeps_images=config.keep_images,
-        limits=Limits(**{name: getattr(config, name) for name in Limits.model_fields}),
-    )
-
-
-def _add_asking(api: APIRouter, service: Service) -> None:
+def _add_predictions(api: APIRouter, service: Service) -> None:
     @api.post("/predict", response_model_exclude_unset=True, responses=_REFUSALS, openapi_extra=BODY)
-    async def predict(request: Request, query: Annotated[Wanted, Depends(wanted)]) -> PredictReply:
-        """Answers for images, DICOM files, NIfTI volumes or archives of them, at once."""
+    async def predict(request: Request, query: _Decision, maps: _Maps = False, name: _Name = "") -> PredictReply:
+        """Predicts for images, DICOM files, NIfTI volumes or archives of them, and replies when all is scored."""
         started = time.perf_counter()
-        async with in_time(service.config.timeout_s), asked(service, request, query) as (job, _, weigh):
+        async with time_limit(service.config.timeout_s):
+            job = await accept(service, request, query, name=name, maps=maps)
             try:
-                await unless_gone(request, service.jobs.run(job, weigh))
+                await unless_gone(request, service.jobs.run(job))
             finally:
-                job.upload.close()
+                job.close()
         if job.error:
             raise job.error
-        if job.first_error and all(answer.probability is None for answer in job.answers):
+        if job.first_error and all(one.status == "unreadable" for one in job.predictions):
             raise job.first_error
-        return _reply(service, request, job, time.perf_counter() - started)
+        return _results(service, request, job, time.perf_counter() - started)
 
     @api.post("/jobs", status_code=202, response_model_exclude_unset=True, responses=_REFUSALS, openapi_extra=BODY)
-    async def submit(request: Request, response: Response, query: Annotated[Wanted, Depends(wanted)]) -> JobReply:
-        """Takes the same as predict, and answers while it works."""
-        async with in_time(service.config.timeout_s), asked(service, request, query) as (job, place, weigh):
-            service.jobs.keep(job, place.pop_all(), weigh)
+    async def submit(
+        request: Request, response: Response, query: _Decision, maps: _Maps = False, name: _Name = ""
+    ) -> JobReply:
+        """Takes the same as `predict`, and replies at once with a job that works in the background."""
+        async with time_limit(service.config.timeout_s):
+            job = await accept(service, request, query, name=name, maps=maps)
+        service.jobs.start(job)
         response.headers["location"] = f"/api/v1/jobs/{job.id}"
-        return _job_reply(request, job, 0)
+        return _progress(request, job, 0)
 
 
 def _add_jobs(api: APIRouter, service: Service) -> None:
-    @api.get("/jobs/{job_id}", response_model_exclude_unset=True, responses=errors(400, 404))
+    @api.get("/jobs/{job_id}", response_model_exclude_unset=True, responses=errors(404))
     async def progress(
         request: Request,
         job_id: str,
-        after: Annotated[int, Query(ge=0, description="Answers that are known.")] = 0,
+        after: Annotated[int, Query(ge=0, description="Number of results that are known already.")] = 0,
         wait: Annotated[float, Query(ge=0, le=_MOST_WAIT_S, description="Seconds to wait for news.")] = 0,
     ) -> JobReply:
-        """How far a job is, and its answers from `after` on."""
+        """The progress of a job, and its results from `after` on."""
         job = service.jobs.find(job_id)
         if wait:
             await unless_gone(request, job.news(after, wait))
-        return _job_reply(request, job, after)
+        return _progress(request, job, after)
 
-    @api.get("/jobs/{job_id}/result", response_model_exclude_unset=True, responses=errors(404, 409, 422))
+    @api.get("/jobs/{job_id}/result", response_model_exclude_unset=True, responses=_NOT_DONE)
     async def result(request: Request, job_id: str) -> PredictReply:
-        """All answers of a job that is done."""
-        return _reply(service, request, service.jobs.find_done(job_id), 0.0)
+        """All results of a job that is done."""
+        return _results(service, request, service.jobs.find_done(job_id), 0.0)
 
-    @api.get("/jobs/{job_id}/result.csv", responses={**errors(404, 409, 422), 200: {"content": {"text/csv": {}}}})
+    @api.get("/jobs/{job_id}/result.csv", responses={**_NOT_DONE, 200: {"content": {"text/csv": {}}}})
     async def table(job_id: str) -> Response:
-        """All answers of a job that is done, as the table of `brainsift predict --csv`."""
-        headers = {"content-disposition": 'attachment; filename="answers.csv"'}
-        return Response(_csv(service.jobs.find_done(job_id)), media_type="text/csv", headers=headers)
-
-    @api.get("/jobs/{job_id}/report.html", responses={**errors(404, 409, 422), 200: {"content": {"text/html": {}}}})
-    async def report(job_id: str) -> Response:
-        """A page with each case of a job that is done, its picture and why."""
-        job = service.jobs.find_done(job_id)
-        page = await asyncio.to_thread(
-            batch_report, job.answers, job.volumes(), service.bundle, job.rule.threshold, job.read
-        )
-        headers = {"content-disposition": 'attachment; filename="report.html"'}
-        return Response(page, media_type="text/html", headers=headers)
+        """All results of a job that is done, as the table of `brainsift predict --csv`."""
+        stream = io.StringIO()
+        write_row = csv_writer(stream, COLUMNS)
+        for one in service.jobs.find_done(job_id).predictions:
+            write_row(one.to_dict())
+        return _attached(stream.getvalue(), "text/csv", "answers.csv")
 
     @api.delete("/jobs/{job_id}", status_code=204, responses=errors(404))
     async def delete(job_id: str) -> None:
@@ -143,8 +165,54 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
         service.jobs.delete(job_id)
 
 
+def _add_reports(api: APIRouter, service: Service) -> None:
+    page: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
+
+    @api.get("/jobs/{job_id}/report.html", responses={**_NOT_DONE, **page})
+    async def report_job(job_id: str) -> Response:
+        """The report of `brainsift predict --report` on a job that is done."""
+        job = service.jobs.find_done(job_id)
+        return await _report(service, [(job, place, one) for place, one in enumerate(job.predictions)], job.rule)
+
+    @api.post("/report.html", responses={**errors(404, 413), **page})
+    async def report(body: ReportRequest, query: _Decision) -> Response:
+        """The same report on slices of any jobs, all decided by the rule of the query."""
+        rule = query.rule(service)
+        shown: list[tuple[Job | None, int, Prediction]] = []
+        owners: dict[str, tuple[str, str]] = {}  # of the names of volumes: two jobs may have one of the same name
+        for part in body.slices:
+            job = service.jobs.find(part.job)
+            for place in range(len(job.predictions)) if part.slices is None else part.slices:
+                if not 0 <= place < len(job.predictions):
+                    raise NotFoundError("slice", f"{place} is not in job {part.job}", "Slices count from 0.")
+                one = job.predictions[place]
+                volume, number = part.folder + one.volume if one.volume else "", 1
+                while volume and owners.setdefault(volume, (job.id, one.volume)) != (job.id, one.volume):
+                    number += 1
+                    volume = f"{part.folder}{one.volume} ({number})"
+                shown.append((job, place, replace(one.decided(rule), path=part.folder + one.path, volume=volume)))
+        for file in body.refused:
+            shown.append((None, 0, Prediction(file.name, "unreadable", None, "", Reason.NOT_TAKEN, file.detail)))
+        return await _report(service, shown, rule)
+
+
+async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Prediction]], rule: Rule) -> Response:
+    """Fills the report with predictions, each with its job and its place there."""
+
+    def read(number: int) -> DecodedImage:
+        job, place, _ = shown[number]
+        if job is None:
+            raise NotFoundError("picture", "is not there", "The file was not taken.")
+        return job.load(place).image
+
+    predictions = [one for _, _, one in shown]
+    volumes = summarise_volumes(predictions, rule)
+    page = await asyncio.to_thread(batch_report, predictions, volumes, service.bundle, rule.threshold, read)
+    return _attached(page, "text/html", "report.html")
+
+
 def _add_pictures(api: APIRouter, service: Service) -> None:
-    pictures = {**errors(400, 404, 422), 200: _PNG}
+    pictures = {**errors(404, 422), 200: _PNG}
 
     @api.get(
         "/jobs/{job_id}/slices/{place}/picture.png",
@@ -154,68 +222,69 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
     async def picture(
         job_id: str,
         place: int,
-        side: Annotated[int, Query(ge=16, le=SIDE, description="At most, pixels.")] = SIDE,
-        depth: Annotated[Literal["8", "16"], Query(description="Bits a pixel.")] = "8",
+        side: Annotated[int, Query(ge=16, le=SIDE, description="Largest width and height, pixels.")] = SIDE,
+        depth: Annotated[Literal["8", "16"], Query(description="Bits per pixel.")] = "8",
     ) -> Response:
-        """A slice, square pixels: 8-bit grey.
+        """A slice with square pixels, 8-bit grey.
 
-        With `depth=16`, where the slice has more, 16 bits from its least to its greatest value: red is the high byte,
-        green the low one.
+        With `depth=16`, a slice of more than 8 bits has 16 bits from its smallest to its largest value: red is the
+        high byte, green the low byte.
         """
         job = service.jobs.find(job_id)
-        if depth == "8":
-            png = await asyncio.to_thread(lambda: picture_png(job.read(place).grey(), side))
-            return Response(png, media_type="image/png")
-        png, headers = await asyncio.to_thread(lambda: deep_png(job.load(place), side))
+
+        def draw() -> tuple[bytes, dict[str, str]]:
+            loaded = job.load(place)
+            return deep_png(loaded, side) if depth == "16" else (picture_png(loaded.image.grey(), side), {})
+
+        png, headers = await asyncio.to_thread(draw)
         return Response(png, media_type="image/png", headers=headers)
 
     @api.get("/jobs/{job_id}/slices/{place}/map.png", responses=pictures, response_class=Response)
     async def tumor_map(job_id: str, place: int) -> Response:
-        """The tumor map of a slice, as large as its picture: 255 is a tumor for certain."""
+        """The tumor map of a slice, as large as its picture: 255 stands for a certain tumor."""
         job = service.jobs.find(job_id)
-        found = job.answers[place].tumor_map if 0 <= place < len(job.answers) else None
+        found = job.predictions[place].tumor_map if 0 <= place < len(job.predictions) else None
         if found is None:
-            raise NotFoundError("map", "is not there", "This slice has none.")
-        png = await asyncio.to_thread(lambda: map_png(job.read(place).grey(), found, size=service.bundle.size))
+            raise NotFoundError("map", f"of slice {place} is not there", "The network drew none.")
+        png = await asyncio.to_thread(lambda: map_png(job.load(place).image.grey(), found, size=service.bundle.size))
         return Response(png, media_type="image/png")
 
 
-def _reply(service: Service, request: Request, job: Job, seconds: float) -> PredictReply:
+def _results(service: Service, request: Request, job: Job, seconds: float) -> PredictReply:
     return PredictReply(
         request_id=request.state.request_id,
         model=service.model,  # type: ignore[arg-type]
         threshold=job.rule.threshold,
         margin=job.rule.margin,
         notice=service.bundle.notice,
-        answers=answers_of(job),
-        volumes=volumes_of(job),
+        answers=_slices(job, 0),
+        volumes=[VolumeResult.of(one) for one in job.volumes()],
         seconds=round(seconds, 4),
     )
 
 
-def _job_reply(request: Request, job: Job, after: int) -> JobReply:
+def _progress(request: Request, job: Job, after: int) -> JobReply:
+    state = job.state  # read before the results: where it is over, they are complete
+    error = ErrorReply(**job.error.to_dict(), request_id=request.state.request_id) if job.error else None
     return JobReply(
         id=job.id,
-        state=job.state,  # type: ignore[arg-type]
+        state=state,  # type: ignore[arg-type]
         done=job.done,
         cases=job.cases,
         total=job.total,
-        error=_error_reply(job.error, request.state.request_id) if job.error else None,
+        error=error,
         created=job.created,
         threshold=job.rule.threshold,
         margin=job.rule.margin,
-        answers=answers_of(job, after),
-        volumes=volumes_of(job),
+        answers=_slices(job, after),
+        volumes=[VolumeResult.of(one) for one in job.volumes()],
     )
 
 
-def _error_reply(error: BrainsiftError, request_id: str) -> ErrorReply:
-    return ErrorReply(**error.to_dict(), request_id=request_id)
+def _slices(job: Job, after: int) -> list[SliceResult]:
+    return [SliceResult.of(place, one, maps=job.maps) for place, one in enumerate(job.predictions[after:], after)]
 
 
-def _csv(job: Job) -> str:
-    stream = io.StringIO()
-    write_row = csv_writer(stream, COLUMNS)
-    for answer in job.answers:
-        write_row(answer.to_dict())
-    return stream.getvalue()
+def _attached(text: str, media_type: str, name: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type=media_type, headers=headers)

@@ -1,4 +1,10 @@
-"""One process that listens: its socket, its start, and its end, which finishes what was accepted."""
+"""The server process: it listens, starts, and stops when the accepted work is finished.
+
+uvicorn has no public way to limit the number of connections with an HTTP reply, to limit the time that a client takes
+to send the head of a request or to read a reply, or to choose the body of the reply to malformed HTTP. So `_Connection`
+overrides three methods of its protocol class and reads four attributes. `tests/serve/test_hardening.py` checks each of
+the limits over real sockets; pyproject.toml names the versions of uvicorn that were tested.
+"""
 
 import asyncio
 import functools
@@ -20,27 +26,27 @@ from brainsift.serve.config import ServeConfig
 from brainsift.serve.http.middleware import OPEN, Gate, bare_reply, error_response
 from brainsift.serve.http.service import Service
 
-_SLOW_HEADERS_S = 20
-_TOLD = 64  # connections beyond the limit that are told so; more are hung up on
-_FETCHED_S = 2.0  # in which the last answers of jobs are fetched before it stops to listen
+_HEAD_S = 20  # time for the head of a request
+_REFUSED = 64  # connections beyond the limit that get a reply; others are closed at once
+_FETCH_S = 2.0  # time to fetch the last results of jobs, before the socket is closed
 
 
 def listen(config: ServeConfig) -> socket.socket:
-    """Binds the socket.
+    """Opens the socket.
 
     Raises:
-        UsageError: the address is not this machine's, or the port is taken or not allowed.
+        UsageError: the address is not one of this machine, or the port is taken or not allowed.
     """
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer is two writes: the second must not wait
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a reply is two writes: the second must not wait
     try:
         listener.bind((config.host.strip("[]"), config.port))
     except OSError as error:
         listener.close()
-        rule = f"{config.host}:{config.port} cannot be listened on: {error.strerror or error}"
-        raise UsageError("port", rule, "Choose another with --port, or 0 for any free one.") from None
+        rule = f"cannot listen on {config.host}:{config.port}: {error.strerror or error}"
+        raise UsageError("port", rule, "Choose another with --port; 0 takes any free one.") from None
     return listener
 
 
@@ -52,8 +58,8 @@ def address(config: ServeConfig, listener: socket.socket) -> str:
 
 
 def _crowded(app: ASGIApp, service: Service) -> ASGIApp:
-    """Returns an application for connections beyond the limit, which tells of nothing but its health."""
-    error = BusyError("connections", f"are {service.config.connections} already", "Try again in 2 s.")
+    """Returns an application for connections beyond the limit: it refuses all but the health checks."""
+    error = BusyError("connections", f"are at their limit of {service.config.connections}", "Try again in 2 s.")
     error.wait_s = 2
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,27 +76,27 @@ def _crowded(app: ASGIApp, service: Service) -> ASGIApp:
 
 
 class _Connection(H11Protocol):
-    """Adds to uvicorn a limit of connections, limits of time to ask and to read, and errors of the one shape."""
+    """A connection of uvicorn with more limits: of their number, of the time to send a head, and to read a reply."""
 
-    _patience: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *arguments: Any, most: int, crowded: ASGIApp, flush_s: float, **options: Any) -> None:
+    def __init__(self, *arguments: Any, most: int, crowded: ASGIApp, read_s: float, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._most, self._crowded, self._flush_s = most, crowded, flush_s
+        self._most, self._crowded, self._read_s = most, crowded, read_s
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock."""
+        """Starts the timer for the head of the first request."""
         super().connection_made(transport)
         if len(self.connections) > self._most:
             self.app = self._crowded
-        if len(self.connections) > self._most + _TOLD:
+        if len(self.connections) > self._most + _REFUSED:
             transport.abort()
         self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP."""
+        """Replies to malformed HTTP."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            reply = bare_reply(UsageError("request", "is no HTTP as RFC 9112 has it", "Use a library to send it."))
+            reply = bare_reply(UsageError("request", "is malformed HTTP (RFC 9112)", "Use an HTTP library."))
             events = (
                 h11.Response(status_code=reply.status_code, headers=reply.raw_headers),
                 h11.Data(data=bytes(reply.body)),
@@ -100,37 +106,37 @@ class _Connection(H11Protocol):
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Starts the clock at the first byte of each request, and stops it when the request is said."""
+        """Starts the timer at the first byte of a request, and stops it at the end of its head."""
         self._wait()
         super().data_received(data)
-        if not self._idle() and self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if not self._idle() and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def on_response_complete(self) -> None:
-        """Gives who asked for an answer the time of a request to read it."""
+        """Closes the connection if the client does not read the reply in time."""
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
-            self.loop.call_later(self._flush_s, self._give_up, self.cycle)
+            self.loop.call_later(self._read_s, self._close_unread, self.cycle)
 
     def _wait(self) -> None:
-        if self._patience is None and self._idle():
-            self._patience = self.loop.call_later(_SLOW_HEADERS_S, self.transport.close)
+        if self._timer is None and self._idle():
+            self._timer = self.loop.call_later(_HEAD_S, self.transport.close)
 
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _give_up(self, answered: object) -> None:
+    def _close_unread(self, answered: object) -> None:
         if self.cycle is answered and self.transport.get_write_buffer_size():
             self.transport.abort()
 
 
 class Server(uvicorn.Server):
-    """Runs the application; told to stop, it takes no more work, finishes what it has, and ends.
+    """Runs the application. After a signal it takes no more work, finishes what it has, and ends.
 
     Args:
-        app: of `create_app`.
-        url: to open in a browser once it listens; "" opens nothing.
+        app: made by `create_app`.
+        url: opened in a browser once the server listens; "" opens nothing.
     """
 
     def __init__(self, app: FastAPI, *, url: str = "") -> None:
@@ -151,7 +157,7 @@ class Server(uvicorn.Server):
                     _Connection,
                     most=self._service.config.connections,
                     crowded=_crowded(app, self._service),
-                    flush_s=self._service.config.timeout_s,
+                    read_s=self._service.config.timeout_s,
                 ),
                 timeout_keep_alive=10,
             )
@@ -165,20 +171,20 @@ class Server(uvicorn.Server):
             threading.Thread(target=webbrowser.open, args=(self._url,), daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stops; told twice, at once."""
+        """Stops; at the second signal at once."""
         if self._service.stopping or self._loop is None:
             self.should_exit = self.force_exit = True
             return
         self._service.stop()
-        print("brainsift serve: finishing what was accepted; once more ends it at once.", file=sys.stderr)
+        print("brainsift serve: finishing the accepted work; Ctrl-C again stops at once.", file=sys.stderr)
         self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._finish()))
 
     async def _finish(self) -> None:
-        fetched_s = _FETCHED_S if self._service.jobs.busy else 0
+        fetch_s = _FETCH_S if self._service.jobs.busy else 0
         try:
             await asyncio.wait_for(self._service.jobs.drain(), self._service.left_s)
-            await asyncio.sleep(min(fetched_s, self._service.left_s))
+            await asyncio.sleep(min(fetch_s, self._service.left_s))
         except TimeoutError:
-            print("brainsift serve: the rest was given up.", file=sys.stderr)
+            print("brainsift serve: time is up, the rest of the work was dropped.", file=sys.stderr)
         self.config.timeout_graceful_shutdown = max(1, round(self._service.left_s))
         self.should_exit = True

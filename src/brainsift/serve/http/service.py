@@ -1,4 +1,4 @@
-"""The parts of a running service, and how they start and stop."""
+"""A running service: its parts, and how they start and stop."""
 
 import asyncio
 import contextlib
@@ -9,20 +9,20 @@ from functools import cached_property
 from brainsift import __version__
 from brainsift.core.files import sha256_of
 from brainsift.inference.bundle import Bundle
-from brainsift.inference.decision import Prediction, rounded
 from brainsift.inference.predictor import Predictor
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.history.recording import record
 from brainsift.serve.history.store import History
 from brainsift.serve.prometheus import Metrics
-from brainsift.serve.schemas import Answer, Volume
 from brainsift.serve.scoring.engine import Engine
-from brainsift.serve.scoring.jobs import Job, Jobs
+from brainsift.serve.scoring.job import Job
+from brainsift.serve.scoring.jobs import Jobs
+from brainsift.serve.scoring.reservation import Queue
 from brainsift.serve.scoring.uploads import Store
 
 
 class Service:
-    """What the routes work with.
+    """The parts that the routes work with.
 
     Args:
         config: how it runs.
@@ -34,11 +34,12 @@ class Service:
         self.metrics = Metrics()
         self._deadline: float | None = None
         self.predictor = Predictor(bundle, threads=config.threads)
-        self.engine = Engine(self.predictor, queue=config.queue, measured=self.metrics.scored)
+        self.queue = Queue(config.queue)
+        self.engine = Engine(self.predictor, self.queue, measured=self.metrics.scored)
         self.history = History(config.keep, keep_images=config.keep_images) if config.keep else None
         self.store = Store(config)
-        self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes, ended=self._record)
-        self.metrics.watch("waiting_slices", "Slices that wait.", lambda: self.engine.waiting)
+        self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes, record=self._record)
+        self.metrics.watch("waiting_slices", "Slices that wait.", lambda: self.queue.waiting)
         self.metrics.watch("jobs", "Jobs that can be asked for.", lambda: len(self.jobs))
         self.metrics.watch("stored_bytes", "Bytes of uploads on the disk.", lambda: self.store.used)
 
@@ -57,14 +58,10 @@ class Service:
         self._deadline = self._deadline or time.monotonic() + self.config.grace_s
 
     @cached_property
-    def network_sha256(self) -> str:
-        """Of the network's file."""
-        return sha256_of(self.bundle.network.read_bytes())
-
-    @property
     def model(self) -> dict[str, str]:
-        """Which network answers."""
-        return {"name": self.bundle.name, "version": __version__, "network_sha256": self.network_sha256}
+        """Name, version and checksum of the network."""
+        checksum = sha256_of(self.bundle.network.read_bytes())
+        return {"name": self.bundle.name, "version": __version__, "network_sha256": checksum}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,31 +85,3 @@ class Service:
             model = f"{self.bundle.name} {__version__}"
             if not await asyncio.to_thread(record, self.history, job, model=model, size=self.bundle.size):
                 self.metrics.not_kept()
-
-
-def answers_of(job: Job, after: int = 0) -> list[Answer]:
-    """Returns a job's answers as they go over the wire."""
-    return [_answer(place, answer, maps=job.maps) for place, answer in enumerate(job.answers[after:], start=after)]
-
-
-def volumes_of(job: Job) -> list[Volume]:
-    """Returns a job's volumes as they go over the wire."""
-    return [Volume(**{**one.to_dict(), "suspicious": list(one.suspicious)}) for one in job.volumes()]  # type: ignore[arg-type]
-
-
-def _answer(place: int, answer: Prediction, *, maps: bool) -> Answer:
-    drawn = (
-        {"map": None if answer.tumor_map is None else answer.tumor_map.astype(float).round(4).tolist()} if maps else {}
-    )
-    return Answer(
-        id=place,
-        name=answer.path,
-        status=answer.status,
-        probability=rounded(answer.probability),
-        decision=answer.decision,
-        reason=answer.reason,
-        detail=answer.detail,
-        volume=answer.volume,
-        has_map=answer.tumor_map is not None,
-        **drawn,
-    )

@@ -101,13 +101,18 @@ async function call(method, path, options = {}) {
   return reply.text ? JSON.parse(reply.text) : null;
 }
 
-/** As `call`, but what the user waits for fails at once when the server is away. */
-async function callOnce(method, path, options = {}) {
+/** The text of a reply; what the user waits for fails at once when the server is away. */
+async function textOnce(method, path, options = {}) {
   const reply = await once(method, path, options);
   setLost(reply.status === 0);
   if (reply.status === 0) throw gone();
   if (reply.status >= 400) throw failure(reply.status, reply.text);
-  return reply.text ? JSON.parse(reply.text) : null;
+  return reply.text;
+}
+
+async function callOnce(method, path, options = {}) {
+  const text = await textOnce(method, path, options);
+  return text ? JSON.parse(text) : null;
 }
 
 function send(url, form, onprogress, signal) {
@@ -170,6 +175,9 @@ export const follow = (id, after, signal) =>
 export const look = (id, after = 0) => callOnce("GET", `jobs/${id}`, { query: { after } });
 
 export const forget = (id) => callOnce("DELETE", `jobs/${id}`).catch(() => null);
+
+/** The report on slices of jobs as one HTML file; `query` says how they are decided, as for `submit`. */
+export const report = (query, body) => textOnce("POST", "report.html", { query, body });
 
 export const pictureOf = (job, n, query) => address(`jobs/${job}/slices/${n}/picture.png`, query);
 export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);

@@ -216,6 +216,7 @@ function around(one) {
 function volumeWords(one, rule) {
   if (one.status !== "ok") return "No slice of this volume could be judged.";
   const mean = `The largest mean over three adjacent slices, ${number(one.probability)}`;
+  if (one.reason === "too_few_slices") return "Too few slices of this volume could be judged. A reader should decide.";
   const end = ` ${one.nScored} of ${one.answers.length} slices were judged.`;
   if (one.decision === "refer") return `${mean}, is too close to even odds. A reader should decide.${end}`;
   const against = one.decision === "tumor" ? "reaches" : "stays below";

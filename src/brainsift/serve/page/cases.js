@@ -25,7 +25,7 @@ export class Case {
     this.slices = this.answers.map((answer) => ({ ...answer, decision: decide(answer, rule), detail: reason(answer.detail) }));
     if (this.isVolume) {
       Object.assign(this, summarise(this.answers, this.rule));
-      this.detail = this.status === "ok" ? "" : this.slices[0].detail;
+      this.detail = this.status === "ok" ? this.why : this.slices[0].detail;
       return;
     }
     const { status, probability, decision, detail } = this.slices[0];
@@ -84,7 +84,8 @@ export class Cases extends EventTarget {
   refuse({ name, folder, order, error }) {
     const one = new Case(`refused/${crypto.randomUUID()}`, { name, folder });
     one.refused = true;
-    one.push({ id: null, name, status: "unreadable", probability: null, detail: inWords(error), volume: "", has_map: false });
+    const answer = { id: null, name, status: "unreadable", probability: null, reason: "not_taken", detail: inWords(error) };
+    one.push({ ...answer, volume: "", has_map: false });
     this.#put(one, order);
     one.decide(this.rule);
     this.#tell("added", one);
@@ -137,6 +138,7 @@ export function rowsOf(cases) {
       decision: slice.decision === "unreadable" ? "" : slice.decision,
       detail: [slice.status === "ok" && slice.decision === "refer" ? UNSURE : "", slice.detail].filter(Boolean).join("; "),
       volume: slice.volume ? one.folder + slice.volume : "",
+      reason: slice.status !== "ok" ? slice.reason : slice.decision === "refer" ? "unsure" : "",
     })),
   );
 }

@@ -1,7 +1,8 @@
-// From probabilities to decisions: the rules of predict.py and volume_answers.py, so that a new threshold needs no
-// new scoring.
+// From probabilities to decisions: the rules of inference/decision.py and inference/volume_decision.py, so that a new
+// threshold needs no new scoring.
 
 const ADJACENT = 3;
+const MIN_SCORED_SHARE = 0.5;
 const SHOWN = 5;
 
 /** The logit of a probability, within ±27.6. */
@@ -36,7 +37,8 @@ export function summarise(answers, rule) {
   if (!scored.length) {
     const readable = answers.find((answer) => answer.status !== "unreadable");
     const status = readable ? "not_brain_mri" : "unreadable";
-    return { status, probability: null, decision: readable ? "refer" : "unreadable", nScored: 0, suspicious: [] };
+    const decision = readable ? "refer" : "unreadable";
+    return { status, probability: null, decision, nScored: 0, suspicious: [], reason: "no_usable_slice", why: "" };
   }
   const width = Math.min(ADJACENT, scored.length);
   let largest = 0;
@@ -44,11 +46,16 @@ export function summarise(answers, rule) {
     const sum = scored.slice(start, start + width).reduce((total, one) => total + one.probability, 0);
     largest = Math.max(largest, sum / width);
   }
+  const nHead = answers.filter(({ reason }) => reason !== "hardly_any_head").length;
+  const tooFew = scored.length < Math.max(MIN_SCORED_SHARE * nHead, Math.min(nHead - 1, ADJACENT));
+  const decision = tooFew ? "refer" : side(largest, rule);
   const suspicious = [...scored].sort((a, b) => b.probability - a.probability).slice(0, SHOWN);
   return {
     status: "ok",
     probability: largest,
-    decision: side(largest, rule),
+    decision,
+    reason: tooFew ? "too_few_slices" : decision === "refer" ? "unsure" : "",
+    why: tooFew ? `only ${scored.length} of ${nHead} slices with some of the head could be scored` : "",
     nScored: scored.length,
     suspicious: suspicious.map((one) => one.place),
   };

@@ -1,12 +1,12 @@
 // What the list shows -> CSV, JSON, or a report to hand on.
 
+import { report } from "./api.js";
 import { rowsOf } from "./cases.js";
 import { summarise } from "./decide.js";
 import { announce, byId, closing, save, setText } from "./dom.js";
-import { writeReport } from "./report.js";
-import { counted } from "./words.js";
+import { counted, inWords } from "./words.js";
 
-const COLUMNS = ["path", "status", "probability", "decision", "detail", "volume"];
+const COLUMNS = ["path", "status", "probability", "decision", "detail", "volume", "reason"];
 
 const quoted = (value) => {
   const text = value === null ? "" : String(value);
@@ -16,16 +16,21 @@ const quoted = (value) => {
 /** The table of `brainsift predict --csv`. */
 export const toCsv = (rows) => `${[COLUMNS, ...rows.map((row) => COLUMNS.map((name) => quoted(row[name])))].map((row) => row.join(",")).join("\n")}\n`;
 
-/** The answer for a volume, of one slice too, as `brainsift predict --volumes` gives it. */
+/** The result for a volume, of one slice too, as `brainsift predict --volumes` gives it. */
 function volumeOf({ folder, volume, answers, rule }) {
-  const { nScored, probability, decision, suspicious } = summarise(answers, rule);
+  const { nScored, probability, decision, suspicious, reason } = summarise(answers, rule);
+  const nUnreadable = answers.filter(({ status }) => status === "unreadable").length;
   return {
     volume: folder + volume,
-    n_slices: nScored,
+    n_slices: answers.length,
     probability,
     decision: nScored ? decision : "refer",
     threshold: rule.threshold,
     suspicious: suspicious.map((place) => folder + answers[place].name),
+    n_scored: nScored,
+    n_not_brain_mri: answers.length - nScored - nUnreadable,
+    n_unreadable: nUnreadable,
+    reason,
   };
 }
 
@@ -37,6 +42,22 @@ export function toJson(cases, rule, model) {
   return JSON.stringify({ ...head, threshold: rule.threshold, margin: rule.margin, answers: rowsOf(cases), volumes }, null, 1);
 }
 
+/** Cases as the service takes them for a report: slices by job and folder, and the files that it did not take. */
+export function reported(cases) {
+  const parts = new Map();
+  const refused = [];
+  for (const { job, folder, name, detail, answers } of cases) {
+    if (!job) {
+      refused.push({ name: folder + name, detail });
+      continue;
+    }
+    const key = `${job}/${folder}`;
+    if (!parts.has(key)) parts.set(key, { job, folder, slices: [] });
+    parts.get(key).slices.push(...answers.map(({ id }) => id));
+  }
+  return { slices: [...parts.values()], refused };
+}
+
 const stamp = () => new Date().toISOString().slice(0, 16).replace(/[-:]/g, "").replace("T", "-");
 
 export class ExportMenu {
@@ -45,7 +66,7 @@ export class ExportMenu {
     const current = () => [list.shown(), cases.rule, model];
     byId("export-csv").addEventListener("click", () => this.#save(toCsv(rowsOf(list.shown())), "text/csv", "csv"));
     byId("export-json").addEventListener("click", () => this.#save(toJson(...current()), "application/json", "json"));
-    byId("export-report").addEventListener("click", () => this.#report(...current()));
+    byId("export-report").addEventListener("click", () => this.#report(list.shown(), cases.rule));
     this.menu.addEventListener("toggle", () => {
       const some = list.shown().length;
       const all = cases.all.length;
@@ -60,13 +81,17 @@ export class ExportMenu {
     announce(`${ending.toUpperCase()} saved`);
   }
 
-  async #report(shown, rule, model) {
+  async #report(shown, rule) {
     const summary = this.menu.querySelector("summary span");
     const before = summary.textContent;
     this.menu.open = false;
     announce("Making the report");
-    const text = await writeReport(shown, rule, model, (done, total) => setText(summary, `Report ${done} / ${total}`));
+    setText(summary, "Making the report");
+    try {
+      this.#save(await report(rule.query, reported(shown)), "text/html", "html");
+    } catch (error) {
+      announce(`The report was not made. ${inWords(error)}`);
+    }
     setText(summary, before);
-    this.#save(text, "text/html", "html");
   }
 }

@@ -1,5 +1,5 @@
-"""Uploads within limits, jobs, and batches across requests.
+"""Files of a request become jobs, and one engine scores the slices of all jobs.
 
-Modules: uploads, archive, jobs, engine, slice_pictures.
+Modules: archive, uploads, reservation, job, engine, jobs, slice_pictures.
 May import: core, images, volumes, inference, serve.
 """

@@ -1,4 +1,4 @@
-"""The body of a request -> files in a folder of its own, within limits.
+"""The body of a request becomes files in the service's own folder, within limits.
 
 Names that were sent never become paths: files are numbered, and their names are kept for display only.
 """
@@ -10,6 +10,7 @@ import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from email.message import Message
 from itertools import count, groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -26,12 +27,12 @@ from brainsift.volumes.slices import Slice
 
 RAW_TYPES = ("application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip")
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
-_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".ima")  # which say something that the content may not
+_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".ima")  # they tell a kind that the content may not show
 _LONGEST_NAME = 200
 
 
 def shown_name(sent: str) -> str:
-    r"""Returns a name for display: without folders, control characters or marks that turn text around.
+    r"""Returns a name for display: without folders, control characters, or marks that reverse text.
 
     >>> shown_name("C:\\scans\\head.png"), shown_name("../passwd"), shown_name("a\u202egnp.exe"), shown_name("/")
     ('head.png', 'passwd', 'agnp.exe', 'image')
@@ -42,7 +43,7 @@ def shown_name(sent: str) -> str:
 
 
 def stored_suffix(name: str) -> str:
-    """Returns the suffix that a stored file keeps.
+    """Returns the suffix that a stored file keeps; "" for a kind that its content shows.
 
     >>> stored_suffix("Scan.NII.gz"), stored_suffix("page.html")
     ('.nii.gz', '')
@@ -51,17 +52,17 @@ def stored_suffix(name: str) -> str:
 
 
 class Store:
-    """The folder of all uploads, within a limit for all of them together.
+    """The folder of all uploads, with a limit for all of them together.
 
     Args:
-        config: with the limits.
-        folder: in which the store makes its own; the system's for temporary files by default.
+        config: the limits.
+        folder: where the store makes its own folder; the system's folder for temporary files by default.
     """
 
     def __init__(self, config: ServeConfig, folder: Path | None = None) -> None:
         self.config = config
         self._parent = folder
-        self.folder = self._made()
+        self.folder = self._make_folder()
         self._limit = config.store_mb * MIB
         self._used = 0
         self._numbers = count(1)
@@ -69,7 +70,7 @@ class Store:
 
     @property
     def used(self) -> int:
-        """Bytes that all uploads take."""
+        """Bytes of all uploads together."""
         return self._used
 
     @property
@@ -94,12 +95,12 @@ class Store:
             self._used -= size
 
     def new(self) -> "Upload":
-        """Starts an upload; in a new folder if who cleans the system's took this one."""
+        """Starts an upload; in a new folder, if the system cleaned up the old one."""
         if not self.folder.exists():
-            self.folder = self._made()
+            self.folder = self._make_folder()
         return Upload(self, str(next(self._numbers)))
 
-    def _made(self) -> Path:
+    def _make_folder(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="brainsift-serve-", dir=self._parent))  # of mode 0700
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Stored:
-    """A file of an upload: where it is, and what it was called."""
+    """A file of an upload: where it lies, and its name for display."""
 
     path: Path
     name: str
@@ -120,26 +121,26 @@ class Upload:
 
     Args:
         store: has the folder, and counts the bytes.
-        number: of the upload, with which the names of its files start.
+        number: of the upload; the names of its files on the disk start with it.
 
     Attributes:
-        files: as they are to be judged.
-        size: of what is on the disk, bytes.
+        files: the files to score.
+        size: bytes on the disk.
     """
 
     def __init__(self, store: Store, number: str) -> None:
         self.files: list[Stored] = []
         self._store, self._number = store, number
-        self._paths: set[Path] = set()  # also of archives, which are no files of the upload once they are unpacked
+        self._paths: set[Path] = set()  # also of archives, which leave `files` once they are unpacked
         self.size = self._count = 0
-        self._lock, self._closed = threading.Lock(), False  # a thread may still unpack what was given up
+        self._lock, self._closed = threading.Lock(), False  # a thread may still unpack after the upload was given up
 
     @contextlib.contextmanager
     def file(self, sent: str) -> Iterator[BinaryIO]:
-        """Opens a new file for what was sent under a name.
+        """Opens a new file for content that was sent under a name.
 
         Raises:
-            UploadError: too many files, or given up.
+            UploadError: too many files, or the upload was given up.
         """
         limit = self._store.config.files
         if len(self.files) >= limit:
@@ -159,7 +160,7 @@ class Upload:
 
         Raises:
             BusyError: the store is full.
-            UploadError: given up.
+            UploadError: the upload was given up.
         """
         with self._unless_closed():
             self._store.take(len(content))
@@ -171,7 +172,7 @@ class Upload:
         self._drop(self.files.pop())
 
     def unpack(self) -> None:
-        """Puts what archives hold in their place; raises as `archive.unpack` does."""
+        """Replaces archives by the files in them; raises as `archive.unpack` does."""
         sent, self.files = self.files, []
         for one in sent:
             if is_archive(one.path):
@@ -180,8 +181,12 @@ class Upload:
             else:
                 self.files.append(one)
 
-    def slices(self) -> list[Slice]:
-        """Lists what is to be judged, under the names of the stored files.
+    def slices(self) -> list[tuple[str, Slice]]:
+        """Lists the slices of the files; only headers are read.
+
+        Returns:
+            Each slice with its name on the disk, by which `find_slice` reads it again. The slice itself has a name for
+            display, and so has its volume: that of its file, or "series 1" for a volume of several files.
 
         Raises:
             UploadError: more slices than the limit.
@@ -192,23 +197,24 @@ class Upload:
             if len(found) >= config.slices:
                 raise UploadError("slices", f"are more than {config.slices}", "Send fewer at a time.")
             found.append(piece)
-        return found
-
-    def renamed(self, slices: Sequence[Slice]) -> list[Slice]:
-        """Returns slices under names for display: a volume of one file is called as that, others by a number.
-
-        Where a file holds several volumes, they are numbered.
-        """
         names = _distinct([one.name for one in self.files])
         shown = {str(one.path): name for one, name in zip(self.files, names, strict=True)}
+
+        def path_of(piece: Slice) -> str:
+            return piece.name if piece.name in shown else piece.name.rpartition("#")[0]
+
         series = (name for number in count(1) if (name := f"series {number}") not in names)
         volumes = {"": ""}
-        for volume, pieces in groupby(slices, key=lambda piece: piece.volume):
-            paths = {_path_of(piece.name, shown) for piece in pieces}
+        for volume, pieces in groupby(found, key=lambda piece: piece.volume):
+            paths = {path_of(piece) for piece in pieces}
             if volume not in volumes:
                 volumes[volume] = shown[paths.pop()] if len(paths) == 1 else next(series)
         volumes = dict(zip(volumes, _distinct(list(volumes.values())), strict=True))
-        return [replace(piece, name=_shown_slice(piece.name, shown), volume=volumes[piece.volume]) for piece in slices]
+        return [
+            (one.name, replace(one, name=shown[path] + one.name.removeprefix(path), volume=volumes[one.volume]))
+            for one in found
+            for path in [path_of(one)]
+        ]
 
     def close(self) -> None:
         """Removes the files."""
@@ -228,8 +234,8 @@ class Upload:
             try:
                 yield
             except OSError as error:
-                rule = f"cannot be written to: {error.strerror}"
-                raise BusyError("store", rule, "Delete jobs, try again later, or tell who runs the service.") from error
+                remedy = "Delete jobs, try again later, or tell the person who runs the service."
+                raise BusyError("store", f"cannot be written to: {error.strerror}", remedy) from error
 
     def _drop(self, one: Stored) -> None:
         with self._unless_closed():
@@ -240,17 +246,8 @@ class Upload:
             self._store.give_back(size)
 
 
-def _shown_slice(name: str, shown: dict[str, str]) -> str:
-    path = _path_of(name, shown)
-    return shown[path] + name.removeprefix(path)
-
-
-def _path_of(slice_name: str, shown: Mapping[str, str]) -> str:
-    return slice_name if slice_name in shown else slice_name.rpartition("#")[0]
-
-
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Returns names of which no two are alike.
+    """Numbers names that occur again, so that no two are alike.
 
     >>> _distinct(["a.png", "b.png", "a.png"])
     ['a.png', 'b.png', 'a.png (2)']
@@ -272,49 +269,52 @@ def _distinct(names: Sequence[str]) -> list[str]:
 async def receive(store: Store, headers: Mapping[str, str], body: AsyncIterator[bytes], name: str = "") -> Upload:
     """Writes a body to files as it comes.
 
+    Of multipart/form-data each part with a file name is a file, whatever the name of its field.
+
     Args:
         store: where to.
         headers: of the request.
         body: its pieces.
-        name: of a body that is one file; else the header X-Filename has it.
+        name: of a body that is one file; without it the header X-Filename or Content-Disposition has the name.
 
     Raises:
         UploadError: larger than the limit, or too many files.
         MediaTypeError: of a type that is not read here.
-        UsageError: broken, or without a file.
+        UsageError: broken, without a file, or with a form field that is no file.
         BusyError: the store is full.
     """
-    kind, options = parse_options_header(headers.get("content-type", "application/octet-stream"))
-    _check_type(kind.decode("latin-1"), headers)
-    body = _counted(body, headers, store.config.upload_mb * MIB)
+    kind_, options = parse_options_header(headers.get("content-type", "application/octet-stream"))
+    kind = kind_.decode("latin-1")
+    if kind not in (*RAW_TYPES, *ARCHIVE_TYPES, "multipart/form-data") and not kind.startswith("image/"):
+        remedy = f"Send multipart/form-data, image/*, {', '.join((*RAW_TYPES[:3], ARCHIVE_TYPES[0]))}."
+        raise MediaTypeError("Content-Type", "is not a type that is read here", remedy)
+    if headers.get("content-encoding", "identity") != "identity":
+        raise MediaTypeError("Content-Encoding", "is not supported", "Send the file as it is.")
+    body = _limited(body, headers.get("content-length", ""), store.config.upload_mb * MIB)
     upload = store.new()
     try:
-        in_parts = kind == b"multipart/form-data"
-        if in_parts:
+        if kind == "multipart/form-data":
             await _receive_parts(upload, options.get(b"boundary", b""), body)
+            empty = not upload.files  # a part may be an empty file
         else:
-            await _receive_file(upload, name or unquote(headers.get("x-filename", "")), body)
-        if not (upload.files if in_parts else upload.size):  # an empty part is an empty file; an empty body is none
-            raise UsageError("files", "are missing: the body holds no file", "Send one or more parts called `files`.")
+            _, sent = names_of(headers.get("content-disposition", ""))
+            with upload.file(name or unquote(headers.get("x-filename", "")) or sent or "") as file:
+                async for piece in body:
+                    upload.write(file, piece)
+            empty = not upload.size
+        if empty:
+            remedy = "Send one or more parts with a file name: curl -F files=@slice.png"
+            raise UsageError("files", "are missing: the body holds no file", remedy)
     except BaseException:
         upload.close()
         raise
     return upload
 
 
-def _check_type(kind: str, headers: Mapping[str, str]) -> None:
-    known = (*RAW_TYPES, *ARCHIVE_TYPES, "multipart/form-data")
-    if kind not in known and not kind.startswith("image/"):
-        words = f"Send multipart/form-data, image/*, {', '.join((*RAW_TYPES[:3], ARCHIVE_TYPES[0]))}."
-        raise MediaTypeError("Content-Type", "is none that is read here", words)
-    if headers.get("content-encoding", "identity") != "identity":
-        raise MediaTypeError("Content-Encoding", "is not undone here", "Send the file as it is.")
-
-
-async def _counted(body: AsyncIterator[bytes], headers: Mapping[str, str], limit: int) -> AsyncIterator[bytes]:
+async def _limited(body: AsyncIterator[bytes], length: str, limit: int) -> AsyncIterator[bytes]:
+    """Yields the pieces of a body; raises UploadError once they, or what its header announces, exceed the limit."""
     error = UploadError("body", f"is larger than {limit} bytes", "Send fewer files at a time, or smaller ones.")
-    said = headers.get("content-length", "")
-    if said.isdigit() and int(said) > limit:
+    if length.isdigit() and int(length) > limit:
         raise error
     size = 0
     async for piece in body:
@@ -324,21 +324,16 @@ async def _counted(body: AsyncIterator[bytes], headers: Mapping[str, str], limit
         yield piece
 
 
-async def _receive_file(upload: Upload, name: str, body: AsyncIterator[bytes]) -> None:
-    with upload.file(name) as file:
-        async for piece in body:
-            upload.write(file, piece)
-
-
 async def _receive_parts(upload: Upload, boundary: bytes, body: AsyncIterator[bytes]) -> None:
     parts = _Parts(upload)
+    callbacks = {name: getattr(parts, name) for name in vars(_Parts) if name.startswith("on_")}
     try:
-        parser = MultipartParser(boundary, parts.callbacks())  # type: ignore[arg-type]
+        parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
         async for piece in body:
             parser.write(piece)
         parser.finalize()
     except FormParserError:
-        raise UsageError("body", "is no multipart/form-data as RFC 7578 has it", "Use a library to send it.") from None
+        raise UsageError("body", "is malformed multipart/form-data (RFC 7578)", "Use an HTTP library.") from None
     finally:
         parts.close()
     if not parts.complete:
@@ -346,7 +341,7 @@ async def _receive_parts(upload: Upload, boundary: bytes, body: AsyncIterator[by
 
 
 class _Parts:
-    """Hears the parser of multipart bodies: parts called `files` are written, others are passed over."""
+    """Writes the parts of a multipart body to files; the parser calls its methods by their names."""
 
     def __init__(self, upload: Upload) -> None:
         self.complete = False
@@ -354,10 +349,6 @@ class _Parts:
         self._stack = contextlib.ExitStack()
         self._file: BinaryIO | None = None
         self._field, self._value, self._disposition = bytearray(), bytearray(), ""
-
-    def callbacks(self) -> dict[str, object]:
-        """Returns the methods that hear, by name."""
-        return {name: getattr(self, name) for name in _HEARD}
 
     def close(self) -> None:
         """Closes the file that is open."""
@@ -368,11 +359,11 @@ class _Parts:
         self._disposition = ""
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        """Some of a header's name."""
+        """A piece of a header's name."""
         self._field += data[start:end]
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        """Some of a header's value."""
+        """A piece of a header's value."""
         self._value += data[start:end]
 
     def on_header_end(self) -> None:
@@ -383,12 +374,14 @@ class _Parts:
 
     def on_headers_finished(self) -> None:
         """The end of a part's headers."""
-        _, options = parse_options_header(self._disposition)
-        if options.get(b"name") == b"files" and b"filename" in options:
-            self._file = self._stack.enter_context(self._upload.file(options[b"filename"].decode("utf-8", "replace")))
+        field, name = names_of(self._disposition)
+        if name is None:
+            remedy = "Send files as `-F files=@slice.png`, and options in the query, as `?threshold=screening`."
+            raise UsageError(shown_name(field or "part"), "is a form field without a file name", remedy)
+        self._file = self._stack.enter_context(self._upload.file(name))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """Some of a part's content."""
+        """A piece of a part's content."""
         if self._file is not None:
             self._upload.write(self._file, data[start:end])
 
@@ -402,4 +395,26 @@ class _Parts:
         self.complete = True
 
 
-_HEARD = [name for name in vars(_Parts) if name.startswith("on_")]
+def names_of(disposition: str) -> tuple[str, str | None]:
+    """Reads the header Content-Disposition, also with an encoded file name (RFC 5987).
+
+    Args:
+        disposition: value of the header, each character one byte.
+
+    Returns:
+        Name of the form field, "" where there is none, and name of the file, None where there is none. Of two file
+        names the encoded one counts (RFC 6266, section 4.3).
+
+    >>> names_of('form-data; name="files"; filename="a.png"')
+    ('files', 'a.png')
+    >>> names_of("attachment; filename=a.png; filename*=UTF-8''na%C3%AFve.png")
+    ('', 'naïve.png')
+    """
+    header = Message()
+    header["content-disposition"] = disposition
+    found: dict[str, str] = {}
+    for key, value in header.get_params(failobj=[], header="content-disposition"):
+        encoding, text = (value[0] or "utf-8", value[2]) if isinstance(value, tuple) else ("utf-8", value)
+        with contextlib.suppress(LookupError):  # no such encoding
+            found[key.lower()] = text.encode("latin-1", "replace").decode(encoding, "replace")
+    return found.get("name", ""), found.get("filename")

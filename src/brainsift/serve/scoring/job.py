@@ -1,0 +1,196 @@
+"""One request for predictions, from its files to its results."""
+
+import asyncio
+import contextlib
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from brainsift.core.errors import BrainsiftError, InputError, NotFoundError, ServeError
+from brainsift.inference.decision import Prediction, Rule
+from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volumes
+from brainsift.serve.scoring.reservation import Reservation
+from brainsift.serve.scoring.uploads import Upload
+from brainsift.volumes.reader import find_slice
+from brainsift.volumes.slices import Coarse, Loaded, Slice
+
+_OVER = ("done", "cancelled", "failed")
+
+
+class Job:
+    """One request for predictions. Any thread may use it.
+
+    Its life: it is *queued* until its slices are listed (`begin`) and *running* while the engine takes them one by one
+    (`take`) and hands their predictions back (`put`); it ends (`end`) as *done*, *cancelled* or *failed*.
+
+    Args:
+        upload: its files, which it removes when it is closed.
+        rule: decides each prediction.
+        reservation: its room in the queue, which it gives back when it ends.
+        maps: whether replies show the tumor maps.
+
+    Attributes:
+        id: a secret that cannot be guessed; whoever knows it may read the results.
+        state: "queued", "running", "done", "cancelled" or "failed".
+        total: number of slices; None until they are listed.
+        has_volumes: whether some of its slices belong to a volume.
+        done: number of slices that were scored.
+        predictions: of the first slices, in order. The predictions for a volume come together.
+        error: why it failed.
+        first_error: of the first slice that could not be read.
+        cases: numbers of its cases in the history, one per prediction, as far as they are kept.
+        files_in_use: whether it is being scored or recorded.
+        touched: when it was last asked for or made progress, by `time.monotonic`.
+    """
+
+    def __init__(self, upload: Upload, rule: Rule, reservation: Reservation, *, maps: bool = False) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.upload, self.rule, self.reservation, self.maps = upload, rule, reservation, maps
+        self.created = datetime.now(UTC).isoformat(timespec="seconds")
+        self.touched = time.monotonic()
+        self.state = "queued"
+        self.total: int | None = None
+        self.has_volumes = False
+        self.done = 0
+        self.predictions: list[Prediction] = []
+        self.cases: list[int] = []
+        self.error: BrainsiftError | None = None
+        self.first_error: InputError | None = None
+        self.files_in_use = False
+        self._lock = threading.RLock()
+        self._waiting: deque[tuple[int, Slice]] = deque()  # slices that nobody has taken yet, with their places
+        self._stored: list[str] = []  # names of the slices on the disk
+        self._volumes: list[str] = []  # of the slices
+        self._found: dict[int, tuple[Prediction, Coarse | None]] = {}  # predictions that wait for others
+        self._next = 0  # place of the first slice without a prediction
+        self._ends = NearlyEmptyEnds()
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in _OVER
+
+    def begin(self, slices: Sequence[tuple[str, Slice]]) -> None:
+        """Sets the slices; does nothing if the job is over.
+
+        Args:
+            slices: in order, those of one volume together; each with its name on the disk.
+        """
+        with self._lock:
+            if self.over:
+                return
+            self._stored = [name for name, _ in slices]
+            self._volumes = [one.volume for _, one in slices]
+            self.has_volumes = any(self._volumes)
+            self._waiting = deque(enumerate(one for _, one in slices))
+            self.state, self.total = "running", len(slices)
+            self.reservation.resize(self.total)
+            if not slices:
+                self.end()
+            self._tell()
+
+    def take(self) -> tuple[int, Slice] | None:
+        """Returns the next slice to read, with its place; None where none is left."""
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def put(self, place: int, prediction: Prediction, coarse: Coarse | None) -> None:
+        """Takes the prediction for a slice; after the last one the job is done.
+
+        Args:
+            place: of the slice, from 0.
+            prediction: for it.
+            coarse: what the slices of a volume are compared by.
+        """
+        with self._lock:
+            if self.over:
+                return
+            self._found[place] = prediction, coarse
+            self.done += 1
+            while self._next in self._found:
+                self.predictions += self._ends.add(*self._found.pop(self._next))
+                volume, self._next = self._volumes[self._next], self._next + 1
+                if self._volumes[self._next : self._next + 1] != [volume]:  # it was the last slice of its volume
+                    self.predictions += self._ends.finish()
+            if self.done == self.total:
+                self.end()
+            self._tell()
+
+    def end(self, error: Exception | None = None, *, cancelled: bool = False) -> None:
+        """Ends the job, unless it is over, and gives back its room in the queue.
+
+        Args:
+            error: why it failed; None where it did not. One that is none of ours is told by its type only.
+            cancelled: nobody wants it any more.
+        """
+        with self._lock:
+            if self.over:
+                return
+            if error is not None:
+                unknown = ServeError("job", f"failed: {type(error).__name__}", "Tell the person who runs the service.")
+                self.error = error if isinstance(error, BrainsiftError) else unknown
+            self.state = "cancelled" if cancelled else "done" if error is None else "failed"
+            self._waiting.clear()
+            self._found.clear()
+            self.reservation.release()
+            self._tell()
+
+    def close(self) -> None:
+        """Cancels the job if it is not over, and removes its files."""
+        self.end(cancelled=True)
+        self.upload.close()
+
+    async def news(self, after: int, wait_s: float | None = None) -> None:
+        """Returns when there are more predictions than ``after``, there is progress, it is over, or time is up.
+
+        Args:
+            after: number of predictions that are known.
+            wait_s: time, seconds; None: as long as it takes.
+        """
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+
+        def listener() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(heard.set)
+
+        with self._lock:
+            if self.over or len(self.predictions) > after:
+                return
+            self._listeners.add(listener)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), wait_s)
+        finally:
+            self._listeners.discard(listener)
+
+    async def finished(self) -> None:
+        """Returns when it is over."""
+        while not self.over:
+            await self.news(len(self.predictions))
+
+    def volumes(self) -> list[VolumePrediction]:
+        """Returns one result per volume once the job is done; none before."""
+        return summarise_volumes(self.predictions, self.rule) if self.state == "done" else []
+
+    def load(self, place: int) -> Loaded:
+        """Reads a slice again.
+
+        Raises:
+            NotFoundError: no such slice, or it cannot be read.
+            InputError: it cannot be read any more.
+        """
+        if not 0 <= place < len(self.predictions):
+            rule = f"has no number {place} yet; {len(self.predictions)} are scored"
+            raise NotFoundError("slice", rule, "Slices count from 0, and come as they are scored.")
+        if self.predictions[place].status == "unreadable":
+            raise NotFoundError("slice", f"{place} cannot be read", "Its `detail` says why.")
+        return find_slice(self._stored[place]).load()
+
+    def _tell(self) -> None:
+        self.touched = time.monotonic()
+        for listener in tuple(self._listeners):
+            listener()
