@@ -437,3 +437,41 @@ def test_real_volumes(data):
     assert series[48].read().pixels.shape == (256, 256)
     axial = nifti_slices(folder / "nifti" / "avg152T1_LR_nifti.nii.gz")
     assert len(axial) == 91 and axial[45].read().pixels.shape == (109, 91)
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "sagittal"), (1, "coronal"), (2, "axial")])
+def test_a_volume_is_cut_in_the_plane_that_it_was_acquired_in(tmp_path, axis, name):
+    thick = np.repeat(np.arange(1, 16, dtype=np.int16)[:, None, None], 48, axis=1).repeat(48, axis=2) * 10
+    spacing = np.diag([*np.roll([5.0, 1.0, 1.0], axis), 1.0])
+    for affine in (spacing, np.eye(4)):  # also where the header says nothing of the thickness
+        found = nifti_slices(nifti(tmp_path / f"{name}.nii", np.moveaxis(thick, 0, axis), affine))
+        assert [piece.load().coarse.mean() for piece in found] == sorted(piece.load().coarse.mean() for piece in found)
+        assert len(found) == 15 and found[0].read().pixels.shape == (48, 48)
+        assert all(np.ptp(piece.read().pixels) == 0 for piece in found)
+
+
+def test_an_isotropic_volume_is_cut_across_the_body(tmp_path):
+    cube = np.zeros((40, 44, 48), np.int16)
+    cube[:, :, 10:] = 100
+    found = nifti_slices(nifti(tmp_path / "a.nii", cube))
+    assert len(found) == 48 and found[0].read().pixels.shape == (44, 40)
+
+
+def test_a_fault_of_ours_is_not_blamed_on_a_volume(tmp_path, monkeypatch):
+    def fails(values):
+        raise TypeError("ours")
+
+    monkeypatch.setattr("brainsift.volumes.nifti._as_uint16", fails)
+    with pytest.raises(TypeError, match="ours"):
+        nifti_slices(nifti(tmp_path / "a.nii", turned(volume())))[0].read()
+
+
+def test_the_first_volumes_of_a_fresh_process_are_read_by_several_threads(tmp_path):
+    names = [str(nifti(tmp_path / f"{number}.nii.gz", turned(volume()))) for number in range(8)]
+    code = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from brainsift.volumes.nifti import nifti_slices; "
+        "sys.setswitchinterval(1e-6); "
+        "found = list(ThreadPoolExecutor(8).map(nifti_slices, sys.argv[1:])); "
+        "sys.exit(not all(len(one) == 6 for one in found))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, *names], check=False).returncode == 0

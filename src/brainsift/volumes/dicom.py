@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from brainsift.volumes.dicom_header import (
     vector_of,
 )
 from brainsift.volumes.dicom_pixels import load_file, load_frame, rescale_fault
-from brainsift.volumes.slices import Loaded, Slice, broken_slice
+from brainsift.volumes.slices import Slice, broken_slice
 from brainsift.volumes.stacks import Frame, natural, stacks_of
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ _FRAME_BYTES = 16  # at least, whatever the compression
 _WORD = 16  # characters of a code string in DICOM
 
 
-def series_of(path: str, limits: Limits = LIMITS) -> tuple[str, str]:
-    """Returns what tells the series of a file from all others, hashed, and the name of its volume; reads the header.
+def series_of(path: str, limits: Limits = LIMITS) -> tuple[str, str, str]:
+    """Returns what tells the series of a file from all others, hashed, its name, and its identifier; reads the header.
 
     Files with one SeriesInstanceUID are one series, in whichever folders they lie, unless they are of different
     patients or studies, have different numbers or descriptions, or were not made by the same kind of device: then an
@@ -62,7 +63,8 @@ def series_of(path: str, limits: Limits = LIMITS) -> tuple[str, str]:
         key += [text_of(header, tag) for tag in ("ProtocolName", "FrameOfReferenceUID", "Rows", "Columns")]
         key += [] if any(who) else [str(Path(path).parent)]
     title = " ".join(filter(None, what[:2])) or uid or "series"
-    return hashlib.sha256("\0".join(key).encode(errors="surrogateescape")).hexdigest(), f"{Path(path).parent}#{title}"
+    digest = hashlib.sha256("\0".join(key).encode(errors="surrogateescape")).hexdigest()
+    return digest, f"{Path(path).parent}#{title}", uid
 
 
 def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) -> list[Slice]:
@@ -126,29 +128,32 @@ def _frames(path: str, limits: Limits) -> list[Frame]:
     if count > size // _FRAME_BYTES:
         raise UnreadableImageError(path, f"says that it has {count} frames, more than it has room for", EXPORT_AGAIN)
     if count <= 1:
-        return [_frame(flat_header(header, 0), path, 0, path, partial(load_file, path, limits))]
-    looks = (flat_header(header, index) for index in range(count))
-    names = (f"{path}#{number}" for number in range(1, count + 1))
-    return [
-        _frame(look, path, index, name, partial(load_frame, path, index, look, name, limits))
-        for index, (look, name) in enumerate(zip(looks, names, strict=True))
-    ]
+        look = flat_header(header, 0)
+        return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size)]
+    frames = []
+    for index in range(count):
+        look, name = flat_header(header, index), f"{path}#{index + 1}"
+        piece = Slice(name, "", partial(load_frame, path, index, look, name, limits))
+        frames.append(_frame(look, piece, path, index, size))
+    return frames
 
 
-def _frame(look: "Dataset", path: str, index: int, name: str, load: "partial[Loaded]") -> Frame:
+def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> Frame:
+    """Gathers what the header of a slice says of where it belongs, and why it may be no MR of a head."""
     orientation = vector_of(look, "ImageOrientationPatient", 6)
     directions = None if orientation is None else orientation.reshape(2, 3)
-    if directions is not None and np.cross(*directions).any():
-        directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    else:
-        directions = None
+    if directions is not None:
+        flat = not np.cross(*directions).any()
+        directions = None if flat else directions / np.linalg.norm(directions, axis=1, keepdims=True)
     location = vector_of(look, "SliceLocation", 1)
     fault = rescale_fault(look)
+    note = f"{fault}: the stored values are shown" if fault else ""
     return Frame(
-        Slice(name, "", load, header_reason(look), f"{fault}: the stored values are shown" if fault else ""),
+        replace(piece, rejection=header_reason(look), note=note),
         instance=text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),
+        size=size,
         index=index,
         position=vector_of(look, "ImagePositionPatient", 3),
         directions=directions,

@@ -89,6 +89,8 @@ def slices_of(files: Iterable[str | Path | Unit], *, limits: Limits = LIMITS) ->
 def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
     """Lists the slices of files that are read together; a file that cannot be read is one slice that says why."""
     path = unit.paths[0]
+    if unit.kind in (DICOM, "nifti"):
+        import_decoders()  # its slices may be read by several threads
     try:
         if unit.kind == DICOM:
             return dicom_slices(unit.paths, unit.volume, limits=limits)
