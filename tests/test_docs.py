@@ -216,7 +216,7 @@ def _read(name: str) -> str:
 
 def test_no_file_names_a_path_of_one_machine():
     if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("needs a git checkout")
+        pytest.skip("needs git: and a checkout")
     listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], check=True, capture_output=True, text=True)
     pattern = re.compile(r"(?<![\w.])/(?:work|home|root|tmp|Users)/[\w.]")
     paths = [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]

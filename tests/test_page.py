@@ -33,7 +33,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from brainsift.cli.main import main
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle, write_bundle
-from brainsift.inference.decision import Prediction, log_odds, make_rule
+from brainsift.inference.decision import COLUMNS, Prediction, log_odds, make_rule
 from brainsift.inference.model_card import statements
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
@@ -967,11 +967,12 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
     drop(page, [*images, files / "head.nii.gz"])
     done(page, len(images) + 1)
     rows = list(csv.DictReader(io.StringIO(downloaded(page, "#export-csv"))))
-    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume"]
+    assert list(rows[0]) == list(COLUMNS)
     assert len(rows) == len(images) + 9
     for found in (found for found in rows if not found["volume"]):
         answer = expected[found["path"]]
         assert (found["status"], found["decision"], found["detail"]) == (answer.status, answer.decision, answer.detail)
+        assert found["reason"] == answer.reason
         assert found["probability"] == ("" if answer.probability is None else str(round(answer.probability, 6)))
     page.locator("#filters button", has_text="Refer").click()
     expect(page.locator("#case-rows tr")).to_have_count(1)
@@ -981,8 +982,10 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
     page.locator("#filters button", has_text="All").click()
     expect(page.locator("#case-rows tr")).to_have_count(len(images) + 1)
     report = downloaded(page, "#export-report")
-    assert report.count('src="data:image/jpeg') == len(images)  # all but the broken file
-    assert "<script" not in report and bundle.notice in report and "broken.png" in report
+    names = re.findall(r'data-name="([^"]*)"', report)
+    assert sorted(names) == sorted(found["path"] for found in rows)  # as `brainsift predict --report` lists them
+    readable = sum(found["status"] != "unreadable" for found in rows)
+    assert report.count('src="data:image/jpeg') == readable and "Research use only" in report
 
 
 def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, tmp_path, bundle):
@@ -995,7 +998,7 @@ def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, t
     write_series(tmp_path / "study" / "short", 8, 1)
     (scan,) = (tmp_path / "study" / "short").iterdir()
     short = pydicom.dcmread(scan)
-    short.PixelData = short.PixelData[:100]
+    short.PixelData, short.SeriesInstanceUID = short.PixelData[:100], "1.2.4"
     short.save_as(scan)
     write_series(tmp_path / "study" / "whole", 8, 6)
     paths = find_images([tmp_path / "study"])
@@ -1004,22 +1007,16 @@ def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, t
     page.set_input_files("#pick-folder", tmp_path / "study")
     done(page, len(volumes))
     saved = json.loads(downloaded(page, "#export-json"))
-    wanted = [
-        (one.n_scored, one.to_dict()["probability"], one.decision, one.threshold, len(one.suspicious))
-        for one in volumes
-    ]
-    found = [
-        (
-            one["n_slices"],
-            one["probability"] and round(one["probability"], 6),
-            one["decision"],
-            one["threshold"],
-            len(one["suspicious"]),
-        )
-        for one in saved["volumes"]
-    ]
+    same = ("n_slices", "n_scored", "n_not_brain_mri", "n_unreadable", "decision", "threshold", "reason")
+
+    def comparable(one, suspicious):
+        probability = None if one["probability"] is None else round(one["probability"], 6)
+        return (*(one[name] for name in same), probability, len(suspicious))
+
+    wanted = [comparable(one.to_dict(), one.suspicious) for one in volumes]
+    found = [comparable(one, one["suspicious"]) for one in saved["volumes"]]
     assert sorted(found, key=str) == sorted(wanted, key=str)
-    assert Counter(one[0] for one in wanted) == {0: 2, 1: 1, 6: 1}  # else the files show too little
+    assert Counter(one.n_scored for one in volumes) == {0: 2, 1: 1, 6: 1}  # else the files show too little
     paths = {answer["path"] for answer in saved["answers"]}
     assert {name for one in saved["volumes"] for name in one["suspicious"]} <= paths
 

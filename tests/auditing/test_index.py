@@ -13,6 +13,7 @@ from brainsift.auditing import index as module
 from brainsift.auditing.fingerprint import SIDE, sketch
 from brainsift.auditing.index import scan
 from brainsift.core.errors import InputError
+from brainsift.core.progress import Progress
 from brainsift.images.decode import decode
 from brainsift.images.phantom import draw
 from brainsift.images.plausibility import off_topic_reason
@@ -171,12 +172,12 @@ def test_copies_are_decoded_once_and_a_changed_file_again(heads, tmp_path, decod
 def test_interrupted_scan_goes_on(heads, tmp_path, decoded_paths, monkeypatch):
     monkeypatch.setattr(module, "_BATCH", 3)
 
-    def interrupt(done, total, stage):
-        if stage == "reading files" and done == 6:
+    def interrupt(progress):
+        if progress.stage == "reading files" and progress.done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(listed(*heads), tmp_path / "scan.sqlite", progress=interrupt)
+        scan(listed(*heads), tmp_path / "scan.sqlite", report=interrupt)
     read_before = set(decoded_paths[:6])
     decoded_paths.clear()
     resumed, sketches = scan(listed(*heads), tmp_path / "scan.sqlite")
@@ -187,8 +188,8 @@ def test_interrupted_scan_goes_on(heads, tmp_path, decoded_paths, monkeypatch):
 
 def test_progress_counts_to_the_end(heads, tmp_path):
     calls = []
-    scan(listed(*heads), tmp_path / "scan.sqlite", progress=lambda *call: calls.append(call))
-    assert calls[-1] == (8, 8, "reading files")
+    scan(listed(*heads), tmp_path / "scan.sqlite", report=calls.append)
+    assert calls[-1] == Progress("reading files", 8, 8)
 
 
 def test_index_and_order_of_the_table_are_kept(heads, tmp_path):

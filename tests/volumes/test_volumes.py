@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import zlib
 from itertools import permutations, product
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brainsift.cli.main import main
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError
@@ -281,6 +282,27 @@ def test_files_without_a_preamble_and_datasets_are_read(tmp_path, predictor):
     assert torn.status == "unreadable" and torn.detail
 
 
+_SYNTAX = DeflatedExplicitVRLittleEndian.encode()
+_HEADS = {
+    "explicit, as the standard has it": b"\2\0\x10\0UI\x16\0" + _SYNTAX,
+    "implicit": b"\2\0\x10\0\x16\0\0\0" + _SYNTAX,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")
+@pytest.mark.parametrize("head", _HEADS.values(), ids=_HEADS)
+def test_a_deflated_file_is_known_as_such_whatever_its_header(tmp_path, head):
+    """Else it could fill the memory: pydicom unpacks both."""
+    content = b"\x10\0\x10\0PN\4\0Name" + b"\x10\0\0\x40LT\xfe\xff" + b" " * 0xFFFE
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    path = tmp_path / "deflated.dcm"
+    path.write_bytes(bytes(128) + b"DICM" + head + packer.compress(content) + packer.flush())
+    assert pydicom.dcmread(path).PatientName == "Name"
+    (found,) = slices_of([path], limits=Limits(max_bytes=50_000))
+    with pytest.raises(ImageSizeError, match="unpacks to more than 50000 bytes"):
+        found.load()
+
+
 def test_every_orientation_gives_the_same_axial_slices(tmp_path):
     straight, shapes = turned(volume()), set()
     spacing = np.diag([1.0, 1.0, 3.0, 1.0])
@@ -406,7 +428,7 @@ def test_a_plain_image_imports_neither_reader(bundle_folder, tmp_path):
 def test_real_volumes(data):
     folder = data / "volumes"
     if not folder.is_dir():
-        pytest.skip(f"no real volumes in {folder}")
+        pytest.skip(f"needs data: no real volumes in {folder}")
     series = list(slices_of(find_images([folder / "dicom_series"])))
     assert len(series) == 96 and len({piece.volume for piece in series}) == 1
     assert not any(piece.rejection for piece in series)

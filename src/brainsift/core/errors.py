@@ -84,6 +84,12 @@ class MissingExtraError(BrainsiftError):
     exit_code = 2
     http_status = 501
 
+    @classmethod
+    def of(cls, subject: object, package: str, extra: str) -> "MissingExtraError":
+        """Returns the error for a package that an extra of brainsift would bring."""
+        remedy = f"Run `pip install 'brainsift[{extra}]'`, or `pip install '.[{extra}]'` in the folder of the source."
+        return cls(subject, f"needs the package {package}, which is not installed", remedy)
+
 
 class InputError(BrainsiftError):
     """Something that the user handed over cannot be used.
