@@ -142,6 +142,12 @@ def test_the_table_of_packages_is_what_their_docstrings_say():
     assert page == with_packages(page), "write it anew: python tests/test_docs.py"
 
 
+def test_the_readme_names_each_folder_of_the_package():
+    rows = re.findall(r"^\| ((?:`\w+/`(?:, )?)+) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)/`", row)}
+    assert named == {path.parent.name for path in (ROOT / "src/brainsift").glob("*/__init__.py")}
+
+
 def test_the_page_of_errors_is_what_the_code_says():
     rows = set(re.findall(r"^\| `(\w+Error)` \| `(\w+)` \| (\d) \| (\d{3}) \|", _read("errors"), re.MULTILINE))
     kinds = list(errors.BrainsiftError.__subclasses__())
