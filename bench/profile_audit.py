@@ -13,7 +13,7 @@ START = time.process_time()  # before the imports, which are a stage of their ow
 import cv2  # noqa: E402
 from real_images import collections  # noqa: E402
 
-from brainsift.auditing.audit import AuditConfig, audit, write_audit  # noqa: E402
+from brainsift.auditing.audit import AuditConfig, audit  # noqa: E402
 from brainsift.auditing.index import scan  # noqa: E402
 from brainsift.auditing.near_duplicates import NeighbourConfig, Views, candidates, near_duplicates  # noqa: E402
 from brainsift.auditing.shortcuts import probe  # noqa: E402
@@ -40,10 +40,10 @@ def main() -> None:
         result = audit(table, AuditConfig(probes=False, workers=1), cache=folder)  # what was scanned stays known
         clock.skip()
         labelled = result.manifest[result.manifest["status"] == "ok"]
-        probe(labelled, sketches.frames_of(labelled), progress=lambda done, total: None)
+        probe(labelled, sketches.frames_of(labelled))
         clock.stop("probes")
-        write_audit(result, folder)
-        write_audit_report(result.findings, result.manifest, folder / "report.html")
+        result.write(folder)
+        write_audit_report(result, folder / "report.html")
         clock.stop("tables and page")
     total = sum(seconds for stage, seconds in clock.seconds.items() if not stage.startswith("of which"))
     rows = [(stage, f"{seconds:.1f}") for stage, seconds in (*clock.seconds.items(), ("all", total))]

@@ -25,6 +25,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from brainsift.auditing.audit import AuditConfig, audit
+from brainsift.core.progress import Progress
 from brainsift.datasets.catalog import collect
 from brainsift.images.phantom import write_phantoms
 from brainsift.training.recipes import TrainConfig, make_config
@@ -81,13 +82,13 @@ def _profiled(config: TrainConfig, folder: Path) -> tuple[float, dict[str, float
     train(table, config, folder / "plain", cache=folder / "cache", on_epoch=lambda row: seconds.append(row["seconds"]))
     seen = profile(activities=[ProfilerActivity.CPU])
 
-    def watch(done: int, steps: int, _: str) -> None:  # from the end of the first step to that of the last one
-        if done == 1:
+    def watch(step: Progress) -> None:  # from the end of the first training step to that of the last one
+        if step.stage == config.model and step.done == 1:
             seen.start()
-        if done == steps:
+        if step.stage == config.model and step.done == step.total:
             seen.stop()
 
-    train(table, config, folder / "profiled", cache=folder / "cache", progress=watch)
+    train(table, config, folder / "profiled", cache=folder / "cache", report=watch)
     parts: dict[str, float] = dict.fromkeys((*_PARTS, _REST), 0.0)
     for operation in seen.key_averages():
         parts[_part(operation.key)] += operation.self_cpu_time_total / 1e6 / (config.epoch_images - config.batch_size)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brainsift.auditing.audit import SCHEMA, AuditConfig, audit, write_audit
+from brainsift.auditing.audit import AuditConfig, audit
+from brainsift.auditing.findings import Findings
 from brainsift.auditing.shortcuts import PROTOCOLS
 from brainsift.core.errors import ManifestError
 from brainsift.datasets.catalog import collect
@@ -105,16 +106,16 @@ def found(faulty, tmp_path_factory):
 
 
 def test_totals_are_those_of_the_faults(found):
-    assert found.findings["totals"] == TOTALS
+    assert found.findings.totals.to_json() == TOTALS
 
 
 def test_findings_keep_their_schema(found):
-    findings = json.loads(json.dumps(found.findings, allow_nan=False))
+    findings = json.loads(json.dumps(found.findings.to_json(), allow_nan=False))
     assert set(findings) == {
         "schema", "version", "config", "sources", "totals", "tables", "overlap", "conflicts", "unreadable",
         "off_topic", "near_duplicates", "groups", "probes", "seconds", "cost_of_a_million",
     }  # fmt: skip
-    assert findings["schema"] == SCHEMA and findings["sources"] == ["a", "b"] and findings["probes"] == []
+    assert findings["schema"] == 1 and findings["sources"] == ["a", "b"] and findings["probes"] == []
     assert findings["config"] == {"min_similarity": 0.82, "probes": False, "workers": 1, "seed": 0}
     assert set(findings["tables"]) == {"source", "format", "mode", "class", "size"}
     assert set(findings["seconds"]) == {"reading", "near-duplicates", "grouping", "probes"}
@@ -149,18 +150,18 @@ def test_flags_name_each_kind_of_copy(found):
 def test_opposite_labels_are_conflicts(found):
     assert has(found, "conflict") == {"one.png", "one_copy.png", "one_again.png"}
     assert has(found, "near_conflict") == {"two.png", "two_mirrored.png"}
-    listed_paths = {row["path"].rsplit("/", 1)[-1] for row in found.findings["conflicts"]}
+    listed_paths = {row.path.rsplit("/", 1)[-1] for row in found.findings.conflicts}
     assert listed_paths == has(found, "conflict") | has(found, "near_conflict")
 
 
 def test_unreadable_and_off_topic_are_listed_with_a_reason(found):
-    unreadable = {row["path"].rsplit("/", 1)[-1]: row["detail"] for row in found.findings["unreadable"]}
+    unreadable = {row.path.rsplit("/", 1)[-1]: row.detail for row in found.findings.unreadable}
     assert set(unreadable) == {"broken.png", "tiny.png"} and "9 x 9" in unreadable["tiny.png"]
-    assert "coloured" in found.findings["off_topic"][0]["detail"]
+    assert "coloured" in found.findings.off_topic[0].detail
 
 
 def test_overlap_counts_images_with_a_copy_elsewhere(found):
-    assert found.findings["overlap"] == {
+    assert found.findings.overlap == {
         "files": {"a": {"b": 1}, "b": {"a": 1}},
         "pixels": {"a": {"b": 2}, "b": {"a": 1}},
         "groups": {"a": {"b": 3}, "b": {"a": 3}},
@@ -168,7 +169,7 @@ def test_overlap_counts_images_with_a_copy_elsewhere(found):
 
 
 def test_tables_count_every_file(found):
-    tables = found.findings["tables"]
+    tables = found.findings.to_json()["tables"]
     assert tables["source"] == [
         {"name": "a", "files": 9, "tumor": 3, "no_tumor": 5},
         {"name": "b", "files": 3, "tumor": 1, "no_tumor": 2},
@@ -179,16 +180,17 @@ def test_tables_count_every_file(found):
 
 
 def test_largest_groups_are_shown_without_exact_copies(found):
-    shown = found.findings["groups"]
-    assert [row["size"] for row in shown] == [2, 2, 2]
-    assert sorted(row["labels"] for row in shown) == [[0], [0, 1], [1]]
-    assert found.findings["near_duplicates"]["pairs"] == 3
-    assert 0.82 <= found.findings["near_duplicates"]["similarity_min"] <= 1.0001
+    shown = found.findings.groups
+    assert [row.size for row in shown] == [2, 2, 2]
+    assert sorted(row.labels for row in shown) == [(0,), (0, 1), (1,)]
+    assert found.findings.near_duplicates.pairs == 3
+    assert 0.82 <= found.findings.near_duplicates.similarity_min <= 1.0001
 
 
 def test_files_are_written_and_read_back(found, tmp_path):
-    write_audit(found, tmp_path)
+    found.write(tmp_path)
     assert json.loads((tmp_path / "findings.json").read_text(encoding="utf-8"))["totals"] == TOTALS
+    assert Findings.read(tmp_path / "findings.json") == found.findings
     back = read_manifest(tmp_path / "manifest.csv")
     for column in ("path", "sha256", "group", "flags", "status", "detail"):
         assert list(back[column]) == list(found.manifest[column])
@@ -196,7 +198,7 @@ def test_files_are_written_and_read_back(found, tmp_path):
 
 def test_groups_do_not_depend_on_the_order(found, faulty, tmp_path):
     again = audit(faulty.sample(frac=1, random_state=1, ignore_index=True), QUICK, cache=tmp_path)
-    assert groups_of(again) == groups_of(found) and again.findings["totals"] == TOTALS
+    assert groups_of(again) == groups_of(found) and again.findings.totals.to_json() == TOTALS
     assert has(again, "near_conflict") == has(found, "near_conflict")
 
 
@@ -230,22 +232,31 @@ def test_channels_of_one_file_are_images_of_one_group(tmp_path):
     path = save(tmp_path / "channels.png", np.stack([head(1), head(2), head(3)], axis=2))
     table = listed(*((path, 1.0, {"channel": name, "patient": "p"}) for name in "RGB"))
     result = audit(table, QUICK, cache=tmp_path)
-    totals = result.findings["totals"]
-    assert (totals["distinct_files"], totals["distinct_pixels"], totals["groups"]) == (3, 3, 1)
+    totals = result.findings.totals
+    assert (totals.distinct_files, totals.distinct_pixels, totals.groups) == (3, 3, 1)
     assert list(result.manifest["flags"]) == ["", "", ""]
 
 
 def test_a_stricter_bound_joins_less(faulty, tmp_path):
     strict = audit(faulty, AuditConfig(min_similarity=1.01, probes=False, workers=1), cache=tmp_path)
-    assert strict.findings["near_duplicates"] == {"pairs": 0, "similarity_min": None, "similarity_median": None}
-    assert strict.findings["totals"]["groups"] == TOTALS["distinct_pixels"]
+    near = strict.findings.near_duplicates.to_json()
+    assert near == {"pairs": 0, "similarity_min": None, "similarity_median": None}
+    assert strict.findings.totals.groups == TOTALS["distinct_pixels"]
 
 
 def test_no_readable_image_is_a_finding_not_a_failure(tmp_path):
     result = audit(listed((tmp_path / "missing.png", 1.0, {})), AuditConfig(workers=1), cache=tmp_path)
-    totals = result.findings["totals"]
-    assert (totals["files"], totals["readable"], totals["unreadable"], totals["groups"]) == (1, 0, 1, 0)
-    json.dumps(result.findings, allow_nan=False)
+    totals = result.findings.totals
+    assert (totals.files, totals.readable, totals.unreadable, totals.groups) == (1, 0, 1, 0)
+    json.dumps(result.findings.to_json(), allow_nan=False)
+
+
+def test_a_folder_is_enough_and_what_is_found_can_be_kept(phantoms, tmp_path):
+    result = audit(phantoms, QUICK, output=tmp_path)
+    assert result.findings.totals.files == len(result.manifest) > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["findings.json", "manifest.csv", "scan.sqlite"]
+    again = audit([str(phantoms)], QUICK)
+    assert again.findings.totals == result.findings.totals
 
 
 def test_no_image_is_an_error(faulty, tmp_path):
@@ -257,11 +268,13 @@ def test_external_sources_are_left_out_of_the_probes(phantoms, tmp_path):
     table = collect([f"phantom={phantoms}"]).iloc[:60].reset_index(drop=True)
     table["role"] = ["external" if row % 3 == 0 else "development" for row in range(60)]
     calls = []
-    result = audit(table, AuditConfig(workers=1), cache=tmp_path, progress=lambda *call: calls.append(call))
-    probes = json.loads(json.dumps(result.findings["probes"], allow_nan=False))
-    assert [row["protocol"] for row in probes] == list(PROTOCOLS) * 4
-    assert {row["n"] for row in probes} == {40}
-    assert {stage for *_, stage in calls} >= {"reading files", "near-duplicates", "probes"}
+    result = audit(table, AuditConfig(workers=1), cache=tmp_path, report=calls.append)
+    probes = result.findings.probes
+    assert [row.protocol for row in probes] == list(PROTOCOLS) * 4
+    assert [row.leaky for row in probes] == [protocol == "random" for protocol in PROTOCOLS] * 4
+    assert {row.n for row in probes} == {40}
+    assert Findings.from_json(json.loads(json.dumps(result.findings.to_json(), allow_nan=False))) == result.findings
+    assert {progress.stage for progress in calls} >= {"reading files", "near-duplicates", "probes"}
 
 
 def test_drawn_collection_with_known_copies(phantoms, audited):
@@ -283,10 +296,9 @@ def test_part_of_the_real_collections(data, tmp_path):
     preet = healthy[healthy["source"] == "preet"]
     twins = preet[[(data / path).stat().st_size in sizes for path in preet["path"]]].iloc[:90]
     result = audit(pd.concat([br35h, twins], ignore_index=True), QUICK, cache=tmp_path)
-    totals, overlap = result.findings["totals"], result.findings["overlap"]
-    assert totals["unreadable"] == totals["conflicts"] == totals["near_conflicts"] == 0
-    assert overlap["files"]["br35h"]["preet"] >= 30
-    assert (
-        overlap["groups"]["br35h"]["preet"] >= overlap["pixels"]["br35h"]["preet"] >= overlap["files"]["br35h"]["preet"]
-    )
-    assert totals["groups"] < totals["distinct_pixels"] < totals["files"]
+    totals, overlap = result.findings.totals, result.findings.overlap
+    assert totals.unreadable == totals.conflicts == totals.near_conflicts == 0
+    files, pixels, groups = (overlap[kind]["br35h"]["preet"] for kind in ("files", "pixels", "groups"))
+    assert files >= 30
+    assert groups >= pixels >= files
+    assert totals.groups < totals.distinct_pixels < totals.files

@@ -13,6 +13,7 @@ from brainsift.auditing import index as module
 from brainsift.auditing.fingerprint import SIDE, sketch
 from brainsift.auditing.index import scan
 from brainsift.core.errors import InputError
+from brainsift.core.progress import Progress
 from brainsift.images.decode import decode
 from brainsift.images.phantom import draw
 from brainsift.images.plausibility import off_topic_reason
@@ -171,12 +172,12 @@ def test_copies_are_decoded_once_and_a_changed_file_again(heads, tmp_path, decod
 def test_interrupted_scan_goes_on(heads, tmp_path, decoded_paths, monkeypatch):
     monkeypatch.setattr(module, "_BATCH", 3)
 
-    def interrupt(done, total, stage):
-        if stage == "reading files" and done == 6:
+    def interrupt(progress):
+        if progress.stage == "reading files" and progress.done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(listed(*heads), tmp_path / "scan.sqlite", progress=interrupt)
+        scan(listed(*heads), tmp_path / "scan.sqlite", report=interrupt)
     read_before = set(decoded_paths[:6])
     decoded_paths.clear()
     resumed, sketches = scan(listed(*heads), tmp_path / "scan.sqlite")
@@ -187,8 +188,8 @@ def test_interrupted_scan_goes_on(heads, tmp_path, decoded_paths, monkeypatch):
 
 def test_progress_counts_to_the_end(heads, tmp_path):
     calls = []
-    scan(listed(*heads), tmp_path / "scan.sqlite", progress=lambda *call: calls.append(call))
-    assert calls[-1] == (8, 8, "reading files")
+    scan(listed(*heads), tmp_path / "scan.sqlite", report=calls.append)
+    assert calls[-1] == Progress("reading files", 8, 8)
 
 
 def test_index_and_order_of_the_table_are_kept(heads, tmp_path):
@@ -256,3 +257,21 @@ def test_real_pictures_of_something_else(data):
 
     assert share(photos) > 0.75 and share(chests) > 0.75  # 137 of all 150 and 25 of all 25 when this was written
     assert share(heads) < 0.05  # 12 of 3000
+
+
+def test_a_file_with_one_changed_byte_is_broken_and_no_other_picture(tmp_path):
+    whole = save(tmp_path / "a.png", head())
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "b.png").write_bytes(content)
+    half = len(content) // 2
+    (tmp_path / "c.png").write_bytes(bytes(content[:half]) + bytes(len(content) - half))
+    found, _ = scan(listed(whole, tmp_path / "b.png", tmp_path / "c.png"), tmp_path / "seen.sqlite")
+    assert list(found["status"]) == ["ok", "unreadable", "unreadable"]
+
+
+def test_a_sheet_of_several_heads_is_off_topic(tmp_path):
+    sheet = np.block([[head(1), head(2)], [head(3), head(4)]])
+    found, _ = scan(listed(save(tmp_path / "a.png", sheet), save(tmp_path / "b.png", head())), tmp_path / "seen.sqlite")
+    assert list(found["off_topic"]) == [True, False]
+    assert "several pictures in one" in found["detail"][0]

@@ -194,6 +194,6 @@ def test_components_are_connected():
 def test_progress_reaches_the_total(greys, originals):
     calls = []
     both = joined(originals, views_of([half(grey) for grey in greys]))
-    near_duplicates(both, progress=lambda *call: calls.append(call))
-    assert any(done == total for done, total, _ in calls)
-    assert {stage for *_, stage in calls} == {"near-duplicates"}
+    near_duplicates(both, report=calls.append)
+    assert any(progress.done == progress.total for progress in calls)
+    assert {progress.stage for progress in calls} == {"near-duplicates"}

@@ -9,6 +9,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from brainsift.auditing.shortcuts import PROTOCOLS, probe, sample_groups
+from brainsift.core.progress import Progress
 from brainsift.stats.metrics import scores
 
 NAMES = ("image size", "border", "nearest neighbour", "shuffled labels")
@@ -30,7 +31,7 @@ def collection(*, groups=60, copies=3, seed=0, width=(200, 200), rim=(0, 0)):
 
 def run(**options):
     calls = []
-    found = probe(*collection(**options), progress=lambda *call: calls.append(call))
+    found = probe(*collection(**options), report=calls.append)
     return {(row["name"], row["protocol"]): row for row in found}, calls
 
 
@@ -53,7 +54,7 @@ def accuracy(found, name, protocol):
 def test_every_probe_runs_under_both_protocols(plain):
     found, calls = plain
     assert list(found) == [(name, protocol) for name in NAMES for protocol in PROTOCOLS]
-    assert calls == [(step, 8) for step in range(1, 9)]
+    assert calls == [Progress("probes", step, 8) for step in range(1, 9)]
 
 
 def test_entries_keep_their_contract(plain):
@@ -102,7 +103,7 @@ def test_shuffled_labels_are_dealt_many_times(plain):
 def test_copies_are_fitted_once_with_the_same_result(shortcuts):
     table, frames = collection(width=(200, 230), rim=(0, 40), copies=1)
     table["width"] += np.random.default_rng(1).integers(0, 40, len(table))
-    row = probe(table, frames, progress=lambda *call: None)[0]
+    row = probe(table, frames)[0]
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     trees = ExtraTreesClassifier(100, random_state=0)
     sides = table[["width", "height"]].to_numpy(np.float32)
@@ -115,7 +116,7 @@ def test_copies_are_fitted_once_with_the_same_result(shortcuts):
 def test_the_nearest_neighbour_is_the_nearest_of_the_other_folds():
     table, frames = collection(groups=20, copies=1, seed=5)
     frames[1::2] = frames[::2] ^ 3  # each looks like one of the other class, which mostly is in another fold
-    found = {(row["name"], row["protocol"]): row for row in probe(table, frames, progress=lambda *call: None)}
+    found = {(row["name"], row["protocol"]): row for row in probe(table, frames)}
     assert found["nearest neighbour", "random"]["accuracy"]["value"] < 0.35
 
 
@@ -131,7 +132,7 @@ def test_of_many_images_whole_groups_are_drawn():
 def test_too_few_groups_of_a_class_give_no_probes():
     assert run(groups=9, copies=8)[0] == {}  # four groups with tumor
     table, frames = collection(groups=20)
-    assert probe(table.assign(label=1.0), frames, progress=lambda *call: None) == []
+    assert probe(table.assign(label=1.0), frames) == []
 
 
 def test_same_seed_same_result():

@@ -14,6 +14,8 @@ from brainsift.core.files import read_json
 from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.inference.bundle import load_bundle
 
+TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx",
+              "filelock", "joblib", "safetensors", "kagglehub")  # fmt: skip
 SMALL = ["--size", "32", "--batch-size", "8", "--epochs", "1", "--threads", "1", "--precision", "fp32"]
 
 
@@ -106,7 +108,7 @@ def test_words_that_no_command_takes_exit_with_2(words, said, capsys):
 def test_wrong_values_exit_with_2(manifest, tmp_path, capsys):
     out = tmp_path / "out"
     code, line = refusal(capsys, "split", manifest, "-o", out, "--folds", 1)
-    assert (code, "folds: must be 2 or more, got 1" in line) == (2, True)
+    assert (code, "folds: must be 2 or more, not 1" in line) == (2, True)
     code, line = refusal(capsys, "evaluate")
     assert (code, "need run folders, or --predictions with --manifest" in line) == (2, True)
     code, line = refusal(capsys, "fetch", "atlantis", "-o", out)
@@ -116,15 +118,64 @@ def test_wrong_values_exit_with_2(manifest, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_missing_extra_exits_with_2_and_says_what_to_install():
-    script = "import sys\nsys.modules['pandas'] = None\nfrom brainsift.cli.main import main\n"
-    script += "sys.exit(main(['audit', 'DIR']))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+def without_extras(code):
+    """Runs code in a process that has the base install only."""
+    script = f"import sys\nfor name in {TRAIN_ONLY!r}:\n    sys.modules[name] = None\n"
+    script += f"from brainsift.cli.main import COMMANDS, main\n{code}"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_every_command_has_help_in_the_base_install():
+    code = "for name in COMMANDS:\n    try:\n        main([name, '--help'])\n"
+    code += "    except SystemExit as end:\n        print(end.code)"
+    done = without_extras(code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["0"] * len(COMMANDS)
+    assert "--learning-rate" in done.stdout and "--min-similarity" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (["audit", "DIR", "-o", "out"], "pandas"),
+        (["train", "manifest.csv", "-o", "out"], "pandas"),
+        (["export", "run", "-o", "out"], "onnx"),
+        (["demo", "-o", "out"], "onnx"),
+    ],
+)
+def test_a_missing_extra_exits_with_2_and_says_what_to_install(words, package):
+    done = without_extras(f"sys.exit(main({words!r}))")
     assert done.returncode == 2
     assert done.stderr == (
-        "brainsift audit: audit: needs the package pandas, which is not installed. "
-        "Run `pip install 'brainsift[train]'`.\n"
+        f"brainsift {words[0]}: {words[0]}: needs the package {package}, which is not installed. "
+        "Run `pip install 'brainsift[train]'`, or `pip install '.[train]'` in the folder of the source.\n"
     )
+
+
+@pytest.mark.parametrize(
+    "words", [["predict", "x.png", "--sensitivity", "97"], ["predict", "x.png", "--max-error", "97"]]
+)
+def test_a_share_in_percent_is_told_as_that(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert "must be a share from 0 to 1, not 97; write 0.97, not 97" in capsys.readouterr().err
+
+
+def test_labels_are_mapped_by_name(phantoms, tmp_path, capsys):
+    for name, mapped in (("tumor", "atteint"), ("no_tumor", "sain")):
+        place = tmp_path / "set" / mapped
+        place.mkdir(parents=True)
+        for path in sorted((phantoms / name).glob("*.*"))[:6]:
+            (place / path.name).write_bytes(path.read_bytes())
+    audit = ["audit", tmp_path / "set", "-o", tmp_path / "audit", "--no-probes", "--workers", 1]
+    code, line = refusal(capsys, *audit)
+    assert (code, "'atteint' (6 images), 'sain' (6 images)" in line, "--map 'atteint=1'" in line) == (3, True, True)
+    code, line = refusal(capsys, *audit, "--map", "atteint=1", "--map", "sain")
+    assert (code, "--map sain: is none of NAME=1, NAME=0 and NAME=skip" in line) == (2, True)
+    assert main([str(word) for word in [*audit, "--map", "atteint=1", "--map", "sain=0"]]) == 0
+    labels = read_manifest(tmp_path / "audit" / "manifest.csv").set_index("path")["label"]
+    assert {Path(path).parent.name: label for path, label in labels.items()} == {"atteint": 1.0, "sain": 0.0}
 
 
 def test_bad_input_exits_with_3(manifest, tmp_path, capsys):
@@ -253,9 +304,15 @@ def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path,
     assert main(["predict", "--bundle", str(bundle), "--csv", str(table), *paths]) == 0
     assert list(pd.read_csv(table)["path"]) == paths
     scores = ["evaluate", "--predictions", str(table), "--manifest", str(manifest), "--json", str(tmp_path / "s.json")]
-    assert main(scores) == 0
+    assert main([*scores, "--bundle", str(bundle)]) == 0
     assert "30 images scored" in capsys.readouterr().out
-    assert read_json(tmp_path / "s.json")["n"] == 30
+    found = read_json(tmp_path / "s.json")
+    assert (found["n"], found["threshold_name"]) == (30, "balanced")
+    assert found["threshold"] == load_bundle(bundle).thresholds["balanced"]
+    assert main([*scores, "--threshold", "0.25"]) == 0
+    assert "threshold a number of your own (0.250)" in " ".join(capsys.readouterr().out.split())
+    code, line = refusal(capsys, *scores, "--sensitivity", "2")
+    assert code == 2 and "sensitivity" in line
 
 
 def test_predict_says_what_it_could_not_read_and_exits_with_3(audited, bundle, tmp_path, capsys):
@@ -310,6 +367,8 @@ def test_two_runs_are_compared(manifest, run, tmp_path, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(run), str(other)]) == 0
     shown = capsys.readouterr().out
+    assert f"{run}, threshold balanced (" in " ".join(shown.split())
+    assert read_json(run / "results.json")["threshold_name"] == "balanced"
     assert "minus" in shown and "test images, in" in shown
     assert "DeLong" in shown
 

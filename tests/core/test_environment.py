@@ -58,7 +58,7 @@ def test_peak_memory_never_falls():
     assert environment.peak_memory_mb() >= before + 100
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git: it is not installed")
 def test_the_commit_of_a_checkout_is_known_and_changes_show(tmp_path):
     package = tmp_path / "src" / "brainsift"
     for room in ("", "core"):

@@ -152,3 +152,10 @@ def test_no_text_of_a_table_is_a_formula_and_a_path_still_leads_to_its_file(tmp_
     write_csv(tmp_path / "a.csv", ("path", "note", "n"), rows)
     lines = (tmp_path / "a.csv").read_text().splitlines()
     assert lines == ["path,note,n", '"./=HYPERLINK(""x"").png",\'-1+2,-3', "/a.png,a=b,4"]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path):
+    for name in ("a" * 251 + ".png", "a." + "b" * 253):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+    assert len(names(tmp_path)) == 2

@@ -1,4 +1,4 @@
-"""Collections on disk become records; outlines lie where the tumor is."""
+"""Collections on disk become records."""
 
 import json
 import logging
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainsift.core.errors import SourceError, UsageError
-from brainsift.datasets.catalog import SOURCES, SourceSpec, collect, contrast_from_name, load_mask, parse_spec
+from brainsift.core.errors import ManifestError, SourceError, UsageError
+from brainsift.datasets.catalog import SOURCES, SourceSpec, collect, contrast_from_name, parse_spec
 from brainsift.datasets.manifest import SOURCE_COLUMNS, read_manifest, write_manifest
 
 
@@ -55,41 +55,68 @@ def test_folder_takes_the_name_that_it_is_given(classes):
     assert set(collect([f"mine={classes}"])["source"]) == {"mine"}
 
 
-def test_nearest_named_folder_is_the_class(tmp_path):
-    for place in ("Training/glioma/p1", "Testing/notumor", "Testing/No Tumor/glioma"):
-        picture(tmp_path / place / f"{place.count('/')}{len(place)}.png")
+def test_the_folder_of_the_image_tells_its_label_and_no_folder_further_out(tmp_path):
+    for place in ("Brain Tumor/healthy", "Testing/No Tumor/glioma", "tumor/T1/no"):
+        picture(tmp_path / place / "a.png")
     table = collect([str(tmp_path)])
     assert {Path(path).parent.name: label for path, label in zip(table["path"], table["label"], strict=True)} == {
-        "p1": 1.0,
-        "notumor": 0.0,
+        "healthy": 0.0,
         "glioma": 1.0,
+        "no": 0.0,
     }
 
 
-def test_unknown_folders_are_reported_and_left_out(tmp_path, caplog):
+@pytest.mark.parametrize("place", ["Brain Tumor/healthy_brains", "tumor/negative cases", "BrainTumor/0", "sain"])
+def test_a_folder_that_does_not_tell_is_asked_for(tmp_path, place):
+    picture(tmp_path / place / "x.png")
+    picture(tmp_path / "yes" / "y.png")
+    with pytest.raises(SourceError, match=rf"do not say .* tumor: '{place}' \(1 images\)\. .*--map '{place}=1'"):
+        collect([str(tmp_path)])
+    for name in (place, Path(place).name, Path(place).name.upper()):
+        assert labels_by_name([str(tmp_path)], mapping={name: 0}) == {"x.png": 0.0, "y.png": 1.0}
+
+
+def test_images_without_a_folder_of_their_own_are_asked_for(tmp_path):
+    picture(tmp_path / "Brain Tumor" / "x.png")
+    with pytest.raises(SourceError, match=r"'Brain Tumor' \(1 images\)"):
+        collect([str(tmp_path / "Brain Tumor")])
+    assert labels_by_name([str(tmp_path / "Brain Tumor")], mapping={"brain tumor": 1}) == {"x.png": 1.0}
+
+
+def test_folders_of_masks_are_left_out_and_said(tmp_path, caplog):
     picture(tmp_path / "tumor/a.png")
     picture(tmp_path / "tumor/masks/a.png")
-    picture(tmp_path / "pred/b.png")
     with caplog.at_level(logging.WARNING):
         assert labels_by_name([str(tmp_path)]) == {"a.png": 1.0}
-    assert "'pred' (1 images)" in caplog.text
-    assert "'tumor/masks' (1 images)" in caplog.text
+    assert "1 files in folders of masks are left out" in caplog.text
 
 
-def test_no_known_class_is_an_error_with_a_remedy(tmp_path):
-    picture(tmp_path / "grade A/a.png")
-    picture(tmp_path / "grade B/b.png")
-    with pytest.raises(SourceError, match=r"'grade A'.*'grade B'.*no_tumor.*columns path and label"):
-        collect([str(tmp_path)])
+def test_the_mapping_names_folders_files_and_paths(tmp_path):
+    for name in ("Größe/a.png", "flat/yes_1.png", "flat/No_2.png", "glioma/p1/b.png", "glioma/p2/c.png", "pred/d.png"):
+        picture(tmp_path / name)
+    mapping = {"größe": 0, "YES_*": 1, "no_?.png": 0, "glioma/*": 1, "pred": "skip"}
+    assert labels_by_name([str(tmp_path)], mapping=mapping) == {
+        "a.png": 0.0,
+        "yes_1.png": 1.0,
+        "No_2.png": 0.0,
+        "b.png": 1.0,
+        "c.png": 1.0,
+    }
 
 
-def test_mapping_names_the_classes(tmp_path):
-    picture(tmp_path / "Grade A/a.png")
-    picture(tmp_path / "no/b.png")
-    mapping = {"grade a": 0, "no": 1}
-    assert labels_by_name([str(tmp_path)], mapping=mapping) == {"a.png": 0.0, "b.png": 1.0}
+def test_the_mapping_goes_before_the_names_that_are_known(tmp_path):
+    picture(tmp_path / "no/a.png")
+    assert labels_by_name([str(tmp_path)], mapping={"no": 1}) == {"a.png": 1.0}
+
+
+def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path):
+    picture(tmp_path / "Grade A/a_b.png")
     with pytest.raises(UsageError, match="no label"):
         collect([str(tmp_path)], {"grade a": 2})
+    with pytest.raises(UsageError, match=r"--map grade b: matches no folder"):
+        collect([str(tmp_path)], {"grade a": 1, "grade b": 0})
+    with pytest.raises(UsageError, match=r"mapped in two ways, by a\* and by \*b.png"):
+        collect([str(tmp_path)], {"a*": 1, "*b.png": 0})
 
 
 def test_hidden_files_archive_junk_and_link_loops(tmp_path):
@@ -151,8 +178,6 @@ def test_br35h_keeps_pred_apart(tmp_path):
     assert len(table) == 3
     assert table["mask"][str(tmp_path / "yes/y0.jpg")] == f"{file}#y0.jpg"
     assert (table["mask"] != "").sum() == 1
-    everything = labels_by_name([f"br35h={tmp_path}"], unlabelled=True)
-    assert math.isnan(everything["pred0.jpg"])
 
 
 def test_lgg_channels_are_images_of_their_own(tmp_path):
@@ -187,17 +212,38 @@ def test_csv_manifest(tmp_path):
 
 
 def test_csv_manifest_that_breaks_the_rules(tmp_path):
-    with pytest.raises(SourceError, match="lacks the columns"):
-        collect([str(listing(tmp_path / "a.csv", "file,label\nx.png,1\n"))])
+    with pytest.raises(ManifestError, match="lacks the columns"):
+        collect([str(listing(tmp_path / "a.csv", "scan,label\nx.png,1\n"))])
     with pytest.raises(SourceError, match="none of its files"):
         collect([str(listing(tmp_path / "b.csv", "path,label\nx.png,1\n"))])
     picture(tmp_path / "x.png")
-    with pytest.raises(SourceError, match="'grade 3'"):
+    with pytest.raises(ManifestError, match="'grade 3'"):
         collect([str(listing(tmp_path / "c.csv", "path,label\nx.png,grade 3\n"))])
     with pytest.raises(SourceError, match="holds no image"):
         collect([str(listing(tmp_path / "d.csv", "path,label\n"))])
-    with pytest.raises(SourceError, match="no readable CSV"):
+    with pytest.raises(ManifestError, match="no CSV table"):
         collect([str(listing(tmp_path / "e.csv", ""))])
+
+
+def test_rules_fill_what_a_csv_leaves_open(tmp_path):
+    for name in ("yes_1.png", "yes_2.png", "x.png"):
+        picture(tmp_path / name)
+    file = listing(tmp_path / "a.csv", "path,label\nyes_1.png,\nyes_2.png,gesund\nx.png,\n")
+    found = labels_by_name([str(file)], mapping={"yes_*": 1, "gesund": 0})
+    assert found["yes_1.png"] == 1.0 and found["yes_2.png"] == 0.0 and math.isnan(found["x.png"])
+
+
+def test_one_image_with_two_labels_or_patients_is_refused(tmp_path):
+    picture(tmp_path / "x.png")
+    file = listing(tmp_path / "a.csv", "path,label,patient\nx.png,1,A\n./x.png,0,A\n")
+    with pytest.raises(ManifestError, match=r"x\.png is listed with the label 1\.0 and with the label 0\.0"):
+        collect([str(file)])
+    listing(file, "path,label,patient\nx.png,1,A\nx.png,1,B\n")
+    with pytest.raises(ManifestError, match=r"with the patient A and with the patient B"):
+        collect([str(file)])
+    other = listing(tmp_path / "b.csv", "path,label\nx.png,0\n")
+    with pytest.raises(ManifestError, match="with the label"):
+        collect([str(listing(file, "path,label\nx.png,1\n")), str(other)])
 
 
 def test_csv_without_labels_is_unknown_unless_tumor_free(tmp_path):
@@ -234,73 +280,6 @@ def test_contrast_from_name(name, contrast):
     assert contrast_from_name(name) == contrast
 
 
-def via_file(path: Path, *shapes: dict) -> Path:
-    regions = [{"shape_attributes": shape} for shape in shapes]
-    return listing(path, json.dumps({"x.jpg9": {"filename": "x.jpg", "regions": regions}}))
-
-
-def test_mask_of_a_polygon(tmp_path):
-    shape = {"name": "polygon", "all_points_x": [2, 12, 12, 2], "all_points_y": [3, 3, 8, 8]}
-    mask = load_mask(f"{via_file(tmp_path / 'v.json', shape)}#x.jpg", (16, 20))
-    assert mask.dtype == bool
-    assert mask.shape == (16, 20)
-    expected = np.zeros((16, 20), bool)
-    expected[3:9, 2:13] = True
-    np.testing.assert_array_equal(mask, expected)
-
-
-def test_mask_of_round_shapes_is_their_union(tmp_path):
-    circle = {"name": "circle", "cx": 30, "cy": 30, "r": 10}
-    ellipse = {"name": "ellipse", "cx": 90, "cy": 60, "rx": 30, "ry": 10, "theta": math.pi / 2}
-    mask = load_mask(f"{via_file(tmp_path / 'v.json', circle, ellipse)}#x.jpg", (120, 120))
-    assert abs(mask[:, :60].sum() - math.pi * 100) < 40
-    assert abs(mask[:, 60:].sum() - math.pi * 300) < 80
-    rows, columns = np.nonzero(mask[:, 60:])
-    assert np.ptp(rows) > 2.5 * np.ptp(columns)  # turned by a right angle, the long axis stands upright
-
-
-def test_mask_outside_the_picture_is_cut(tmp_path):
-    circle = {"name": "circle", "cx": 0, "cy": 0, "r": 5}
-    assert 15 < load_mask(f"{via_file(tmp_path / 'v.json', circle)}#x.jpg", (8, 8)).sum() < 35
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
-def test_mask_image_of_any_mode(tmp_path, mode):
-    inside = np.zeros((8, 10), np.uint8)
-    inside[2:4, 5:9] = 1
-    colours = {"1": 255, "L": 1, "P": 3, "RGB": 255, "RGBA": 255, "I;16": 400}
-    grey = (
-        Image.fromarray(inside.astype(np.uint16) * 400) if mode == "I;16" else Image.fromarray(inside * colours[mode])
-    )
-    (grey if mode in ("L", "I;16") else grey.convert(mode)).save(tmp_path / "m.png")
-    np.testing.assert_array_equal(load_mask(str(tmp_path / "m.png"), (8, 10)), inside.astype(bool))
-    doubled = load_mask(str(tmp_path / "m.png"), (16, 20))
-    np.testing.assert_array_equal(doubled, inside.astype(bool).repeat(2, 0).repeat(2, 1))
-
-
-@pytest.mark.parametrize("suffix", ["png", "gif"])
-def test_a_palette_is_looked_up(tmp_path, suffix):
-    inside = np.zeros((40, 40), np.uint8)
-    inside[5:15, 20:30] = 255
-    chosen = Image.fromarray(inside).convert("RGB").quantize(2)
-    assert np.asarray(chosen)[10, 25] == 0  # white comes first here
-    chosen.save(tmp_path / f"m.{suffix}")
-    np.testing.assert_array_equal(load_mask(str(tmp_path / f"m.{suffix}"), (40, 40)), inside > 0)
-
-
-def test_mask_that_is_not_there(tmp_path):
-    via = via_file(tmp_path / "v.json")
-    broken = listing(tmp_path / "broken.json", "[1, 2")
-    for ref in (
-        f"{via}#other.jpg",
-        f"{broken}#x.jpg",
-        str(tmp_path / "none.png"),
-        str(listing(tmp_path / "n.png", "x")),
-    ):
-        with pytest.raises(SourceError):
-            load_mask(ref, (8, 8))
-
-
 def test_every_source_says_what_it_is():
     for name, source in SOURCES.items():
         assert source.name == name
@@ -328,13 +307,3 @@ def test_real_collections(data, name, no_tumor, tumor, outlines):
     assert (table["mask"] != "").sum() == outlines
     assert not table.duplicated(["path", "channel"]).any()
     assert all(Path(path).is_file() for path in table["path"])
-
-
-@pytest.mark.parametrize("name", ["br35h", "cheng", "lgg"])
-def test_real_outlines_are_on_the_head(data, name):
-    table = collect([f"{name}={data / name}"])
-    for row in table[table["mask"] != ""].sample(12, random_state=0).itertuples():
-        grey = np.asarray(Image.open(row.path).convert("L"))
-        mask = load_mask(row.mask, grey.shape)
-        assert 0.0002 < mask.mean() < 0.4
-        assert (grey[mask] > 8).mean() > 0.5

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from brainsift.core.errors import ManifestError, UsageError
-from brainsift.datasets.manifest import PARTS
-from brainsift.datasets.split import SplitConfig, check, split, twin_counts
+from brainsift.datasets.manifest import PARTS, write_manifest
+from brainsift.datasets.protocols import SplitConfig
+from brainsift.datasets.split import check, split, twin_counts, with_subsets
 
 
 def manifest(*, seed=0, groups=120, sources=("a", "b"), twins=0.3, size=4, balance=0.5) -> pd.DataFrame:
@@ -185,7 +186,7 @@ def test_random_is_the_split_of_the_baseline_study():
     check(result, "random")
     assert SplitConfig("random").leaky
     assert not SplitConfig().leaky
-    with pytest.raises(ManifestError, match="more than one part"):
+    with pytest.raises(ManifestError, match="more than one subset"):
         check(result)
 
 
@@ -236,7 +237,7 @@ def test_check_finds_leaks():
     ],
 )
 def test_values_out_of_range(wrong):
-    with pytest.raises(UsageError, match="must be"):
+    with pytest.raises(UsageError, match=r"must |has no meaning"):
         SplitConfig(**wrong)
 
 
@@ -253,3 +254,28 @@ def test_too_little_to_split():
         split(manifest().assign(status="tiny"), SplitConfig())
     with pytest.raises(ManifestError, match="too few"):
         split(manifest(groups=1, size=1), SplitConfig("random"))
+
+
+def test_a_file_is_split_as_its_table_is(tmp_path):
+    table = manifest()
+    write_manifest(table, tmp_path / "manifest.csv")
+    found = split(tmp_path / "manifest.csv", folds=4, fold=1)
+    assert found["part"].tolist() == split(table, SplitConfig(folds=4), fold=1)["part"].tolist()
+    with pytest.raises(UsageError, match="fold: must be 0 to 3"):
+        split(table, folds=4, fold=4)
+
+
+def test_a_manifest_keeps_the_subsets_it_has(tmp_path):
+    table = manifest()
+    made, origin = with_subsets(table, seed=3, fold=2)
+    assert (made["part"].tolist(), origin) == (
+        split(table, seed=3, fold=2)["part"].tolist(),
+        {"protocol": "grouped", "fold": 2},
+    )
+    kept, origin = with_subsets(made, seed=4)
+    assert kept is made and origin == {"protocol": None, "fold": None}
+    write_manifest(made, tmp_path / "split.csv")
+    with pytest.raises(UsageError, match=r"fold, protocol: .*split\.csv is split already"):
+        with_subsets(tmp_path / "split.csv", protocol="random", fold=1)
+    with pytest.raises(ManifestError, match=r"lacks the columns \['group'\]"):
+        with_subsets(table.drop(columns="group"))

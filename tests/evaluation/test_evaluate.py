@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from brainsift.core.errors import ManifestError, RunError, UsageError
+from brainsift.core.errors import InputError, ManifestError, RunError, UsageError
 from brainsift.evaluation import evaluate
+from brainsift.evaluation.run_results import RunResults
+from brainsift.inference.bundle import load_bundle
 from brainsift.stats import metrics
 
 FAST = {"n_resamples": 100}
@@ -53,22 +55,22 @@ def run(tmp_path):
 
 
 def test_results_hold_what_the_docstring_says(run):
-    results = evaluate.evaluate_run(run, **FAST)
-    assert results["validation"]["n"] == 100
-    assert results["test"]["n"] == 200
-    assert results["test"]["n_groups"] == 100
-    assert results["model"] == "compact"
-    assert results["recipe"] is None
-    assert not results["leaky"]
-    assert results["threshold"] == 0.5
-    assert set(results["test"]["scores"]) == set(metrics.METRICS)
-    assert set(results["test"]["sources"]) == {"br35h", "preet"}
-    assert sum(results["test"]["confusion"].values()) == 200
-    assert set(results["external"]) == {"btp", "healthy"}
-    assert results["external"]["healthy"]["n_tumor"] == 0
-    accuracy = results["test"]["scores"]["accuracy"]
-    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
-    assert results["test"]["report"]["accuracy"] == pytest.approx(accuracy["value"])
+    results = evaluate.evaluate_run(run, threshold="even", **FAST)
+    assert results.validation.n == 100
+    assert results.test.n == 200
+    assert results.test.n_groups == 100
+    assert results.model == "compact"
+    assert results.recipe is None
+    assert not results.leaky
+    assert (results.threshold, results.threshold_name) == (0.5, "even")
+    assert set(results.test.scores) == set(metrics.METRICS)
+    assert set(results.test.sources) == {"br35h", "preet"}
+    assert sum(results.test.confusion.to_json().values()) == 200
+    assert set(results.external) == {"btp", "healthy"}
+    assert results.external["healthy"].n_tumor == 0
+    accuracy = results.test.scores["accuracy"]
+    assert accuracy.low < accuracy.value < accuracy.high
+    assert results.test.report["accuracy"] == pytest.approx(accuracy.value)
 
 
 def test_file_is_strict_json_with_null_for_what_is_undefined(run):
@@ -83,42 +85,42 @@ def test_file_is_strict_json_with_null_for_what_is_undefined(run):
 def test_temperature_comes_from_validation_only_and_calibrates(tmp_path):
     run = run_folder(tmp_path / "hot", predictions(800, heat=8.0))
     results = evaluate.evaluate_run(run, **FAST)
-    assert results["temperature"] > 1.5
-    assert results["test"]["scores"]["brier_loss"]["value"] < results["test"]["uncalibrated"]["brier_loss"]
+    assert results.temperature > 1.5
+    assert results.test.scores["brier_loss"].value < results.test.uncalibrated["brier_loss"]
     table = pd.read_csv(run / "predictions.csv", keep_default_na=False)
     table.loc[table["part"] != "validation", "label"] = 1 - table.loc[table["part"] != "validation", "label"].astype(
         float
     )
     table.to_csv(run / "predictions.csv", index=False)
     again = evaluate.evaluate_run(run, **FAST)
-    assert (again["temperature"], again["thresholds"]) == (results["temperature"], results["thresholds"])
-    assert again["test"]["scores"] != results["test"]["scores"]
+    assert (again.temperature, again.thresholds) == (results.temperature, results.thresholds)
+    assert again.test.scores != results.test.scores
 
 
 def test_images_without_a_group_stand_alone(tmp_path):
     folder = run_folder(tmp_path / "run", predictions().assign(group=""), protocol="random")
     results = evaluate.evaluate_run(folder, **FAST)
-    assert results["test"]["n_groups"] == results["test"]["n"]
-    assert results["leaky"]
+    assert results.test.n_groups == results.test.n
+    assert results.leaky
 
 
 def test_leaks_are_measured_not_declared(tmp_path):
     table = predictions()
     table.loc[table["part"] == "test", "part"] = np.resize(["test", "train"], 200)  # tears each group apart
     results = evaluate.evaluate_run(run_folder(tmp_path / "torn", table), **FAST)
-    assert results["leaky"]
-    assert results["n_leaked"] == results["test"]["n"] == 100
-    assert evaluate.evaluate_run(run_folder(tmp_path / "whole", predictions()), **FAST)["n_leaked"] == 0
+    assert results.leaky
+    assert results.n_leaked == results.test.n == 100
+    assert evaluate.evaluate_run(run_folder(tmp_path / "whole", predictions()), **FAST).n_leaked == 0
 
 
 def test_unlabelled_rows_are_left_out_and_missing_parts_are_null(tmp_path):
     table = predictions().query("part == 'test'").reset_index(drop=True)
     table.loc[:9, "label"] = math.nan
     results = evaluate.evaluate_run(run_folder(tmp_path / "run", table), **FAST)
-    assert results["validation"] is None
-    assert results["temperature"] == 1.0
-    assert results["test"]["n"] == 190
-    assert results["external"] == {}
+    assert results.validation is None
+    assert results.temperature == 1.0
+    assert results.test.n == 190
+    assert results.external == {}
 
 
 def test_broken_folders_say_what_is_wrong(tmp_path, run):
@@ -136,6 +138,55 @@ def test_broken_folders_say_what_is_wrong(tmp_path, run):
         evaluate.evaluate_run(run)
 
 
+def test_a_run_is_decided_where_predict_would_decide(run):
+    """`export_run` puts these thresholds into the bundle, and `predict` takes `balanced` of it."""
+    results = evaluate.evaluate_run(run, **FAST)
+    assert (results.threshold, results.threshold_name) == (results.thresholds["balanced"], "balanced")
+    assert results.threshold != 0.5
+    rows = evaluate.calibrated_run(run).rows("test")
+    called = rows["probability"] >= results.threshold
+    assert results.test.confusion.tp == (called & (rows["label"] == 1)).sum()
+    stored = json.loads((run / "results.json").read_text())
+    assert (stored["threshold"], stored["threshold_name"]) == (results.threshold, "balanced")
+
+
+def test_another_threshold_can_be_asked_for(run):
+    screening = evaluate.evaluate_run(run, threshold="screening", **FAST)
+    confirm = evaluate.evaluate_run(run, threshold="confirm", **FAST)
+    assert screening.test.scores["sensitivity"].value > confirm.test.scores["sensitivity"].value
+    assert screening.test.scores["roc_auc"] == confirm.test.scores["roc_auc"]
+    number = evaluate.evaluate_run(run, threshold=0.9, **FAST)
+    assert (number.threshold, number.threshold_name) == (0.9, "a number of your own")
+    wanted = evaluate.evaluate_run(run, sensitivity=0.95, **FAST)
+    assert wanted.validation.scores["sensitivity"].value >= 0.95
+    for wrong in ({"threshold": "screning"}, {"threshold": 97.0}, {"sensitivity": 0.9999}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            evaluate.evaluate_run(run, **wrong)
+    with pytest.raises(UsageError, match="one of the two"):
+        evaluate.evaluate_run(run, threshold=0.5, sensitivity=0.9)
+
+
+def test_results_are_read_back_as_they_were_written(run):
+    results = evaluate.evaluate_run(run, **FAST)
+    again = RunResults.read(run / "results.json")
+    assert json.dumps(again.to_json()) == json.dumps(results.to_json())
+    assert again.test.sources["preet"] == results.test.sources["preet"]
+    assert math.isnan(again.external["healthy"].scores["roc_auc"].value)
+
+
+def test_results_of_earlier_versions_are_read_and_those_of_later_ones_refused(run):
+    evaluate.evaluate_run(run, threshold="even", **FAST)
+    stored = json.loads((run / "results.json").read_text())
+    del stored["schema"], stored["threshold_name"]
+    assert RunResults.from_json(stored).threshold_name == "even"
+    with pytest.raises(InputError, match="has schema 2; this version reads schema 1"):
+        RunResults.from_json({**stored, "schema": 2})
+    with pytest.raises(InputError, match="lacks `test`"):
+        RunResults.from_json({name: value for name, value in stored.items() if name != "test"})
+    with pytest.raises(InputError, match="n_leaked: must be int, not 'many'"):
+        RunResults.from_json({**stored, "n_leaked": "many"}, "results.json")
+
+
 def test_users_own_predictions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     truth = predictions(100).assign(path=lambda t: [str(tmp_path / f"{i}.png") for i in range(len(t))])
@@ -145,9 +196,52 @@ def test_users_own_predictions(tmp_path, monkeypatch):
     )
     table.loc[1, "probability"] = ""  # unreadable
     found = evaluate.evaluate_predictions(table, truth, **FAST)
-    assert (found["n"], found["n_missing"], found["n_unlabelled"]) == (98, 1, 1)
+    assert (found.threshold, found.threshold_name) == (0.5, "even")  # nothing in the table says otherwise
+    assert (found.n, found.n_missing, found.n_unlabelled) == (98, 1, 1)
     expected = metrics.scores(truth["label"][2:], truth["probability"][2:])
-    assert found["scores"]["roc_auc"]["value"] == pytest.approx(expected["roc_auc"])
+    assert found.scores["roc_auc"].value == pytest.approx(expected["roc_auc"])
+
+
+def decided(at):
+    """A table as `predict --csv` writes it, decided at a threshold, and its truth."""
+    truth = predictions(100)
+    named = np.where(truth["probability"] >= at, "tumor", "no_tumor")
+    return truth[["path", "probability"]].assign(decision=named), truth
+
+
+def test_predictions_are_scored_as_they_were_decided():
+    shipped = load_bundle().thresholds
+    for name in ("balanced", "confirm"):
+        table, truth = decided(shipped[name])
+        found = evaluate.evaluate_predictions(table, truth, **FAST)
+        right = (table["decision"] == "tumor") == (truth["label"] == 1)
+        assert found.scores["accuracy"].value == pytest.approx(right.mean())
+        assert (found.threshold_name == "balanced") == (name == "balanced")
+    table.loc[table["probability"].idxmax(), "decision"] = "no_tumor"
+    with pytest.raises(UsageError, match="several thresholds"):
+        evaluate.evaluate_predictions(table, truth, **FAST)
+    asked = evaluate.evaluate_predictions(table, truth, threshold="screening", **FAST)
+    assert asked.threshold == shipped["screening"]
+
+
+def test_a_threshold_for_each_image_is_taken_from_the_table():
+    table, truth = decided(0.5)
+    mixed = table.assign(threshold=np.where(np.arange(100) % 2, 0.2, 0.99))
+    found = evaluate.evaluate_predictions(mixed, truth.assign(threshold=0.7), **FAST)
+    right = (mixed["probability"] >= mixed["threshold"]) == (truth["label"] == 1)
+    assert found.scores["accuracy"].value == pytest.approx(right.mean())
+    assert math.isnan(found.threshold) and "each image" in found.threshold_name
+
+
+def test_one_function_evaluates_runs_and_tables(run, tmp_path):
+    table, truth = decided(0.5)
+    assert evaluate.evaluate(run).test.n == 200
+    assert evaluate.evaluate(table, truth, threshold=0.5).n == 100
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    assert evaluate.evaluate(str(tmp_path / "mine.csv"), tmp_path / "truth.csv").n == 100
+    with pytest.raises(UsageError, match="manifest"):
+        evaluate.evaluate(table)
 
 
 def test_users_mistakes(tmp_path):
@@ -171,22 +265,22 @@ def test_summary_pools_folds(tmp_path):
         for k in range(3)
     ]
     found = evaluate.summarise_runs(folders, **FAST)
-    assert (found["n_folds"], found["n"], found["n_groups"]) == (3, 600, 300)
+    assert (found.n_folds, found.n, found.n_groups) == (3, 600, 300)
     singles = [evaluate.evaluate_run(folder, **FAST) for folder in folders]
-    values = [single["test"]["scores"]["accuracy"]["value"] for single in singles]
-    assert found["fold_mean"]["accuracy"] == pytest.approx(np.mean(values))
-    assert found["fold_sd"]["accuracy"] == pytest.approx(np.std(values, ddof=1))
-    assert found["pooled"]["accuracy"]["value"] == pytest.approx(np.mean(values))
-    outside = [single["external"]["btp"]["scores"]["accuracy"]["value"] for single in singles]
-    assert found["external"]["btp"]["accuracy"]["value"] == pytest.approx(np.mean(outside))
-    assert (found["external"]["btp"]["n"], found["external"]["btp"]["n_groups"]) == (60, 30)
+    values = [single.test.scores["accuracy"].value for single in singles]
+    assert found.fold_mean["accuracy"] == pytest.approx(np.mean(values))
+    assert found.fold_sd["accuracy"] == pytest.approx(np.std(values, ddof=1))
+    assert found.pooled["accuracy"].value == pytest.approx(np.mean(values))
+    outside = [single.external["btp"].scores["accuracy"].value for single in singles]
+    assert found.external["btp"].scores["accuracy"].value == pytest.approx(np.mean(outside))
+    assert (found.external["btp"].n, found.external["btp"].n_groups) == (60, 30)
 
 
 def test_summary_of_one_fold_equals_the_run(run):
     found, single = evaluate.summarise_runs([run], **FAST), evaluate.evaluate_run(run, **FAST)
-    assert found["pooled"] == single["test"]["scores"]
-    assert found["external"]["btp"]["roc_auc"] == pytest.approx(single["external"]["btp"]["scores"]["roc_auc"])
-    assert math.isnan(found["fold_sd"]["accuracy"])
+    assert found.pooled == single.test.scores
+    assert found.external["btp"].scores["roc_auc"] == pytest.approx(single.external["btp"].scores["roc_auc"])
+    assert math.isnan(found.fold_sd["accuracy"])
 
 
 def test_groups_that_hold_both_labels_are_told_apart(tmp_path):
@@ -194,23 +288,34 @@ def test_groups_that_hold_both_labels_are_told_apart(tmp_path):
     test, train = (table.index[table["part"] == part] for part in ("test", "train"))
     table.loc[test[0], "label"] = 1 - table.loc[test[0], "label"]  # its copy has the other label
     table.loc[train[0], ["group", "label"]] = [table.loc[test[2], "group"], 1 - table.loc[test[2], "label"]]
-    found = evaluate.summarise_runs([run_folder(tmp_path / "run", table)], **FAST)
+    found = evaluate.summarise_runs([run_folder(tmp_path / "run", table)], threshold="even", **FAST)
     kept = table.loc[test[4:]]
     right = ((kept["logit"] > 0) == (kept["label"] == 1)).mean()
-    assert (found["undisputed"]["n"], found["undisputed"]["n_groups"]) == (196, 98)
-    assert found["undisputed"]["accuracy"]["value"] == pytest.approx(right)
+    assert (found.undisputed.n, found.undisputed.n_groups) == (196, 98)
+    assert found.undisputed.accuracy.value == pytest.approx(right)
 
 
 def test_comparison_of_a_good_and_a_bad_run(tmp_path):
     good = run_folder(tmp_path / "good", predictions())
     bad = run_folder(tmp_path / "bad", predictions(shift=0.4).sample(frac=1, random_state=0))
     found = evaluate.compare_runs(good, bad, **FAST)
-    by = {(one["metric"], one["test"]): one for one in found["comparisons"]}
-    assert (found["n"], found["n_groups"]) == (200, 100)
-    assert by["roc_auc", "DeLong"]["p_value"] < 1e-3
-    assert by["roc_auc", "paired bootstrap"]["difference"]["low"] > 0
-    assert by["accuracy", "paired bootstrap"]["difference"]["value"] > 0.1
-    assert by["brier_loss", "paired bootstrap"]["difference"]["value"] < 0
+    by = {(one.metric, one.test): one for one in found.comparisons}
+    assert (found.n, found.n_groups) == (200, 100)
+    assert by["roc_auc", "DeLong"].p_value < 1e-3
+    assert by["roc_auc", "paired bootstrap"].difference.low > 0
+    assert by["accuracy", "paired bootstrap"].difference.value > 0.1
+    assert by["brier_loss", "paired bootstrap"].difference.value < 0
+
+
+def test_each_run_is_compared_at_its_own_threshold(tmp_path):
+    sure = run_folder(tmp_path / "sure", predictions())
+    shifted = run_folder(tmp_path / "shifted", predictions().assign(logit=lambda t: t["logit"] + 2))
+    points = [evaluate.calibrated_run(folder).point.threshold for folder in (sure, shifted)]
+    assert abs(points[0] - points[1]) > 0.05
+    found = {one.metric: one.difference.value for one in evaluate.compare_runs(sure, shifted, **FAST).comparisons}
+    assert found["roc_auc"] == 0.0
+    singles = [evaluate.evaluate_run(folder, **FAST).test.scores["accuracy"].value for folder in (sure, shifted)]
+    assert found["accuracy"] == pytest.approx(singles[0] - singles[1])
 
 
 def test_relative_paths_are_taken_from_the_run_folder(tmp_path):
@@ -219,8 +324,8 @@ def test_relative_paths_are_taken_from_the_run_folder(tmp_path):
     for folder, up in ((far, "../../../"), (near, "../")):
         run_folder(folder, table.assign(path=up + "pictures" + table["path"]))
     found = evaluate.compare_runs(far, near, **FAST)
-    assert found["n"] == 200
-    assert all(one["p_value"] == 1.0 for one in found["comparisons"])
+    assert found.n == 200
+    assert all(one.p_value == 1.0 for one in found.comparisons)
 
 
 def test_comparison_needs_common_images_and_labels(tmp_path):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from brainsift.cli.main import main
-from brainsift.core.errors import RunError
+from brainsift.core.errors import InputError, RunError
 from brainsift.datasets.manifest import read_manifest
-from brainsift.evaluation.localization import map_scores, score_maps
+from brainsift.evaluation.localization import map_scores, read_maps, score_maps
 from brainsift.training.recipes import make_config
 from brainsift.training.train import train
 
@@ -58,12 +58,18 @@ def test_runs_are_scored_on_the_test_part_alone(run, parted, capsys):
     assert sorted(scores["path"]) == sorted(tested["path"])
     assert np.isfinite(scores[["hit", "energy", "overlap"]]).all(axis=None)
     assert main(["explain", str(run)]) == 0
-    written = json.loads((run / "maps.json").read_text())
-    assert sum(entry["n"] for entry in written.values()) == len(tested)
+    written, read = json.loads((run / "maps.json").read_text()), read_maps(run)
+    assert written.pop("schema") == 1 and set(written) == set(read)
+    assert sum(one.n for one in read.values()) == len(tested)
+    (run / "maps.json").write_text(json.dumps(written))  # as earlier versions wrote it
+    assert read_maps(run) == read
+    (run / "maps.json").write_text(json.dumps({**written, "schema": 2}))
+    with pytest.raises(InputError, match="schema"):
+        read_maps(run)
     assert len(read_manifest(run / "maps.csv")) == len(tested)
     assert "pointing game" in capsys.readouterr().out
 
 
 def test_without_outlines_there_is_nothing_to_score(run, parted):
-    with pytest.raises(RunError, match="outline"):
+    with pytest.raises(RunError, match="has a mask"):
         score_maps(run, parted.assign(mask=""), cache=run.parent / "cache")

@@ -101,7 +101,7 @@ def test_the_page_can_be_a_pdf(tmp_path):
     try:
         _printer()
     except MissingExtraError as error:
-        pytest.skip(str(error))
+        pytest.skip(f"needs pango: {error}")
     path = tmp_path / "head.png"
     Image.fromarray(draw(0, tumor=True).pixels).save(path)
     answers = [Prediction(str(path), "ok", log_odds(0.9), "tumor", tumor_map=np.full((16, 16), 0.9, np.float32))]

@@ -73,10 +73,10 @@ def test_samples_come_from_all_groups_and_sources(manifest):
 
 
 def test_errors_are_the_most_confident_ones_one_a_group(manifest):
-    given = manifest.assign(probability=np.where(manifest["label"] == 1, 0.9, 0.2))
+    given = manifest.assign(probability=np.where(manifest["label"] == 1, 0.9, 0.2), threshold=0.5)
     given.loc[[0, 2, 5], "probability"] = [0.3, 0.01, 0.97]
     found = galleries.error_gallery(given)
-    assert [one.caption for one in found] == ["tumor, given 1\u00a0%", "no tumor, given 97\u00a0%"]
+    assert [one.caption for one in found] == ["tumor, predicted 1\u00a0%", "no tumor, predicted 97\u00a0%"]
     assert all(one.uri for one in found)
 
 
@@ -89,7 +89,7 @@ def test_group_sheets(manifest):
     sheets = galleries.group_sheets(manifest, groups=2, per_group=2)
     assert [len(shown) for _, shown in sheets] == [2, 2]
     assert "3 distinct files" in sheets[0][0]
-    assert galleries.group_sheets(manifest.drop(columns="group")) == []
+    assert galleries.group_sheets(manifest.assign(group=[f"g{row}" for row in range(12)])) == []
 
 
 def test_conflict_sheets(manifest):

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -13,12 +14,22 @@ import pytest
 from PIL import Image
 from scipy.special import expit
 
+from brainsift.auditing.audit import AuditConfig, AuditResult, audit
+from brainsift.auditing.findings import Findings, Probe, Totals
+from brainsift.core import text
+from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest, write_manifest
-from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs, without_nan
+from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
+from brainsift.evaluation.run_results import Undisputed
 from brainsift.images import phantom
-from brainsift.reports import study_findings, write
+from brainsift.reports import write
+from brainsift.stats.intervals import Interval
+from brainsift.studies import study_results
+from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, StudySummary, families
+from brainsift.studies.study_results import StudyResults
+from brainsift.training.searches import Search
 
-FAST = {"n_resamples": 60}
+FAST = {"n_resamples": 60, "threshold": "even"}
 # strength of the signal by (protocol, model, recipe), and on the unseen source
 RUNS = {
     ("grouped", "compact", "standard"): (1.7, 0.35),
@@ -84,34 +95,49 @@ def make_runs(folder, manifest):
             curve |= {"validation_auc": 1 - 0.2 * np.exp(-epochs / 4), "validation_accuracy": 0.9}
             pd.DataFrame(curve).to_csv(run / "curve.csv", index=False)
             twins = 0.8 if protocol == "random" else 0.0
+            copies = 41 * (twins > 0)
             runs.append(
-                {
-                    **{"name": run.name, "model": model, "recipe": recipe, "protocol": protocol, "fold": fold},
-                    **{"folder": str(run.relative_to(folder)), "parameters": 958_000, "pretrained": "", "epochs": 12},
-                    **{"seconds": 37.2, "leaky": protocol == "random"},
-                    "twins": {
+                StudyRun(
+                    name=run.name,
+                    protocol=protocol,
+                    fold=fold,
+                    model=model,
+                    recipe=recipe,
+                    tuned=False,
+                    folder=str(run.relative_to(folder)),
+                    parameters=958_000,
+                    pretrained="",
+                    precision="fp32",
+                    commit="abc1234",
+                    epochs=12,
+                    seconds=37.2,
+                    leaky=protocol == "random",
+                    twins={
                         "test": 60,
-                        "same_file": 41 * (twins > 0),
-                        "same_group": 48 * (twins > 0),
+                        "same_file": copies,
+                        "same_file_share": copies / 60,
+                        "same_pixels": copies,
+                        "same_pixels_share": copies / 60,
+                        "same_group": 60 * twins,
                         "same_group_share": twins,
                     },
-                    "results": without_nan(evaluate_run(run, **FAST)),
-                }
+                    results=evaluate_run(run, **FAST),
+                )
             )
     return runs
 
 
 def probe(name, protocol, value):
-    interval = {"value": value, "low": value - 0.02, "high": value + 0.02}
-    scores = {"accuracy": interval, "roc_auc": interval, "balanced_accuracy": interval}
-    return {
-        "name": name,
-        "protocol": protocol,
-        **scores,
-        "n": 4000,
-        "n_groups": 1700,
-        "meaning": "What the file tells.",
-    }
+    score = Interval(value, value - 0.02, value + 0.02)
+    return Probe(name, protocol, score, score, score, 4000, 1700, "What the file tells.")
+
+
+def findings(*probes):
+    names = (
+        "readable distinct_pixels largest_group conflicts near_conflicts unreadable tiny off_topic".split()  # noqa: SIM905
+    )
+    totals = Totals(files=7600, distinct_files=4210, groups=1700, **dict.fromkeys(names, 0))
+    return Findings("0.1.0", {"seed": 0}, ("br35h", "preet"), totals, probes=probes)
 
 
 def fake_study(folder):
@@ -119,14 +145,14 @@ def fake_study(folder):
     write_manifest(manifest, folder / "manifest.csv")
     runs = make_runs(folder, manifest)
     summary = [
-        {
-            **{"protocol": protocol, "model": model, "recipe": recipe},
-            **summarise_runs(
-                [folder / run["folder"] for run in runs if study_findings.family(run) == (protocol, model, recipe)],
-                **FAST,
-            ),
-        }
-        for protocol, model, recipe in RUNS
+        StudySummary(
+            **vars(summarise_runs([folder / run.folder for run in family], **FAST)),
+            protocol=protocol,
+            model=model,
+            recipe=recipe,
+            leaky=protocol == "random",
+        )
+        for (protocol, model, recipe), family in families(runs).items()
     ]
     names = {"protocol": "grouped", "a": "baseline-cnn (standard)", "b": "compact (standard)"}
     pair = [folder / "runs" / f"grouped-{model}-standard-fold0" for model in ("baseline-cnn", "compact")]
@@ -141,24 +167,36 @@ def fake_study(folder):
         for i, rate in enumerate(10 ** np.random.default_rng(0).uniform(-5, -1.7, 16))
     ]
     best = min((one for one in trials if one["state"] == "complete"), key=lambda one: one["value"])
-    tuning = {"model": "compact", "trials": trials, "importance": {"learning_rate": 0.8, "dropout": 0.2}}
-    tuning["best"] = {key: best[key] for key in ("value", "learning_rate", "dropout")}
     probed = {"image_size": (0.93, 0.957), "border": (0.87, 0.985)}
     probes = [
         probe(name, *pair)
         for name, values in probed.items()
         for pair in zip(("grouped", "random"), values, strict=True)
     ]
-    return without_nan(
-        {
-            **{"schema": 1, "title": "A made-up study", "created": "2025-05-04T10:20:30+00:00", "commit": "abc1234"},
-            **{"command": "brainsift study --data br35h=data -o study", "version": "0.1.0", "phantom": False},
-            **{"hardware": {"processor": "one <fast> core", "cores": "2"}, "seconds": 4321.0, "peak_memory_mb": 1234.5},
-            "audit": {"totals": {"files": 7600, "distinct_files": 4210, "groups": 1700}, "probes": probes},
-            **{"runs": runs, "summary": summary, "tuning": tuning},
-            "comparisons": [{**names, **row} for row in compare_runs(*pair, **FAST)["comparisons"]],
-            "claims": [{"model": "baseline-cnn", "accuracy": 0.9836}, {"model": "resnet50", "accuracy": 0.52}],
-        }
+    search = {
+        **{"model": "compact", "recipe": "standard", "epochs": 4, "seed": 0, "trials": trials},
+        "best": {key: best[key] for key in ("value", "learning_rate", "dropout")},
+        "importance": {"learning_rate": 0.8, "dropout": 0.2},
+    }
+    return StudyResults(
+        title="A made-up study",
+        created="2025-05-04T10:20:30+00:00",
+        command="brainsift study --data br35h=data -o study",
+        commit="abc1234",
+        version="0.1.0",
+        hardware={"processor": "one <fast> core", "cores": "2"},
+        seconds=4321.0,
+        training_seconds=300.0,
+        peak_memory_mb=1234.5,
+        phantom=False,
+        config={"seed": 0},
+        audit=findings(*probes),
+        external_overlap={},
+        runs=tuple(runs),
+        summary=tuple(summary),
+        comparisons=tuple(StudyComparison(**vars(one), **names) for one in compare_runs(*pair, **FAST).comparisons),
+        tuning=(Search.from_json(search),),
+        claims=(Claim("baseline-cnn", 0.9836), Claim("resnet50", 0.52)),
     )
 
 
@@ -198,21 +236,37 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(study):
+def written(study):
+    """All files of the study, and its page."""
     results, folder = study
-    write.write_study_report(results, folder, folder / "report.html")
-    return (folder / "report.html").read_text(encoding="utf-8")
+    write.write_study_files(results, folder)
+    return folder
 
 
-def test_each_chart_is_a_file_of_its_own(study, page, tmp_path):
-    written = write.write_figures(study[1] / "report.html", tmp_path)
-    assert len(written) == len(set(written)) == page.count('<svg role="img"') > 5
-    assert any("leaky" in path.name for path in written) and any("grouped" in path.name for path in written)
-    for path in written:
+@pytest.fixture(scope="module")
+def page(written):
+    return (written / "report.html").read_text(encoding="utf-8")
+
+
+def report_of(results, folder, out):
+    write.write_study_report(results, folder, out)
+    return out.read_text(encoding="utf-8")
+
+
+def test_each_chart_is_a_file_of_its_own(written, page):
+    names = sorted(path.name for path in (written / "figures").iterdir())
+    assert len(names) == page.count('<svg role="img"') == 20
+    assert {"curves-random-split-leaky-roc-curves.svg", "curves-grouped-roc-curves.svg"} <= set(names)
+    assert {"what-simple-rules-reach-accuracy.svg", "compact-validation-loss-by-dropout.svg"} <= set(names)
+    for path in (written / "figures").iterdir():
         drawn = path.read_text(encoding="utf-8")
         root = ElementTree.fromstring(drawn)
         assert root.tag == "{http://www.w3.org/2000/svg}svg" and int(root.get("width")) > 100
         assert "var(" not in drawn and "currentColor" not in drawn
+
+
+def test_tables_are_written_beside_the_report(written):
+    assert "| random (leaky) | compact |" in (written / "tables.md").read_text(encoding="utf-8")
 
 
 def test_page_is_whole_and_loads_nothing(study, page):
@@ -235,14 +289,21 @@ def test_page_says_what_it_is(page):
     assert page.count("<svg") > 12
 
 
+def test_a_report_can_be_made_again_from_the_file(study, page, tmp_path):
+    results, folder = study
+    results.write(tmp_path / "results.json")
+    again = StudyResults.read(tmp_path / "results.json")
+    assert json.dumps(again.to_json()) == json.dumps(json.loads((tmp_path / "results.json").read_text()))
+    assert report_of(again, folder, tmp_path / "report.html") == page
+
+
 def test_accuracy_is_also_told_where_copies_agree(study, tmp_path):
     results, folder = study
-    agreed = {"n": 90, "n_groups": 45, "accuracy": {"value": 0.12345, "low": 0.1, "high": 0.2}}
-    summary = [{**row, "undisputed": agreed if place else None} for place, row in enumerate(results["summary"])]
-    write.write_study_report({**results, "summary": summary}, folder, tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "accuracy where copies agree" in text
-    assert text.count("12.3 %") == len(summary) - 1 > 0
+    agreed = Undisputed(90, 45, Interval(0.12345, 0.1, 0.2))
+    summary = tuple(replace(row, undisputed=agreed if place else None) for place, row in enumerate(results.summary))
+    page = report_of(replace(results, summary=summary), folder, tmp_path / "report.html")
+    assert "accuracy where copies agree" in page
+    assert page.count("12.3 %") == len(summary) - 1 > 0
 
 
 def test_every_row_of_the_random_split_says_leaky(page):
@@ -258,10 +319,10 @@ def test_every_row_of_the_random_split_says_leaky(page):
 
 def test_headline_is_about_the_honest_network_that_validation_chose(study, page):
     results, _ = study
-    chosen = study_findings.choose(results)
-    assert (chosen["protocol"], chosen["model"], chosen["recipe"]) == ("grouped", "compact", "standard")
-    sentences = " ".join(study_findings.believe(results))
-    assert study_findings.percent(chosen["pooled"]["accuracy"]) in sentences
+    chosen = study_results.choose(results)
+    assert chosen.family == ("grouped", "compact", "standard")
+    sentences = " ".join(study_results.believe(results))
+    assert text.interval(chosen.pooled["accuracy"]) in sentences
     assert "leaky: 80 % of its test images" in sentences
     assert "image size" in sentences
     assert "btp t1ce" in sentences
@@ -270,69 +331,80 @@ def test_headline_is_about_the_honest_network_that_validation_chose(study, page)
 
 
 def test_choice_looks_at_validation_not_at_test(study):
-    results = json.loads(json.dumps(study[0]))
-    for row in results["summary"]:
-        row["pooled"]["accuracy"]["value"] = 0.99 if row["model"] == "baseline-cnn" else 0.6
-    assert study_findings.choose(results)["model"] == "compact"
+    summary = [
+        replace(row, pooled={**row.pooled, "accuracy": Interval(0.99 if row.model == "baseline-cnn" else 0.6)})
+        for row in study[0].summary
+    ]
+    assert study_results.choose(replace(study[0], summary=tuple(summary))).model == "compact"
 
 
 def test_phantoms_are_labelled(study, tmp_path):
     results, folder = study
-    write.write_study_report({**results, "phantom": True}, folder, tmp_path / "r.html")
-    text = (tmp_path / "r.html").read_text()
-    assert text.count("drawn phantoms") >= 3
-    assert "The baseline study’s claims" not in text
-    assert "Believe that the machinery works" in text
+    page = report_of(replace(results, phantom=True), folder, tmp_path / "r.html")
+    assert page.count("drawn phantoms") >= 3
+    assert "The baseline study’s claims" not in page
+    assert "Believe that the software works" in page
 
 
 def test_missing_pieces_leave_gaps_not_errors(study, tmp_path):
     results, _ = study
-    bare = {key: results[key] for key in ("schema", "title", "phantom")}
-    write.write_study_report(bare, tmp_path, tmp_path / "bare.html")
-    Page((tmp_path / "bare.html").read_text())
+    bare = replace(results, runs=(), summary=(), comparisons=(), tuning=(), claims=(), audit=findings())
+    Page(report_of(bare, tmp_path, tmp_path / "bare.html"))
     one_fold = [
-        {**row, "n_folds": 1, "fold_sd": dict.fromkeys(row["fold_sd"]), "external": {}} for row in results["summary"]
+        replace(row, n_folds=1, fold_sd=dict.fromkeys(row.fold_sd, math.nan), external={}) for row in results.summary
     ]
-    less = {**results, "summary": one_fold, "tuning": None, "audit": {}, "claims": [], "comparisons": []}
-    write.write_study_report(less, tmp_path, tmp_path / "less.html")  # no run folders here either
-    text = (tmp_path / "less.html").read_text()
-    assert "On sources it never saw" not in text
-    assert "expect less than this" in text
-    several = {**results, "tuning": [results["tuning"], results["tuning"]]}
-    write.write_study_report(several, tmp_path, tmp_path / "several.html")
+    less = replace(bare, runs=results.runs, summary=tuple(one_fold))
+    page = report_of(less, tmp_path, tmp_path / "less.html")  # no run folders here either
+    assert "On sources it never saw" not in page
+    assert "expect less than this" in page
+
+
+def test_several_searches_stand_below_each_other(study, tmp_path):
+    results, folder = study
+    other = replace(results.tuning[0], model="lite0")
+    page = report_of(replace(results, tuning=(results.tuning[0], other)), folder, tmp_path / "several.html")
+    assert "<h3>compact</h3>" in page and "<h3>lite0</h3>" in page
 
 
 def test_rules_no_better_than_guessing(study):
-    audit = {"probes": [probe("border", "grouped", 0.51), probe("nearest neighbour", "grouped", 0.9)]}
-    assert any("no better than guessing" in one for one in study_findings.believe({**study[0], "audit": audit}))
+    audit = findings(probe("border", "grouped", 0.51), probe("nearest neighbour", "grouped", 0.9))
+    assert any("no better than guessing" in one for one in study_results.believe(replace(study[0], audit=audit)))
 
 
 def test_only_a_leaky_split(study, tmp_path):
     results, folder = study
-    leaky = {**results, "summary": [row for row in results["summary"] if row["protocol"] == "random"]}
-    write.write_study_report(leaky, folder, tmp_path / "leaky.html")
-    assert "Only a leaky split was tried" in (tmp_path / "leaky.html").read_text()
+    leaky = replace(results, summary=tuple(row for row in results.summary if row.leaky))
+    assert "Only a leaky split was tried" in report_of(leaky, folder, tmp_path / "leaky.html")
 
 
 def test_tumor_free_source_is_judged_by_specificity(study, tmp_path):
-    results, folder = json.loads(json.dumps(study[0])), study[1]
-    for row in results["summary"]:
-        row["external"]["healthy"] = {**row["external"]["btp_t1ce"], "n_tumor": 0, "n_groups": 36}
-    write.write_study_report(results, folder, tmp_path / "r.html")
-    text = (tmp_path / "r.html").read_text()
-    assert "healthy (specificity)" in text
-    assert text.count("†") == 3  # two lines of btp_t1ce and the note
+    results, folder = study
+    summary = []
+    for row in results.summary:
+        healthy = replace(row.external["btp_t1ce"], n_tumor=0, n_groups=36)
+        summary.append(replace(row, external={**row.external, "healthy": healthy}))
+    page = report_of(replace(results, summary=tuple(summary)), folder, tmp_path / "r.html")
+    assert "healthy (specificity)" in page
+    assert page.count("†") == 3  # two lines of btp_t1ce and the note
 
 
-def test_audit_report(study, tmp_path):
+def test_a_notebook_shows_a_study(study):
+    shown = study[0]._repr_html_()
+    assert Page(shown).open == [] and Page(shown).loaded == []
+    assert "A made-up study" in shown and "<svg" in shown and "grouped" in shown and "random (leaky)" in shown
+
+
+def test_audit_report_and_notebook(study, tmp_path):
     results, folder = study
     manifest = read_manifest(folder / "manifest.csv")
     manifest.loc[0:1, "flags"] = "duplicate;conflict"
     manifest.loc[4, "flags"] = "off_topic"
     manifest.loc[5, ["status", "detail", "group"]] = ["unreadable", "cut off <here>", ""]
-    write.write_audit_report(results["audit"], manifest, tmp_path / "audit.html")
-    text = (tmp_path / "audit.html").read_text()
-    read = Page(text)
+    result = AuditResult(manifest, results.audit)
+    figures = write.write_audit_report(result, tmp_path / "audit.html")
+    assert [figure.heading for figure in figures] == ["The images", "What simple rules reach"]
+    page = (tmp_path / "audit.html").read_text()
+    read = Page(page)
     assert read.open == []
     assert set(read.links) <= {f"#{one}" for one in read.ids}
     for words in (
@@ -342,19 +414,30 @@ def test_audit_report(study, tmp_path):
         "7\u202f600",
         "2 distinct files",
     ):
-        assert words in text
-    assert "1 file that cannot be used" in text
+        assert words in page
+    assert "1 file that cannot be used" in page
+    shown = result._repr_html_()
+    assert Page(shown).open == [] and Page(shown).loaded == []
+    assert "1 file that cannot be used" in shown and "<svg" in shown and "7\u202f600" in shown
 
 
-def test_audit_report_of_a_bare_manifest(tmp_path):
-    bare = pd.DataFrame({"path": ["/none/a.png"], "channel": "", "source": "x", "label": [math.nan]})
-    write.write_audit_report({"totals": {}, "probes": []}, bare, tmp_path / "audit.html")
-    assert "unlabelled" in (tmp_path / "audit.html").read_text()
+def test_audit_report_of_a_collection_without_a_readable_file(tmp_path):
+    result = audit(collect([str(write_broken(tmp_path / "broken"))]), AuditConfig(workers=1), output=tmp_path)
+    write.write_audit_report(result, tmp_path / "audit.html")
+    assert "2 files that cannot be used" in (tmp_path / "audit.html").read_text()
+    assert "<svg" in result._repr_html_()
+
+
+def write_broken(folder):
+    for name in ("yes", "no"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "one.png").write_bytes(b"no picture")
+    return folder
 
 
 def test_tuning_report(study, tmp_path):
-    write.write_tuning_report(study[0]["tuning"], tmp_path / "tuning.html")
-    text = (tmp_path / "tuning.html").read_text()
-    assert Page(text).open == []
-    assert text.count("<svg") == 2
-    assert "learning rate 80 %" in text
+    write.write_tuning_report(study[0].tuning[0], tmp_path / "tuning.html")
+    page = (tmp_path / "tuning.html").read_text()
+    assert Page(page).open == []
+    assert page.count("<svg") == 2
+    assert "learning rate 80 %" in page

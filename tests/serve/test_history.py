@@ -468,6 +468,7 @@ def judge_phantoms(history, phantoms):
 
 @pytest.mark.parametrize("keep_images", [True, False])
 def test_evaluate_reads_the_export_as_predictions_and_as_truth(tmp_path, phantoms, monkeypatch, keep_images):
+    pytest.importorskip("pandas")
     history = History(tmp_path / "kept", keep_images=keep_images)
     labels = judge_phantoms(history, phantoms)
     history.record([replace(ROW, name="never judged"), UNREADABLE])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 
 from brainsift.core.errors import UsageError
 from brainsift.stats import calibration
@@ -142,6 +143,24 @@ def test_copies_prove_nothing_more():
     assert {key: value["margin"] for key, value in once.items()} == pytest.approx(
         {key: value["margin"] for key, value in many.items()}, rel=0.1
     )
+
+
+def test_p_values_equal_another_implementation():
+    generator = np.random.default_rng(0)
+    counts = generator.integers(1, 3000, 500).astype(float)
+    for share in (0.005, 0.01, 0.05, 0.1, 0.5):
+        risks = np.r_[0.0, 1.0, share, generator.uniform(0, 2 * share, 497)]
+        found = calibration._hoeffding_bentkus_p_values(risks, counts, share)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            known = compute_hoeffding_bentkus_p_value(risks, counts, share)[:, 0]
+        np.testing.assert_allclose(found, known, rtol=1e-10)
+
+
+def test_a_risk_of_nil_has_the_p_value_that_can_be_told_by_hand():
+    """No error among n: Hoeffding's bound is (1 - share)^n; Bentkus' is e times that."""
+    for n, share in ((10.0, 0.1), (44.0, 0.05), (500.0, 0.005)):
+        found = calibration._hoeffding_bentkus_p_values(np.zeros(1), np.array([n]), share)
+        assert found == pytest.approx((1 - share) ** n)
 
 
 def test_few_cases_promise_little():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from MLstatkit import Delong_test
 from sklearn import metrics as sk
 
 from brainsift.core.errors import UsageError
@@ -139,7 +140,7 @@ def test_confusion_and_report():
     y, p, _ = sample()
     cells = metrics.confusion(y, p, 0.5)
     tn, fp, fn, tp = sk.confusion_matrix(y, p >= 0.5).ravel()
-    assert cells == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
+    assert cells.to_json() == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
     report = metrics.classification_report(y, p)
     assert report["tumor"]["recall"] == pytest.approx(metrics.scores(y, p)["sensitivity"])
     assert report["no_tumor"]["support"] == (y == 0).sum()
@@ -165,13 +166,24 @@ def test_delong_equals_its_definition(ties):
     assert found.difference.value == pytest.approx(auc_a - auc_b)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_delong_equals_another_implementation(seed):
+    generator = np.random.default_rng(seed)
+    y, a, _ = sample(n=int(generator.integers(10, 400)), seed=seed, ties=bool(seed % 2))
+    b = np.clip(a + generator.normal(scale=0.3, size=y.size), 0, 1)
+    found = metrics.delong_test(y, a, b)
+    _, p_value, _, _, auc_a, auc_b, info = Delong_test(y, a, b)
+    half = 1.959963984540054 * math.sqrt(info["var_diff"])
+    assert (found.auc_a, found.auc_b, found.p_value) == (auc_a, auc_b, p_value)
+    assert found.difference == pytest.approx((auc_a - auc_b, auc_a - auc_b - half, auc_a - auc_b + half), abs=1e-14)
+
+
 def test_delong_of_models_that_rank_alike():
     y, a, _ = sample()
     assert metrics.delong_test(y, a, a**3).p_value == 1.0
     assert metrics.delong_test(y, a, a).difference.value == 0.0
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # MLstatkit's, of its bootstrap that is not used
 def test_delong_without_variance_makes_no_claim():
     found = metrics.delong_test([0, 0, 1, 1], [0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5])
     assert found.difference.value == 0.5
@@ -228,7 +240,7 @@ def test_wrong_input_names_the_rule(labels, probabilities, word):
 
 
 def test_wrong_groups_metric_and_one_class():
-    with pytest.raises(UsageError, match="one name an image"):
+    with pytest.raises(UsageError, match="one name per image"):
         metrics.score_intervals([1, 0], [0.9, 0.1], ["a"])
     with pytest.raises(UsageError, match="kappa"):
         metrics.paired_bootstrap([1, 0], [0.9, 0.1], [0.9, 0.1], ["a", "b"], "kappa")

@@ -7,18 +7,22 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from brainsift.auditing.findings import Findings, Totals
 from brainsift.core.errors import RunError, UsageError
-from brainsift.core.files import read_json, write_json
+from brainsift.core.files import read_json
 from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.images import phantom
 from brainsift.reports.write import write_study_report
 from brainsift.studies import study
 from brainsift.studies.study import StudyConfig, run_study, usable_external
+from brainsift.studies.study_results import StudyResults
 from brainsift.training import recipes
+from brainsift.training.searches import Search
 
 CONFIG = StudyConfig(models=("compact",), quick=True, threads=1)
 RUNS = ["random-compact-standard-fold0", "grouped-compact-standard-fold0"]
 COPIES = 3
+NOTHING = Findings("", {}, (), Totals(*[0] * 11))
 TOP = """
     schema title created command commit version hardware seconds training_seconds peak_memory_mb phantom config audit
     external_overlap runs summary comparisons tuning claims
@@ -58,20 +62,20 @@ class Done:
         data = ([f"phantom={phantoms}"], folder, CONFIG)
         settings = {"external": [f"outside={outside}"], "title": "Tiny", "command": "again", "phantom": True}
         with pytest.raises(KeyboardInterrupt):
-            run_study(*data, **settings, progress=self._stop)
+            run_study(*data, **settings, report=self._stop)
         self.at_interruption = self._times()
         self.said: list[str] = []
-        self.results = run_study(*data, **settings, progress=self._note)
+        self.results = run_study(*data, **settings, report=self._note)
         self.at_end, self.said_at_end = self._times(), list(self.said)
-        self.again = run_study(*data, **settings, progress=self._note)
+        self.again = run_study(*data, **settings, report=self._note)
         self.at_second_end = self._times()
 
-    def _stop(self, done, total, words):
-        if words.startswith(RUNS[1]):
+    def _stop(self, progress):
+        if progress.stage.startswith(RUNS[1]):
             raise KeyboardInterrupt
 
-    def _note(self, done, total, words):
-        self.said.append(words)
+    def _note(self, progress):
+        self.said.append(progress.stage)
 
     def _times(self):
         kept = ("manifest.csv", "weights.safetensors", "predictions.csv", "external.csv")
@@ -97,9 +101,10 @@ def test_a_finished_study_trains_nothing_again(done):
     assert done.at_second_end == done.at_end
     assert done.said == done.said_at_end
     volatile = {"created", "seconds", "peak_memory_mb", "commit", "hardware"}
+    first, again = done.results.to_json(), done.again.to_json()
     for key in set(TOP) - volatile:
-        assert done.again[key] == done.results[key], key
-    assert done.again["seconds"] >= done.results["seconds"] > done.results["training_seconds"]  # of all starts
+        assert again[key] == first[key], key
+    assert again["seconds"] >= first["seconds"] > first["training_seconds"]  # of all starts
 
 
 def test_a_folder_of_a_study_of_other_images_is_refused(done, phantoms, tmp_path):
@@ -109,7 +114,8 @@ def test_a_folder_of_a_study_of_other_images_is_refused(done, phantoms, tmp_path
 
 def test_results_have_their_schema_and_stand_in_the_folder(done):
     results = read_json(done.folder / "results.json")
-    assert results == json.loads(json.dumps(done.again))
+    assert results == json.loads(json.dumps(done.again.to_json()))
+    assert StudyResults.read(done.folder / "results.json").to_json() == results
     assert sorted(results) == sorted(TOP)
     assert (results["schema"], results["title"], results["command"]) == (1, "Tiny", "again")
     assert results["phantom"] is True
@@ -121,33 +127,29 @@ def test_results_have_their_schema_and_stand_in_the_folder(done):
         assert sorted(run) == sorted(OF_A_RUN)
         assert run["epochs"] == 1
         assert run["results"] == read_json(done.folder / run["folder"] / "results.json")
+        assert (run["results"]["threshold"], run["results"]["threshold_name"]) == (0.5, "even")
     assert {claim["model"]: claim["accuracy"] for claim in results["claims"]} == study.CLAIMS
 
 
 def test_the_random_split_is_called_leaky_and_has_twins(done):
-    random, grouped = done.results["runs"]
-    assert (random["leaky"], grouped["leaky"]) == (True, False)
-    assert random["twins"]["same_group"] > 0
-    assert grouped["twins"]["same_group"] == 0
-    assert [(row["protocol"], row["leaky"]) for row in done.results["summary"]] == [
-        ("random", True),
-        ("grouped", False),
-    ]
+    random, grouped = done.results.runs
+    assert (random.leaky, grouped.leaky) == (True, False)
+    assert random.twins["same_group"] > 0
+    assert grouped.twins["same_group"] == 0
+    assert [(row.protocol, row.leaky) for row in done.results.summary] == [("random", True), ("grouped", False)]
 
 
-def test_summaries_pool_the_test_parts(done):
-    for run, row in zip(done.results["runs"], done.results["summary"], strict=True):
-        assert row["n_folds"] == 1
-        assert row["n"] == run["results"]["test"]["n"]
-        assert row["pooled"]["accuracy"]["value"] == pytest.approx(
-            run["results"]["test"]["scores"]["accuracy"]["value"]
-        )
-        assert row["external"]["outside"]["n"] == run["results"]["external"]["outside"]["n"]
+def test_summaries_pool_the_test_sets(done):
+    for run, row in zip(done.results.runs, done.results.summary, strict=True):
+        assert (row.n_folds, row.family) == (1, run.family)
+        assert row.n == run.results.test.n
+        assert row.pooled["accuracy"].value == pytest.approx(run.results.test.scores["accuracy"].value)
+        assert row.external["outside"].n == run.results.external["outside"].n
 
 
 def test_external_copies_of_training_images_are_left_out_and_counted(done):
     manifest = read_manifest(done.folder / "manifest.csv")
-    left_out = done.results["external_overlap"]["outside"]
+    left_out = done.results.external_overlap["outside"]
     assert left_out >= COPIES
     for name in RUNS:
         scored = read_manifest(done.folder / "runs" / name / "external.csv")
@@ -169,7 +171,7 @@ def test_the_report_is_made_of_the_results(done, tmp_path):
 def test_the_baseline_recipe_shares_its_early_stopping(one_epoch, audited, tmp_path):
     """The baseline study used one early-stopping object for all networks: later ones must beat the CNN's best loss."""
     write_manifest(audited.assign(role="study"), tmp_path / "manifest.csv")
-    write_json(tmp_path / "findings.json", {})
+    NOTHING.write(tmp_path / "findings.json")
     config = StudyConfig(
         models=("baseline-cnn", "mobilenet"),
         protocols=("random",),
@@ -178,13 +180,13 @@ def test_the_baseline_recipe_shares_its_early_stopping(one_epoch, audited, tmp_p
         threads=1,
     )
     results = run_study([], tmp_path, config)
-    assert [(run["model"], run["recipe"]) for run in results["runs"]] == [
+    assert [(run.model, run.recipe) for run in results.runs] == [
         ("baseline-cnn", "standard"),
         ("baseline-cnn", "baseline"),
         ("mobilenet", "standard"),
         ("mobilenet", "baseline"),
     ]
-    runs = {f"{run['model']} {run['recipe']}": tmp_path / run["folder"] for run in results["runs"]}
+    runs = {f"{run.model} {run.recipe}": tmp_path / run.folder for run in results.runs}
     best = pd.read_csv(runs["baseline-cnn baseline"] / "curve.csv")["validation_loss"].min()
     before = {name: read_json(folder / "config.json")["best_before"] for name, folder in runs.items()}
     assert before.pop("mobilenet baseline") == pytest.approx(best)
@@ -219,7 +221,7 @@ def test_external_images_that_can_be_scored():
 
 
 def test_the_runs_of_a_whole_study():
-    tuning = [{"model": "compact", "best": {"value": 0.1, "dropout": 0.35}}]
+    tuning = [Search("compact", "standard", 4, 0, (), {"value": 0.1, "dropout": 0.35}, {})]
     jobs = study._jobs(StudyConfig(folds=3, seed=7), tuning)
     names = [job.name for job in jobs]
     assert len(set(names)) == len(names)
@@ -254,7 +256,7 @@ def test_every_network_has_a_quick_study(model):
 
 def test_only_networks_of_the_study_are_tuned(audited, tmp_path, monkeypatch):
     write_manifest(audited.assign(role="study"), tmp_path / "manifest.csv")
-    write_json(tmp_path / "findings.json", {})
+    NOTHING.write(tmp_path / "findings.json")
     searched = []
 
     def note(table, model, *_):

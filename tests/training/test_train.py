@@ -95,7 +95,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_p
         f"config = make_config('compact', **{ {**SMALL, 'epochs': 4}!r})\n"
         f"train(read_manifest(pathlib.Path({str(tmp_path / 'split.csv')!r})), config, "
         f"pathlib.Path({str(tmp_path / 'killed')!r}), cache=pathlib.Path({str(cache)!r}),"
-        " progress=lambda done, total, words: print(done, flush=True))\n"
+        " report=lambda progress: print(progress.done, flush=True))\n"
     )
     kills = 0
     for stop_after in (2, 8, 8):  # steps of this process; an epoch has about 5
@@ -132,7 +132,7 @@ def test_a_folder_of_another_run_is_refused(parted, cache, tmp_path):
 
 def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):
     table = parted[(parted["label"] == 1) | (parted["part"] != "validation")]
-    with pytest.raises(ManifestError, match="part validation"):
+    with pytest.raises(ManifestError, match="validation set"):
         train(table, small(), tmp_path / "run", cache=cache)
 
 
@@ -174,7 +174,7 @@ def test_progressive_sizes_and_bf16_run(parted, cache, tmp_path):
 
 
 def test_tensorboard_gets_the_curve(parted, cache, tmp_path):
-    pytest.importorskip("tensorboard", reason="needs `pip install brainsift[log]`")
+    pytest.importorskip("tensorboard", reason="needs log: pip install 'brainsift[log]'")
     folder = train(parted, small(log="tensorboard"), tmp_path / "run", cache=cache)
     assert any((folder / "tensorboard").iterdir())
 

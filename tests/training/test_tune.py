@@ -35,14 +35,14 @@ def test_search_is_stored_and_goes_on(parted, tmp_path):
 def test_an_interrupted_search_keeps_its_finished_trials(parted, tmp_path):
     calls = []
 
-    def interrupt(done, total, words):
-        calls.append(words)
-        if "trial 2" in words:
+    def interrupt(progress):
+        calls.append(progress.stage)
+        if progress.stage.startswith("trial 2"):
             raise KeyboardInterrupt
 
     config = TuneConfig(trials=3, trial_epochs=1)
     with pytest.raises(KeyboardInterrupt):
-        tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache", progress=interrupt)
+        tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache", report=interrupt)
     assert read_tuning(tmp_path / "tune") is None
     found = tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache")
     assert len(found["trials"]) == 3

@@ -1,14 +1,14 @@
-"""One look at every file of a manifest: hashes, format, size, a sketch, and whether it looks like a head slice at all.
+"""Reads every file of a manifest once: hashes, format, size, fingerprint, and whether it looks like a head slice.
 
-What was seen is kept in an SQLite file by the SHA-256 of the file's content. So a scan that was interrupted goes on,
-a second scan reads only what is new, and a copy is decoded once.
+The results are kept in an SQLite file by the SHA-256 of the content. So an interrupted scan goes on, a second scan
+reads only new files, and a copy is decoded once.
 """
 
 import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,22 +20,22 @@ import pandas as pd
 from brainsift.auditing.fingerprint import SIDE, VERSION, Bytes, Floats, sketch
 from brainsift.core.errors import BrainsiftError, InputError, in_one_line
 from brainsift.core.parallel import map_in_order
+from brainsift.core.progress import Progress, Report, silent
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import decode
 from brainsift.images.plausibility import off_topic_reason
 
-Progress = Callable[[int, int, str], None]
 Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
 
 _BATCH = 256
-_RULES = 3  # bumped whenever other images count as off topic, so that stored verdicts are made again
+_RULES = 3  # increased whenever other images count as off topic, so that stored results are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of one file (or of one colour channel that is an image of its own).
+    """What is known about one file (or about one colour channel that is an image of its own).
 
     Attributes:
         status: "ok", "unreadable" or "tiny".
@@ -83,15 +83,15 @@ class Sketches:
 
 
 def scan(
-    table: pd.DataFrame, store: Path, *, workers: int = 1, progress: Progress | None = None
+    table: pd.DataFrame, store: Path, *, workers: int = 1, report: Report = silent
 ) -> tuple[pd.DataFrame, Sketches]:
-    """Looks at every file once.
+    """Reads every file once.
 
     Args:
         table: with the columns path and channel.
-        store: SQLite file of what was seen before; made where it is missing.
-        workers: threads; decoding, resizing and hashing let go of the interpreter lock.
-        progress: called with (done, total, stage).
+        store: SQLite file with earlier results; created if it is missing.
+        workers: threads; decoding, resizing and hashing release the interpreter lock.
+        report: takes the progress.
 
     Returns:
         A table of the same index with sha256, bytes and the fields of `Seen`, and the sketches of the images that are
@@ -100,7 +100,7 @@ def scan(
     Raises:
         InputError: the store cannot be used.
     """
-    hashes = _hashes(table["path"].unique(), workers, progress)
+    hashes = _hashes(table["path"].unique(), workers, report)
     keys = [(hashes[path][0], channel) for path, channel in zip(table["path"], table["channel"], strict=True)]
     with _opened(store) as database:
         columns = "sha256, channel, seen, frame, head, box, primary key (sha256, channel)"
@@ -112,8 +112,7 @@ def scan(
             database.execute(f"insert or replace into {_TABLE} values (?, ?, ?, ?, ?, ?)", row)
             if done % _BATCH == 0 or done == len(jobs):
                 database.commit()
-                if progress:
-                    progress(done, len(jobs), "reading files")
+                report(Progress("reading files", done, len(jobs)))
         seen = _read_seen(database, paths)
         sketches = _read_sketches(database, seen)
     facts = pd.DataFrame({name: [getattr(seen[key], name) for key in keys] for name in _FACTS}, index=table.index)
@@ -129,17 +128,17 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(store)) as database:
             yield database
     except sqlite3.Error as error:
-        remedy = "Check that its folder can be written and no other audit uses it; or delete it, it is made anew."
+        remedy = "Check that its folder can be written and that no other audit uses it; or delete it."
         raise InputError(store, f"cannot be used: {in_one_line(error)}", remedy) from None
 
 
-def _hashes(paths: Sequence[str], workers: int, progress: Progress | None) -> dict[str, tuple[str, int]]:
-    """Returns SHA-256 and size of each file; a file that cannot be opened is known by its path."""
+def _hashes(paths: Sequence[str], workers: int, report: Report) -> dict[str, tuple[str, int]]:
+    """Returns SHA-256 and size of each file; a file that cannot be opened is named by its path."""
     found = {}
     for path, result in zip(paths, map_in_order(_hash_file, paths, threads=2 * workers), strict=True):
         found[path] = result
-        if progress and len(found) % _BATCH == 0:
-            progress(len(found), len(paths), "hashing files")
+        if len(found) % _BATCH == 0:
+            report(Progress("hashing files", len(found), len(paths)))
     return found
 
 
@@ -183,7 +182,7 @@ def _pixel_hash(pixels: npt.NDArray[np.generic]) -> str:
 
 
 def _read_seen(database: sqlite3.Connection, wanted: Mapping[Key, str]) -> dict[Key, Seen]:
-    """Returns what is known of the images wanted, in their order."""
+    """Returns what is known about the wanted images, in their order."""
     rows = database.execute(f"select sha256, channel, seen from {_TABLE}")
     found = {
         (sha256, channel): Seen(**json.loads(text)) for sha256, channel, text in rows if (sha256, channel) in wanted
@@ -192,7 +191,7 @@ def _read_seen(database: sqlite3.Connection, wanted: Mapping[Key, str]) -> dict[
 
 
 def _read_sketches(database: sqlite3.Connection, seen: Mapping[Key, Seen]) -> Sketches:
-    """Reads the sketches of the images that are ok, one for all that have the same pixels."""
+    """Reads the sketches of the images that are ok, one per distinct pixel content."""
     firsts: dict[Key, Key] = {}  # pixels -> the first image that shows them
     for key, one in seen.items():
         if one.status == "ok":

@@ -1,12 +1,11 @@
 """Near-duplicates: copies of one image that were re-encoded, rescaled, re-contrasted, cropped, mirrored or turned.
 
-First a search: every image, in eight orientations, asks a graph index (HNSW) for its nearest vectors, so that the cost
-grows nearly in step with the number of images. Then a check of each candidate: the two views are laid over one another
-(an affine map, found by maximising their correlation), and what must agree is the fine texture that is left when
-brightness and contrast are evened out around each pixel. All heads look alike from afar; folds of the cortex do not.
+First a search: for every image, in eight orientations, a graph index (HNSW) gives the nearest vectors, so that the
+cost grows almost linearly with the number of images. Then a check of each candidate: the two views are aligned (by the
+affine map that maximises their correlation) and compared in their fine texture, with brightness and contrast evened out
+around each pixel. All heads look alike in their coarse shape; folds of the cortex do not.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -20,6 +19,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from brainsift.auditing.audit_settings import MIN_SIMILARITY
 from brainsift.auditing.fingerprint import (
     ORIENTATIONS,
     SIDE,
@@ -31,6 +31,7 @@ from brainsift.auditing.fingerprint import (
     turned_box,
     turned_descriptors,
 )
+from brainsift.core.progress import Progress, Report, silent
 
 VIEWS = ("frame", "head")
 PAIR_COLUMNS = ("first", "second", "similarity", "view", "orientation")
@@ -74,7 +75,7 @@ class NeighbourConfig:
     min_cosine: float = 0.65
     min_coarse: float = 0.75
     min_coarse_texture: float = 0.7
-    min_similarity: float = 0.82
+    min_similarity: float = MIN_SIMILARITY
     links: int = 16
     effort: int = 48
 
@@ -95,11 +96,8 @@ class Views:
         return self.head if view == "head" else self.frame
 
 
-Progress = Callable[[int, int, str], None]
-
-
 def near_duplicates(
-    views: Views, config: NeighbourConfig | None = None, *, workers: int = 1, progress: Progress | None = None
+    views: Views, config: NeighbourConfig | None = None, *, workers: int = 1, report: Report = silent
 ) -> pd.DataFrame:
     """Finds pairs of near-duplicates, enough of them to join every group.
 
@@ -107,7 +105,7 @@ def near_duplicates(
         views: sketches of n images, best without exact copies.
         config: how.
         workers: threads.
-        progress: called with done, total and the name of the stage.
+        report: takes the progress.
 
     Returns:
         A table with PAIR_COLUMNS: positions of the images (first < second), similarity up to 1, the view that led to
@@ -121,7 +119,7 @@ def near_duplicates(
         groups = components(len(views), pd.concat(found))
         apart = groups[table["first"]] != groups[table["second"]]
         open_pairs = table[apart & table["rank"].between(low, high - 1)]
-        found.append(verified(views, open_pairs, config, workers=workers, progress=progress))
+        found.append(verified(views, open_pairs, config, workers=workers, report=report))
     pairs = pd.concat(found, ignore_index=True)
     return pairs.sort_values(["first", "second"], ignore_index=True)
 
@@ -146,7 +144,7 @@ def verified(
     config: NeighbourConfig,
     *,
     workers: int = 1,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> pd.DataFrame:
     """Checks candidates and keeps each pair of near-duplicates once, as the first view and orientation showed it."""
     table = candidates.sort_values(["first", "second", "cosine"], ascending=[True, True, False], ignore_index=True)
@@ -156,8 +154,7 @@ def verified(
         for chunk, part in zip(chunks, pool.map(lambda chunk: _checked(views, chunk, config), chunks), strict=True):
             parts.append(part)
             done += len(chunk)
-            if progress:
-                progress(done, len(table), "near-duplicates")
+            report(Progress("near-duplicates", done, len(table)))
     return pd.concat(parts, ignore_index=True) if parts else _checked(views, table, config)
 
 

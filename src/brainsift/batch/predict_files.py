@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from brainsift.batch.heatmaps import Heatmaps
 from brainsift.core.errors import UsageError
 from brainsift.core.files import check_writable, csv_rows, json_rows, write_csv
+from brainsift.core.progress import Progress, Report, silent
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.decision import COLUMNS, Prediction, make_rule
 from brainsift.inference.predictor import Predictor
@@ -62,7 +63,7 @@ def predict_files(
     address: str = "",
     threads: int = 0,
     each: Callable[[Prediction], object] | None = None,
-    progress: Callable[[int, int, str], None] = lambda done, total, words: None,
+    progress: Report = silent,
 ) -> BatchResult:
     """Predicts for many files, and writes what is wanted as the predictions come.
 
@@ -85,7 +86,7 @@ def predict_files(
         address: of a running Ray cluster, host:port or ``auto``; "" starts one here.
         threads: of the engine local; 0 for one per core.
         each: is called with each prediction, in order.
-        progress: is called with (done, total, words).
+        progress: takes the progress.
 
     Raises:
         UsageError: options that exclude each other, or a threshold or a share that the bundle does not know.
@@ -124,7 +125,7 @@ def predict_files(
                 take(one)
             statuses[one.status] += 1
             decisions[one.decision] += 1
-            progress(number, max(number, expected), "scoring")
+            progress(Progress("scoring", number, max(number, expected)))
     found = collector.finish()
     if volumes:
         write_csv(Path(volumes), VOLUME_COLUMNS, (volume.to_dict() for volume in found))

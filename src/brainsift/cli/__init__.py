@@ -1,5 +1,5 @@
 """The command line: parse, call, print.
 
-Modules: main, flags, console, training_flags.
+Modules: main, flags, console.
 May import: all above.
 """

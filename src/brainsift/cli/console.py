@@ -1,20 +1,16 @@
-"""What the commands share: progress on standard error, tables on standard output."""
+"""What commands print: progress on standard error, tables on standard output."""
 
-import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-Report = Callable[[int, int, str], None]
-_PATIENCE = 0.5  # seconds; what is done by then shows no bar
+from brainsift.core.progress import Progress, Report
+from brainsift.core.text import SHARES, Bounds, duration, interval
+
+_PATIENCE_S = 0.5  # work that is done by then shows no bar
+_LINE_EVERY_S = 30.0
 NOTICE = "Research use only. Not a medical device."
-
-
-def add_output(parser: argparse.ArgumentParser, what: str) -> None:
-    """Adds ``-o DIR``."""
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=what)
 
 
 def say(text: str) -> None:
@@ -24,53 +20,61 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """Shows one bar with the time left, on a terminal; yields ``report(done, total, words)``."""
+    """Shows the progress on standard error: a bar on a terminal, else a line every half minute."""
     if not sys.stderr.isatty():
-        yield lambda done, total, words: None
+        yield _lines()
         return
     start = time.monotonic()
     with ExitStack() as stack:
         show: Report | None = None
 
-        def report(done: int, total: int, words: str) -> None:
+        def report(progress: Progress) -> None:
             nonlocal show
-            if show is None and time.monotonic() - start > _PATIENCE:
+            if show is None and time.monotonic() - start > _PATIENCE_S:
                 show = stack.enter_context(_bar())
             if show:
-                show(done, total, words)
+                show(progress)
 
         yield report
+
+
+def _lines() -> Report:
+    start = last = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _LINE_EVERY_S:
+            return
+        last = now
+        detail = f", {progress.detail}" if progress.detail else ""
+        words = f"{progress.stage}: {progress.done} of {progress.total}{detail} (after {duration(now - start)})"
+        print(words, file=sys.stderr, flush=True)
+
+    return report
 
 
 @contextmanager
 def _bar() -> Iterator[Report]:
-    from rich.console import Console  # costs as much to import as one image to score
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    # Rich costs as much time to import as one image costs to score.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("starting", total=None)
-        last = ""
+        stage = ""
 
-        def report(done: int, total: int, words: str) -> None:
-            nonlocal last
-            stage = words.split(" epoch ", maxsplit=1)[0]
-            if stage != last:
-                bars.reset(bar, total=total)
-                last = stage
-            bars.update(bar, completed=done, total=total, description=words)
+        def report(progress: Progress) -> None:
+            nonlocal stage
+            if progress.stage != stage:  # the time left is that of the stage
+                bars.reset(bar, total=progress.total)
+                stage = progress.stage
+            words = f"{progress.stage}, {progress.detail}" if progress.detail else progress.stage
+            bars.update(bar, completed=progress.done, total=progress.total, description=words)
 
         yield report
-
-
-def interval(score: Mapping[str, float | None] | None, *, percent: bool = False) -> str:
-    """Formats a score with its interval: ``97.4 % [96.1, 98.3]``."""
-    if not score or score["value"] is None:
-        return "–"
-    factor, digits, unit = (100, 1, " %") if percent else (1, 3, "")
-    numbers = {key: f"{number * factor:.{digits}f}" for key, number in score.items() if number is not None}
-    span = f" [{numbers['low']}, {numbers['high']}]" if "low" in numbers and "high" in numbers else ""
-    return f"{numbers['value']}{unit}{span}"
 
 
 def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -87,9 +91,9 @@ def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -
     Console(highlight=False).print(table)
 
 
-def show_scores(title: str, rows: Sequence[tuple[str, Mapping[str, Mapping[str, float | None]]]]) -> None:
-    """Prints the main scores of several runs."""
+def show_scores(title: str, rows: Sequence[tuple[str, Mapping[str, Bounds]]]) -> None:
+    """Prints the main scores of several sets of images."""
     names = ("accuracy", "sensitivity", "specificity", "roc_auc")
     head = ("", "accuracy", "sensitivity", "specificity", "ROC AUC")
-    cells = [(name, *(interval(scores.get(key), percent=key != "roc_auc") for key in names)) for name, scores in rows]
+    cells = [(name, *(interval(scores.get(key), percent=key in SHARES) for key in names)) for name, scores in rows]
     show_table(title, head, cells)

@@ -1,4 +1,4 @@
-"""A stage's dataclass as command-line flags: names, types, defaults, and help from its docstring."""
+"""Flags of the commands: a stage's dataclass as flags, with help from its docstring, and flags that commands share."""
 
 import argparse
 import dataclasses
@@ -10,7 +10,11 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any, TypeVar
 
+from brainsift.core.errors import UsageError
+from brainsift.core.shares import check_share
+
 Config = TypeVar("Config")
+DATA_HELP = "NAME=PATH of a known collection, a folder with one folder per class, or a CSV file"
 
 
 def add_flags(
@@ -23,13 +27,13 @@ def add_flags(
 ) -> None:
     """Adds one flag for each field of a stage's dataclass.
 
-    Flags that are not given leave no trace in the parsed arguments, so that a recipe's own values stand.
+    The parsed arguments hold only flags that were given, so that a recipe keeps its own values for the others.
 
     Args:
         parser: gets the flags.
         stage: the dataclass; the section "Attributes" of its docstring is the help.
         leave_out: fields without a flag.
-        defaults: whose values the help shows as defaults, where they are not those of the dataclass.
+        defaults: the values that the help shows as defaults; None for those of the dataclass.
         note: shown above the flags.
     """
     group = parser.add_argument_group(stage.__name__.removesuffix("Config").lower() + " settings", note)
@@ -45,6 +49,31 @@ def add_flags(
             help=f"{helps[field.name]} (default: {_shown(default)})".replace("%", "%%"),
             **options,
         )
+
+
+def add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds ``-o DIR``."""
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=what)
+
+
+def add_map(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--map NAME=LABEL``, which `labelling.parse_rules` reads."""
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=LABEL",
+        help="label of a folder, of files or of a word in the column `label`: 1 (tumor), 0 (no tumor) or skip (left "
+        "out), such as --map sain=0 --map 'yes_*=1' --map 'glioma/*=1'; may be repeated",
+    )
+
+
+def share(text: str) -> float:
+    """Reads a share from 0 to 1; for `type=` of an argument."""
+    try:
+        return check_share("it", float(text))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"{error.rule}; {error.remedy[0].lower()}{error.remedy[1:-1]}") from None
 
 
 def given(arguments: argparse.Namespace, stage: type[Any]) -> dict[str, Any]:

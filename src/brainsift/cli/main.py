@@ -5,7 +5,8 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 
 from brainsift import __version__
@@ -13,18 +14,18 @@ from brainsift.core.errors import BrainsiftError, InputError, MissingExtraError,
 
 # name -> what it does; `commands.NAME` holds `add_arguments` and `run`
 COMMANDS = {
-    "demo": "the whole path on drawn phantom slices, in a minute and a half",
+    "demo": "all steps on drawn phantom slices, in a minute and a half",
     "fetch": "download public image collections",
     "audit": "find duplicates, conflicts, broken files and shortcuts in image collections",
-    "split": "divide audited images into train, validation and test",
+    "split": "divide audited images into training, validation and test set",
     "train": "train one network",
     "tune": "search learning rate, dropout and other settings, on validation data",
-    "evaluate": "score runs, or a table of predictions, with intervals",
-    "export": "turn a run into a bundle that `predict` uses",
-    "explain": "score where a network looks against outlines of tumors",
+    "evaluate": "score runs, or a table of predictions, with confidence intervals",
+    "export": "turn a run into a model bundle that `predict` uses",
+    "explain": "score where a network looks against segmentation masks of tumors",
     "predict": "tell tumor from no tumor in images and folders",
     "serve": "a web page and a REST service, on this machine",
-    "calibrate": "adapt a bundle to a site from a small labelled set",
+    "calibrate": "adapt a model bundle to a hospital with a small labelled set",
     "card": "print the model card of a bundle",
     "release": "audit, split, train, evaluate and export the network that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
@@ -34,16 +35,24 @@ _TORCH_FREE = ("predict", "card", "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0 done, 2 wrong usage, 3 bad input, 4 no download, 5 wrong run."""
-    _let_names_through()
+    """Runs one command.
+
+    Returns:
+        Its exit code: 0 done, 2 wrong usage, 3 bad input, 4 no download, 5 a run that cannot be used (see
+        `core.errors`), 130 interrupted.
+    """
+    for stream in (sys.stdin, sys.stdout):  # names of files need not be UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
     name = parser.parse_args(words[:1]).command
     if name in _TORCH_FREE:  # images are read in threads, which must not wait for each other's matrix products
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
     try:
-        module = _load(name)
-        code = int(module.run(_parser_of(name, module).parse_args(words[1:])) or 0)
+        with _extras(name):
+            module = _load(name)
+            code = int(module.run(_parser_of(name, module).parse_args(words[1:])) or 0)
         sys.stdout.flush()
         return code
     except BrainsiftError as error:
@@ -56,35 +65,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _refuse(name, _told(error))
+        return _refuse(name, _input_error(error))
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:
-    """Returns the parser of one command.
-
-    Raises:
-        MissingExtraError: the command needs a package that is not installed.
-    """
+    """Returns the parser of one command."""
     return _parser_of(name, _load(name))
 
 
-def _told(error: OSError) -> InputError:
+def _input_error(error: OSError) -> InputError:
     rule = error.strerror or in_one_line(error)
     if error.filename is None:  # of a disk that is full, for instance
-        return InputError("the operating system", rule, "Make room, or write and read elsewhere.")
+        return InputError("the operating system", rule, "Make room, or read and write elsewhere.")
     return InputError(error.filename, rule, "Check the path and its permissions.")
-
-
-def _let_names_through() -> None:
-    """Has standard input and output carry names of files that are no UTF-8."""
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
 
 
 def _refuse(name: str, error: BrainsiftError) -> int:
     print(f"brainsift {name}: {error}", file=sys.stderr)
     return error.exit_code
+
+
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(f"brainsift.cli.commands.{name}")
+
+
+@contextmanager
+def _extras(name: str) -> Iterator[None]:
+    """Says what to install where a command needs a package that is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "brainsift").startswith("brainsift") or name in _TORCH_FREE:
+            raise
+        raise MissingExtraError.of(name, str(error.name), "train") from None
 
 
 def _parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
@@ -103,23 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         usage="brainsift [--version] COMMAND ...",
         description="Tells whether a brain MRI slice shows a tumor, and measures how far to believe it.\n"
         "Research use only. Not a medical device.\n\ncommands:\n" + listed,
-        epilog="`brainsift COMMAND --help` tells more.",
+        epilog="`brainsift COMMAND --help` shows the options of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"brainsift {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     return parser
-
-
-def _load(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(f"brainsift.cli.commands.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("brainsift") or name in _TORCH_FREE:
-            raise
-        raise MissingExtraError(
-            name, f"needs the package {error.name}, which is not installed", "Run `pip install 'brainsift[train]'`."
-        ) from None
 
 
 if __name__ == "__main__":

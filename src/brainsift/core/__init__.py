@@ -1,5 +1,6 @@
 """What every part of brainsift needs: errors, labels, files written whole or not at all, words for people.
 
-Modules: errors, reasons, labels, files, walk, environment, parallel, text.
+Modules: errors, reasons, labels, files, records, walk, progress, shares,
+environment, parallel, text.
 May import: nothing of brainsift.
 """

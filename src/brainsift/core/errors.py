@@ -65,8 +65,9 @@ class BrainsiftError(Exception):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Returns what another library's error says, without line breaks; its type where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Returns what another library's error says, printable and on one line; its type where it says nothing."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(error))
+    return " ".join(printable.split()) or type(error).__name__
 
 
 class UsageError(BrainsiftError):
@@ -83,6 +84,12 @@ class MissingExtraError(BrainsiftError):
     code = "missing_extra"
     exit_code = 2
     http_status = 501
+
+    @classmethod
+    def of(cls, subject: object, package: str, extra: str) -> "MissingExtraError":
+        """Returns the error for a package that an extra of brainsift would bring."""
+        remedy = f"Run `pip install 'brainsift[{extra}]'`, or `pip install '.[{extra}]'` in the folder of the source."
+        return cls(subject, f"needs the package {package}, which is not installed", remedy)
 
 
 class InputError(BrainsiftError):

@@ -1,20 +1,22 @@
-"""The two classes, their order, and "unknown".
+"""The two classes, their order, "unknown", and the names of folders that tell a class.
 
 A label is 1 (tumor), 0 (no tumor) or NaN (unknown), in this order everywhere.
 """
 
 import math
 import re
+from typing import Final, Literal
 
-NO_TUMOR = 0
-TUMOR = 1
+NO_TUMOR: Final = 0
+TUMOR: Final = 1
 UNKNOWN = math.nan
 CLASS_NAMES = ("no_tumor", "tumor")
 
-# Names people give to class folders, after lower-casing and dropping all but letters.
+# Names of class folders, in small letters and without anything but letters.
 _NO_TUMOR_NAMES = frozenset(
     """
-    no notumor notumour nontumor nontumour normal healthy negative control controls tumorfree tumourfree without clean
+    no notumor notumour nontumor nontumour normal normalbrain healthy healthybrain negative control controls tumorfree
+    tumourfree without clean
     """.split()  # noqa: SIM905
 )
 _TUMOR_NAMES = frozenset(
@@ -29,7 +31,7 @@ _TUMOR_NAMES = frozenset(
 _CONTRAST = re.compile(r"[\s_-]+(t1c\+?|t1ce|t1gd|t1|t2|flair)$", re.IGNORECASE)
 
 
-def label_from_name(name: str) -> int | None:
+def label_from_name(name: str) -> Literal[0, 1] | None:
     """Reads a class from the name of a folder.
 
     Args:

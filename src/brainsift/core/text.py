@@ -1,9 +1,12 @@
 """Numbers, names and tables as text for people."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-_SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
+SHARES = ("accuracy", "balanced_accuracy", "precision", "sensitivity", "specificity")
+"""Metrics that are written in percent."""
+Bounds = tuple[float, float, float]
+"""A value and the bounds of its interval, such as `stats.intervals.Interval`; NaN where one is unknown."""
 _NAMES = {
     "roc auc": "ROC AUC",
     "pr auc": "PR AUC",
@@ -28,17 +31,52 @@ def shown(value: float | None, percent: bool = True, unit: bool = True) -> str:
     return words.replace("-", _MINUS)
 
 
-def signed(value: float | None, digits: int = 3) -> str:
-    """Writes a difference with its sign.
+def span(score: Bounds | None, percent: bool = True) -> str:
+    """Writes the bounds of an interval, "" where they are unknown.
 
-    >>> signed(0.0471), signed(-0.5, digits=1), signed(None)
-    ('+0.047', '-0.5', '–')
+    >>> span((0.947, 0.931, 0.9602)), span((0.1, -0.05, 0.2), percent=False), span((0.5, math.nan, math.nan))
+    ('93.1–96.0', '−0.050 to 0.200', '')
     """
-    return "–" if value is None or not math.isfinite(value) else f"{value:+.{digits}f}"
+    if score is None or not all(math.isfinite(bound) for bound in score[1:]):
+        return ""
+    low, high = (shown(bound, percent, unit=False) for bound in score[1:])
+    return f"{low} to {high}" if low.startswith(_MINUS) else f"{low}–{high}"
+
+
+def interval(score: Bounds | None, percent: bool = True, unit: bool = True) -> str:
+    """Writes a score with its interval: the one form for it in tables, pages and on the screen.
+
+    >>> interval((0.947, 0.931, 0.9602)), interval((0.947, 0.931, 0.9602), percent=False)
+    ('94.7 % (93.1–96.0)', '0.947 (0.931–0.960)')
+    >>> interval((0.5, math.nan, math.nan), unit=False), interval((math.nan, math.nan, math.nan)), interval(None)
+    ('50.0 (–)', '–', '–')
+    """
+    if score is None or not math.isfinite(score[0]):
+        return "–"
+    return f"{shown(score[0], percent, unit)} ({span(score, percent) or '–'})"
+
+
+def cell(metric: str, score: Bounds | None) -> str:
+    """Writes a score with its interval for a table whose head has the unit.
+
+    >>> cell("accuracy", (0.947, 0.931, 0.9602)), cell("roc_auc", (0.947, 0.931, 0.9602))
+    ('94.7 (93.1–96.0)', '0.947 (0.931–0.960)')
+    """
+    return interval(score, percent=metric in SHARES, unit=False)
+
+
+def difference(score: Bounds, digits: int = 3) -> str:
+    """Writes a difference with its interval, all with their signs.
+
+    >>> difference((0.0471, -0.01, 0.09)), difference((0.0471, math.nan, math.nan))
+    ('+0.047 (−0.010 to +0.090)', '+0.047 (– to –)')
+    """
+    value, low, high = (f"{bound:+.{digits}f}".replace("-", _MINUS) if math.isfinite(bound) else "–" for bound in score)
+    return f"{value} ({low} to {high})"
 
 
 def words(name: object) -> str:
-    """Writes a name of the code for people.
+    """Writes a name from the code for people.
 
     >>> words("balanced_accuracy"), words("roc_auc")
     ('balanced accuracy', 'ROC AUC')
@@ -59,7 +97,7 @@ def p_value(value: float | None) -> str:
 
 
 def thousands(value: float | None) -> str:
-    """Writes a count, thousands apart.
+    """Writes a count, with a space between the thousands.
 
     >>> thousands(4210) == "4\u202f210"
     True
@@ -101,13 +139,3 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines)
-
-
-def cell(metric: str, score: Mapping[str, float | None] | None) -> str:
-    """Writes a score with its interval, shares in percent; a dash where there is none."""
-    if not score or score["value"] is None:
-        return "–"
-    factor, digits = (100, 1) if metric in _SHARES else (1, 3)
-    known = (score[key] for key in ("value", "low", "high"))
-    value, *bounds = (f"{number * factor:.{digits}f}" for number in known if number is not None)
-    return f"{value} ({'–'.join(bounds) or '–'})"

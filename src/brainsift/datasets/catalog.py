@@ -4,11 +4,11 @@ A record is one row of a manifest with the columns `manifest.SOURCE_COLUMNS`. No
 """
 
 import logging
-import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import pandas as pd
 from brainsift.core.errors import SourceError, UsageError
 from brainsift.core.labels import NO_TUMOR, TUMOR, UNKNOWN, label_from_name
 from brainsift.core.walk import IMAGE_SUFFIXES, is_image_name, walk
-from brainsift.datasets.manifest import SOURCE_COLUMNS
-from brainsift.images.masks import load_mask, read_annotations
-
-__all__ = ["SOURCES", "ReadOptions", "Source", "SourceSpec", "collect", "contrast_from_name", "load_mask", "parse_spec"]
+from brainsift.datasets.csv_table import TEXT, read_table
+from brainsift.datasets.labelling import Labelling, Ruling
+from brainsift.datasets.manifest import SOURCE_COLUMNS, refuse_conflicts
+from brainsift.images.masks import read_annotations
 
 _CONTRASTS = {
     "t1": "t1",
@@ -33,12 +33,11 @@ _CONTRASTS = {
 }
 # The colour channels of a TCGA-LGG file, in the words of its `channels` column.
 _LGG_CHANNELS = {"t1": "R", "flair": "G", "t1ce": "B"}
-# Folders beside or below the images of a class that hold outlines; their files are no images of that class.
-_OUTLINE_FOLDERS = frozenset(
-    ["mask", "masks", "annotation", "annotations", "segmentation", "segmentations", "outlines"]
-)
+# Folders beside or below the images of a class that hold masks; their files are no images of that class.
+_MASK_FOLDERS = frozenset(["mask", "masks", "annotation", "annotations", "segmentation", "segmentations", "outlines"])
 _ANNOTATIONS = Path("Br35H-Mask-RCNN") / "annotations_all.json"
 _SEARCH_DEPTH = 3
+_NAMED = 10  # folders that a message lists
 _NO_STATEMENT = "none stated; research use, do not redistribute"
 
 _log = logging.getLogger(__name__)
@@ -47,41 +46,22 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """What a reader is told besides the folder.
-
-    Attributes:
-        name: the value of the column `source`.
-        mapping: labels (1, 0) of class names that `labels.label_from_name` does not know.
-        unlabelled: whether images without a label are wanted (the `pred` folder of br35h).
-    """
-
-    name: str
-    mapping: Mapping[str, int] = field(default_factory=dict)
-    unlabelled: bool = False
-
-    def label_of(self, name: str) -> int | None:
-        """Returns the label of a class name, or None; the mapping goes first."""
-        return self.mapping.get(name.strip().casefold(), label_from_name(name))
-
-
-@dataclass(frozen=True)
 class Source:
     """A kind of image collection.
 
     Attributes:
-        name: how it is called on the command line.
+        name: its name on the command line.
         description: one line.
         licence: as its authors state it.
         kaggle: its handle on Kaggle, where `fetch` can get it in the layout that `read` expects, or None.
-        read: folder (or CSV file) and options -> records.
+        read: folder (or CSV file), value of the column `source`, and the user's rules -> records.
     """
 
     name: str
     description: str
     licence: str
     kaggle: str | None
-    read: Callable[[Path, ReadOptions], list[Record]]
+    read: Callable[[Path, str, Labelling], list[Record]]
 
 
 @dataclass(frozen=True)
@@ -97,8 +77,8 @@ def parse_spec(text: str) -> SourceSpec:
     """Reads ``NAME=PATH`` or ``PATH``.
 
     Args:
-        text: NAME is a key of SOURCES, or any name to give to a folder with one folder a class or to a CSV manifest.
-            A PATH alone is such a folder or manifest, and is named after itself.
+        text: NAME is a key of SOURCES, or any name to give to a folder with one folder per class or to a CSV file.
+            A PATH alone is such a folder or file, and is named after itself.
 
     Raises:
         UsageError: an empty name or path.
@@ -117,34 +97,37 @@ def parse_spec(text: str) -> SourceSpec:
     return SourceSpec(name, folder)
 
 
-def collect(
-    specs: Sequence[str | SourceSpec], mapping: Mapping[str, int] | None = None, *, unlabelled: bool = False
-) -> pd.DataFrame:
+def collect(specs: Sequence[str | SourceSpec], mapping: Mapping[str, Ruling] | Labelling | None = None) -> pd.DataFrame:
     """Lists the images of one or more collections; to merge collections is to name them together.
 
     Args:
         specs: collections, as `parse_spec` reads them.
-        mapping: labels (1 tumor, 0 no tumor) of class names that brainsift does not know.
-        unlabelled: also take the images that a known source keeps apart without a label.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0, "gliome*": 1, "pred": "skip"}``;
+            see `labelling.Labelling`. Every entry has to match something, unless a `Labelling` is given.
 
     Returns:
-        A table with SOURCE_COLUMNS, sorted by source, path and channel; paths are absolute. An image that two
-        collections list under the same path is kept once, as the first collection describes it.
+        A table with SOURCE_COLUMNS, sorted by source, path and channel; paths are absolute. An image that is listed
+        more than once is kept once, as the first collection describes it.
 
     Raises:
-        SourceError: a collection that is missing or lacks its layout.
-        UsageError: no collection, or a mapping to something that is no label.
+        SourceError: a collection is missing or lacks its layout, or a folder does not tell the label of its images.
+        ManifestError: a CSV file breaks its contract, or an image has two labels or two patients.
+        UsageError: no collection, or a mapping that is of no use.
     """
     if not specs:
         raise UsageError("DATA", "no image collection was given", "Name at least one, such as br35h=data/br35h.")
-    names = {name.strip().casefold(): _checked_label(name, label) for name, label in (mapping or {}).items()}
+    labelling = mapping if isinstance(mapping, Labelling) else Labelling(mapping or {})
     records: list[Record] = []
     for spec in (parse_spec(spec) if isinstance(spec, str) else spec for spec in specs):
-        records += _read(spec, ReadOptions(spec.name, names, unlabelled))
-    table = pd.DataFrame(records, columns=list(SOURCE_COLUMNS)).astype({"label": float})
+        records += _read(spec, labelling)
+    if labelling is not mapping:
+        labelling.refuse_unused()
+    table = pd.DataFrame(records, columns=list(SOURCE_COLUMNS), dtype=object)
+    table = table.astype({column: float if column == "label" else TEXT for column in SOURCE_COLUMNS})
+    refuse_conflicts(table, "DATA")
     repeated = table.duplicated(["path", "channel"])
     if repeated.any():
-        _log.warning("%d images are listed by more than one collection; each is kept once", int(repeated.sum()))
+        _log.warning("%d images are listed more than once; each is kept once", int(repeated.sum()))
     return table[~repeated].sort_values(["source", "path", "channel"], kind="stable", ignore_index=True)
 
 
@@ -158,37 +141,31 @@ def contrast_from_name(name: str) -> str:
     return found[-1] if found else ""
 
 
-def _checked_label(name: str, label: int) -> int:
-    if label not in (NO_TUMOR, TUMOR):
-        raise UsageError(name, f"is mapped to {label!r}, which is no label", "Map it to 1 (tumor) or 0 (no tumor).")
-    return int(label)
-
-
 def _is_list(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" and not path.is_dir()
+    return path.suffix.lower() in (".csv", ".tsv") and not path.is_dir()
 
 
 def _kind(path: Path) -> str:
     return "csv" if _is_list(path) else "folder"
 
 
-def _read(spec: SourceSpec, options: ReadOptions) -> list[Record]:
+def _read(spec: SourceSpec, labelling: Labelling) -> list[Record]:
     if not spec.path.exists():
         known = f" ({spec.name} is a known source: write {spec.path}=PATH)" if str(spec.path) in SOURCES else ""
         raise SourceError(spec.path, "no such folder or CSV file" + known, "Check the path, or see `brainsift fetch`.")
     kind = spec.kind or (spec.name if spec.name in SOURCES else _kind(spec.path))
     if kind == "folder" and not spec.path.is_dir():
-        raise SourceError(spec.path, "is neither a folder nor a CSV file", "Hand over a folder, or a list named *.csv.")
-    records = SOURCES[kind].read(Path(os.path.normpath(spec.path.absolute())), options)
+        raise SourceError(spec.path, "is neither a folder nor a CSV file", "Give a folder, or a list named *.csv.")
+    records = SOURCES[kind].read(Path(os.path.normpath(spec.path.absolute())), spec.name, labelling)
     if not records:
-        remedy = f"Pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}; `calibrate` takes DICOM slices listed in a CSV."
+        remedy = f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}; `calibrate` takes DICOM slices listed in a CSV."
         raise SourceError(spec.path, "holds no image", remedy)
     return records
 
 
 def _record(
-    path: Path, source: str, label: float, *, channel: str = "", patient: str = "", contrast: str = "", kind: str = "",
-    mask: str = "",
+    path: Path | str, source: str, label: float, *, channel: str = "", patient: str = "", contrast: str = "",
+    kind: str = "", mask: str = "",
 ) -> Record:  # fmt: skip
     values = (str(path), channel, source, float(label), patient, contrast, kind, mask)
     return dict(zip(SOURCE_COLUMNS, values, strict=True))
@@ -209,91 +186,60 @@ def _locate(folder: Path, wanted: Sequence[str], source: str) -> dict[str, Path]
                 return {name: entries[name.casefold()] for name in wanted}
             below += [path for path in entries.values() if path.is_dir() and not path.name.startswith(".")]
         level = below
-    raise SourceError(folder, f"lacks the layout of `{source}`: no folder with {' and '.join(wanted)}", _remedy(source))
-
-
-def _remedy(source: str) -> str:
     handle = SOURCES[source].kaggle
     fetch = f", or fetch it: brainsift fetch {source} (Kaggle {handle})" if handle else ""
-    return f"Hand over the unpacked collection as {source}=FOLDER{fetch}."
+    rule = f"lacks the layout of `{source}`: no folder with {' and '.join(wanted)}"
+    raise SourceError(folder, rule, f"Give the unpacked collection as {source}=FOLDER{fetch}.")
 
 
-def _table(path: Path, required: Sequence[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise SourceError(path, f"is no readable CSV file ({error})", "Save it as UTF-8 text with a header.") from None
-    missing = [column for column in required if column not in table]
-    if missing:
-        raise SourceError(path, f"lacks the columns {missing}", f"Needed: {list(required)}; found: {list(table)}.")
-    return table
-
-
-def _within(folder: Path, relative: str) -> Path:
-    return Path(os.path.normpath(folder / relative))
-
-
-def _mask_within(folder: Path, relative: str) -> str:
-    return str(_within(folder, relative)) if relative else ""
-
-
-def _read_br35h(folder: Path, options: ReadOptions) -> list[Record]:
+def _read_br35h(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
     found = _locate(folder, ("yes", "no"), "br35h")
-    root = found["yes"].parent
-    annotations = root / _ANNOTATIONS
-    outlined = read_annotations(annotations) if annotations.is_file() else {}
-    records = [_record(path, options.name, NO_TUMOR) for path in _images(found["no"])]
+    annotations = found["yes"].parent / _ANNOTATIONS
+    masked = read_annotations(annotations) if annotations.is_file() else {}
+    records = [_record(path, name, NO_TUMOR) for path in _images(found["no"])]
     for path in _images(found["yes"]):
-        mask = f"{annotations}#{path.name}" if path.name in outlined else ""
-        records.append(_record(path, options.name, TUMOR, mask=mask))
-    if options.unlabelled and (root / "pred").is_dir():
-        records += [_record(path, options.name, UNKNOWN) for path in _images(root / "pred")]
+        mask = f"{annotations}#{path.name}" if path.name in masked else ""
+        records.append(_record(path, name, TUMOR, mask=mask))
     return records
 
 
-def _read_preet(folder: Path, options: ReadOptions) -> list[Record]:
+def _read_preet(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
     found = _locate(folder, ("Brain Tumor", "Healthy"), "preet")
-    tumor = [_record(path, options.name, TUMOR) for path in _images(found["Brain Tumor"])]
-    return tumor + [_record(path, options.name, NO_TUMOR) for path in _images(found["Healthy"])]
+    tumor = [_record(path, name, TUMOR) for path in _images(found["Brain Tumor"])]
+    return tumor + [_record(path, name, NO_TUMOR) for path in _images(found["Healthy"])]
 
 
-def _read_cheng(folder: Path, options: ReadOptions) -> list[Record]:
-    file = _locate(folder, ("patients.csv",), "cheng")["patients.csv"]
-    rows = _table(file, ("image", "mask", "tumor_type", "patient")).itertuples()
+def _read_cheng(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
+    columns = ("image", "mask", "tumor_type", "patient")
+    table = read_table(_locate(folder, ("patients.csv",), "cheng")["patients.csv"], columns, required=columns)
     return [
-        _record(
-            _within(file.parent, row.image),
-            options.name,
-            TUMOR,
-            patient=row.patient,
-            contrast="t1ce",
-            kind=row.tumor_type,
-            mask=_mask_within(file.parent, row.mask),
-        )
-        for row in rows
+        _record(row.image, name, TUMOR, patient=row.patient, contrast="t1ce", kind=row.tumor_type, mask=row.mask)
+        for row in table.itertuples()
     ]
 
 
-def _read_lgg(folder: Path, options: ReadOptions) -> list[Record]:
+def _read_lgg(folder: Path, name: str, labelling: Labelling) -> list[Record]:
     file = _locate(folder, ("slices.csv",), "lgg")["slices.csv"]
-    rows = _table(file, ("image", "mask", "patient", "label", "channels")).itertuples()
+    columns = ("image", "mask", "patient", "label", "channels")
+    table = read_table(file, columns, required=columns)
+    table["label"] = labelling.of_cells(table["label"], file)
     return [
         _record(
-            _within(file.parent, row.image),
-            options.name,
-            _label_value(file, row.label, options),
+            row.image,
+            name,
+            row.label,
             channel=_LGG_CHANNELS[contrast],
             patient=row.patient,
             contrast=contrast,
-            mask=_mask_within(file.parent, row.mask),
+            mask=row.mask,
         )
-        for row in rows
+        for row in table.itertuples()
         for contrast in row.channels.split("+")
         if contrast in _LGG_CHANNELS
     ]
 
 
-def _read_kinds44(folder: Path, options: ReadOptions) -> list[Record]:
+def _read_kinds44(folder: Path, name: str, _labelling: Labelling) -> list[Record]:
     root = _locate(folder, ("NORMAL T1", "NORMAL T2"), "kinds44")["NORMAL T1"].parent
     records = []
     for place in sorted(path for path in root.iterdir() if path.is_dir()):
@@ -304,92 +250,79 @@ def _read_kinds44(folder: Path, options: ReadOptions) -> list[Record]:
         normal = kind.casefold() == "normal"
         label, kind = (NO_TUMOR, "") if normal else (TUMOR, kind)
         records += [
-            _record(path, options.name, label, contrast=contrast_from_name(contrast), kind=kind)
-            for path in _images(place)
+            _record(path, name, label, contrast=contrast_from_name(contrast), kind=kind) for path in _images(place)
         ]
     return records
 
 
-def _read_folder(folder: Path, options: ReadOptions) -> list[Record]:
+def _read_folder(folder: Path, name: str, labelling: Labelling) -> list[Record]:
+    """Reads a folder with one folder per class: the folder that holds an image tells its label, no folder above it."""
     records: list[Record] = []
-    unknown: dict[str, int] = {}
+    silent, masks = Counter[str](), 0
     for path in walk(folder, is_image_name):
         if not is_image_name(path):
             _log.warning("%s: left out, this folder may not be read", path)
             continue
-        # The class is the nearest folder with the name of one: Training/glioma/patient 3/scan.png is a glioma.
         places = path.parent.relative_to(folder).parts[::-1]
-        labels = [label for label in map(options.label_of, places) if label is not None]
-        if not labels or any(place.casefold() in _OUTLINE_FOLDERS for place in places):
-            place = path.parent.relative_to(folder).as_posix()
-            unknown[place] = unknown.get(place, 0) + 1
+        if any(place.casefold() in _MASK_FOLDERS for place in places):
+            masks += 1
             continue
-        contrast = next(filter(None, map(contrast_from_name, places)), "")
-        records.append(_record(path, options.name, labels[0], contrast=contrast))
-    if unknown:
-        _report_unknown(folder, unknown, recognised=bool(records))
+        label = labelling.of_file(path, folder)
+        if label is None and places:
+            label = label_from_name(places[0])
+        if label is None:
+            silent[path.parent.relative_to(folder).as_posix() if places else folder.name] += 1
+        elif label != "skip":
+            contrast = next(filter(None, map(contrast_from_name, places)), "")
+            records.append(_record(path, name, label, contrast=contrast))
+    if silent:
+        raise _no_class(folder, silent)
+    if masks:
+        _log.warning("%s: %d files in folders of masks are left out", folder, masks)
     return records
 
 
-def _report_unknown(folder: Path, unknown: Mapping[str, int], *, recognised: bool) -> None:
-    names = ", ".join(f"{name!r} ({count} images)" for name, count in list(unknown.items())[:10])
-    more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
-    if recognised:
-        _log.warning("%s: folders that name no class are left out: %s%s", folder, names, more)
-        return
-    raise SourceError(
+def _no_class(folder: Path, silent: Mapping[str, int]) -> SourceError:
+    names = list(silent)
+    listed = ", ".join(f"{name!r} ({silent[name]} images)" for name in names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return SourceError(
         folder,
-        f"no folder names a class; found {names}{more}",
-        'Rename them, such as "tumor" and "no_tumor", or hand over a CSV file with the columns path and label '
-        "(1 tumor, 0 no tumor); "
-        f"a known source is written NAME=PATH with NAME one of {[name for name in SOURCES if name != 'folder']}.",
+        f"these folders do not say whether their images show a tumor: {listed}{more}",
+        f"Say it for each: --map '{names[0]}=1' (1 tumor, 0 no tumor, skip to leave its images out), or by names of "
+        "files: --map 'yes_*=1'. A folder further out does not count; --map 'glioma/*=1' covers the folders in it. Or "
+        'rename the folders, such as "tumor" and "no_tumor", or give a CSV file with the columns path and label; a '
+        f"known source is written NAME=PATH with NAME one of {[name for name in SOURCES if name != 'folder']}.",
     )
 
 
-def _read_csv(file: Path, options: ReadOptions, default_label: float = UNKNOWN) -> list[Record]:
-    table = _table(file, ("path",))
-    records = [_listed(file, row, options, default_label) for row in table.to_dict("records")]
-    missing = [record["path"] for record in records if not Path(record["path"]).is_file()]
-    if missing and len(missing) == len(records):
+def _read_csv(file: Path, name: str, labelling: Labelling, default_label: float = UNKNOWN) -> list[Record]:
+    table = read_table(file, SOURCE_COLUMNS)
+    table["label"] = labelling.of_cells(table["label"], file) if "label" in table else default_label
+    for row in table.index[table["label"].isna()] if labelling.rules else ():
+        ruling = labelling.of_file(Path(table["path"][row]), file.parent)
+        if ruling is not None and ruling != "skip":
+            table.loc[row, "label"] = ruling
+    missing = [path for path in table["path"] if not Path(path).is_file()]
+    if missing and len(missing) == len(table):
         raise SourceError(file, f"none of its files is there, such as {missing[0]}", "Paths count from the CSV file.")
     if missing:
-        _log.warning("%s: %d of %d files are not there, such as %s", file, len(missing), len(records), missing[0])
+        _log.warning("%s: %d of %d files are not there, such as %s", file, len(missing), len(table), missing[0])
+    columns = [column for column in SOURCE_COLUMNS if column in table]
+    records = []
+    for row in table[columns].to_dict("records"):
+        source = row.get("source") or name
+        contrast = row.get("contrast") or contrast_from_name(source)
+        records.append(_record(**{**row, "source": source, "contrast": contrast}))
     return records
 
 
-def _listed(file: Path, row: Record, options: ReadOptions, default_label: float) -> Record:
-    source = row.get("source") or options.name
-    return _record(
-        _within(file.parent, row["path"]),
-        source,
-        _label_value(file, row["label"], options) if "label" in row else default_label,
-        channel=row.get("channel", ""),
-        patient=row.get("patient", ""),
-        contrast=row.get("contrast") or contrast_from_name(source),
-        kind=row.get("kind", ""),
-        mask=_mask_within(file.parent, row.get("mask", "")),
-    )
-
-
-def _label_value(file: Path, text: str, options: ReadOptions) -> float:
-    if not text.strip():
-        return UNKNOWN
-    named = options.label_of(text)
-    if named is not None:
-        return float(named)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.inf
-    if value not in (NO_TUMOR, TUMOR) and not math.isnan(value):
-        raise SourceError(file, f"holds the label {text!r}", "A label is 1 (tumor), 0 (no tumor) or empty.")
-    return value
-
-
-def _list_reader(source: str, file: str, default_label: float = UNKNOWN) -> Callable[[Path, ReadOptions], list[Record]]:
-    def read(path: Path, options: ReadOptions) -> list[Record]:
+def _list_reader(
+    source: str, file: str, default_label: float = UNKNOWN
+) -> Callable[[Path, str, Labelling], list[Record]]:
+    def read(path: Path, name: str, labelling: Labelling) -> list[Record]:
         found = path if path.is_file() else _locate(path, (file,), source)[file]
-        return _read_csv(found, options, default_label)
+        return _read_csv(found, name, labelling, default_label)
 
     return read
 
@@ -402,8 +335,8 @@ SOURCES: dict[str, Source] = {
     for source in (
         Source("br35h", "Br35H 2020: 1500 slices with tumor, 1500 without", _NO_STATEMENT, _BR35H, _read_br35h),
         Source("preet", "Brian Tumor Dataset: 2513 with tumor, 2087 healthy", _NO_STATEMENT, _PREET, _read_preet),
-        Source("cheng", "Jun Cheng's T1 with contrast: three kinds of tumor, outlines", "CC BY 4.0", None, _read_cheng),
-        Source("lgg", "TCGA-LGG: both classes of one patient, outlines", "TCGA data usage policy", None, _read_lgg),
+        Source("cheng", "Jun Cheng's T1 with contrast: three kinds of tumor, masks", "CC BY 4.0", None, _read_cheng),
+        Source("lgg", "TCGA-LGG: both classes of one patient, masks", "TCGA data usage policy", None, _read_lgg),
         Source("kinds44", "44 folders: 13 kinds of tumor and normal, T1, T1C+, T2", _NO_STATEMENT, _KINDS44,
                _read_kinds44),
         Source("tumor_free", "slices without tumor of six collections; old age, white-matter lesions, MS",
@@ -412,8 +345,8 @@ SOURCES: dict[str, Source] = {
                "as its sources", None, _list_reader("external", "manifest.csv")),
         Source("phantom", "slices drawn by brainsift", "free of rights", None,
                _list_reader("phantom", "phantoms.csv")),
-        Source("folder", "any folder with one folder a class", "as its owner says", None, _read_folder),
-        Source("csv", "a CSV manifest: path[,source,label,patient,channel,contrast,kind,mask]", "as its owner says",
-               None, _read_csv),
+        Source("folder", "any folder with one folder per class", "as its owner says", None, _read_folder),
+        Source("csv", "a CSV file: path[,source,label,patient,channel,contrast,kind,mask]", "as its owner says", None,
+               _read_csv),
     )
 }  # fmt: skip

@@ -1,8 +1,8 @@
-"""The table of records: one row an image, read and written as one CSV file.
+"""The table of records: one row per image, read and written as one CSV file.
 
 All stages share it as a pandas DataFrame. Columns that a stage does not know are carried along.
 
-Written by `sources`:
+Written by `catalog`:
     path      absolute in memory; in the file relative to the file's folder where possible
     channel   "" for the whole image, or "R", "G", "B" where one colour channel is an image of its own
     source    name of the collection
@@ -10,7 +10,7 @@ Written by `sources`:
     patient   "" where unknown
     contrast  "t1", "t1ce", "t2", "flair", or "" where unknown
     kind      kind of tumor in the source's words, or ""
-    mask      "" or a reference that `catalog.load_mask` reads (outline of the tumor)
+    mask      "" or a reference to a segmentation mask of the tumor, as `images.masks.load_mask` reads it
 
 Written by `audit`:
     status         "ok", "unreadable" or "tiny"
@@ -19,25 +19,24 @@ Written by `audit`:
     bytes          size of the file
     sha256         of the file
     pixels_sha256  of the decoded pixels
-    group          images that must stay in one part: near-duplicates and patients, joined
+    group          images that must stay in one subset: near-duplicates and patients, joined
     flags          words joined by ";": "duplicate", "conflict", "off_topic", ...
     detail         what is wrong, in words
 
 Written by `split`:
-    part           "train", "validation", "test", or "" for images left out
+    part           "train", "validation", "test", or "" for images left out: the subset
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from brainsift.core.errors import ManifestError
 from brainsift.core.files import replacing
-from brainsift.core.labels import label_from_name
-
-# Where pyarrow is installed pandas keeps strings in it, and it refuses names of files that are not UTF-8.
-pd.set_option("mode.string_storage", "python")
+from brainsift.datasets.csv_table import TEXT, read_table
+from brainsift.datasets.labelling import Labelling, Ruling
 
 SOURCE_COLUMNS = ("path", "channel", "source", "label", "patient", "contrast", "kind", "mask")
 AUDIT_COLUMNS = (
@@ -54,70 +53,75 @@ AUDIT_COLUMNS = (
     "detail",
 )
 PARTS = ("train", "validation", "test")
-_PATH_COLUMNS = ("path", "mask")
-_NUMBERS = {"label": float, "width": "Int64", "height": "Int64", "bytes": "Int64"}
+_COUNTS = ("width", "height", "bytes")
 
 
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Writes a manifest, whole or not at all; paths become relative to its folder."""
     folder = path.resolve().parent
     moved = table.copy()
-    for column in _PATH_COLUMNS:
+    for column in ("path", "mask"):
         if column in moved:
-            moved[column] = [_relative(value, folder) for value in moved[column]]
+            places = [_relative(place, folder) for place in moved[column]]
+            moved[column] = pd.Series(places, index=moved.index, dtype=TEXT)
     with replacing(path) as temporary:
         moved.to_csv(temporary, index=False, errors="surrogateescape")
 
 
-def read_manifest(path: Path) -> pd.DataFrame:
+def read_manifest(path: Path, mapping: Mapping[str, Ruling] | None = None) -> pd.DataFrame:
     """Reads a manifest; paths become absolute, and names of classes labels.
 
+    Args:
+        path: the CSV file.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.
+
     Raises:
-        ManifestError: the file is missing, or lacks a column or a valid label.
+        ManifestError: the file is missing, lacks a column or a valid label, or lists an image twice with two labels.
+        UsageError: an entry of the mapping matches nothing.
     """
     if not path.is_file():
         raise ManifestError(path, "no such file", "Make one with `brainsift audit DATA... -o DIR`.")
-    table = read_csv(path, dtype=str)
-    missing = [column for column in ("path", "label") if column not in table]
-    if missing:
-        raise ManifestError(path, f"lacks the columns {missing}", "Add them; `label` is 1, 0 or empty.")
-    named = {text: label_from_name(text) for text in table["label"].unique()}
-    table["label"] = table["label"].replace({text: str(label) for text, label in named.items() if label is not None})
-    for column, dtype in _NUMBERS.items():
+    table = read_table(path, (*SOURCE_COLUMNS, "part"), required=("path", "label"))
+    labelling = Labelling(mapping or {})
+    table["label"] = labelling.of_cells(table["label"], path)
+    labelling.refuse_unused()
+    for column in _COUNTS:
         if column in table:
-            table[column] = _numbers(table[column], path, column, dtype)
-    if not table["label"].dropna().isin([0.0, 1.0]).all():
-        raise ManifestError(path, "a label is neither 1, 0 nor empty", "Correct the column `label`.")
-    folder = path.resolve().parent
-    for column in _PATH_COLUMNS:
-        if column in table:
-            table[column] = [_absolute(value, folder) for value in table[column]]
+            table[column] = _counts(table[column], path)
     for column in SOURCE_COLUMNS:
         if column not in table:
-            table[column] = path.stem if column == "source" else ""
+            table[column] = pd.Series(path.stem if column == "source" else "", index=table.index, dtype=TEXT)
+    refuse_conflicts(table, path)
     return table
 
 
-def read_csv(path: Path, *, dtype: type | None = None) -> pd.DataFrame:
-    """Reads any CSV table; empty cells are "", and names of files need not be UTF-8.
+def refuse_conflicts(table: pd.DataFrame, origin: object) -> None:
+    """Refuses a table that gives one image two labels, or two patients.
+
+    Args:
+        table: with the columns path, channel, label and patient; an unknown label or patient contradicts nothing.
+        origin: where the table comes from, for the error.
 
     Raises:
-        ManifestError: it is none.
+        ManifestError: there is one.
     """
-    try:
-        table = pd.read_csv(path, dtype=dtype, keep_default_na=False, encoding_errors="surrogateescape")
-        "".join(table).encode()  # its header has to be UTF-8
-        return table
-    except ValueError as error:  # of pandas and of the decoder
-        reason = " ".join(str(error).split())
-        raise ManifestError(path, f"is no CSV table: {reason}", "Give a CSV file in UTF-8, with a header.") from None
+    repeated = table[table.duplicated(["path", "channel"], keep=False)]
+    for column in ("label", "patient"):
+        known = repeated[repeated[column].notna() & (repeated[column] != "")]
+        values = known.groupby(["path", "channel"])[column].unique()
+        if (conflicts := values[values.map(len) > 1]).size:
+            path, (first, second, *_) = conflicts.index[0][0], conflicts.iloc[0]
+            rule = f"{path} is listed with the {column} {first} and with the {column} {second}"
+            more = f", and {len(conflicts) - 1} more images so" if len(conflicts) > 1 else ""
+            raise ManifestError(origin, rule + more, f"Keep the right {column} of each image.")
 
 
-def _numbers(column: pd.Series, path: Path, name: str, dtype: object) -> pd.Series:
+def _counts(column: pd.Series, path: Path) -> pd.Series:
     try:
-        return pd.to_numeric(column.replace("", None)).astype(dtype)
+        return pd.to_numeric(column.replace("", None)).astype("Int64")
     except (TypeError, ValueError) as error:
-        raise ManifestError(path, f"column `{name}` holds a value that is no number: {error}", "Correct it.") from None
+        rule = f"column `{column.name}` holds a value that is no whole number: {error}"
+        raise ManifestError(path, rule, "Make the manifest again with `brainsift audit`.") from None
 
 
 def _relative(path: str, folder: Path) -> str:
@@ -127,7 +131,3 @@ def _relative(path: str, folder: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive on Windows
         return path
-
-
-def _absolute(path: str, folder: Path) -> str:
-    return str(Path(os.path.normpath(folder / path))) if path else ""

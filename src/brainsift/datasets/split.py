@@ -1,15 +1,11 @@
-"""Manifest -> train, validation and test parts; groups and patients stay whole.
+"""From a manifest to training, validation and test set; groups and patients stay whole. See `protocols`."""
 
-Three protocols. `grouped`, the default, keeps near-duplicates and patients in one part and takes every picture once.
-`source-out` does the same and tests on collections that nothing was trained on. `random` is the baseline study's
-split; it is leaky and exists to show what leakage does.
-"""
-
-import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,127 +15,115 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from brainsift.core.errors import ManifestError, UsageError
-from brainsift.datasets.manifest import PARTS
-
-Protocol = Literal["grouped", "random", "source-out"]
-LEAKY: frozenset[str] = frozenset({"random"})
+from brainsift.datasets.csv_table import TEXT
+from brainsift.datasets.labelling import Ruling
+from brainsift.datasets.manifest import PARTS, read_manifest
+from brainsift.datasets.protocols import Protocol, SplitConfig, is_leaky
 
 # The baseline study: 80 % train; of the rest 55 % test, 45 % validation.
 _BASELINE_REST = 0.20
 _BASELINE_TEST = 0.55
-# The finest grain in which the validation part is cut out.
+# The finest grain in which the validation set is cut out.
 _VALIDATION_FOLDS = 20
 _RARE = "other"
+_AUDIT_FIRST = "Audit it first: brainsift audit DATA... -o DIR."
 
 
-@dataclass(frozen=True)
-class SplitConfig:
-    """How to split.
+def split(manifest: pd.DataFrame | str | Path, config: SplitConfig | None = None, **settings: Any) -> pd.DataFrame:
+    """Divides a manifest into training, validation and test set.
 
-    Attributes:
-        protocol: `grouped`, `random` (leaky) or `source-out`.
-        folds: number of folds of `grouped`.
-        fold: the fold that becomes the test part, 0 to folds - 1.
-        validation_share: share of the images outside the test part that become the validation part.
-        seed: another seed, another split.
-        hold_out: the sources that become the test part of `source-out`.
-        sources: the sources to take images from; empty: all.
-        test_patients: SOURCE=N: more of a source's patients in the test part of `grouped`, until there are N.
-
-    Raises:
-        UsageError: a value out of its range.
-    """
-
-    protocol: Protocol = "grouped"
-    folds: int = 5
-    fold: int = 0
-    validation_share: float = 0.15
-    seed: int = 0
-    hold_out: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    test_patients: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hold_out", tuple(self.hold_out))
-        object.__setattr__(self, "sources", tuple(self.sources))
-        object.__setattr__(self, "test_patients", tuple(self.test_patients))
-        _require(self.protocol in get_args(Protocol), "protocol", self.protocol, f"one of {get_args(Protocol)}")
-        _require(self.folds >= 2, "folds", self.folds, "2 or more")
-        _require(0 <= self.fold < self.folds, "fold", self.fold, f"0 to {self.folds - 1}")
-        _require(0.0 < self.validation_share < 1.0, "validation_share", self.validation_share, "between 0 and 1")
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
-        wanted = self.protocol == "source-out"
-        rule = "one or more sources, such as --hold-out NAME" if wanted else f"empty with {self.protocol}"
-        _require(bool(self.hold_out) == wanted, "hold_out", self.hold_out, rule)
-        fits = all(re.fullmatch(r".+=\d+", entry) for entry in self.test_patients)
-        _require(fits, "test_patients", self.test_patients, "SOURCE=N, such as cheng=40")
-        useful = self.protocol == "grouped" or not self.test_patients
-        _require(useful, "test_patients", self.test_patients, f"empty with {self.protocol}")
-
-    @property
-    def leaky(self) -> bool:
-        """Whether copies of one picture may stand on both sides."""
-        return self.protocol in LEAKY
-
-
-def split(manifest: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
-    """Gives each row its part.
-
-    Rows take part that have a label and, where the manifest was audited, the status "ok". The honest protocols also
-    leave out rows in conflict (one picture, two labels) and all but one row of each distinct picture: the one kept has
-    an outline or a patient where any copy has, then comes first by source and file name. Groups that share a file, a
-    picture or a patient count as one. The order of the rows does not matter.
+    Rows take part that have a label and, where the manifest was audited, the status "ok". The protocols without
+    leakage also leave out images with two labels, and all but one row per distinct image: they keep the one with a mask
+    or a patient where any copy has them, then the first by source and file name. Groups that share a file, the same
+    pixels or a patient count as one. The order of the rows does not matter.
 
     Args:
-        manifest: with the columns of `manifest`; `group` is needed unless the protocol is `random`.
+        manifest: table or CSV file with the columns of `manifest`; `group` is needed unless the protocol is `random`.
         config: how to split.
+        settings: fields of `SplitConfig` that differ from `config`, or from the defaults without one.
 
     Returns:
         A copy with the column `part`: "train", "validation", "test", or "" for rows left out.
 
     Raises:
         ManifestError: no column `group`, or too few groups to split.
-        UsageError: a source that the manifest does not have.
+        UsageError: a setting out of its range, or a source that the manifest does not have.
+
+    >>> table = split("audit/manifest.csv", folds=4, fold=1)  # doctest: +SKIP
+    >>> table["part"].value_counts()  # doctest: +SKIP
     """
-    if not config.leaky and "group" not in manifest:
-        raise ManifestError(
-            "group", "the manifest lacks this column", "Audit it first: brainsift audit DATA... -o DIR."
-        )
-    rows = _candidates(manifest, config)
+    config = replace(config or SplitConfig(), **settings)
+    table = manifest.copy() if isinstance(manifest, pd.DataFrame) else read_manifest(Path(manifest))
+    if not config.leaky and "group" not in table:
+        raise ManifestError("group", "the manifest lacks this column", _AUDIT_FIRST)
+    rows = _candidates(table, config)
     chosen = _PROTOCOLS[config.protocol](rows, config)
-    part = pd.Series("", index=range(len(manifest)), dtype=object)
+    part = pd.Series("", index=range(len(table)), dtype=object)
     part.loc[chosen.index] = chosen
-    result = manifest.copy()
-    result["part"] = part.to_numpy()
-    return result
+    table["part"] = part.to_numpy()
+    check(table, config.protocol)
+    return table
+
+
+def with_subsets(
+    manifest: pd.DataFrame | str | Path, *, mapping: Mapping[str, Ruling] | None = None, **settings: Any
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Returns an audited manifest with its subsets: those that it has, or those that a split makes now.
+
+    Args:
+        manifest: table or CSV file.
+        mapping: labels of names that brainsift does not know, for a file; see `labelling.Labelling`.
+        settings: fields of `SplitConfig`, for a manifest that is not split.
+
+    Returns:
+        The table with the column `part`, and how it was split: protocol and fold, both None where only the subsets
+        are known.
+
+    Raises:
+        ManifestError: it was not audited.
+        UsageError: it is split already, and settings other than the seed say how to split it.
+    """
+    table = manifest if isinstance(manifest, pd.DataFrame) else read_manifest(Path(manifest), mapping)
+    origin = "manifest" if isinstance(manifest, pd.DataFrame) else manifest
+    missing = [column for column in ("status", "sha256", "pixels_sha256", "group") if column not in table]
+    if missing:
+        raise ManifestError(origin, f"lacks the columns {missing}", _AUDIT_FIRST)
+    if "part" not in table:
+        config = SplitConfig(**settings)
+        return split(table, config), {"protocol": config.protocol, "fold": config.fold}
+    if useless := sorted(set(settings) - {"seed"}):
+        remedy = "Leave it out, or give the manifest of `brainsift audit`."
+        raise UsageError(", ".join(useless), f"{origin} is split already", remedy)
+    return table, {"protocol": None, "fold": None}
 
 
 def check(manifest: pd.DataFrame, protocol: Protocol = "grouped") -> None:
-    """Makes sure that nothing leaks: no group, patient, file or picture stands in two parts.
+    """Makes sure that nothing leaks: no group, patient, file or image content stands in two subsets.
 
     Args:
         manifest: with the column `part`.
         protocol: the protocol it was made with; `random` leaks by design and is not checked.
 
     Raises:
-        ManifestError: a leak, or a part that is none.
+        ManifestError: a leak, or a name that is no subset.
     """
     unknown = sorted(set(manifest["part"]) - {*PARTS, ""})
     if unknown:
-        raise ManifestError("part", f"holds {unknown}", f"A part is one of {PARTS} or empty.")
-    if protocol in LEAKY:
+        remedy = f"Write one of {', '.join(PARTS)}, or nothing for an image that is left out."
+        raise ManifestError("part", f"holds {unknown}", remedy)
+    if is_leaky(protocol):
         return
     used = manifest[manifest["part"] != ""]
     for column in ("group", "patient", "sha256", "pixels_sha256"):
         keys = _named(used, column)
         parts = used["part"][keys != ""].groupby(keys[keys != ""]).nunique()
         if (parts > 1).any():
-            rule = f"{int((parts > 1).sum())} values of `{column}` stand in more than one part, such as "
+            rule = f"{int((parts > 1).sum())} values of `{column}` stand in more than one subset, such as "
             raise ManifestError("part", f"{rule}{parts.idxmax()!r}", "Split again with the protocol `grouped`.")
 
 
 def twin_counts(manifest: pd.DataFrame) -> dict[str, float]:
-    """Counts the test rows that have a twin in the train part.
+    """Counts the test rows that have a twin in the training set.
 
     Args:
         manifest: with the column `part`; hashes and groups as the audit fills them.
@@ -147,7 +131,7 @@ def twin_counts(manifest: pd.DataFrame) -> dict[str, float]:
     Returns:
         `test`, the number of test rows; then number and share (0 to 1) of those with the same file (`same_file`,
         `same_file_share`), the same decoded pixels (`same_pixels`, ...) or the same group (`same_group`, ...) in
-        train. A kind of twin whose column is missing is left out.
+        the training set. A kind of twin whose column is missing is left out.
     """
     test, train = manifest[manifest["part"] == "test"], manifest[manifest["part"] == "train"]
     counts: dict[str, float] = {"test": len(test)}
@@ -161,20 +145,15 @@ def twin_counts(manifest: pd.DataFrame) -> dict[str, float]:
     return counts
 
 
-def _require(fulfilled: bool, name: str, value: object, rule: str) -> None:
-    if not fulfilled:
-        raise UsageError(name, f"must be {rule}, got {value!r}", "Correct it.")
-
-
 def _text(rows: pd.DataFrame, column: str) -> pd.Series:
     """Returns a column as text without gaps; "" everywhere where the manifest lacks it."""
     if column not in rows:
-        return pd.Series("", index=rows.index, dtype=object)
-    return rows[column].fillna("").astype(str).astype(object)
+        return pd.Series("", index=rows.index, dtype=TEXT)
+    return pd.Series([str(value) for value in rows[column].fillna("")], index=rows.index, dtype=TEXT)
 
 
 def _named(rows: pd.DataFrame, column: str) -> pd.Series:
-    """Returns a column as text; patients with their source: two hospitals may both have a patient 1."""
+    """Returns a column as text; patients together with their source: two hospitals may both have a patient 1."""
     values = _text(rows, column)
     if column != "patient":
         return values
@@ -184,13 +163,14 @@ def _named(rows: pd.DataFrame, column: str) -> pd.Series:
 def _candidates(manifest: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """Returns the rows that may take part, in an order that depends on their content only.
 
-    The index counts the rows of `manifest`. Added columns: `picture` (the same for the same pixels), `cluster` (number
-    of the joined group).
+    The index counts the rows of `manifest`. Added columns: `picture` (equal for equal pixels), `cluster` (the number of
+    the joined group).
     """
     rows = manifest.reset_index(drop=True)
     wanted = {*config.sources, *config.hold_out}
-    absent = sorted(wanted - set(rows["source"]))
-    _require(not absent, "sources", absent, f"among {sorted(set(rows['source']))}")
+    if absent := sorted(wanted - set(rows["source"])):
+        rule = f"must be among {sorted(set(rows['source']))}, not {absent}"
+        raise UsageError("sources", rule, "Choose sources of the manifest.")
     keep = rows["label"].notna()
     if "status" in rows:
         keep &= rows["status"] == "ok"
@@ -198,7 +178,7 @@ def _candidates(manifest: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
         keep &= rows["source"].isin(wanted)
     rows = rows[keep]
     if rows.empty:
-        raise ManifestError("manifest", "no row has a label and the status ok", "Check labels and audit.")
+        raise ManifestError("manifest", "no row has a label and the status ok", "Check the labels and the audit.")
     rows = rows.loc[_order(rows)]
     pixels, files, paths = (_text(rows, column) for column in ("pixels_sha256", "sha256", "path"))
     content = pixels.where(pixels != "", files.where(files != "", paths))
@@ -206,7 +186,7 @@ def _candidates(manifest: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
 
 
 def _order(rows: pd.DataFrame) -> pd.Index:
-    """Sorts rows that carry more knowledge first, then by source, content and path."""
+    """Sorts rows with a mask or a patient first, then by source, file name, content and path."""
     paths = _text(rows, "path")
     keys = pd.DataFrame(
         {
@@ -223,7 +203,7 @@ def _order(rows: pd.DataFrame) -> pd.Index:
 
 
 def _clusters(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Joins rows that share a group, a patient, a file or a picture, over any number of steps.
+    """Joins rows that share a group, a patient, a file or the same pixels, over any number of steps.
 
     Returns:
         (n,) numbers, counted in the order of the rows: they do not depend on how the audit names its groups.
@@ -242,7 +222,7 @@ def _clusters(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _distinct(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keeps one row of each picture and none in conflict; adds `stratum`: the label and where the picture occurs."""
+    """Keeps one row per distinct image and none in conflict; adds `stratum`: its label and the sources that have it."""
     grouped = rows.groupby("picture", sort=False)
     conflict = _text(rows, "flags").str.split(";").map(lambda flags: "conflict" in flags)
     conflict |= grouped["label"].transform("nunique") > 1
@@ -252,7 +232,7 @@ def _distinct(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fold_numbers(rows: pd.DataFrame, folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """Deals the clusters into folds that are alike in label and source.
+    """Distributes the clusters over folds that are alike in label and source.
 
     Returns:
         (n,) number of the fold of each row.
@@ -261,11 +241,11 @@ def _fold_numbers(rows: pd.DataFrame, folds: int, seed: int) -> npt.NDArray[np.i
     per_stratum = rows.groupby("stratum")["cluster"].nunique()
     rare = rows["stratum"].map(per_stratum) < folds
     strata = rows["stratum"].where(~rare, rows["label"].astype(int).astype(str) + " " + _RARE)
-    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     numbers = np.zeros(len(rows), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        for number, (_, taken) in enumerate(dealer.split(rows, strata, rows["cluster"])):
+        for number, (_, taken) in enumerate(splitter.split(rows, strata, rows["cluster"])):
             numbers[taken] = number
     return numbers
 
@@ -278,12 +258,12 @@ def _groups_per_label(rows: pd.DataFrame) -> dict[float, int]:
 def _require_groups(rows: pd.DataFrame, folds: int) -> None:
     no_tumor, tumor = _groups_per_label(rows).values()
     if min(no_tumor, tumor) < folds:
-        rule = f"{tumor} independent groups with tumor and {no_tumor} without are too few for {folds} parts"
-        raise ManifestError("manifest", rule, "Add images of more patients, or ask for fewer folds.")
+        rule = f"{tumor} independent groups with tumor and {no_tumor} without are too few for {folds} subsets"
+        raise ManifestError("manifest", rule, "Add images of more patients, or use fewer folds.")
 
 
 def _train_or_validation(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:
-    """Returns "train" or "validation" for rows of the honest protocols."""
+    """Returns "train" or "validation" for rows outside of the test set."""
     _require_groups(rows, 2)
     finest = min(_VALIDATION_FOLDS, *_groups_per_label(rows).values())
     share = Fraction(config.validation_share).limit_denominator(finest)
@@ -304,12 +284,13 @@ def _grouped(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:
 def _more_patients(
     rows: pd.DataFrame, test: npt.NDArray[np.bool_], source: str, wanted: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Draws clusters that bring the test part to a wanted number of patients of a source."""
+    """Draws clusters that bring the test set to a wanted number of patients of a source."""
     patients = _text(rows, "patient").where(rows["source"] == source, "")
     per_cluster = patients[~test & (patients != "")].groupby(rows["cluster"]).nunique()
     missing = wanted - patients[test & (patients != "")].nunique()
-    rule = f"at most {patients[patients != ''].nunique()} for {source}, the patients it names"
-    _require(missing <= per_cluster.sum(), "test_patients", wanted, rule)
+    if missing > per_cluster.sum():
+        rule = f"must be at most {patients[patients != ''].nunique()} for {source}, the patients it names, not {wanted}"
+        raise UsageError("test_patients", rule, "Choose a smaller number.")
     drawn = per_cluster.sample(frac=1, random_state=seed)
     enough = drawn.cumsum().shift(fill_value=0) < missing
     return drawn.index[enough].to_numpy()
@@ -317,12 +298,12 @@ def _more_patients(
 
 def _source_out(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:
     held = rows["source"].isin(config.hold_out)
-    # The test part stays the whole source; what resembles it leaves the train side.
+    # The test set stays the whole source; what resembles it leaves training and validation.
     near = rows["cluster"].isin(set(rows["cluster"][held]))
     test = _distinct(rows[held])
     if near.all():
         rule = f"has only images of {', '.join(config.hold_out)}, and copies of them: nothing is left to train on"
-        raise ManifestError("manifest", rule, "Audit other sources with it.")
+        raise ManifestError("manifest", rule, "Audit other sources together with it.")
     return pd.concat([_train_or_validation(_distinct(rows[~near]), config), pd.Series("test", index=test.index)])
 
 
@@ -333,7 +314,9 @@ def _random(rows: pd.DataFrame, config: SplitConfig) -> pd.Series:
             rest, test_size=_BASELINE_TEST, stratify=rest["label"], random_state=config.seed
         )  # fmt: skip
     except ValueError as error:
-        raise ManifestError("manifest", f"too few images to split ({error})", "Add images.") from None
+        raise ManifestError(
+            "manifest", f"has too few images to split ({error})", "Add images of both classes."
+        ) from None
     parts = zip(PARTS, (train, validation, test), strict=True)
     return pd.concat([pd.Series(part, index=taken.index) for part, taken in parts])
 

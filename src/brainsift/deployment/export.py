@@ -1,16 +1,16 @@
-"""From a run folder to a bundle.
+"""From a run folder to a model bundle.
 
 Large weights are stored in float16 and turned into float32 when the network is loaded, which halves the file; small
-tensors, whose rounding would be felt most, stay as they are.
+tensors, where rounding would matter most, stay as they are.
 """
 
 import io
 import logging
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,100 +22,112 @@ from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, sha256_of
-from brainsift.evaluation import evaluate
+from brainsift.evaluation.evaluate import calibrated_run
+from brainsift.evaluation.localization import read_maps
+from brainsift.evaluation.run_results import RunResults
 from brainsift.images.preprocess import network_input
 from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
 from brainsift.inference.familiarity import Familiarity
+from brainsift.inference.provenance import DataCount, Provenance
 from brainsift.stats import calibration, metrics
+from brainsift.stats.scores import SourceScores
 from brainsift.training import networks
 from brainsift.training.cache import cached_pixels
 from brainsift.training.recipes import TrainConfig
 from brainsift.training.runs import cache_of, load_run, read_split
 
 _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
-_KNOWN = 0.997  # share of the validation part that counts as known
+_KNOWN = 0.997  # share of the validation set that counts as known
 _HALVED = 16_384  # elements from which on a tensor of weights is stored in float16
-_FURTHER = 1.15  # slices of a source never seen lie further out than those of validation
+_FURTHER = 1.15  # slices of a collection that was never seen lie further out than those of the validation set
 
 
-def export_run(run: Path, folder: Path, *, cache: Path | None = None) -> Bundle:
-    """Makes a bundle of a finished and evaluated run.
+def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None = None) -> Bundle:
+    """Makes a model bundle of a finished and evaluated run: what `predict` and `serve` use, without PyTorch.
 
     Args:
-        run: its folder.
-        folder: of the bundle.
+        run: folder of the run.
+        output: folder of the bundle.
         cache: of preprocessed pixels; by default that of `runs.cache_of`.
 
     Raises:
         RunError: the run is not finished or not evaluated.
+
+    Example:
+        >>> import brainsift as bs
+        >>> bundle = bs.export("run", "bundle")  # doctest: +SKIP
+        >>> bs.Predictor(bundle).score("slice.png").decision  # doctest: +SKIP
+        'no_tumor'
     """
-    model, config = load_run(run)
-    if not (run / "results.json").exists():
+    place, folder = Path(run), Path(output)
+    model, config = load_run(place)
+    if not (place / "results.json").exists():
         raise RunError(run, "has no results.json", "Run `brainsift evaluate` on it first.")
-    results, table = read_json(run / "results.json"), evaluate.calibrated_predictions(run)
+    results, calibrated, split = RunResults.read(place / "results.json"), calibrated_run(place), read_split(place)
     folder.mkdir(parents=True, exist_ok=True)
     channels = 1 if config.preprocessing == "standard" else 3
     _write_onnx(model, config, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
-    split = read_split(run)
     (folder / "scope.npz").unlink(missing_ok=True)
     if networks.draws_map(config.model):
-        known = _familiarity(split, config, folder / "network.onnx", cache or cache_of(run))
+        pixels = Path(cache) if cache else cache_of(place)
+        known = _familiarity(split, config, folder / "network.onnx", pixels)
         if known is not None:
             known.save(folder / "scope.npz")
-    validation = table[table["part"] == "validation"]
-    labels = validation["label"]
-    bundle = Bundle(
-        folder=folder,
-        name=config.model,
-        preprocessing=config.preprocessing,
-        size=config.size,
-        temperature=results["temperature"],
-        thresholds=results["thresholds"] | {"even": results["threshold"]},
-        sensitivities=calibration.sensitivities(labels, validation["probability"]),
-        margins=calibration.margins(labels, validation["logit"] / results["temperature"], validation["group"]),
-        provenance={
-            "config": read_json(run / "config.json"),
-            "environment": read_json(run / "environment.json"),
-            "data": _data(split),
-            "data_sha256": sha256_of("\n".join(sorted(split["sha256"])).encode()),
-            "test": {name: results["test"]["scores"][name] for name in _SCORES} if results["test"] else None,
-            "leaky": results["leaky"],
-            "figures": _figures(table, results["thresholds"]["balanced"]),
-            "maps": read_json(run / "maps.json") if (run / "maps.json").exists() else {},
-        },
+    validation = calibrated.rows("validation")
+    labels, temperature = validation["label"], calibrated.temperature
+    provenance = Provenance(
+        config=read_json(place / "config.json"),
+        environment=read_json(place / "environment.json"),
+        data=_count_data(split),
+        data_sha256=sha256_of("\n".join(sorted(split["sha256"])).encode()),
+        test={name: results.test.scores[name] for name in _SCORES} if results.test else None,
+        leaky=results.leaky,
+        figures=_score_sources(calibrated.table, calibrated.thresholds["balanced"]),
+        maps=read_maps(place),
     )
-    write_bundle(bundle)
+    write_bundle(
+        Bundle(
+            folder=folder,
+            name=config.model,
+            preprocessing=config.preprocessing,
+            size=config.size,
+            temperature=temperature,
+            thresholds=calibrated.thresholds | {"even": calibration.EVEN},
+            sensitivities=calibration.sensitivities(labels, validation["probability"]),
+            margins=calibration.margins(labels, validation["logit"] / temperature, validation["group"]),
+            provenance=provenance.to_json(),
+        )
+    )
     return load_bundle(folder)
 
 
-def _data(split: pd.DataFrame) -> list[dict[str, Any]]:
-    """Counts images and groups of each part, by source, contrast and label."""
+def _count_data(split: pd.DataFrame) -> tuple[DataCount, ...]:
+    """Counts images and groups of each subset, by source, contrast and label."""
     keys = ["source", "contrast", "label", "part"]
     counts = split.groupby(keys).agg(images=("path", "size"), groups=("group", "nunique")).reset_index()
-    return counts.to_dict("records")
+    return tuple(DataCount(**row) for row in counts.to_dict("records"))
 
 
-def _figures(table: pd.DataFrame, threshold: float) -> list[dict[str, Any]]:
-    """Scores the test part and external images at the threshold `balanced`, by source and contrast."""
-    scored = table[table["part"].isin(("test", "external"))]
-    found = []
+def _score_sources(table: pd.DataFrame, threshold: float) -> tuple[SourceScores, ...]:
+    """Scores the test set and external images at a threshold, by source and contrast."""
+    scored, found = table[table["part"].isin(("test", "external"))], []
     for (part, source, contrast), rows in scored.groupby(["part", "source", "contrast"]):
         intervals = metrics.score_intervals(rows["label"], rows["probability"], rows["group"], threshold=threshold)
         found.append(
-            {
-                "part": part,
-                "source": f"{source} {contrast}".strip(),
-                "n": len(rows),
-                "n_tumor": int(rows["label"].sum()),
-                "n_groups": int(rows["group"].nunique()),
-                "scores": {name: intervals[name].to_dict() for name in _SCORES},
-            }
+            SourceScores(
+                part=part,
+                source=f"{source} {contrast}".strip(),
+                n=len(rows),
+                n_tumor=int(rows["label"].sum()),
+                n_groups=int(rows["group"].nunique()),
+                scores={name: intervals[name] for name in _SCORES},
+            )
         )
-    return evaluate.without_nan(found)
+    return tuple(found)
 
 
 class _WithMap(nn.Module):
-    """Gives the logits, the map, and what the trunk sees on average at each level."""
+    """Returns the logits, the tumor map, and the mean of each feature of the backbone at each level."""
 
     def __init__(self, model: networks.Classifier) -> None:
         super().__init__()
@@ -130,7 +142,7 @@ class _WithMap(nn.Module):
 
 
 def _familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cache: Path) -> Familiarity | None:
-    """Fits what the features of known slices look like; None where there are fewer of them than features."""
+    """Fits what features slices have that the network knows; None where there are fewer slices than features."""
     pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
     session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     parts = []
@@ -151,9 +163,7 @@ def _familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cache:
 
 def _write_onnx(model: networks.Classifier, config: TrainConfig, example: Tensor, path: Path) -> None:
     mapped = networks.draws_map(config.model)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), replacing(path) as temporary:
-        warnings.simplefilter("ignore")
+    with _without_chatter(), replacing(path) as temporary:
         torch.onnx.export(
             _WithMap(model).eval() if mapped else model,
             (example,),
@@ -170,8 +180,22 @@ def _write_onnx(model: networks.Classifier, config: TrainConfig, example: Tensor
         onnx.save(network, temporary)
 
 
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keeps what torch's exporter says to itself off the screen, and leaves logging and warnings as they were."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _forget_sources(network: onnx.ModelProto) -> None:
-    """Takes out what torch notes of the files that defined each node: paths of the machine, half a megabyte."""
+    """Removes what torch notes about the files that defined each node: paths of the machine, half a megabyte."""
     graph = network.graph
     for part in (network, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")

@@ -5,7 +5,7 @@ scored by the bundle as it was, and cross-fitted, where each group is scored by 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.datasets.catalog import collect
+from brainsift.datasets.labelling import Ruling
 from brainsift.images.decode import decode
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle, write_bundle
 from brainsift.inference.decision import log_odds
 from brainsift.inference.predictor import Predictor
 from brainsift.stats import calibration, metrics
+from brainsift.stats.intervals import Interval
 
 _FOLDS = 5
 _LEAST = 10  # images of each class
@@ -69,8 +71,8 @@ class SiteReport:
     temperature: tuple[float, float]
     threshold: tuple[float, float]
     promises: tuple[str, ...]
-    scores: dict[str, tuple[dict[str, float], dict[str, float]]]
-    gains: dict[str, dict[str, float]]
+    scores: dict[str, tuple[Interval, Interval]]
+    gains: dict[str, metrics.PairedDifference]
     left_out: tuple[tuple[str, str], ...] = ()
 
 
@@ -79,6 +81,7 @@ def calibrate(
     output: str | Path,
     *,
     bundle: Bundle | str | Path = SHIPPED,
+    mapping: Mapping[str, Ruling] | None = None,
     seed: int = 0,
 ) -> SiteReport:
     """Adapts a bundle to a site: writes a bundle whose temperature and thresholds fit its labelled images.
@@ -87,6 +90,7 @@ def calibrate(
         data: folders, CSV files (path, label, patient) or ``NAME=PATH``, with 30 to 200 labelled images.
         output: folder of the new bundle.
         bundle: the one to adapt, or its folder; it stays as it is.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.
         seed: of the folds and the bootstrap.
 
     Returns:
@@ -96,9 +100,11 @@ def calibrate(
         ManifestError: too few images of a class, or all of one patient.
         SourceError: data that are missing or lack their layout.
         UsageError: the folder is that of the bundle, or the data hold a file of several slices.
+
+    >>> calibrate("hospital.csv", "site-bundle").gains["brier_loss"]  # doctest: +SKIP
     """
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
-    table = collect([str(one) for one in ([data] if isinstance(data, str | Path) else data)])
+    table = collect([str(one) for one in ([data] if isinstance(data, str | Path) else data)], mapping)
     return adapt(bundle, read_cases(bundle, table), Path(output), seed=seed)
 
 
@@ -202,10 +208,9 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
     scores, gains = {}, {}
     for name in _COMPARED:
         old, new = pairs["probability" if name == "brier_loss" else "decision"]
-        both = (metrics.score_intervals(labels, one, groups, seed=seed)[name].to_dict() for one in (old, new))
-        scores[name] = tuple(both)
-        gain = metrics.paired_bootstrap(labels, new, old, groups, name, seed=seed)
-        gains[name] = {**gain.difference.to_dict(), "p_value": gain.p_value}
+        first, second = (metrics.score_intervals(labels, one, groups, seed=seed)[name] for one in (old, new))
+        scores[name] = first, second
+        gains[name] = metrics.paired_bootstrap(labels, new, old, groups, name, seed=seed)
     return SiteReport(
         n=len(labels),
         n_tumor=int(labels.sum()),
@@ -213,7 +218,7 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
         temperature=(before.temperature, after.temperature),
         threshold=(before.thresholds["balanced"], after.thresholds["balanced"]),
         promises=tuple(after.margins),
-        scores=scores,  # type: ignore[arg-type]
+        scores=scores,
         gains=gains,
         left_out=cases.left_out,
     )
@@ -225,6 +230,11 @@ def _write(before: Bundle, after: Bundle, report: SiteReport) -> None:
     for part in (before.network, before.scope):
         if part.is_file():
             shutil.copyfile(part, after.folder / part.name)
-    site = {"n": report.n, "n_tumor": report.n_tumor, "scores": report.scores, "gains": report.gains}
+    scores = {name: [one.to_json() for one in both] for name, both in report.scores.items()}
+    gains = {
+        name: {**gain.difference.to_json(), "p_value": gain.p_value if np.isfinite(gain.p_value) else None}
+        for name, gain in report.gains.items()
+    }
+    site = {"n": report.n, "n_tumor": report.n_tumor, "scores": scores, "gains": gains}
     write_bundle(replace(after, provenance={**before.provenance, "site": site}))
     load_bundle(after.folder)

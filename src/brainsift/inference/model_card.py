@@ -1,44 +1,43 @@
 """A bundle's model card, from its own figures, along the headings of CLAIM and TRIPOD+AI."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from brainsift.core.text import cell, markdown_table
 from brainsift.inference.bundle import Bundle
+from brainsift.inference.provenance import DataCount, Provenance, SiteScores
+from brainsift.stats.scores import MapScores
 
-Entry = dict[str, Any]
-
-_INTENDED = """Research and teaching: to sort brain MRI slices that are shown as pictures, to study data sets, as a
-starting point for one's own work. The answer is one of *tumor*, *no tumor*, *refer*, with a calibrated probability
-and a map of where the tumor is seen."""
+_INTENDED = """Research and teaching: to sort brain MRI slices that are stored as pictures, to study datasets, as a
+starting point for one's own work. The result is one of *tumor*, *no tumor*, *refer* (a human decides), with a
+calibrated probability and a map of where the tumor is seen."""
 _NOT = """Not a medical device. Not for diagnosis, triage or treatment, not for children, not after surgery or
 radiation, not for strokes, bleeds, abscesses, multiple sclerosis or any other disease: it knows tumor and no tumor
 only. A slice without a tumor says nothing about the rest of the head. It was not tested on the scanners of your
 hospital: measure it there first."""
-_LEAKAGE = """Exact copies, near-copies (re-encoded, rescaled, cropped, mirrored, re-contrasted) and slices of one
-patient form groups; a group stands in one part only. Each picture counts once. Temperature and thresholds come from
-the validation part; the test part and the external collections were scored once. External images that share a group
-with training images are left out."""
-_LEAKY = """None worth the name: the split puts copies of test images, or other slices of their patients, into
-training. The figures below say little about images that the network has not seen."""
-_LIMITS = """Labels come from the collections; some are wrong. Most sources are public slices that someone chose, in
-unknown proportions, so the probability is calibrated for their mixture and not for yours. Where a source has few
-patients (groups), its interval is too narrow. ROC AUC over a mixture of sources misleads; look at each source at one
+_LEAKAGE = """Exact copies, near-copies (re-encoded, rescaled, cropped, mirrored, with changed contrast) and slices of
+one patient form groups; a group is in one of the sets (train, validation, test) only. Each picture counts once.
+Temperature and thresholds come from the validation set; the test set and the external collections were scored once.
+External images that share a group with training images are left out."""
+_LEAKY = """None to speak of: the split puts copies of test images, or other slices of their patients, into the
+training set. The figures below say little about images that the network has not seen."""
+_LIMITS = """Labels come from the collections; some are wrong. Most collections are public slices that someone chose,
+in unknown proportions, so the probability is calibrated for their mixture and not for yours. Where a collection has few
+patients (groups), its interval is too narrow. ROC AUC over a mixture of collections misleads; look at each one at one
 threshold."""
 
 
 def model_card(bundle: Bundle) -> str:
     """Returns the card as Markdown."""
-    facts = bundle.provenance
+    facts = Provenance.of(bundle.provenance)
     sections = [
         ("Intended use", _INTENDED),
         ("What it must not be used for", _NOT),
-        ("Data", _data(facts.get("data", []))),
-        ("Leakage controls", _leakage(bundle)),
-        ("Model and training", _model(bundle)),
-        ("Adapted to a site", _site(facts.get("site"))),
-        ("Performance", _performance(facts.get("figures", []), bundle)),
-        ("Where it looks", _maps(facts.get("maps", {}))),
+        ("Data", _data(facts.data)),
+        ("Leakage controls", _LEAKY if facts.leaky else _LEAKAGE),
+        ("Model and training", _model(bundle, facts)),
+        ("Adapted to a site", _site(facts.site)),
+        ("Performance", _performance(facts)),
+        ("Where it looks", _maps(facts.maps)),
         ("When it refers", _margins(bundle)),
         ("Limits", _LIMITS),
     ]
@@ -48,19 +47,15 @@ def model_card(bundle: Bundle) -> str:
 
 def statements(bundle: Bundle) -> list[tuple[str, str]]:
     """Returns titles and sentences of the card without figures, as plain text."""
+    leakage = _LEAKY if Provenance.of(bundle.provenance).leaky else _LEAKAGE
     titles = ("Intended use", "What it must not be used for", "Leakage controls", "Limits")
-    texts = (_INTENDED, _NOT, _leakage(bundle), _LIMITS)
+    texts = (_INTENDED, _NOT, leakage, _LIMITS)
     return [(title, " ".join(text.replace("*", "").split())) for title, text in zip(titles, texts, strict=True)]
 
 
-def _leakage(bundle: Bundle) -> str:
-    return _LEAKY if bundle.provenance.get("leaky") else _LEAKAGE
-
-
-def _data(counts: Sequence[Entry]) -> str:
-    """Images of each part by source and contrast, tumor / tumor-free."""
-    names = sorted({(str(row["source"]), str(row["contrast"])) for row in counts})
-    number = {(row["source"], row["contrast"], row["part"], row["label"]): row["images"] for row in counts}
+def _data(counts: Sequence[DataCount]) -> str:
+    """Images of each subset by source and contrast, tumor / tumor-free."""
+    number = {(row.source, row.contrast, row.part, row.label): row.images for row in counts}
     rows = [
         (
             f"{source} {contrast}".strip(),
@@ -69,13 +64,13 @@ def _data(counts: Sequence[Entry]) -> str:
                 for part in ("train", "validation", "test")
             ),
         )
-        for source, contrast in names
+        for source, contrast in sorted({(row.source, row.contrast) for row in counts})
     ]
     return markdown_table(("images with / without tumor", "train", "validation", "test"), rows) if rows else ""
 
 
-def _model(bundle: Bundle) -> str:
-    config, environment = bundle.provenance.get("config", {}), bundle.provenance.get("environment", {})
+def _model(bundle: Bundle, facts: Provenance) -> str:
+    config, environment = facts.config, facts.environment
     thresholds = ", ".join(f"`{name}` {value:.3f}" for name, value in bundle.thresholds.items())
     return (
         f"`{bundle.name}`, {environment.get('parameters', 0) / 1e6:.2f} M parameters, "
@@ -83,52 +78,50 @@ def _model(bundle: Bundle) -> str:
         f"`{bundle.preprocessing}`. Recipe `{config.get('recipe')}`, {config.get('epochs')} epochs of "
         f"{config.get('epoch_images') or 'all'} images, seed {config.get('seed')}, commit "
         f"{environment.get('commit')}, on {environment.get('processor')}. Temperature {bundle.temperature:.2f}; "
-        f"thresholds {thresholds}. SHA-256 over the hashes of all images: "
-        f"`{bundle.provenance.get('data_sha256', '')[:16]}…`."
+        f"thresholds {thresholds}. SHA-256 over the hashes of all images: `{facts.data_sha256[:16]}…`."
     )
 
 
-def _performance(figures: Sequence[Entry], bundle: Bundle) -> str:
+def _performance(facts: Provenance) -> str:
     names = ("sensitivity", "specificity", "roc_auc")
-    whole = bundle.provenance.get("test") or {}
     rows = [
         (
-            f"{row['source']} ({'held-out groups' if row['part'] == 'test' else 'external'})",
-            f"{row['n']} / {row['n_tumor']} / {row['n_groups']}",
-            *(cell(name, row["scores"].get(name)) for name in names),
+            f"{row.source} ({'held-out groups' if row.part == 'test' else 'external'})",
+            f"{row.n} / {row.n_tumor} / {row.n_groups}",
+            *(cell(name, row.scores.get(name)) for name in names),
         )
-        for row in sorted(figures, key=lambda row: (row["part"] != "test", row["source"]))
+        for row in sorted(facts.figures, key=lambda row: (row.part != "test", row.source))
     ]
     head = ("source", "images / tumor / groups", "sensitivity, %", "specificity, %", "ROC AUC")
     words = "At the threshold `balanced`, with 95 % intervals that resample groups."
-    if whole:
+    if facts.test:
         words += (
-            f" All held-out groups together: ROC AUC {cell('roc_auc', whole['roc_auc'])}, calibration error "
-            f"{cell('calibration_error', whole['calibration_error'])}."
+            f" All held-out groups together: ROC AUC {cell('roc_auc', facts.test['roc_auc'])}, calibration error "
+            f"{cell('calibration_error', facts.test['calibration_error'])}."
         )
     return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
 
 
-def _site(site: Entry | None) -> str:
+def _site(site: SiteScores | None) -> str:
     if not site:
         return ""
-    rows = [(name, *(cell(name, score) for score in site["scores"][name])) for name in site["scores"]]
+    rows = [(name, *(cell(name, score) for score in scores)) for name, scores in site.scores.items()]
     words = (
-        f"Temperature and thresholds come from {site['n']} images of a site, {site['n_tumor']} with a tumor; its "
+        f"Temperature and thresholds come from {site.n} images of a site, {site.n_tumor} with a tumor; its "
         "scores, cross-fitted. The figures below are those of the network before that, at its own thresholds."
     )
     return f"{words}\n\n{markdown_table(('metric', 'before', 'after'), rows)}"
 
 
-def _maps(maps: dict[str, Entry]) -> str:
+def _maps(maps: dict[str, MapScores]) -> str:
     rows = [
-        (name, str(entry["n"]), *(cell(score, entry[score]) for score in ("hit", "energy", "overlap")))
-        for name, entry in maps.items()
+        (name, str(one.n), cell("hit", one.hit), cell("energy", one.energy), cell("overlap", one.overlap))
+        for name, one in maps.items()
     ]
-    head = ("outlines of", "images", "pointing game", "energy inside", "overlap")
+    head = ("masks of", "images", "pointing game", "energy inside", "overlap")
     words = (
-        "The tumor map against outlines that it was not trained on: share of images whose strongest place lies in the "
-        "tumor, share of the map's sum in it, and intersection over union."
+        "The tumor map against segmentation masks that it was not trained on: share of images whose strongest place "
+        "lies in the tumor, share of the map's sum in it, and intersection over union."
     )
     return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
 
@@ -139,5 +132,5 @@ def _margins(bundle: Bundle) -> str:
         for share, found in bundle.margins.items()
     ]
     head = ("wrong answers, at most", "distance from even odds, logits", "referred")
-    words = "With `--max-error`, on images like the validation part, with 90 % confidence (learn then test):"
+    words = "With `--max-error`, on images like those of the validation set, with 90 % confidence (learn then test):"
     return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""

@@ -14,7 +14,7 @@ from brainsift.core import text
 from brainsift.core.errors import MissingExtraError, in_one_line
 from brainsift.core.files import check_writable, replacing, write_text
 
-_FILTERS = ("shown", "words", "p_value", "thousands", "duration")
+_FILTERS = ("shown", "span", "words", "p_value", "thousands", "duration")
 
 
 def render(template: str, context: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
-"""Charts, galleries and HTML reports of audits, searches and studies.
+"""Galleries, tables and HTML reports of audits, searches and studies.
 
-Modules: write, audit_page, study_page, study_findings, charts, galleries, markdown.
-May import: core, images, pages, datasets, stats, evaluation.
+Modules: write, sections, audit_page, study_page, search_page, galleries, markdown.
+May import: core, images, pages, datasets, stats, charts, training, auditing, evaluation, studies.
 """

@@ -1,105 +1,71 @@
-"""Results -> one self-contained HTML page: of a study, an audit, or a search for settings.
+"""Results -> self-contained HTML pages, charts as files, and tables: of an audit, a study, a search for settings.
 
-The pages load nothing from elsewhere, read in light, dark and print, and say "leaky" wherever a figure comes from a
-split that lets copies of test images into training.
+The pages load nothing from elsewhere, can be read in light, dark and print, and say "leaky" wherever a figure comes
+from a split that lets copies of test images into the training set.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
+from brainsift.auditing.audit import AuditResult
+from brainsift.charts.figure import Figure
 from brainsift.core.files import write_text
 from brainsift.pages.html import page_head, render
 from brainsift.reports.audit_page import audit_page
-from brainsift.reports.charts import standalone
-from brainsift.reports.study_page import search_block, study_page
-
-Entry = dict[str, Any]
-
-# id of a section, its name in the list of contents, and what has to be there for it to be shown
-_STUDY_SECTIONS = (
-    ("believe", "What to believe", ""),
-    ("accuracy", "Accuracy", ""),
-    ("claims", "The baseline’s claims", "claims"),
-    ("external", "Unseen sources", "external"),
-    ("leaks", "Copies across the split", "twins"),
-    ("probes", "Simple rules", "probe_rows"),
-    ("data", "The images", ""),
-    ("errors", "Worst errors", "errors"),
-    ("comparisons", "Pairs of networks", "comparisons"),
-    ("training", "Training", ""),
-    ("tuning", "Search for settings", "searches"),
-    ("again", "To do it again", ""),
-)
-_HEADING_OR_CHART = re.compile(
-    r'<h[23][^>]*>(?P<heading>.*?)</h[23]>|(?P<chart><svg role="img" aria-label="(?P<name>[^"]*)".*?</svg>)', re.DOTALL
-)
-_AUDIT_SECTIONS = (
-    ("found", "What was found", ""),
-    ("data", "The images", ""),
-    ("groups", "Near-duplicates", "groups"),
-    ("conflicts", "Two labels", "conflicts"),
-    ("off-topic", "No brain MRI?", "off_topic"),
-    ("probes", "Simple rules", "probe_rows"),
-    ("flags", "Flags", "flags"),
-    ("broken", "Unusable files", "broken"),
-    ("again", "How it was done", "facts"),
-)
+from brainsift.reports.markdown import study_tables
+from brainsift.reports.search_page import search_page
+from brainsift.reports.sections import Context, figures_of
+from brainsift.reports.study_page import study_page
+from brainsift.studies.study_results import StudyResults
+from brainsift.training.searches import Search
 
 
-def write_study_report(results: Entry, folder: Path, out: Path) -> None:
+def write_study_files(results: StudyResults, folder: Path) -> None:
+    """Writes all that a person reads of a study: report.html, each of its charts into figures/, and tables.md.
+
+    Args:
+        results: what `study.run_study` returned, or `StudyResults.read` read.
+        folder: of the study.
+    """
+    write_figures(write_study_report(results, folder, folder / "report.html"), folder / "figures")
+    write_text(folder / "tables.md", study_tables(results))
+
+
+def write_study_report(results: StudyResults, folder: Path, out: Path) -> list[Figure]:
     """Writes the report of a study.
 
     Args:
-        results: what `study.run_study` returns or results.json holds; optional pieces may be missing.
+        results: what `study.run_study` returned, or `StudyResults.read` read.
         folder: of the study: curves, predictions and images are read from it where they are there.
         out: the HTML file.
+
+    Returns:
+        The charts of the page, which `write_figures` writes into files.
     """
-    page = study_page(results, folder)
-    write_text(
-        out, render("study.html.j2", {**page_head(results), **page, "contents": _contents(_STUDY_SECTIONS, page)})
-    )
+    made = {"created": results.created, "version": results.version, "commit": results.commit}
+    head = {"title": results.title, "phantom": results.phantom, **made}
+    return _write("study.html.j2", head, study_page(results, folder), out)
 
 
-def write_figures(page: Path, folder: Path) -> list[Path]:
-    """Writes each chart of a page into a file of its own, for a manuscript or a slide.
+def write_audit_report(result: AuditResult, out: Path) -> list[Figure]:
+    """Writes the report of an audit into an HTML file; returns as `write_study_report` does."""
+    head = {"title": "Audit of the images", "version": result.findings.version}
+    return _write("audit.html.j2", head, audit_page(result), out)
 
-    Args:
-        page: an HTML file of this module.
-        folder: of the SVG files, named by the heading above (which says "leaky" where that holds) and their own name.
+
+def write_tuning_report(search: Search, out: Path) -> list[Figure]:
+    """Writes the report of a search for settings into an HTML file; returns as `write_study_report` does."""
+    return _write("tuning.html.j2", {"title": f"Search for settings: {search.model}"}, search_page(search), out)
+
+
+def write_figures(figures: Iterable[Figure], folder: Path) -> list[Path]:
+    """Writes each chart into a file of its own, for a manuscript or a slide; returns their paths.
+
+    The files are named after the heading above the chart, which says "leaky" where that holds, and its own name.
     """
-    written, heading = [], ""
-    for found in _HEADING_OR_CHART.finditer(page.read_text(encoding="utf-8")):
-        if found["heading"]:
-            heading = re.sub("<[^>]*>", "", found["heading"])
-            continue
-        name = re.sub(r"\W+", "-", f"{heading} {found['name']}").strip("-").lower()
-        written.append(folder / f"{name}.svg")
-        write_text(written[-1], standalone(found["chart"]))
-    return written
+    return [figure.write(folder) for figure in figures]
 
 
-def write_audit_report(findings: Entry, manifest: pd.DataFrame, out: Path) -> None:
-    """Writes the report of an audit.
-
-    Args:
-        findings: what the audit found; ``totals`` and ``probes`` are shown.
-        manifest: the audited manifest.
-        out: the HTML file.
-    """
-    page = audit_page(findings, manifest)
-    head = page_head({"title": "Audit of the images", **findings})
-    write_text(out, render("audit.html.j2", {**head, **page, "contents": _contents(_AUDIT_SECTIONS, page)}))
-
-
-def write_tuning_report(found: Entry, out: Path) -> None:
-    """Writes the report of a search, from what `tune.tune` returns."""
-    head = page_head({"title": f"Search for settings: {found['model']}", **found})
-    write_text(out, render("tuning.html.j2", {**head, "contents": [], "search": search_block(found)}))
-
-
-def _contents(sections: Sequence[tuple[str, str, str]], page: Entry) -> list[tuple[str, str]]:
-    return [(place, name) for place, name, needed in sections if not needed or page[needed]]
+def _write(template: str, head: Context, page: Context, out: Path) -> list[Figure]:
+    write_text(out, render(template, {**page_head(dict(head)), **page}))
+    return list(figures_of(page))

@@ -1,5 +1,5 @@
 """Scores with confidence intervals, calibration and operating points.
 
-Modules: metrics, calibration.
+Modules: intervals, scores, metrics, calibration.
 May import: core.
 """

@@ -1,33 +1,53 @@
-"""Logits -> probabilities that mean what they say, thresholds, and when to refer; from the validation part only."""
+"""Logits -> calibrated probabilities, operating points, and when to refer; from the validation set only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import expit
+from scipy.special import expit, rel_entr
+from scipy.stats import binom
 
 from brainsift.core.errors import UsageError
 
 COLDEST, HOTTEST = 0.05, 20.0
 SCREENING, CONFIRM = 0.98, 0.98
+EVEN = 0.5
+"""The threshold `even`: "tumor" where it is more likely than not."""
 _PROMISES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)  # shares of wrong answers
 _RISK = 0.1  # probability that the promise does not hold
 _STEPS = 200
 
 
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The threshold that decides, and what it is called.
+
+    Attributes:
+        name: "balanced", "screening", "confirm", "even", "sensitivity 0.95", or "a number of your own".
+        threshold: a calibrated probability of at least this counts as "tumor".
+    """
+
+    name: str
+    threshold: float
+
+
 def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """Finds the most plausible temperature: the negative log-likelihood of ``labels`` plus a weak prior around 1.
 
-    Without the prior a perfectly separated sample asks for endless confidence. It is standard normal in the logarithm
-    of the temperature and weighs about as much as one image. Platt's targets, the other remedy, are biased towards
-    doubt: on 400 images of a model 99 % right they turned a true temperature of 1.5 into 2.9, the prior into 1.4.
+    Without the prior, a perfectly separated sample leads to infinite confidence. The prior is standard normal in the
+    logarithm of the temperature and weighs about as much as one image. Platt's targets, the other remedy, are biased
+    towards doubt: on 400 images of a model that is 99 % right, with a true temperature of 1.5, they gave 2.9, the
+    prior 1.4.
 
     Args:
         logits: (n,) network output before the sigmoid.
         labels: (n,) 1 or 0.
 
     Returns:
-        A temperature between 0.05 and 20; 1 where only one class is there, which tells nothing.
+        A temperature between 0.05 and 20; 1 where there is only one class, which says nothing about it.
 
     Raises:
         UsageError: no images, values that are not finite, or lengths that differ.
@@ -55,7 +75,7 @@ def apply(logits: npt.ArrayLike, temperature: float) -> npt.NDArray[np.float64]:
 
     Args:
         logits: (n,) network output before the sigmoid.
-        temperature: over 0; above 1 makes the model less sure.
+        temperature: over 0; above 1 makes the model less confident.
 
     Returns:
         (n,) probability of tumor.
@@ -72,7 +92,7 @@ def apply(logits: npt.ArrayLike, temperature: float) -> npt.NDArray[np.float64]:
 
 
 def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str, float]:
-    """Chooses operating thresholds on the validation part.
+    """Chooses operating thresholds on the validation set.
 
     Args:
         labels: (n,) 1 or 0.
@@ -81,7 +101,7 @@ def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str,
     Returns:
         ``balanced``: the threshold of the largest sensitivity + specificity, midway between the two probabilities
         around it, the nearest to 0.5 among equals. ``screening``: the largest up to there with a sensitivity of 98 %.
-        ``confirm``: the smallest from there on with a specificity of 98 %. All 0.5 where only one class is there.
+        ``confirm``: the smallest from there on with a specificity of 98 %. All 0.5 where there is only one class.
 
     Raises:
         UsageError: no images, values that are not finite, or lengths that differ.
@@ -109,7 +129,7 @@ def thresholds(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> dict[str,
 
 
 def sensitivities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[list[float]]:
-    """Returns pairs of a sensitivity, 0.5 to 0.995, and the largest threshold that reaches it on the validation part.
+    """Returns pairs of a sensitivity, 0.5 to 0.995, and the largest threshold that reaches it on the validation set.
 
     Args:
         labels: (n,) 1 or 0.
@@ -122,6 +142,48 @@ def sensitivities(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> list[l
     if not y.any():
         return []
     return [[round(float(s), 3), _threshold_of(p, y, float(s))] for s in np.arange(0.5, 0.9951, 0.005)]
+
+
+def choose(
+    thresholds: Mapping[str, float],
+    reached: Sequence[Sequence[float]],
+    *,
+    threshold: str | float | None = None,
+    sensitivity: float | None = None,
+) -> OperatingPoint:
+    """Chooses the operating point that is asked for; `balanced`, as `predict` does, where nothing is.
+
+    Args:
+        thresholds: by name, from `thresholds`; "even" is known in any case.
+        reached: from `sensitivities`.
+        threshold: a name, or a number within 0 and 1.
+        sensitivity: instead of a threshold: the one that reached it on the validation set.
+
+    Raises:
+        UsageError: both are given, a name or a sensitivity that is not known, or a number beyond 0 and 1.
+
+    >>> choose({"balanced": 0.43}, [])
+    OperatingPoint(name='balanced', threshold=0.43)
+    >>> choose({"balanced": 0.43}, [[0.9, 0.3], [0.95, 0.2]], sensitivity=0.92).threshold
+    0.2
+    """
+    if threshold is not None and sensitivity is not None:
+        raise UsageError("threshold", "cannot be combined with a sensitivity", "Give one of the two.")
+    if sensitivity is not None:
+        enough = [at for share, at in reached if share >= sensitivity]
+        if not enough or not 0 < sensitivity <= 1:
+            rule = f"no threshold is known for {sensitivity}"
+            raise UsageError("sensitivity", rule, "Ask for one between 0.5 and 0.995, such as 0.95.")
+        return OperatingPoint(f"sensitivity {sensitivity:g}", max(enough))
+    if isinstance(threshold, str | None):
+        known, name = {**thresholds, "even": EVEN}, threshold or "balanced"
+        if name not in known:
+            rule = f"must be one of {', '.join(known)}, or a number; not {name!r}"
+            raise UsageError("threshold", rule, "Choose one of these.")
+        return OperatingPoint(name, known[name])
+    if not 0 <= threshold <= 1:
+        raise UsageError("threshold", f"must be within 0 and 1, not {threshold}", "Write 0.97 for 97 %.")
+    return OperatingPoint("a number of your own", float(threshold))
 
 
 def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike) -> dict[str, dict[str, float]]:
@@ -146,10 +208,8 @@ def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike)
         UsageError: no images, values that are not finite, or lengths that differ.
 
     Source:
-        Angelopoulos et al. 2021, Learn then Test; the test is MAPIE's.
+        Angelopoulos et al. 2021, Learn then Test.
     """
-    from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
-
     z, y = _checked(logits, labels)
     wrong, far = ((z >= 0) != (y == 1)).astype(float), np.abs(z)
     table = pd.DataFrame({"wrong": wrong, "far": far, "group": np.asarray(groups)})
@@ -160,12 +220,31 @@ def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike)
         risks[place], counts[place] = means.mean(), len(means)
     found = {}
     for share in _PROMISES:
-        rejected = compute_hoeffding_bentkus_p_value(risks, counts, share)[:, 0] <= _RISK
+        rejected = _hoeffding_bentkus_p_values(risks, counts, share) <= _RISK
         passed = int(np.append(~rejected, True).argmax())
         if passed:
             margin = float(steps[passed - 1])
             found[str(share)] = {"margin": margin, "referred": float((far < margin).mean())}
     return found
+
+
+def _hoeffding_bentkus_p_values(
+    risks: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], share: float
+) -> npt.NDArray[np.float64]:
+    """Tests for each margin that the true risk exceeds ``share``: the smaller of two bounds on the p-value.
+
+    Args:
+        risks: (n,) mean losses between 0 and 1.
+        counts: (n,) of how many losses each is the mean.
+        share: the risk that is tested, between 0 and 1.
+
+    Source:
+        Angelopoulos et al. 2021, Learn then Test, section 3.1.
+    """
+    low = np.minimum(risks, share)
+    hoeffding = np.exp(-counts * (rel_entr(low, share) + rel_entr(1 - low, 1 - share)))
+    bentkus = np.e * binom.cdf(np.ceil(counts * risks), counts, share)
+    return np.minimum(hoeffding, bentkus)
 
 
 def _threshold_of(p: npt.NDArray[np.float64], y: npt.NDArray[np.float64], sensitivity: float) -> float:
@@ -191,7 +270,7 @@ def _checked(values: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[npt.NDArray[
     z, y = np.asarray(values, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if z.ndim != 1 or z.shape != y.shape or not z.size:
         rule = f"must be two lists of one length, not empty; got shapes {z.shape} and {y.shape}"
-        raise UsageError("values and labels", rule, "Pass one value an image of the validation part.")
+        raise UsageError("values and labels", rule, "Pass one value per image of the validation set.")
     if not np.isfinite(z).all() or not np.isin(y, (0.0, 1.0)).all():
         raise UsageError("values and labels", "must be finite, labels 1 or 0; got others", "Leave such images out.")
     return z, y

@@ -1,38 +1,29 @@
 """Labels and probabilities -> scores with intervals, and tests of one model against another.
 
-Images of one patient, and copies of one slice, are no independent witnesses: every interval here comes from resampling
-groups. All scores have one weighted form, for many resamples at once; the tests hold it to scikit-learn. No torch.
+Images of one patient, and copies of one slice, are not independent: every interval here comes from resampling groups.
+All scores have one weighted form, for many resamples at once; the tests compare it with scikit-learn. No torch.
 """
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 
 from brainsift.core.errors import UsageError
 from brainsift.core.labels import CLASS_NAMES
+from brainsift.stats.intervals import Interval
+from brainsift.stats.scores import Confusion
 
-_OF_CALLS = ("accuracy", "balanced_accuracy", "precision", "sensitivity", "specificity", "f1", "mcc")
-METRICS = (*_OF_CALLS, "roc_auc", "pr_auc", "brier_loss", "calibration_error")
+_OF_DECISIONS = ("accuracy", "balanced_accuracy", "precision", "sensitivity", "specificity", "f1", "mcc")
+METRICS = (*_OF_DECISIONS, "roc_auc", "pr_auc", "brier_loss", "calibration_error")
 CALIBRATION_BINS = 15
 _RESAMPLES_AT_ONCE = 125  # bounds memory: 125 resamples of 10 000 images are 10 MB
 
 Floats = npt.NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """A value and the bounds of its interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Returns the JSON shape ``{"value", "low", "high"}``."""
-        return self._asdict()
+Threshold = float | npt.NDArray[np.floating[Any]]
+"""A probability of at least this counts as "tumor": one number for all images, or one per image (n,)."""
 
 
 class DelongResult(NamedTuple):
@@ -51,16 +42,16 @@ class PairedDifference(NamedTuple):
     p_value: float
 
 
-def scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: float = 0.5) -> dict[str, float]:
+def scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: Threshold = 0.5) -> dict[str, float]:
     """Computes every score in `METRICS`; ``calibration_error`` over 15 bins of equal mass, ties in one bin.
 
     Args:
         labels: (n,) 1 tumor, 0 no tumor.
         probabilities: (n,) probability of tumor.
-        threshold: a probability of at least this calls a tumor.
+        threshold: see `Threshold`.
 
     Returns:
-        One number a metric; NaN where it is undefined (such as AUC with one class, precision without a call).
+        One number per metric; NaN where it is undefined (such as AUC with one class, precision without a positive).
 
     Raises:
         UsageError: arrays that do not fit together, or values out of range.
@@ -77,26 +68,26 @@ def scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: fl
     return {name: float(values[0]) for name, values in weighted.items()}
 
 
-def confusion(labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: float = 0.5) -> dict[str, int]:
+def confusion(labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: Threshold = 0.5) -> Confusion:
     """Counts true and false positives and negatives.
 
     >>> confusion([1, 1, 0, 0], [0.9, 0.4, 0.6, 0.1])
-    {'tp': 1, 'fp': 1, 'tn': 1, 'fn': 1}
+    Confusion(tp=1, fp=1, tn=1, fn=1)
     """
     y, p = _checked(labels, probabilities)
-    called = p >= threshold
-    return {
-        "tp": int((called & y).sum()),
-        "fp": int((called & ~y).sum()),
-        "tn": int((~called & ~y).sum()),
-        "fn": int((~called & y).sum()),
-    }
+    positive = p >= threshold
+    return Confusion(
+        tp=int((positive & y).sum()),
+        fp=int((positive & ~y).sum()),
+        tn=int((~positive & ~y).sum()),
+        fn=int((~positive & y).sum()),
+    )
 
 
 def classification_report(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: float = 0.5
-) -> dict[str, Any]:
-    """Returns scikit-learn's classification report as a dictionary, keyed by class name and average."""
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: Threshold = 0.5
+) -> dict[str, dict[str, float] | float]:
+    """Returns scikit-learn's classification report, keyed by class name and average."""
     from sklearn.metrics import classification_report as sklearn_report
 
     y, p = _checked(labels, probabilities)
@@ -109,7 +100,7 @@ def bootstrap_scores(
     probabilities: npt.ArrayLike,
     groups: npt.ArrayLike,
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Floats]:
@@ -118,7 +109,7 @@ def bootstrap_scores(
     Args are those of `score_intervals`.
 
     Returns:
-        (n_resamples,) numbers a metric; NaN where a resample leaves it undefined.
+        (n_resamples,) numbers per metric; NaN where a resample leaves it undefined.
     """
     y, p = _checked(labels, probabilities)
     weights = _resample_weights(_indices(groups, y.size), n_resamples, seed)
@@ -131,29 +122,29 @@ def score_intervals(
     probabilities: npt.ArrayLike,
     groups: npt.ArrayLike,
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     n_resamples: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> dict[str, Interval]:
     """Computes every score with its interval: the percentile bootstrap over groups.
 
-    A percentile interval collapses when every resample gives the same number (all groups right, or one group).
-    Wilson's interval stands in then, as if each group that bears on the score were one trial. For AUC and other
-    scores that are no plain proportion this is a stand-in, wider than needed rather than narrower. The calibration
-    error of a resample is biased upwards; its interval is moved back by that bias.
+    A percentile interval has no width when every resample gives the same number (all groups right, or one group).
+    Wilson's interval is used then, as if each group that bears on the score were one trial. For AUC and other scores
+    that are not a plain proportion this is an approximation, too wide rather than too narrow. The calibration error of
+    a resample is biased upwards; its interval is moved back by that bias.
 
     Args:
         labels: (n,) 1 tumor, 0 no tumor.
         probabilities: (n,) probability of tumor.
         groups: (n,) names of groups that are drawn whole.
-        threshold: a probability of at least this calls a tumor.
+        threshold: see `Threshold`.
         n_resamples: number of resamples.
-        seed: of the generator.
+        seed: of the random generator.
         confidence: of the interval.
 
     Returns:
-        An interval a metric; NaN where the score is undefined.
+        One interval per metric; NaN where the score is undefined.
 
     Source:
         Field & Welsh 2007, Bootstrapping clustered data; Wilson 1927.
@@ -168,7 +159,7 @@ def mean_interval(
 ) -> Interval:
     """Returns the mean of any share of single images, with an interval that resamples groups.
 
-    Where every resample gives the same mean (one group, or all alike) Wilson's interval stands in, as in
+    Where every resample gives the same mean (one group, or all alike) Wilson's interval is used, as in
     `score_intervals`.
 
     Args:
@@ -235,28 +226,40 @@ def delong_test(labels: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, *, co
         UsageError: fewer than two images of a class, or arrays that do not fit together.
 
     Source:
-        DeLong et al. 1988; Sun & Xu 2014 for the fast form, as MLstatkit implements it.
+        DeLong, DeLong & Clarke-Pearson 1988; the fast form of Sun & Xu 2014.
     """
-    from MLstatkit import Delong_test
-
     y, first = _checked(labels, a, name="a", bounded=False)
     _, second = _checked(labels, b, name="b", bounded=False)
     n_tumor = int(y.sum())
     if min(n_tumor, y.size - n_tumor) < 2:
         rule = f"DeLong's test needs two images of each class, got {n_tumor} with and {y.size - n_tumor} without tumor"
         raise UsageError("labels", rule, "Compare accuracy instead.")
-    # Where the variance is nil MLstatkit falls back on a bootstrap, whose p-value for equal models is 0: not used here.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of that bootstrap
-        _, p_value, _, _, auc_a, auc_b, info = Delong_test(y.astype(int), first, second, n_boot=2, random_state=0)
-    difference = auc_a - auc_b
-    variance = info["var_diff"]
-    if variance is None or variance < 1e-15:
+    (auc_a, auc_b), covariance = _delong_covariance(y == 1, np.stack([first, second]))
+    contrast = np.array([1.0, -1.0])
+    difference, variance = auc_a - auc_b, float(contrast @ covariance @ contrast)
+    if variance < 1e-15:  # what rounding leaves of nil
         if abs(difference) < 1e-12:
             return DelongResult(auc_a, auc_b, Interval(0.0, 0.0, 0.0), 1.0)
         return DelongResult(auc_a, auc_b, Interval(difference, np.nan, np.nan), np.nan)
-    half = float(norm.ppf(0.5 + confidence / 2)) * float(np.sqrt(variance))
-    return DelongResult(auc_a, auc_b, Interval(difference, difference - half, difference + half), float(p_value))
+    error = float(np.sqrt(variance))
+    half = float(norm.ppf(0.5 + confidence / 2)) * error
+    p_value = float(2 * norm.sf(abs(difference) / error))
+    return DelongResult(auc_a, auc_b, Interval(difference, difference - half, difference + half), p_value)
+
+
+def _delong_covariance(tumor: npt.NDArray[np.bool_], scores: Floats) -> tuple[list[float], Floats]:
+    """Returns the areas of (k, n) ``scores`` and the (k, k) covariance of their estimates: Sun & Xu 2014, Algorithm 2.
+
+    The placement of an image is the share of images of the other class that its score ranks on the right side of; it
+    comes from midranks, so that n log n steps do instead of one step per pair.
+    """
+    with_tumor, without = scores[:, tumor], scores[:, ~tumor]
+    m, n = with_tumor.shape[1], without.shape[1]
+    ranks = rankdata(np.hstack([with_tumor, without]), axis=1)
+    areas = ranks[:, :m].sum(axis=1) / (m * n) - (m + 1) / (2 * n)
+    placements = (ranks[:, :m] - rankdata(with_tumor, axis=1)) / n
+    placements_without = 1 - (ranks[:, m:] - rankdata(without, axis=1)) / m
+    return areas.tolist(), np.cov(placements) / m + np.cov(placements_without) / n
 
 
 def paired_bootstrap(
@@ -266,7 +269,7 @@ def paired_bootstrap(
     groups: npt.ArrayLike,
     metric: str = "accuracy",
     *,
-    threshold: float = 0.5,
+    threshold: Threshold | tuple[Threshold, Threshold] = 0.5,
     n_resamples: int = 2000,
     seed: int = 0,
     confidence: float = 0.95,
@@ -279,7 +282,7 @@ def paired_bootstrap(
         b: (n,) those of the second.
         groups: as in `score_intervals`.
         metric: one of `METRICS`.
-        threshold: as in `score_intervals`.
+        threshold: as in `score_intervals`; a pair where the models have their own.
         n_resamples: as there.
         seed: as there.
         confidence: as there.
@@ -296,12 +299,13 @@ def paired_bootstrap(
     """
     if metric not in METRICS:
         raise UsageError("metric", f"must be one of {', '.join(METRICS)}; got {metric!r}", "Choose one of these.")
+    own = threshold if isinstance(threshold, tuple) else (threshold, threshold)
     both = [
         (
-            scores(labels, p, threshold=threshold)[metric],
-            bootstrap_scores(labels, p, groups, threshold=threshold, n_resamples=n_resamples, seed=seed)[metric],
+            scores(labels, p, threshold=at)[metric],
+            bootstrap_scores(labels, p, groups, threshold=at, n_resamples=n_resamples, seed=seed)[metric],
         )
-        for p in (a, b)
+        for p, at in zip((a, b), own, strict=True)
     ]
     difference, resampled = both[0][0] - both[1][0], both[0][1] - both[1][1]
     resampled = resampled[np.isfinite(resampled)]
@@ -318,7 +322,7 @@ def _checked(
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if y.ndim != 1 or y.shape != p.shape or not y.size:
         rule = f"must be lists of one length, not empty; got shapes {y.shape} and {p.shape}"
-        raise UsageError(f"labels and {name}", rule, "Pass one value an image.")
+        raise UsageError(f"labels and {name}", rule, "Pass one value per image.")
     if not np.isin(y, (0.0, 1.0)).all():
         raise UsageError("labels", "must be 1 or 0; got another value or NaN", "Leave images of unknown label out.")
     if not np.isfinite(p).all() or (bounded and (p.min() < 0 or p.max() > 1)):
@@ -330,7 +334,7 @@ def _checked(
 def _indices(groups: npt.ArrayLike, n: int) -> npt.NDArray[np.intp]:
     names = np.asarray(groups)
     if names.shape != (n,):
-        raise UsageError("groups", f"must be one name an image, {n}; got shape {names.shape}", "Pass one an image.")
+        raise UsageError("groups", f"must be one name per image, {n}; got shape {names.shape}", "Pass one per image.")
     return np.unique(names.astype(str), return_inverse=True)[1].astype(np.intp)
 
 
@@ -346,11 +350,11 @@ def _resample_weights(groups: npt.NDArray[np.intp], n_resamples: int, seed: int)
 
 
 def _weighted_scores(
-    labels: npt.NDArray[np.bool_], probabilities: Floats, weights: Floats, threshold: float
+    labels: npt.NDArray[np.bool_], probabilities: Floats, weights: Floats, threshold: Threshold
 ) -> dict[str, Floats]:
-    """Scores under (k, n) weights, one number a row; a weight of 2 counts an image twice."""
-    called = probabilities >= threshold
-    cells = np.stack([labels & called, ~labels & called, ~labels & ~called, labels & ~called], axis=1)
+    """Scores under (k, n) weights, one number per row; a weight of 2 counts an image twice."""
+    positive = probabilities >= threshold
+    cells = np.stack([labels & positive, ~labels & positive, ~labels & ~positive, labels & ~positive], axis=1)
     tp, fp, tn, fn = (weights @ cells.astype(np.float64)).T
     errors = (probabilities - labels) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -408,19 +412,15 @@ def _interval(name: str, value: float, resampled: Floats, trials: int, confidenc
     if not np.isfinite(value) or not resampled.size:
         return Interval(value, np.nan, np.nan)
     low, high = _percentiles(resampled, confidence)
+    if high - low < 1e-9 and name == "mcc":  # of -1 to 1
+        _, low, high = wilson((value + 1) / 2, trials, confidence)
+        return Interval(value, 2 * low - 1, 2 * high - 1)
     if high - low < 1e-9:
-        return _stand_in(name, value, trials, confidence)
+        return wilson(min(max(value, 0.0), 1.0), trials, confidence)
     if name == "calibration_error":
         bias = float(np.mean(resampled)) - value
         return Interval(value, min(max(0.0, low - bias), value), max(high - bias, value))
     return Interval(value, low, high)
-
-
-def _stand_in(name: str, value: float, trials: int, confidence: float) -> Interval:
-    if name != "mcc":
-        return wilson(min(max(value, 0.0), 1.0), trials, confidence)
-    _, low, high = wilson((value + 1) / 2, trials, confidence)
-    return Interval(value, 2 * low - 1, 2 * high - 1)
 
 
 def _percentiles(resampled: Floats, confidence: float) -> tuple[float, float]:

@@ -1,5 +1,5 @@
 """A whole study: audit, split, train, tune, evaluate and compare, from raw folders to results.
 
-Modules: study.
-May import: core, images, datasets, stats, auditing, training, evaluation.
+Modules: study, study_settings, study_results, study_records.
+May import: core, images, datasets, stats, charts, auditing, training, evaluation.
 """

@@ -1,10 +1,11 @@
-"""The baseline study and its honest twin: audit, split, train each network, evaluate, compare, in one go.
+"""The baseline study, and the same without leakage: audit, split, train each network, evaluate, compare, in one go.
 
-Every run has a folder of its own, so a study that was interrupted goes on with the first run that is not finished.
+Every run has a folder of its own, so a study that was interrupted goes on with the first run that is not finished. All
+scores are at the threshold 0.5 of the calibrated probability ("even"), so that networks are compared alike.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -14,82 +15,34 @@ from typing import Any
 import pandas as pd
 
 from brainsift import __version__
-from brainsift.auditing.audit import AuditConfig, audit, write_audit
+from brainsift.auditing.audit import audit
+from brainsift.auditing.findings import Findings
 from brainsift.core import environment
-from brainsift.core.errors import UsageError
 from brainsift.core.files import read_json, write_json
+from brainsift.core.progress import Report, silent, within
 from brainsift.datasets.catalog import collect
-from brainsift.datasets.manifest import read_manifest
-from brainsift.datasets.split import LEAKY, SplitConfig, check, split, twin_counts
-from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs, without_nan
-from brainsift.training.recipes import MODELS, TrainConfig, make_config
+from brainsift.datasets.labelling import Labelling, Ruling
+from brainsift.datasets.manifest import read_manifest, refuse_conflicts
+from brainsift.datasets.protocols import SplitConfig, is_leaky
+from brainsift.datasets.split import split, twin_counts
+from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
+from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, StudySummary, families
+from brainsift.studies.study_results import StudyResults
+from brainsift.studies.study_settings import StudyConfig
+from brainsift.training.recipes import TrainConfig, TuneConfig, make_config
 from brainsift.training.runs import is_claimed, predict_external
+from brainsift.training.searches import Search
 from brainsift.training.train import train
-from brainsift.training.tune import TuneConfig, read_tuning, tune
+from brainsift.training.tune import tune
 
-SCHEMA = 1
+THRESHOLD = "even"
+"""At which all networks of a study are compared: 0.5 of the calibrated probability."""
 # Accuracy as the baseline study reports it.
 CLAIMS = {"baseline-cnn": 0.9836, "mobilenet": 0.77, "resnet50": 0.52}
+HEAVY = ("mobilenet", "resnet50")
+"""Networks that take long to train: fewer folds, and after the others."""
 _QUICK_IMAGES = 2000
 _QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "lite0": 4, "mobilenet": 4, "resnet50": 3}
-
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """What a study does.
-
-    Attributes:
-        models: the networks to compare.
-        protocols: random (the baseline study's, leaky), grouped, or both.
-        folds: folds of protocol grouped for the light networks.
-        heavy_folds: folds of protocol grouped for mobilenet and resnet50.
-        baseline_protocols: where to train also as the baseline study did, mistakes included.
-        tune_models: networks, of those compared, whose learning rate and dropout are searched on the validation part
-            of the first fold.
-        trials: of each search.
-        trial_epochs: epochs of each trial.
-        mobilenet_weights: ImageNet weights: auto (hub), none, or a file.
-        resnet50_weights: ImageNet weights: auto (hub), none, or a file.
-        size: side of the input, pixels; 0 for each recipe's own.
-        quick: a taste in minutes: a sample of the images, small inputs, few epochs, one fold, no search.
-        seed: of all chance.
-        threads: of the CPU; 0 for torch's own choice.
-
-    Raises:
-        UsageError: a network that there is not, or a protocol that is none of a study's.
-    """
-
-    models: tuple[str, ...] = ("baseline-cnn", "compact", "mobilenet", "resnet50")
-    protocols: tuple[str, ...] = ("random", "grouped")
-    folds: int = 5
-    heavy_folds: int = 1
-    baseline_protocols: tuple[str, ...] = ("random", "grouped")
-    tune_models: tuple[str, ...] = ("baseline-cnn", "compact")
-    trials: int = 10
-    trial_epochs: int = 4
-    mobilenet_weights: str = "auto"
-    resnet50_weights: str = "auto"
-    size: int = 0
-    quick: bool = False
-    seed: int = 0
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        _check_names("models", self.models, MODELS)
-        _check_names("tune_models", self.tune_models, MODELS)
-        _check_names("protocols", self.protocols, ("random", "grouped"))
-
-    def quickened(self) -> "StudyConfig":
-        """Returns the settings of a quick study."""
-        return replace(self, quick=True, size=64, folds=5, heavy_folds=1, tune_models=())
-
-
-def _check_names(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise UsageError(argument, f"must be of {', '.join(known)}, not {unknown}", "Correct them.")
 
 
 @dataclass(frozen=True)
@@ -107,11 +60,12 @@ def run_study(
     config: StudyConfig,
     *,
     external: Sequence[str] = (),
+    mapping: Mapping[str, Ruling] | None = None,
     title: str = "Brain tumor study",
     command: str = "",
     phantom: bool = False,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+    report: Report = silent,
+) -> StudyResults:
     """Does a study, or goes on with it.
 
     Args:
@@ -119,48 +73,52 @@ def run_study(
         folder: of the study; a second call with the same folder goes on.
         config: what to do.
         external: collections that are only predicted, never trained on.
+        mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.
         title: of the report.
         command: how to do it again, for the report.
         phantom: whether the images are drawn.
-        progress: called with (done, to do, what is going on).
+        report: takes the progress.
 
     Returns:
-        What results.json holds; see `report` for its schema.
+        What it found, also written to results.json of the folder.
+
+    Raises:
+        RunError: the folder holds another study.
+        UsageError: settings that no run can have.
     """
     if config.quick:
         config = config.quickened()
     _jobs(config, ())  # settings that no run can have are refused before the audit
     with _stopwatch(folder / "seconds.json"):
-        manifest, findings = audited(data, external, folder, quick=config.quick, seed=config.seed, progress=progress)
+        manifest, findings = audited(
+            data, external, folder, mapping=mapping, quick=config.quick, seed=config.seed, report=report
+        )
         table = manifest[manifest["role"] == "study"].reset_index(drop=True)
         unseen = usable_external(manifest[manifest["role"] == "external"], table)
         searched = [model for model in config.tune_models if model in config.models]
-        tuning = [_tuned(table, model, folder, config, progress) for model in searched]
-        runs = [_run(job, table, unseen, folder, progress) for job in _jobs(config, tuning)]
-    results = without_nan(
-        {
-            "schema": SCHEMA,
-            "title": title,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": command,
-            "commit": environment.commit(),
-            "version": __version__,
-            "hardware": environment.describe(),
-            "seconds": read_json(folder / "seconds.json"),
-            "training_seconds": sum(run["seconds"] for run in runs),
-            "peak_memory_mb": environment.peak_memory_mb(),
-            "phantom": phantom,
-            "config": asdict(config),
-            "audit": findings,
-            "external_overlap": _overlap(manifest),
-            "runs": runs,
-            "summary": _summaries(runs, folder),
-            "comparisons": _comparisons(runs, folder),
-            "tuning": tuning,
-            "claims": [{"model": model, "accuracy": accuracy} for model, accuracy in CLAIMS.items()],
-        }
+        tuning = [_tuned(table, model, folder, config, report) for model in searched]
+        runs = [_run(job, table, unseen, folder, report) for job in _jobs(config, tuning)]
+    results = StudyResults(
+        title=title,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        commit=environment.commit(),
+        version=__version__,
+        hardware=dict(environment.describe()),
+        seconds=read_json(folder / "seconds.json"),
+        training_seconds=sum(run.seconds for run in runs),
+        peak_memory_mb=environment.peak_memory_mb(),
+        phantom=phantom,
+        config=asdict(config),
+        audit=findings,
+        external_overlap=_overlap(manifest),
+        runs=tuple(runs),
+        summary=tuple(_summaries(runs, folder)),
+        comparisons=tuple(_comparisons(runs, folder)),
+        tuning=tuple(tuning),
+        claims=tuple(Claim(model, accuracy) for model, accuracy in CLAIMS.items()),
     )
-    write_json(folder / "results.json", results)
+    results.write(folder / "results.json")
     return results
 
 
@@ -175,10 +133,10 @@ def _stopwatch(path: Path) -> Iterator[None]:
 
 
 def usable_external(external: pd.DataFrame, study: pd.DataFrame) -> pd.DataFrame:
-    """Returns the external images that can be scored honestly: none that shares a group with a training collection.
+    """Returns the external images that can be scored without leakage: none shares a group with a study's image.
 
-    Each picture stands there once, and not at all where it has two labels.
-    A source with several contrasts becomes several: they are judged one by one.
+    Each picture is there once, and not at all where it has two labels. A source with several contrasts becomes several
+    sources, which are scored one by one.
     """
     usable = (external["status"] == "ok") & external["label"].notna() & ~external["group"].isin(set(study["group"]))
     picture, rows = ["pixels_sha256", "channel"], external[usable]
@@ -194,19 +152,21 @@ def audited(
     external: Sequence[str],
     folder: Path,
     *,
+    mapping: Mapping[str, Ruling] | None = None,
     quick: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+    report: Report = silent,
+) -> tuple[pd.DataFrame, Findings]:
     """Audits collections to train on together with those that are only scored, or reads what an earlier start found.
 
     Args:
         data: the collections to train and test on, ``NAME=PATH`` or a folder.
         external: collections that are only predicted.
         folder: gets study.json, manifest.csv and findings.json.
+        mapping: labels of names that brainsift does not know.
         quick: only a sample of ``data``.
         seed: of the sample.
-        progress: called with (done, to do, what is going on).
+        report: takes the progress.
 
     Returns:
         The manifest with the column `role`, "study" or "external", and the findings.
@@ -214,37 +174,37 @@ def audited(
     Raises:
         RunError: the folder holds other collections.
     """
-    made_of = {"data": list(data), "external": list(external), "quick": quick, "seed": seed}
-    if not is_claimed(folder / "study.json", made_of, "a study"):
+    labelling = Labelling(mapping or {})
+    made_of = {
+        "data": list(data), "external": list(external), "map": dict(labelling.rules), "quick": quick, "seed": seed
+    }  # fmt: skip
+    if not is_claimed(folder / "study.json", made_of, "a study", {"map": {}}):
         write_json(folder / "study.json", made_of)
     if (folder / "manifest.csv").exists() and (folder / "findings.json").exists():
-        return read_manifest(folder / "manifest.csv"), read_json(folder / "findings.json")
-    table = collect(data).assign(role="study")
+        return read_manifest(folder / "manifest.csv"), Findings.read(folder / "findings.json")
+    table = collect(data, labelling).assign(role="study")
     if quick and len(table) > _QUICK_IMAGES:
         table = table.sample(_QUICK_IMAGES, random_state=seed)
     if external:
-        table = pd.concat([table, collect(external).assign(role="external")], ignore_index=True)
-    result = audit(table.reset_index(drop=True), AuditConfig(), progress=progress, cache=folder)
-    write_audit(result, folder)
+        table = pd.concat([table, collect(external, labelling).assign(role="external")], ignore_index=True)
+    labelling.refuse_unused()
+    refuse_conflicts(table, "DATA")
+    result = audit(table, output=folder, report=report)
     return result.manifest, result.findings
 
 
-def _jobs(config: StudyConfig, tuning: Sequence[dict[str, Any]]) -> list[_Job]:
+def _jobs(config: StudyConfig, tuning: Sequence[Search]) -> list[_Job]:
     """Lists the runs, light networks first."""
     jobs = []
-    order = sorted(config.models, key=lambda model: model in ("mobilenet", "resnet50"))
     for protocol in config.protocols:
-        for model in order:
-            heavy = model in ("mobilenet", "resnet50")
-            folds = config.heavy_folds if heavy else config.folds
+        for model in config.models:
+            folds = config.heavy_folds if model in HEAVY else config.folds
             for fold in range(1 if protocol == "random" or config.quick else folds):
                 jobs.append(_job(protocol, model, "standard", fold, config))
         if protocol in config.baseline_protocols:
-            jobs += [_job(protocol, model, "baseline", 0, config) for model in CLAIMS if model in order]
-    for found in tuning:
-        tuned = {key: value for key, value in found["best"].items() if key != "value"}
-        jobs.append(_job("grouped", found["model"], "standard", 0, config, suffix="-tuned", **tuned))
-    return sorted(jobs, key=lambda job: job.config.model in ("mobilenet", "resnet50"))
+            jobs += [_job(protocol, model, "baseline", 0, config) for model in CLAIMS if model in config.models]
+    jobs += [_job("grouped", found.model, "standard", 0, config, suffix="-tuned", **found.settings) for found in tuning]
+    return sorted(jobs, key=lambda job: job.config.model in HEAVY)
 
 
 def _job(
@@ -252,108 +212,87 @@ def _job(
 ) -> _Job:
     if config.quick:
         settings["epochs"] = _QUICK_EPOCHS[model]
-    if model in ("mobilenet", "resnet50"):
+    if model in HEAVY:
         settings["weights"] = config.mobilenet_weights if model == "mobilenet" else config.resnet50_weights
-    settings |= {"seed": config.seed, "threads": config.threads, **_size(config)}
+    settings |= {"seed": config.seed, **_settings(config)}
     name = f"{protocol}-{model}-{recipe}-fold{fold}{suffix}"
     plan = SplitConfig(protocol=protocol, folds=config.folds, fold=fold, seed=config.seed)  # type: ignore[arg-type]
     return _Job(name, plan, make_config(model, recipe, **settings))
 
 
-def _size(config: StudyConfig) -> dict[str, Any]:
-    return {"size": config.size} if config.size else {}
+def _settings(config: StudyConfig) -> dict[str, Any]:
+    """Returns what every training of a study has in common."""
+    return {"threads": config.threads, **({"size": config.size} if config.size else {})}
 
 
-def _run(
-    job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, progress: Progress | None
-) -> dict[str, Any]:
-    run, cache, config = folder / "runs" / job.name, folder / "cache", job.config
+def _run(job: _Job, manifest: pd.DataFrame, unseen: pd.DataFrame, folder: Path, report: Report) -> StudyRun:
+    run, cache, config, protocol = folder / "runs" / job.name, folder / "cache", job.config, job.split.protocol
     if config.recipe == "baseline" and config.model != "baseline-cnn":
-        config = replace(config, best_before=_shared_best(folder, job))
+        # The baseline study had one early-stopping object, which remembered the best loss of the run before: the CNN's.
+        before = folder / "runs" / f"{protocol}-baseline-cnn-baseline-fold0" / "curve.csv"
+        best = float(pd.read_csv(before)["validation_loss"].min()) if before.exists() else None
+        config = replace(config, best_before=best)
     table = split(manifest, job.split)
-    check(table, job.split.protocol)
-    origin = {"name": job.name, "protocol": job.split.protocol, "fold": job.split.fold}
-    train(table, config, run, cache=cache, origin=origin, progress=_prefixed(progress, job.name))
+    origin = {"name": job.name, "protocol": protocol, "fold": job.split.fold}
+    train(table, config, run, cache=cache, origin=origin, report=within(report, job.name))
     if len(unseen):
         predict_external(unseen, run, cache=cache)
-    results = evaluate_run(run)
     details, curve = read_json(run / "environment.json"), pd.read_csv(run / "curve.csv")
-    return {
-        **origin,
-        "model": config.model,
-        "recipe": config.recipe,
-        "tuned": job.name.endswith("-tuned"),
-        "folder": run.relative_to(folder).as_posix(),
-        **{key: details[key] for key in ("parameters", "pretrained", "precision", "commit")},
-        "epochs": len(curve),
-        "seconds": float(curve["seconds"].sum()),
-        "leaky": job.split.protocol in LEAKY,
-        "twins": twin_counts(table),
-        "results": results,
-    }
+    return StudyRun(
+        name=job.name,
+        protocol=protocol,
+        fold=job.split.fold,
+        model=config.model,
+        recipe=config.recipe,
+        tuned=job.name.endswith("-tuned"),
+        folder=run.relative_to(folder).as_posix(),
+        parameters=details["parameters"],
+        pretrained=details["pretrained"],
+        precision=details["precision"],
+        commit=details["commit"],
+        epochs=len(curve),
+        seconds=float(curve["seconds"].sum()),
+        leaky=is_leaky(protocol),
+        twins=twin_counts(table),
+        results=evaluate_run(run, threshold=THRESHOLD),
+    )
 
 
-def _shared_best(folder: Path, job: _Job) -> float | None:
-    """Returns what the baseline study's one early-stopping object remembered from the run before: the CNN's best."""
-    curve = folder / "runs" / f"{job.split.protocol}-baseline-cnn-baseline-fold0" / "curve.csv"
-    return float(pd.read_csv(curve)["validation_loss"].min()) if curve.exists() else None
-
-
-def _tuned(
-    manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig, progress: Progress | None
-) -> dict[str, Any]:
+def _tuned(manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig, report: Report) -> Search:
     place = folder / "tune" / model
-    found = read_tuning(place)
-    if found is not None:
-        return found
+    if (place / "tuning.json").exists():
+        return Search.read(place / "tuning.json")
     table = split(manifest, SplitConfig(folds=config.folds, seed=config.seed))
-    base = make_config(model, threads=config.threads, **_size(config))
+    base = make_config(model, **_settings(config))
     settings = TuneConfig(trials=config.trials, trial_epochs=config.trial_epochs, seed=config.seed)
-    return tune(table, base, settings, place, cache=folder / "cache", progress=_prefixed(progress, f"tune {model}"))
+    report = within(report, f"tune {model}")
+    return Search.from_json(tune(table, base, settings, place, cache=folder / "cache", report=report), "tuning")
 
 
-def _prefixed(progress: Progress | None, name: str) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, total, words: progress(done, total, f"{name}: {words}")
+def _summaries(runs: Sequence[StudyRun], folder: Path) -> list[StudySummary]:
+    found = []
+    for (protocol, model, recipe), family in families(runs).items():
+        joined = summarise_runs([folder / run.folder for run in family], threshold=THRESHOLD)
+        leaky = is_leaky(protocol)
+        found.append(StudySummary(**vars(joined), protocol=protocol, model=model, recipe=recipe, leaky=leaky))
+    return found
 
 
-def _families(runs: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """Collects the folds of each protocol, model and recipe."""
-    families: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for run in runs:
-        recipe = f"{run['recipe']}, tuned" if run["tuned"] else run["recipe"]
-        families.setdefault((run["protocol"], run["model"], recipe), []).append(run)
-    return families
-
-
-def _summaries(runs: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    return [
-        {
-            "protocol": protocol,
-            "model": model,
-            "recipe": recipe,
-            "leaky": protocol in LEAKY,
-            **summarise_runs([folder / run["folder"] for run in family]),
-        }
-        for (protocol, model, recipe), family in _families(runs).items()
-    ]
-
-
-def _comparisons(runs: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+def _comparisons(runs: Sequence[StudyRun], folder: Path) -> list[StudyComparison]:
     """Compares `compact` with each other network, and tuned with untuned settings, on the folds that both have."""
-    families, found = _families(runs), []
-    for (protocol, model, recipe), family in families.items():
+    by_family, found = families(runs), []
+    for (protocol, model, recipe), family in by_family.items():
         rival = "baseline-cnn" if model == "compact" else "compact"
-        other = families.get((protocol, model if recipe == "standard, tuned" else rival, "standard"), [])
+        other = by_family.get((protocol, model if recipe == "standard, tuned" else rival, "standard"), [])
         if recipe == "baseline" or (model == "compact" and recipe == "standard"):
             continue
-        shared = {run["fold"] for run in family} & {run["fold"] for run in other}
+        shared = {run.fold for run in family} & {run.fold for run in other}
         if not shared:
             continue
-        mine, theirs = ([folder / run["folder"] for run in side if run["fold"] in shared] for side in (family, other))
-        names = {"protocol": protocol, "a": f"{model} ({recipe})", "b": f"{other[0]['model']} (standard)"}
-        found += [{**names, **row} for row in compare_runs(mine, theirs)["comparisons"]]
+        mine, theirs = ([folder / run.folder for run in side if run.fold in shared] for side in (family, other))
+        compared = compare_runs(mine, theirs, threshold=THRESHOLD).comparisons
+        a, b = f"{model} ({recipe})", f"{other[0].model} (standard)"
+        found += [StudyComparison(**vars(one), protocol=protocol, a=a, b=b) for one in compared]
     return found
 
 

@@ -1,8 +1,8 @@
-"""Preprocessed pixels, once: a memory-mapped array and the list of what stands in its rows.
+"""A cache of preprocessed pixels: a memory-mapped array, and a list that names its rows.
 
-An image is known by the SHA-256 of its file, an outline by that of its mask too: the same file under two names is
-decoded once, a moved folder costs nothing, and a corrected outline takes the place of the old one. Rows are only ever
-appended; a list line is written after its rows, so a process killed at any moment loses at most the image at hand.
+An image is named by the SHA-256 of its file, a mask by the hashes of its image and its own: the same file under two
+names is decoded once, a moved folder costs nothing, and a corrected mask replaces the old one. Rows are only appended,
+and a row is named after it was written, so that a killed process loses at most the current image.
 """
 
 import os
@@ -20,11 +20,11 @@ from joblib import Parallel, delayed
 
 from brainsift.core.environment import cores
 from brainsift.core.errors import UsageError
+from brainsift.core.progress import Progress, Report, silent
 from brainsift.images import standard
 from brainsift.images.masks import outline_sha256
 from brainsift.images.preprocess import PREPROCESSINGS, preprocess, preprocess_outline
 
-Progress = Callable[[int, int], None]
 _BATCH = 256
 
 
@@ -35,17 +35,17 @@ def cached_pixels(
     preprocessing: str = "standard",
     size: int = 128,
     workers: int | None = None,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Makes sure that every image of a manifest stands in the cache.
+    """Makes sure that every image of a manifest is in the cache.
 
     Args:
         manifest: audited; rows whose status is not "ok" get no pixels.
         folder: of the cache; shared by any number of manifests.
         preprocessing: "standard" or "baseline".
         size: side of the square result, pixels.
-        workers: processes; None for one a core.
-        progress: called with (images done, images to do).
+        workers: processes; None for one per core.
+        report: takes the progress.
 
     Returns:
         The memory-mapped pixels, uint8 (m, size, size) or (m, size, size, 3), and for each row of the manifest its
@@ -61,23 +61,23 @@ def cached_pixels(
     keys = _image_keys(manifest).where(manifest["status"] == "ok", "")
     with _opened(folder, preprocessing, shape) as store:
         return _cached(
-            store, manifest, keys, lambda row: read(row.path, channel=row.channel), workers=workers, progress=progress
+            store, manifest, keys, lambda row: read(row.path, channel=row.channel), workers=workers, report=report
         )
 
 
-def cached_outlines(
+def cached_masks(
     manifest: pd.DataFrame, folder: Path, *, size: int = 128, workers: int | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Makes sure that every outline of a manifest stands in the cache, placed as "standard" places its image.
+    """Makes sure that every mask of a manifest is in the cache, placed as "standard" places its image.
 
     Args:
-        manifest: audited; rows without a mask have no outline.
+        manifest: audited.
         folder: of the cache.
         size: side of the square result, pixels.
-        workers: processes; None for one a core.
+        workers: processes; None for one per core.
 
     Returns:
-        The memory-mapped outlines, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
+        The memory-mapped masks, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
         therein, int64 (n,), -1 where it has none.
     """
     read = delayed(partial(preprocess_outline, size=size))
@@ -96,7 +96,7 @@ def _image_keys(manifest: pd.DataFrame) -> pd.Series:
 
 @contextmanager
 def _opened(folder: Path, kind: str, shape: tuple[int, ...]) -> Iterator["_Store"]:
-    """Opens a part of the cache for this process alone: several trainings may share it."""
+    """Opens one file of the cache for this process alone: several trainings may share the cache."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{kind}-{shape[0]}-v{standard.VERSION}"
     with FileLock(folder / f".{name}.lock"):
@@ -110,13 +110,13 @@ def _cached(
     job: Callable[[Any], Any],
     *,
     workers: int | None,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     missing = (keys != "") & ~keys.isin(list(store.places))
     wanted = np.flatnonzero(missing & ~keys.duplicated())
     if len(wanted):
         jobs = (job(row) for row in manifest.iloc[wanted].itertuples())
-        store.add(keys.iloc[wanted], jobs, workers=workers or cores(), progress=progress)
+        store.add(keys.iloc[wanted], jobs, workers=workers or cores(), report=report)
     rows = np.array([store.places.get(key, -1) for key in keys], dtype=np.int64)
     return store.pixels(), rows
 
@@ -140,7 +140,7 @@ class _Store:
         os.truncate(self.pixels_path, len(places) * int(np.prod(self.shape)))
         return places
 
-    def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, progress: Progress | None) -> None:
+    def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, report: Report) -> None:
         """Does the jobs in parallel and appends what they return."""
         results = Parallel(workers, return_as="generator", batch_size=16)(jobs)
         with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as names:
@@ -149,8 +149,8 @@ class _Store:
                 pixels.flush()
                 names.write(f"{key}\n")
                 self.places[key] = len(self.places)
-                if progress and (done % _BATCH == 0 or done == len(keys)):
-                    progress(done, len(keys))
+                if done % _BATCH == 0 or done == len(keys):
+                    report(Progress("preprocessing", done, len(keys)))
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         if not self.places:

@@ -1,11 +1,11 @@
-"""How each network is trained: the settings of a run, and their values by recipe.
+"""How each network is trained: the settings of a run and of a search, and their values by recipe.
 
 `standard`  each network trained properly, on the `standard` preprocessing
 `baseline`  what the baseline study did, mistakes included: its preprocessing, Adam at 1e-4, no augmentation, no
             class balance, early stopping after 5 epochs without going back to the best weights; MobileNet and ResNet
             see pixels that went through their ImageNet preprocessing twice and end in a 4-way softmax
-`fast`      a first answer in seconds: `compact` at half the side for two epochs
-`release`   for images of hospitals the network has not seen: many sources, drawn so that none tells the class;
+`fast`      a first result in seconds: `compact` on images of half the side for two epochs
+`release`   for images of hospitals that the network has not seen: many sources, sampled so that none tells the class;
             transplanted and drawn tumors, stripped skulls, and the artifacts of other scanners
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from brainsift.core.errors import UsageError
+from brainsift.core.shares import check_share
 from brainsift.images.preprocess import PREPROCESSINGS
 
 RECIPES = ("standard", "baseline", "fast", "release")
@@ -21,13 +22,15 @@ SCHEDULES = ("cosine", "constant")
 SAMPLINGS = ("images", "balanced")
 PRECISIONS = ("auto", "bf16", "fp32")
 LOGS = ("none", "tensorboard", "mlflow")
-_GREY_ONLY = ("strip", "transplant", "drawn", "letters")  # what changes one channel, or needs outlines to fit
-_LEAST_SIZE = {"baseline-cnn": 46}  # less is nothing after its four poolings; the others halve five times
+RELEASE_MODEL = "lite0"
+SEARCHABLE = ("learning_rate", "dropout", "weight_decay", "augment", "label_smoothing")
+_GREY_ONLY = ("strip", "transplant", "drawn", "letters")  # they change one channel, or need masks that fit
+_LEAST_SIZE = {"baseline-cnn": 46}  # nothing is left of fewer pixels after its four poolings; others halve five times
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of one training run; at once the argument, the flags and the JSON in the run folder.
+    """The settings of one training run: the argument, the flags and the JSON in the run folder.
 
     Attributes:
         model: baseline-cnn, compact, lite0, mobilenet or resnet50.
@@ -35,8 +38,8 @@ class TrainConfig:
             release (the network that ships).
         preprocessing: standard or baseline.
         size: side of the input, pixels; at least 32, for baseline-cnn 46.
-        epochs: passes over the training part.
-        batch_size: images a step, over all processes.
+        epochs: passes over the training set.
+        batch_size: images per step, over all processes.
         learning_rate: peak learning rate.
         weight_decay: AdamW, on weights of convolutions and dense layers.
         dropout: share of features dropped before the last layer.
@@ -44,26 +47,26 @@ class TrainConfig:
         label_smoothing: 0 to 0.5.
         augment: strength of augmentation, 0 to 1.
         progressive: train the first epochs on smaller images; not for baseline-cnn.
-        balance: weigh the classes equally in the loss.
-        sampling: images (each once an epoch), or balanced: drawn so that neither source nor contrast tells the class,
-            and near-copies count little, in the validation loss too.
-        epoch_images: images an epoch; 0 for as many as the training part has.
-        artifacts: strength of contrast curves, bias fields, noise and lost resolution, 0 to 1.
+        balance: give both classes the same weight in the loss.
+        sampling: images (each once per epoch), or balanced: drawn so that neither source nor contrast tells the class,
+            and near-duplicates count little, in the validation loss too.
+        epoch_images: images per epoch; 0 for as many as the training set has.
+        artifacts: strength of simulated contrast curves, bias fields, noise and lost resolution, 0 to 1.
         turned: share of images turned by a quarter or by half.
         strip: share of images whose skull is stripped.
-        transplant: share of images that get the tumor of another image, or lose their own; nothing where outline_weight
-            does nothing.
-        drawn: share of tumor-free images that get a drawn tumor; nothing where outline_weight does nothing.
+        transplant: share of images that get the tumor of another image, or lose their own; without effect where
+            outline_weight has none.
+        drawn: share of tumor-free images that get a drawn tumor; without effect where outline_weight has none.
         letters: share of images that get a burned-in letter.
-        outline_weight: of outlines of tumors in the loss; 0 for none. Nothing where no training image has an outline,
-            the network draws no tumor map (compact and lite0 do), or the preprocessing is baseline.
-        average: memory of the moving average of weights, in epochs; 0 for none.
+        outline_weight: weight of segmentation masks in the loss; 0 for none. Without effect where no training image has
+            a mask, the network draws no tumor map (compact and lite0 do), or the preprocessing is baseline.
+        average: time constant of the moving average of weights, in epochs; 0 for none.
         patience: epochs without a better validation loss before stopping.
-        keep_best: go back to the weights of the best validation loss.
-        best_before: validation loss that an epoch has to beat to count as better.
+        keep_best: return to the weights with the best validation loss.
+        best_before: validation loss below which an epoch counts as better.
         weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file.
-        frozen: blocks at the front that keep their ImageNet weights.
-        seed: of all chance.
+        frozen: number of blocks at the front that keep their ImageNet weights.
+        seed: of all random generators.
         device: auto, cpu, cuda (or cuda:1, ...) or mps.
         precision: auto, bf16 or fp32.
         threads: of the CPU; 0 for torch's own choice.
@@ -119,8 +122,8 @@ class TrainConfig:
             value = getattr(self, name)
             _check(name, value >= least, f"must be at least {least}, not {value}")
         _check("learning_rate", self.learning_rate > 0, f"must be positive, not {self.learning_rate}")
-        _check("dropout", 0 <= self.dropout < 1, f"must lie in [0, 1), not {self.dropout}")
-        _check("label_smoothing", 0 <= self.label_smoothing <= 0.5, f"must lie in [0, 0.5], not {self.label_smoothing}")
+        _check("dropout", check_share("dropout", self.dropout) < 1, "must be less than 1, or nothing is left")
+        check_share("label_smoothing", self.label_smoothing, high=0.5)
         one_size = self.model == "baseline-cnn"
         _check(
             "progressive", not (self.progressive and one_size), f"must be off for {self.model}, which takes one size"
@@ -129,8 +132,7 @@ class TrainConfig:
             given = [name for name in _GREY_ONLY if getattr(self, name)]
             _check(", ".join(given), not given, f"must be 0 with the preprocessing {self.preprocessing}")
         for name in ("augment", "artifacts", "turned", "strip", "transplant", "drawn", "letters"):
-            value = getattr(self, name)
-            _check(name, 0 <= value <= 1, f"must lie in [0, 1], not {value}")
+            check_share(name, getattr(self, name))
 
 
 _NAMES = {
@@ -143,9 +145,34 @@ _NAMES = {
 }
 
 
-def _check(argument: str, holds: bool, rule: str) -> None:
+def _check(argument: str, holds: bool, rule: str, remedy: str = "Choose another value, or leave it out.") -> None:
     if not holds:
-        raise UsageError(argument, rule, "Correct it.")
+        raise UsageError(argument, rule, remedy)
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """The settings of a search.
+
+    Attributes:
+        trials: finished trials, pruned ones included.
+        trial_epochs: epochs per trial.
+        search: what to search: learning_rate, dropout, weight_decay, augment, label_smoothing.
+        seed: of the search and of each trial.
+
+    Raises:
+        UsageError: a setting that cannot be searched, or no trial.
+    """
+
+    trials: int = 20
+    trial_epochs: int = 6
+    search: tuple[str, ...] = ("learning_rate", "dropout")
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check("trials", self.trials >= 1, f"must be at least 1, not {self.trials}")
+        unknown = [name for name in self.search if name not in SEARCHABLE]
+        _check("search", not unknown, f"must be of {', '.join(SEARCHABLE)}, not {unknown}")
 
 
 _STANDARD: dict[str, dict[str, Any]] = {

@@ -1,7 +1,7 @@
-"""The folder of a run: what it was made of, its network, and what the network said of each image.
+"""The folder of a run: its settings, its network, and the prediction for each image.
 
-config.json, split.csv, environment.json   what the run was made of
-curve.csv, weights.safetensors             what came out of training
+config.json, split.csv, environment.json   settings, images and machine
+curve.csv, weights.safetensors             training curve and network
 predictions.csv                            logit of each image of train, validation and test
 external.csv                               the same for images of other collections
 results.json                               written by `evaluate`
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, write_json
-from brainsift.datasets.manifest import read_csv, read_manifest, write_manifest
+from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.training import devices, networks
 from brainsift.training.augment import to_input
 from brainsift.training.cache import cached_pixels
@@ -40,36 +40,42 @@ PREDICTION_COLUMNS = (
     "logit",
     "probability",
 )
-# What may differ between the two starts of one run.
+# These may differ between two starts of one run.
 _FREE_SETTINGS = ("threads", "device", "log")
 
 
-def is_claimed(record: Path, wanted: Mapping[str, Any], what: str) -> bool:
-    """Tells whether a folder's record of settings exists, having checked that it says what is wanted.
+def is_claimed(record: Path, wanted: Mapping[str, Any], what: str, defaults: Mapping[str, Any] | None = None) -> bool:
+    """Tells whether the record of settings of a folder exists, and makes sure that it holds the wanted ones.
 
-    A setting of training that the record lacks came later: what was done then is its default.
+    Args:
+        record: a JSON file.
+        wanted: the settings.
+        what: the folder holds, for the error.
+        defaults: values of settings that a record lacks because it is older; those of `TrainConfig` are known.
 
     Raises:
-        RunError: it says something else.
+        RunError: it holds other settings.
     """
     if not record.exists():
         return False
-    found = {**asdict(TrainConfig()), **read_json(record)}
+    found = {**asdict(TrainConfig()), **(defaults or {}), **read_json(record)}
     changed = [name for name in wanted if name not in _FREE_SETTINGS and found.get(name) != wanted[name]]
     if changed:
-        raise RunError(record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Use another folder.")
+        raise RunError(
+            record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Choose another folder."
+        )
     return True
 
 
 def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str = "a run") -> None:
-    """Writes what the run (or search) is, or checks that the folder holds just this one.
+    """Writes settings and images of a run (or search), or makes sure that the folder holds this very run.
 
     Raises:
         RunError: it holds another one.
     """
     if is_claimed(folder / "config.json", wanted, what):
-        before = read_csv(folder / "split.csv", dtype=str)[["sha256", "part"]]
-        if not before.equals(table[["sha256", "part"]].astype(str)):
+        before = read_manifest(folder / "split.csv")[["sha256", "part"]]
+        if not before.astype(str).equals(table[["sha256", "part"]].reset_index(drop=True).astype(str)):
             raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
         return
     write_manifest(table, folder / "split.csv")
@@ -100,7 +106,7 @@ def finish(
     pixels: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
 ) -> None:
-    """Writes the network and its predictions, and drops the checkpoint."""
+    """Writes the network and its predictions, and deletes the checkpoint."""
     with replacing(folder / "weights.safetensors") as temporary:
         save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, temporary)
     write_manifest(_predictions(table, model, pixels, rows), folder / "predictions.csv")
@@ -128,7 +134,7 @@ def load_run(folder: Path) -> tuple[networks.Classifier, TrainConfig]:
 
 
 def read_split(folder: Path) -> pd.DataFrame:
-    """Reads the manifest that a run was trained on, with its parts.
+    """Reads the manifest that a run was trained on, with the column `part`.
 
     Raises:
         RunError: it is no run folder.
@@ -151,15 +157,15 @@ def predict_logits(model: nn.Module, images: Tensor, *, bf16: bool = False, batc
 
 
 def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
-    """Scores images that a finished run was not made with, into external.csv of its folder; training never sees them.
+    """Scores external images with a finished run, into external.csv of its folder.
 
     Args:
-        table: audited manifest; its rows become part "external".
+        table: audited manifest; its rows get the value "external" in the column `part`.
         folder: of the run.
         cache: folder of preprocessed pixels.
 
     Returns:
-        The path of external.csv, written anew unless it holds just these images.
+        The path of external.csv, which is written anew unless it holds these very images.
 
     Raises:
         RunError: the run is not finished.

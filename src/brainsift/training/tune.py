@@ -1,23 +1,24 @@
-"""Search for learning rate, dropout and what else matters, on validation data only.
+"""Search for learning rate, dropout and other settings, on validation data only.
 
-Optuna samples (TPE, Bergstra et al. 2011), prunes hopeless trials (median rule), and keeps all trials in an SQLite
-file, so that a search can be interrupted and goes on.
+Optuna samples settings (TPE, Bergstra et al. 2011), stops hopeless trials early (median rule), and keeps all trials in
+an SQLite file, so that an interrupted search can go on.
 """
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pandas as pd
 
-from brainsift.core.errors import RunError, UsageError
+from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, write_json
-from brainsift.training.recipes import TrainConfig
+from brainsift.core.progress import Report, silent, within
+from brainsift.training.recipes import TrainConfig, TuneConfig
 from brainsift.training.runs import claim
-from brainsift.training.train import Progress, train
+from brainsift.training.train import train
 
 SPACE: dict[str, Callable[[optuna.Trial], Any]] = {
     "learning_rate": lambda trial: trial.suggest_float("learning_rate", 1e-5, 2e-2, log=True),
@@ -29,33 +30,6 @@ SPACE: dict[str, Callable[[optuna.Trial], Any]] = {
 OPEN = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
 
-@dataclass(frozen=True)
-class TuneConfig:
-    """The settings of a search.
-
-    Attributes:
-        trials: finished trials, pruned ones included.
-        trial_epochs: epochs of each trial.
-        search: what to search: learning_rate, dropout, weight_decay, augment, label_smoothing.
-        seed: of the search and of each trial.
-
-    Raises:
-        UsageError: a setting that cannot be searched, or no trial.
-    """
-
-    trials: int = 20
-    trial_epochs: int = 6
-    search: tuple[str, ...] = ("learning_rate", "dropout")
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise UsageError("trials", f"must be at least 1, not {self.trials}", "Correct it.")
-        unknown = [name for name in self.search if name not in SPACE]
-        if unknown:
-            raise UsageError("search", f"must be of {', '.join(SPACE)}, not {unknown}", "Correct them.")
-
-
 def tune(
     table: pd.DataFrame,
     base: TrainConfig,
@@ -63,17 +37,18 @@ def tune(
     folder: Path,
     *,
     cache: Path,
-    progress: Progress | None = None,
+    report: Report = silent,
 ) -> dict[str, Any]:
     """Searches settings for one network; goes on where an earlier search in the folder stopped.
 
     Args:
-        table: manifest with parts; only "train" and "validation" are looked at.
-        base: the settings that are not searched; trials leave no log.
+        table: manifest with the column `part`; only "train" and "validation" are used.
+        base: the settings that are not searched; trials write no log.
         config: what to search and how long.
-        folder: gets trials.sqlite, tuning.json and the trial at hand; config.json and split.csv say what of.
+        folder: gets trials.sqlite, tuning.json and the current trial, and in config.json and split.csv what was
+            searched on.
         cache: folder of preprocessed pixels.
-        progress: called with (steps done, steps to do, what is going on) of the trial at hand.
+        report: takes the progress of each trial.
 
     Returns:
         ``model``, ``trials`` (number, value, state and each setting), ``best``, ``importance`` (fANOVA, Hutter et
@@ -92,16 +67,18 @@ def tune(
         trial_folder = folder / "trial"
         shutil.rmtree(trial_folder, ignore_errors=True)
         chosen = replace(base, **{name: SPACE[name](trial) for name in config.search})
+        values = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
+        name = f"trial {trial.number + 1}/{config.trials} ({values})"
         losses: list[float] = []
 
-        def report(row: dict[str, float]) -> None:
+        def judge(row: dict[str, float]) -> None:
             losses.append(row["validation_loss"])
             trial.report(min(losses), int(row["epoch"]))
             if trial.should_prune():
                 raise optuna.TrialPruned
 
         try:
-            train(seen, chosen, trial_folder, cache=cache, progress=_named(progress, trial, config), on_epoch=report)
+            train(seen, chosen, trial_folder, cache=cache, report=within(report, name), on_epoch=judge)
         except RunError:  # in a new folder: the loss is not finite
             raise optuna.TrialPruned from None
         return min(losses)
@@ -138,13 +115,6 @@ def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.
     if not search.trials:  # the recipe's own values first
         search.enqueue_trial({key: value for key, value in asdict(base).items() if key in config.search})
     return search
-
-
-def _named(progress: Progress | None, trial: optuna.Trial, config: TuneConfig) -> Progress | None:
-    if progress is None:
-        return None
-    values = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
-    return lambda done, total, words: progress(done, total, f"trial {trial.number + 1}/{config.trials} ({values})")
 
 
 def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> dict[str, Any]:

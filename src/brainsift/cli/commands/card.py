@@ -1,4 +1,4 @@
-"""Print the model card of a bundle: what it is for, what it was trained on, how well it does, where it fails."""
+"""Print the model card of a bundle: what it is for, what it was trained on, how well it works, where it fails."""
 
 import argparse
 from pathlib import Path

@@ -1,25 +1,13 @@
-"""The whole path on drawn phantom slices: audit, split, train, evaluate, report, predict. No network, no data needed.
+"""All steps on drawn phantom slices: audit, split, train, evaluate, report, predict. No network, no data needed.
 
-Phantoms are not patients: the figures show that the machinery works, not that it finds tumors.
+Phantoms are not patients: the figures show that the steps work, not that the network finds tumors.
 """
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from brainsift.cli.commands.study import show_summary
 from brainsift.cli.console import progress_bar, say
-from brainsift.core.files import write_csv
-from brainsift.deployment.export import export_run
-from brainsift.images.phantom import write_phantoms
-from brainsift.inference.bundle import load_bundle
-from brainsift.inference.decision import COLUMNS
-from brainsift.inference.predictor import Predictor
-from brainsift.reports.write import write_study_report
-from brainsift.studies.study import StudyConfig, run_study
-
-_STUDY = StudyConfig(models=("compact",), baseline_protocols=(), tune_models=(), quick=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,42 +15,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("brainsift-demo"), metavar="DIR", help="(default: brainsift-demo)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drawn phantoms")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drawn phantoms (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Demonstrates."""
-    started, folder = time.monotonic(), arguments.output
+    from brainsift.cli.commands.study import show_summary
+    from brainsift.pipelines.demo import run_demo
+
+    started = time.monotonic()
     say("Phantoms are drawn heads, not patients: this shows how brainsift works, not how well it finds tumors.\n")
     with progress_bar() as report:
-        report(0, 1, "drawing phantoms")
-        phantoms = write_phantoms(folder / "phantoms", count=400, seed=arguments.seed).parent
-        results = run_study(
-            [f"phantom={phantoms}"],
-            folder,
-            replace(_STUDY, seed=arguments.seed),
-            title="Demo on drawn phantoms",
-            command="brainsift demo",
-            phantom=True,
-            progress=report,
-        )
-    write_study_report(results, folder, folder / "report.html")
-    show_summary(results["summary"])
-    _predict(folder, arguments.seed)
-    say(f"\nReport: {folder / 'report.html'}   ({time.monotonic() - started:.0f} s)")
-    say("\nThe same on your own images (one folder a class, such as DIR/yes and DIR/no):")
+        demo = run_demo(arguments.output, seed=arguments.seed, report=report)
+    show_summary(demo.study)
+    say(
+        f"\nPredicted with the exported network: {len(demo.predictions)} newly drawn phantoms, {demo.n_right} decided "
+        "as they were drawn."
+    )
+    for one in demo.predictions[:3]:
+        say(f"  {Path(one.path).parent.name}/{Path(one.path).name}: {one.decision} ({one.probability:.2f})")
+    say(f"\nReport: {demo.report}   ({time.monotonic() - started:.0f} s)")
+    say("\nThe same on your own images (one folder per class, such as DIR/yes and DIR/no):")
     say("  brainsift audit DIR -o audit")
     say("  brainsift study --data DIR -o study")
-
-
-def _predict(folder: Path, seed: int) -> None:
-    run_folder = folder / "runs" / "grouped-compact-standard-fold0"
-    export_run(run_folder, folder / "bundle")
-    unseen = write_phantoms(folder / "unseen", count=12, seed=seed + 10_007).parent
-    paths = sorted(unseen.glob("*tumor/*.*"))
-    answers = list(Predictor(load_bundle(folder / "bundle")).predict(paths))
-    write_csv(folder / "predictions.csv", COLUMNS, (answer.to_dict() for answer in answers))
-    right = sum(answer.decision == Path(answer.path).parent.name for answer in answers)
-    say(f"\nPredicted with the exported network: {len(answers)} newly drawn phantoms, {right} as drawn.")
-    for answer in answers[:3]:
-        say(f"  {Path(answer.path).parent.name}/{Path(answer.path).name}: {answer.decision} ({answer.probability:.2f})")

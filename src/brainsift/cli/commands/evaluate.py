@@ -1,63 +1,85 @@
-"""Score run folders, or a table of predictions (path, probability) against a manifest, with 95 % intervals."""
+"""Score runs, or a table of predictions against a manifest, with 95 % intervals.
+
+An image counts as "tumor" from the same threshold on as in `predict`, unless you ask for another: `balanced` of the
+run's validation set; for predictions, the one that the table was decided at. What was used is printed, and stands in
+results.json. `study` decides at 0.5 (`--threshold even`), so that networks are compared alike.
+
+brainsift evaluate RUN
+brainsift evaluate RUN --threshold even
+brainsift evaluate --predictions predictions.csv --manifest manifest.csv
+"""
 
 import argparse
 from pathlib import Path
 
 from brainsift.cli.console import say, show_scores, show_table
+from brainsift.cli.flags import share
 from brainsift.core.errors import UsageError
-from brainsift.core.files import write_json
-from brainsift.core.text import p_value, signed
-from brainsift.datasets.manifest import read_csv, read_manifest
-from brainsift.evaluation.evaluate import compare_runs, evaluate_predictions, evaluate_run, without_nan
+from brainsift.core.text import difference, p_value
+from brainsift.inference.bundle import SHIPPED, load_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders; two are also compared")
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="of `brainsift predict --csv`, or your own")
-    parser.add_argument("--manifest", type=Path, metavar="CSV", help="the truth for --predictions")
+    parser.add_argument("--manifest", type=Path, metavar="CSV", help="the truth for --predictions: path and label")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores of --predictions here")
+    point = parser.add_mutually_exclusive_group()
+    point.add_argument(
+        "--threshold",
+        type=_name_or_number,
+        metavar="NAME",
+        help="balanced, screening (high sensitivity), confirm (high specificity), even (0.5), or a number within 0 "
+        "and 1 (default: the one that `predict` uses)",
+    )
+    point.add_argument(
+        "--sensitivity", type=share, metavar="X", help="the threshold that reached it on validation data, 0.5 to 0.995"
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=SHIPPED,
+        metavar="DIR",
+        help="whose thresholds are meant, for --predictions (default: the package's own)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluates."""
+    from brainsift.evaluation.evaluate import evaluate_predictions, evaluate_run
+
     if bool(arguments.predictions) != bool(arguments.manifest) or not (arguments.runs or arguments.predictions):
         raise UsageError("arguments", "need run folders, or --predictions with --manifest", "Give one of the two.")
+    asked = {"threshold": arguments.threshold, "sensitivity": arguments.sensitivity}
     for folder in arguments.runs:
-        _score_run(folder)
+        results = evaluate_run(folder, **asked)
+        title = f"{folder}, threshold {results.threshold_name} ({results.threshold:.3f}){', LEAKY' * results.leaky}"
+        show_scores(title, [(name, found.scores) for name, found in results.sets().items()])
     if len(arguments.runs) == 2:
-        _compare(*arguments.runs)
+        _compare(*arguments.runs, **asked)
     if arguments.predictions:
-        _score_predictions(arguments)
+        bundle = load_bundle(arguments.bundle)
+        found = evaluate_predictions(arguments.predictions, arguments.manifest, bundle=bundle, **asked)
+        at = f" ({found.threshold:.3f})" if found.threshold == found.threshold else ""
+        blocks = [("all", found.scores), *((name, one.scores) for name, one in found.sources.items())]
+        show_scores(f"{arguments.predictions}, threshold {found.threshold_name}{at}", blocks)
+        if arguments.json:
+            found.write(arguments.json)
+        say(f"{found.n} images scored, {found.n_missing} of the manifest had no prediction.")
 
 
-def _score_run(folder: Path) -> None:
-    results = evaluate_run(folder)
-    parts = [(part, results[part]) for part in ("validation", "test") if results[part]]
-    blocks = [*parts, *results["external"].items()]
-    show_scores(f"{folder}{', LEAKY' * results['leaky']}", [(name, found["scores"]) for name, found in blocks])
+def _name_or_number(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
-def _compare(first: Path, second: Path) -> None:
-    found = compare_runs(first, second)
-    rows = [
-        (
-            row["metric"],
-            row["test"],
-            "{value} [{low}, {high}]".format(**{key: signed(bound, 4) for key, bound in row["difference"].items()}),
-            p_value(row["p_value"]),
-        )
-        for row in found["comparisons"]
-    ]
-    both = f"on the {found['n']} test images, in {found['n_groups']} groups, that both have"
+def _compare(first: Path, second: Path, *, threshold: str | float | None, sensitivity: float | None) -> None:
+    from brainsift.evaluation.evaluate import compare_runs
+
+    found = compare_runs(first, second, threshold=threshold, sensitivity=sensitivity)
+    rows = [(row.metric, row.test, difference(row.difference, 4), p_value(row.p_value)) for row in found.comparisons]
+    both = f"on the {found.n} test images, in {found.n_groups} groups, that both have"
     show_table(f"{first} minus {second}, {both}", ("metric", "test", "difference", "p"), rows)
-
-
-def _score_predictions(arguments: argparse.Namespace) -> None:
-    table = read_csv(arguments.predictions)
-    results = evaluate_predictions(table, read_manifest(arguments.manifest))
-    blocks = [("all", results), *results["sources"].items()]
-    show_scores(str(arguments.predictions), [(name, found["scores"]) for name, found in blocks])
-    if arguments.json:
-        write_json(arguments.json, without_nan(results))
-    say(f"{results['n']} images scored, {results['n_missing']} of the manifest had no prediction.")

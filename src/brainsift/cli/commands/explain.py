@@ -1,11 +1,11 @@
-"""Score where a run's network looks against outlines of tumors: its own map, or Grad-CAM where it draws none."""
+"""Score where a run's network looks against segmentation masks: its tumor map, or Grad-CAM where it draws none."""
 
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import interval, progress_bar, say, show_table
-from brainsift.evaluation.localization import SCORES, explain_run
-from brainsift.training.runs import cache_of, read_split
+from brainsift.cli.console import progress_bar, say, show_table
+from brainsift.core.progress import Progress
+from brainsift.core.text import interval
 
 _HEADS = ("where", "images", "pointing game", "energy inside", "overlap")
 
@@ -17,12 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Explains; writes maps.csv (a row an image) and maps.json (means with intervals) into each run folder."""
+    """Explains; writes maps.csv (one row per image) and maps.json (means with intervals) into each run folder."""
+    from brainsift.evaluation.localization import explain_run
+
     for folder in arguments.runs:
-        table = read_split(folder)
         with progress_bar() as report:
-            report(0, 1, f"maps of {folder}")
-            found = explain_run(folder, table, cache=arguments.cache or cache_of(folder))
-        rows = [(name, str(one["n"]), *(interval(one[score]) for score in SCORES)) for name, one in found.items()]
+            report(Progress(f"maps of {folder}", 0, 1))
+            found = explain_run(folder, cache=arguments.cache)
+        rows = [
+            (name, str(one.n), *(interval(score, percent=False) for score in (one.hit, one.energy, one.overlap)))
+            for name, one in found.items()
+        ]
         show_table(str(folder), _HEADS, rows)
-    say("Images of the test part only: outlines that a network was trained on are left out.")
+    say("Test images only: masks that a network was trained on are left out.")

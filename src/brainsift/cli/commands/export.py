@@ -1,10 +1,10 @@
-"""Turn a finished run into a bundle (ONNX network, preprocessing, temperature, thresholds) that `predict` uses."""
+"""Turn a finished run into a model bundle (ONNX network, preprocessing, temperature, thresholds) for `predict`."""
 
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import add_output, say
-from brainsift.deployment.export import export_run
+from brainsift.cli.console import say
+from brainsift.cli.flags import add_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Exports."""
+    from brainsift.deployment.export import export_run
+
     bundle = export_run(arguments.run, arguments.output, cache=arguments.cache)
     say(f"{bundle.name}, {bundle.network.stat().st_size / 2**20:.1f} MB, in {arguments.output}")
     say(f"Next: brainsift predict --bundle {arguments.output} IMAGES...")

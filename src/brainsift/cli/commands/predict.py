@@ -12,6 +12,7 @@ from pathlib import Path
 
 from brainsift.batch.predict_files import predict_files
 from brainsift.cli.console import NOTICE, progress_bar, say
+from brainsift.cli.flags import share
 from brainsift.inference.bundle import SHIPPED
 from brainsift.inference.decision import Prediction
 from brainsift.inference.volume_decision import VolumePrediction
@@ -39,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="balanced (default; confirm for volumes), screening, confirm, even (with --max-error)",
     )
     threshold.add_argument(
-        "--sensitivity", type=float, metavar="X", help="use the threshold that reaches this sensitivity, 0.5 to 0.995"
+        "--sensitivity", type=share, metavar="X", help="use the threshold that reaches this sensitivity, 0.5 to 0.995"
     )
     parser.add_argument(
         "--max-error",
-        type=float,
+        type=share,
         metavar="X",
         help="largest share of wrong decisions; refer what is not sure enough for it",
     )
@@ -80,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.paths == [STANDARD_INPUT]:
         options |= {"paths": read_list(sys.stdin), "expand": False}
     to_table = arguments.csv or arguments.json
-    with progress_bar() as progress:
-        result = predict_files(**options, each=None if to_table else _print_line, progress=progress)
+    with progress_bar() as report:
+        result = predict_files(**options, each=None if to_table else _print_line, progress=report)
     for volume in result.volumes:
         print(_volume_line(volume))
     print(NOTICE, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Train one network. Killed at any moment, it goes on when started again with the same -o.
+"""Train one network. Stopped at any moment, it goes on when started again with the same -o.
 
 On several GPUs: torchrun --nproc-per-node 4 -m brainsift train audit/manifest.csv -o run
 """
@@ -6,13 +6,10 @@ On several GPUs: torchrun --nproc-per-node 4 -m brainsift train audit/manifest.c
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import add_output, progress_bar, say, show_scores
-from brainsift.cli.flags import given
-from brainsift.cli.training_flags import add_train_flags, read_parts
-from brainsift.evaluation.evaluate import evaluate_run
-from brainsift.training.devices import is_first_process
+from brainsift.cli.console import progress_bar, say, show_scores
+from brainsift.cli.flags import add_flags, add_map, add_output, given
+from brainsift.datasets.protocols import SplitConfig
 from brainsift.training.recipes import TrainConfig, make_config
-from brainsift.training.train import train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,21 +17,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, help="manifest.csv of `audit`, or the CSV of `split`")
     add_output(parser, "the run folder")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache beside -o)")
-    add_train_flags(parser)
+    add_map(parser)
+    note = "The defaults shown are those of `compact`; every network and recipe has its own."
+    add_flags(parser, TrainConfig, defaults=make_config("compact"), note=note)
+    add_flags(parser, SplitConfig, leave_out=("seed",), note="For a manifest that is not split yet.")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains and evaluates."""
-    table, plan = read_parts(arguments)
+    from brainsift.datasets.labelling import parse_rules
+    from brainsift.datasets.split import with_subsets
+    from brainsift.evaluation.evaluate import evaluate_run
+    from brainsift.training.devices import is_first_process
+    from brainsift.training.train import train
+
+    mapping = parse_rules(arguments.map)
+    table, plan = with_subsets(arguments.manifest, mapping=mapping, **given(arguments, SplitConfig))
     origin = {"name": arguments.output.resolve().name, **plan}
-    settings = {"model": "compact", **given(arguments, TrainConfig)}
-    cache = arguments.cache or arguments.output.parent / "cache"
+    config = make_config(**{"model": "compact", **given(arguments, TrainConfig)})
     with progress_bar() as report:
-        train(table, make_config(**settings), arguments.output, cache=cache, origin=origin, progress=report)
+        train(table, config, arguments.output, cache=arguments.cache, origin=origin, report=report)
     if not is_first_process():
         return
     results = evaluate_run(arguments.output)
-    parts = [(part, results[part]["scores"]) for part in ("validation", "test") if results[part]]
+    parts = [(name, found.scores) for name, found in results.sets().items()]
     protocol = plan["protocol"] or f"of {arguments.manifest}"
-    show_scores(f"{settings['model']}, protocol {protocol}{', LEAKY' * results['leaky']}", parts)
+    show_scores(f"{config.model}, protocol {protocol}{', LEAKY' * results.leaky}", parts)
     say(f"Run: {arguments.output}\nNext: brainsift export {arguments.output} -o bundle")

@@ -1,14 +1,12 @@
-"""Search learning rate, dropout and other settings, on validation data only. Goes on where it stopped."""
+"""Search learning rate, dropout and other settings, on validation data only. An interrupted search goes on."""
 
 import argparse
 from pathlib import Path
 
-from brainsift.cli.console import add_output, progress_bar, say, show_table
-from brainsift.cli.flags import add_flags, given, make
-from brainsift.cli.training_flags import add_train_flags, read_parts
-from brainsift.reports.write import write_tuning_report
-from brainsift.training.recipes import TrainConfig, make_config
-from brainsift.training.tune import TuneConfig, tune
+from brainsift.cli.console import progress_bar, say, show_table
+from brainsift.cli.flags import add_flags, add_map, add_output, given, make
+from brainsift.datasets.protocols import SplitConfig
+from brainsift.training.recipes import TrainConfig, TuneConfig, make_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,20 +14,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, help="manifest.csv of `audit`, or the CSV of `split`")
     add_output(parser, "folder for trials.sqlite, tuning.json and report.html; holds one search")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache in -o)")
+    add_map(parser)
     add_flags(parser, TuneConfig)
-    add_train_flags(parser, leave_out=("seed", "epochs", "log"))
+    note = "The defaults shown are those of `compact`; every network and recipe has its own."
+    add_flags(parser, TrainConfig, leave_out=("seed", "epochs", "log"), defaults=make_config("compact"), note=note)
+    add_flags(parser, SplitConfig, leave_out=("seed",), note="For a manifest that is not split yet.")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Searches."""
-    table, _ = read_parts(arguments)
-    settings = {"model": "compact", **given(arguments, TrainConfig)}
-    cache = arguments.cache or arguments.output / "cache"
+    from brainsift.datasets.labelling import parse_rules
+    from brainsift.datasets.split import with_subsets
+    from brainsift.reports.write import write_tuning_report
+    from brainsift.training.searches import Search
+    from brainsift.training.tune import tune
+
+    mapping = parse_rules(arguments.map)
+    table, _ = with_subsets(arguments.manifest, mapping=mapping, **given(arguments, SplitConfig))
+    base = make_config(**{"model": "compact", **given(arguments, TrainConfig)})
+    folder = arguments.output
     with progress_bar() as report:
         found = tune(
-            table, make_config(**settings), make(arguments, TuneConfig), arguments.output, cache=cache, progress=report
+            table, base, make(arguments, TuneConfig), folder, cache=arguments.cache or folder / "cache", report=report
         )
-    write_tuning_report(found, arguments.output / "report.html")
-    rows = [(name, f"{value:.4g}") for name, value in found["best"].items()]
-    show_table(f"Best of {len(found['trials'])} trials of {found['model']}", ("", "value"), rows)
-    say(f"Report: {arguments.output / 'report.html'}")
+    search = Search.from_json(found, "tuning.json")
+    write_tuning_report(search, folder / "report.html")
+    rows = [(name, f"{value:.4g}") for name, value in search.best.items()]
+    show_table(f"Best of {len(search.trials)} trials of {search.model}", ("", "value"), rows)
+    say(f"Report: {folder / 'report.html'}")

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainsift.reports import charts
-from brainsift.reports.charts import Bar, Mark
-from brainsift.stats.metrics import Interval
+from brainsift.charts import plots
+from brainsift.charts.plots import Bar, Mark, TrialPoint
+from brainsift.stats.intervals import Interval
+from brainsift.stats.scores import Confusion
 
 
 def sample(n=600, strength=1.5, seed=0):
@@ -26,12 +27,7 @@ def curve(n=8):
     )
 
 
-TRIALS = [
-    {"number": 0, "value": 0.4, "state": "complete", "learning_rate": 1e-4, "dropout": 0.1},
-    {"number": 1, "value": 0.3, "state": "complete", "learning_rate": 1e-2, "dropout": 0.5},
-    {"number": 2, "value": 0.2, "state": "pruned", "learning_rate": 1e-3, "dropout": 0.3},
-    {"number": 3, "value": None, "state": "failed", "learning_rate": 1e-3, "dropout": 0.3},
-]
+TRIALS = [TrialPoint(0, 1e-4, 0.4), TrialPoint(1, 1e-2, 0.3), TrialPoint(2, 1e-3, 0.2, pruned=True)]
 BARS = [
     Bar("compact", Interval(0.947, 0.931, 0.96), 0),
     Bar("compact", Interval(0.989, 0.98, 0.995), 1, hollow=True),
@@ -39,46 +35,47 @@ BARS = [
     Bar("nothing", Interval(math.nan, math.nan, math.nan), 0),
 ]
 DRAWINGS = {
-    "roc": lambda: charts.roc_curves({"a": sample(), "b & <b>": sample(strength=0.5)}),
-    "pr": lambda: charts.pr_curves({"a": sample()}),
-    "calibration": lambda: charts.calibration_plot({"a": sample()}),
-    "confusion": lambda: charts.confusion_matrix({"tp": 8, "fp": 1, "tn": 9, "fn": 0}, "compact"),
-    "no positives": lambda: charts.confusion_matrix({"tp": 0, "fp": 1, "tn": 9, "fn": 0}, "healthy"),
-    "training": lambda: charts.training_curves({"a": curve(), "b": curve(3)}),
-    "classes": lambda: charts.class_distribution({"br35h": {"tumor": 1500, "no tumor": 1500}, "x": {"unlabelled": 3}}),
-    "forest": lambda: charts.forest(BARS, xlabel="accuracy", marks=[Mark("compact", 0.98)], names=("one", "two")),
-    "tuning": lambda: charts.tuning(TRIALS, "learning_rate"),
-    "no trials": lambda: charts.tuning([], "dropout"),
+    "roc": lambda: plots.roc_curves({"a": sample(), "b & <b>": sample(strength=0.5)}),
+    "pr": lambda: plots.pr_curves({"a": sample()}),
+    "calibration": lambda: plots.calibration_plot({"a": sample()}),
+    "confusion": lambda: plots.confusion_matrix(Confusion(tp=8, fp=1, tn=9, fn=0), "compact"),
+    "no positives": lambda: plots.confusion_matrix(Confusion(tp=0, fp=1, tn=9, fn=0), "healthy"),
+    "training": lambda: plots.training_curves({"a": curve(), "b": curve(3)}),
+    "classes": lambda: plots.class_distribution({"br35h": {"tumor": 1500, "no tumor": 1500}, "x": {"unlabelled": 3}}),
+    "forest": lambda: plots.forest(BARS, xlabel="accuracy", marks=[Mark("compact", 0.98)], names=("one", "two")),
+    "tuning": lambda: plots.tuning(TRIALS, "learning_rate"),
+    "no trials": lambda: plots.tuning([], "dropout"),
 }
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_every_figure(name):
-    drawn = DRAWINGS[name]()
+    figure = DRAWINGS[name]()
+    drawn = figure.svg
     root = ElementTree.fromstring(drawn)
     assert root.tag == "svg"
     assert root.get("role") == "img"
-    assert root.get("aria-label")
     assert root.get("width") is None
     assert root.get("viewBox")
-    assert drawn == DRAWINGS[name]()
+    assert figure == DRAWINGS[name]()
+    assert root.get("aria-label") == figure.name
     assert len(drawn) < 60_000
     assert "currentColor" in drawn
     assert not re.search(r"#(0072b2|d55e00|010203|040506|000000)|DejaVu|https?:|<metadata|<style", drawn)
 
 
-def words_of(drawn):
-    return "\n".join(ElementTree.fromstring(drawn).itertext())
+def words_of(figure):
+    return "\n".join(ElementTree.fromstring(figure.svg).itertext())
 
 
 def test_two_figures_share_no_id():
-    first, second = (set(re.findall(r'id="([^"]+)"', DRAWINGS[name]())) for name in ("roc", "pr"))
+    first, second = (set(re.findall(r'id="([^"]+)"', DRAWINGS[name]().svg)) for name in ("roc", "pr"))
     assert first
     assert not first & second
 
 
 def test_every_reference_stays_inside_the_figure():
-    drawn = DRAWINGS["forest"]()
+    drawn = DRAWINGS["forest"]().svg
     ids = set(re.findall(r'id="([^"]+)"', drawn))
     assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', drawn)) <= ids
 
@@ -88,14 +85,14 @@ def test_curves_name_their_area():
     from sklearn.metrics import roc_auc_score
 
     assert f"a ({roc_auc_score(labels, probabilities):.3f})" in words_of(
-        charts.roc_curves({"a": (labels, probabilities)})
+        plots.roc_curves({"a": (labels, probabilities)})
     )
 
 
 def test_one_class_has_no_curve():
-    assert charts.roc_curves({"healthy": ([0, 0], [0.1, 0.2])}) == ""
-    assert charts.pr_curves({}) == charts.calibration_plot({}) == ""
-    mixed = charts.roc_curves({"healthy": ([0, 0], [0.1, 0.2]), "both": sample()})
+    assert plots.roc_curves({"healthy": ([0, 0], [0.1, 0.2])}) is None
+    assert plots.pr_curves({}) is plots.calibration_plot({}) is None
+    mixed = plots.roc_curves({"healthy": ([0, 0], [0.1, 0.2]), "both": sample()})
     assert "healthy" not in words_of(mixed)
 
 

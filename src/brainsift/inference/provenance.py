@@ -1,0 +1,62 @@
+"""What a bundle says of its making: data, settings, figures. `model_card` prints it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brainsift.core.records import OMITTED, Record
+from brainsift.stats.intervals import Interval
+from brainsift.stats.scores import MapScores, SourceScores
+
+
+@dataclass(frozen=True)
+class DataCount(Record):
+    """Images and groups of one source, contrast and label in one subset."""
+
+    source: str
+    contrast: str
+    label: float
+    part: str
+    images: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class SiteScores(Record):
+    """What `calibrate` found at a site: by metric, the score before and after."""
+
+    n: int
+    n_tumor: int
+    scores: dict[str, tuple[Interval, ...]]
+
+
+@dataclass(frozen=True)
+class Provenance(Record):
+    """How a bundle was made, and how well it does.
+
+    Attributes:
+        config: settings of the training, by name.
+        environment: commit, processor, packages and what the training noted, by name.
+        data: how many images it was trained and tested on.
+        data_sha256: over the hashes of all images.
+        test: scores of the whole test set, by metric; None where there is none.
+        leaky: whether copies of test images may be in the training set.
+        figures: scores by source, at the threshold `balanced`.
+        maps: where the network looks, by set, source and contrast.
+        site: what was found at a site; None for a bundle that was not adapted.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    data: tuple[DataCount, ...] = ()
+    data_sha256: str = ""
+    test: dict[str, Interval] | None = None
+    leaky: bool = False
+    figures: tuple[SourceScores, ...] = ()
+    maps: dict[str, MapScores] = field(default_factory=dict)
+    site: SiteScores | None = field(default=None, metadata=OMITTED)
+
+    @classmethod
+    def of(cls, provenance: Mapping[str, Any]) -> "Provenance":
+        """Reads the entry ``provenance`` of a bundle, whatever of it is there."""
+        return cls.from_json(provenance, "bundle.json, provenance")

@@ -1,0 +1,77 @@
+"""The network that ships, from raw folders to a model bundle: audit, split, train, evaluate, export."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from brainsift.core.progress import Progress, Report, silent
+from brainsift.datasets.labelling import Ruling
+from brainsift.datasets.protocols import SplitConfig
+from brainsift.datasets.split import split
+from brainsift.deployment.export import export_run
+from brainsift.evaluation.evaluate import evaluate_run
+from brainsift.evaluation.localization import explain_run
+from brainsift.evaluation.run_results import RunResults
+from brainsift.inference.bundle import Bundle
+from brainsift.studies.study import audited, usable_external
+from brainsift.training.devices import is_first_process
+from brainsift.training.recipes import RELEASE_MODEL, TrainConfig, make_config
+from brainsift.training.runs import predict_external
+from brainsift.training.train import train
+
+
+def release(
+    data: Sequence[str],
+    folder: Path,
+    config: TrainConfig | None = None,
+    *,
+    external: Sequence[str] = (),
+    mapping: Mapping[str, Ruling] | None = None,
+    test_patients: Sequence[str] = (),
+    report: Report = silent,
+) -> tuple[Bundle, RunResults] | None:
+    """Makes a release, or goes on with it.
+
+    The split keeps groups and patients whole. The test set and the external images are scored once, at the end, and
+    choose nothing.
+
+    Args:
+        data: the collections to train and test on; see `catalog.collect`.
+        folder: of the release; a second call with the same folder goes on. Gets the folders run, cache and bundle.
+        config: the settings of the training; None for the recipe "release".
+        external: collections that are only scored, never trained on.
+        mapping: labels of names that brainsift does not know; see `labelling.Labelling`.
+        test_patients: ``SOURCE=N``; see `SplitConfig`.
+        report: takes the progress.
+
+    Returns:
+        The bundle and the scores of the run; None in all but the first of several processes.
+
+    Raises:
+        RunError: the folder holds another release.
+        SourceError, ManifestError: a collection cannot be used.
+
+    >>> bundle, results = release(["br35h=data/br35h"], Path("release"))  # doctest: +SKIP
+    """
+    config = config or make_config(RELEASE_MODEL, "release")
+    run, cache = folder / "run", folder / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # of several processes the first audits, the others find it done
+        manifest, _ = audited(data, external, folder, mapping=mapping, report=report)
+    plan = SplitConfig(seed=config.seed, test_patients=tuple(test_patients))
+    table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), plan)
+    origin = {"name": folder.resolve().name, "protocol": plan.protocol, "fold": plan.fold}
+    train(table, config, run, cache=cache, origin=origin, report=report)
+    if not is_first_process():
+        return None
+    unseen = usable_external(manifest[manifest["role"] == "external"], table)
+    if len(unseen):
+        predict_external(unseen, run, cache=cache)
+    report(Progress("scoring", 0, 1))
+    seen = pd.concat([table[table["part"] == "test"], unseen.assign(part="external")], ignore_index=True)
+    if config.preprocessing == "standard" and (seen["mask"] != "").any():
+        explain_run(run, seen, cache=cache)
+    results = evaluate_run(run)
+    return export_run(run, folder / "bundle"), results
