@@ -152,14 +152,10 @@ def test_a_missing_extra_exits_with_2_and_says_what_to_install(words, package):
     )
 
 
-@pytest.mark.parametrize(
-    "words", [["predict", "x.png", "--sensitivity", "97"], ["predict", "x.png", "--max-error", "97"]]
-)
-def test_a_share_in_percent_is_told_as_that(words, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(words)
-    assert end.value.code == 2
-    assert "must be a share from 0 to 1, not 97; write 0.97, not 97" in capsys.readouterr().err
+def test_a_share_in_percent_is_told_as_that(phantoms, capsys):
+    for flag in ("--sensitivity", "--max-error"):
+        code, line = refusal(capsys, "predict", phantoms, flag, 97)
+        assert (code, "must be a share from 0 to 1, not 97. Write 0.97, not 97." in line) == (2, True)
 
 
 def test_labels_are_mapped_by_name(phantoms, tmp_path, capsys):
@@ -190,7 +186,7 @@ def test_bad_input_exits_with_3(manifest, tmp_path, capsys):
     code, line = refusal(capsys, "predict", "--bundle", tmp_path, "slice.png")
     assert (code, "holds no bundle.json" in line) == (3, True)
     code, line = refusal(capsys, "evaluate", "--predictions", tmp_path / "nowhere.csv", "--manifest", manifest)
-    assert (code, "nowhere.csv: No such file" in line) == (3, True)
+    assert (code, "nowhere.csv: cannot be read: No such file" in line) == (3, True)
     assert not out.exists()
 
 
@@ -269,7 +265,7 @@ def test_an_interruption_exits_with_130(manifest, tmp_path, capsys, monkeypatch)
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("brainsift.cli.commands.split.write_manifest", interrupt)
+    monkeypatch.setattr("brainsift.datasets.manifest.write_manifest", interrupt)
     assert main(["split", str(manifest), "-o", str(tmp_path / "split.csv")]) == 130
     assert "brainsift split: interrupted" in capsys.readouterr().err
 
