@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+import brainsift
 from brainsift.cli import main
 from brainsift.core import errors
 from brainsift.core.files import write_text
+from brainsift.core.reasons import Reason
 from brainsift.datasets.manifest import AUDIT_COLUMNS, SOURCE_COLUMNS
 from brainsift.inference.decision import COLUMNS
 from brainsift.inference.volume_decision import VOLUME_COLUMNS
@@ -140,6 +142,12 @@ def test_the_table_of_packages_is_what_their_docstrings_say():
     assert page == with_packages(page), "write it anew: python tests/test_docs.py"
 
 
+def test_the_readme_names_each_folder_of_the_package():
+    rows = re.findall(r"^\| ((?:`\w+/`(?:, )?)+) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)/`", row)}
+    assert named == {path.parent.name for path in (ROOT / "src/brainsift").glob("*/__init__.py")}
+
+
 def test_the_page_of_errors_is_what_the_code_says():
     rows = set(re.findall(r"^\| `(\w+Error)` \| `(\w+)` \| (\d) \| (\d{3}) \|", _read("errors"), re.MULTILINE))
     kinds = list(errors.BrainsiftError.__subclasses__())
@@ -170,6 +178,28 @@ def test_the_page_of_the_rest_api_lists_each_endpoint():
     served = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     listed = re.findall(r"^\| `([A-Z]+ /\S+)` \|", _read("rest"), re.MULTILINE)
     assert sorted(listed) == sorted(served)
+
+
+def test_the_page_of_tables_explains_each_reason():
+    rows = re.findall(r"^\| `(\w+)` \| `(?:unreadable|not_brain_mri|refer)` \|", _read("tables"), re.MULTILINE)
+    assert rows == [str(reason) for reason in Reason if reason]
+
+
+def test_the_page_of_python_lists_the_public_names():
+    names = re.findall(r"^::: brainsift\.(\w+)$", _read("python"), re.MULTILINE)
+    assert sorted(names) == sorted(set(brainsift.__all__) - {"__version__"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_python_examples_use_public_names(page):
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        used = {
+            node.attr
+            for node in ast.walk(ast.parse(block))
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "bs"
+        }
+        assert used <= set(brainsift.__all__)
+        assert "from brainsift" not in block
 
 
 @pytest.mark.slow

@@ -43,10 +43,10 @@ result = bs.audit(data, output="audit")
 result
 
 # %% [markdown]
-# - *Files* are more than *distinct pictures*: some files show the same picture.
+# - There are fewer *distinct files* than files: some are copies.
 # - *Groups* are fewer still. Near-duplicates and slices of one patient are joined into groups. A group is the unit of everything that follows.
 # - The chart shows rules that see no anatomy: the size of the image, its border, the most similar image. On *random* folds, copies of the test images are in the training
-#   set; on *grouped* folds they are not. The permuted labels mean nothing, so whatever they reach above chance is leakage.
+#   set; with groups kept whole they are not. The shuffled labels mean nothing, so whatever they reach above chance is leakage.
 #
 # The manifest has one row per image:
 

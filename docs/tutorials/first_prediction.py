@@ -52,7 +52,7 @@ prediction
 # `score` also takes a NumPy array, a Pillow image, the bytes of a file, or a DICOM dataset.
 
 # %%
-print(f"threshold {predictor.threshold:.3f}, probability {prediction.probability:.3f}, decision {prediction.decision}")
+print(f"{prediction.probability:.3f} >= {predictor.threshold:.3f}")
 
 # %% [markdown]
 # ## Predict several images
@@ -64,7 +64,7 @@ from pathlib import Path
 
 Path("broken.png").write_text("not an image")
 for prediction in predictor.predict(["tumor.png", "no_tumor.png", "broken.png"]):
-    print(prediction.to_dict())
+    print(f"{prediction.path}: {prediction.status} {prediction.decision} {prediction.reason}")
 
 # %% [markdown]
 # ## Choose a threshold
@@ -88,7 +88,7 @@ for threshold in ("screening", "balanced", "confirm", 0.97):
 careful = bs.Predictor(max_error=0.03)
 for number in range(4, 8):
     prediction = careful.score(draw(number, tumor=number % 2 == 0, size=256).pixels, name=f"drawing {number}")
-    print(f"{prediction.path}: {prediction.probability:.3f}, {prediction.decision}, reason {prediction.reason}")
+    print(f"{prediction.path}: {prediction.probability:.3f} {prediction.decision} {prediction.reason}")
 
 # %% [markdown]
 # ## What it rejects
@@ -101,7 +101,7 @@ import numpy as np
 y, x = np.mgrid[:240, :320]
 photo = np.stack([128 + 127 * np.sin(x / 30), 128 + 127 * np.cos(y / 25), (x + y) % 255], axis=2).astype(np.uint8)
 prediction = predictor.score(photo, name="photo")
-print(f"{prediction.status}, {prediction.decision}, reason {prediction.reason}: {prediction.detail}")
+print(f"{prediction.status} {prediction.decision} {prediction.reason}: {prediction.detail}")
 
 # %% [markdown]
 # ## Next

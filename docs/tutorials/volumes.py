@@ -39,7 +39,7 @@ def draw_slice(number: int) -> np.ndarray:
 
 
 stack = np.stack([draw_slice(number) for number in range(1, SLICES + 1)])
-voxels = stack[:, ::-1, ::-1].transpose(2, 1, 0)  # NIfTI counts from right to left, back to front, and bottom to top
+voxels = stack[:, ::-1, ::-1].transpose(2, 1, 0)  # the axes of NIfTI: left-right, back-front, bottom-top
 nibabel.Nifti1Image(voxels.astype(np.int16), np.diag([1.0, 1.0, 6.0, 1.0])).to_filename("head.nii.gz")
 Image.fromarray(np.hstack(stack[2::4]))
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -151,10 +152,9 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         image.load()
         image = _opaque(_upright(image))
     if image.mode.startswith(("I", "F")):
-        pixels, rescale = _as_uint16(np.asarray(image))
-    else:
-        pixels, rescale = _as_uint8_channels(image), _AS_IT_IS
-    return DecodedImage(pixels, image_format, mode, rescale)
+        wide, rescale = _as_uint16(np.asarray(image))
+        return DecodedImage(wide, image_format, mode, rescale)
+    return DecodedImage(_as_uint8_channels(image), image_format, mode)
 
 
 def read_content(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> bytes:
@@ -251,8 +251,12 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
 def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
     try:
         # A Path and a buffer would cost more than the reading.
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            _check_bytes(os.fstat(file.fileno()).st_size, label, limits)
+        with open(path, "rb", buffering=0, opener=without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                rule = "is a pipe, a socket or a device"
+                raise UnreadableImageError(label, rule, "Save the image as a file.", reason=Reason.NOT_AN_IMAGE)
+            _check_bytes(status.st_size, label, limits)
             return file.read()
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
@@ -261,6 +265,11 @@ def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
         raise UnreadableImageError(label, "may not be read", remedy, reason=Reason.NO_PERMISSION) from error
     except (OSError, ValueError) as error:  # a folder, a broken disk, a path with a null byte
         raise UnreadableImageError(label, f"cannot be read: {in_one_line(error)}", "Check the path.") from error
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """Opens a file for `open`; a pipe that nobody writes to does not hold it up."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_bytes(size: int, label: str, limits: Limits) -> None:

@@ -35,8 +35,27 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _HEADS = "HEAD BRAIN SKULL NECK CRAN CEREB ENCEPH HIRN KOPF SCHAEDEL SCHÄDEL TETE TÊTE CERVEAU FACE ORBIT PITUIT SELLA"
-_WHOLE = "WHOLEBODY WHOLE BODY"
-_SAYS_NOTHING = frozenset(["", "OTHER", "UNKNOWN", "UNDEFINED", "NONE"])
+# Other parts of the body, in words of the standard and of a few languages; any other word says nothing.
+_ELSEWHERE = """
+    ABDOMEN ADRENAL ANKLE ANUS AORTA APPENDIX ARM AXILLA BACK BLADDER BREAST BRONCHUS BUTTOCK CALCANEUS CALF CHEST
+    CLAVICLE COCCYX COLON ELBOW ESOPHAGUS EXTREMITY FEMUR FIBULA FINGER FOOT FOREARM GALLBLADDER HAND HEART HIP
+    HUMERUS ILEUM ILIUM KIDNEY KNEE LEG LIVER LSPINE LUMBAR LUNG OVARY PANCREAS PELVIS PROSTATE RADIUS RECTUM RIB
+    SACRUM SCAPULA SHOULDER SIJOINT SPLEEN STERNUM STOMACH TESTIS THIGH THORAX THUMB TIBIA TOE TSPINE ULNA UTERUS
+    WRIST BAUCH BECKEN BEIN BRUST FUSS FUß HUEFTE HÜFTE KNIE LEBER LWS BWS SCHULTER BASSIN CHEVILLE EPAULE ÉPAULE
+    FOIE GENOU HANCHE PIED POIGNET CADERA HIGADO HÍGADO HOMBRO MUÑECA PELVICO RODILLA TOBILLO TORAX TÓRAX ADDOME
+    ANCA CAVIGLIA FEGATO GINOCCHIO POLSO SPALLA TORACE BUIK HEUP VOET DIZ KARIN OMUZ
+""".split()  # noqa: SIM905
+_TYPES = {
+    "LOCALIZER": "a localizer",
+    "MIP": "a maximum intensity projection",
+    "MINIP": "a minimum intensity projection",
+    "MPR": "reformatted from another plane",
+    "ADC": "a map of the diffusion coefficient (ADC)",
+    "FA": "a map of the diffusion anisotropy (FA)",
+    "P": "a phase image",
+    "PHASE": "a phase image",
+    "PHASE MAP": "a phase image",
+}
 _MAX_FRAMES = 65_535
 _FRAME_BYTES = 16  # at least, whatever the compression
 _WORD = 16  # characters of a code string in DICOM
@@ -101,14 +120,15 @@ def read_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) 
 def header_reason(header: "Dataset") -> Rejection | None:
     """Tells why a header is not that of an MR slice of a head; None where nothing in it speaks against that."""
     modality = _word(header, "Modality")
-    if modality not in ("", "MR"):
+    if modality not in ("", "MR", "MRI"):
         return Rejection(Reason.OTHER_MODALITY, f"its header says that it is {modality}, not MR")
     if "MOSAIC" in text_of(header, "ImageType").upper():
         return Rejection(Reason.SEVERAL_IMAGES, "its header says that it is a mosaic of many slices")
     part = _word(header, "BodyPartExamined")
-    if part in _SAYS_NOTHING or part in _WHOLE or any(word in part for word in _HEADS.split()):
-        return None
-    return Rejection(Reason.OTHER_BODY_PART, f"its header says that it shows {part}, not a head")
+    elsewhere = any(word in _ELSEWHERE for word in re.split(r"[^\w]+|_", part))
+    if elsewhere and not any(word in part for word in _HEADS.split()):
+        return Rejection(Reason.OTHER_BODY_PART, f"its header says that it shows {part}, not a head")
+    return None
 
 
 def _word(header: "Dataset", tag: str) -> str:
@@ -147,9 +167,11 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
         directions = None if flat else directions / np.linalg.norm(directions, axis=1, keepdims=True)
     location = vector_of(look, "SliceLocation", 1)
     fault = rescale_fault(look)
-    note = f"{fault}: the stored values are shown" if fault else ""
+    types = [word.upper() for tag in ("ImageType", "FrameType") for word in text_of(look, tag).split("/")]
+    notes = [f"its header says that it is {_TYPES[word]}" for word in dict.fromkeys(types) if word in _TYPES][:1]
+    notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
-        replace(piece, rejection=header_reason(look), note=note),
+        replace(piece, rejection=header_reason(look), note="; ".join(notes)),
         instance=text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),

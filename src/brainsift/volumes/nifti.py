@@ -1,8 +1,8 @@
 """NIfTI volumes to slices, the way they are shown in radiology.
 
-Whatever the order of its axes, a volume is turned to the nearest of right-anterior-superior and cut in the plane that it
-was acquired in: across the axis with the thickest voxels, or across the body where no axis stands out. It is read once,
-when the first of its slices is wanted, and lives as long as one of them does.
+Whatever the order of its axes, a volume is turned to the nearest of right-anterior-superior and cut in the plane that
+it was acquired in: across the axis with the thickest voxels, or across the body where no axis stands out. It is read
+once, when the first of its slices is wanted, and lives as long as one of them does.
 """
 
 import contextlib
