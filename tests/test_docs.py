@@ -204,7 +204,7 @@ def test_python_examples_use_public_names(page):
 
 @pytest.mark.slow
 def test_the_site_opens_from_disk_and_loads_nothing_from_the_network(tmp_path):
-    pytest.importorskip("mkdocs", reason="needs the extra [docs]")
+    pytest.importorskip("mkdocs", reason="needs docs: pip install 'brainsift[docs]'")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     quick = {**os.environ, "BRAINSIFT_RUN_TUTORIALS": "0", "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, cwd=ROOT, env=quick, capture_output=True, text=True, check=False)

@@ -349,6 +349,7 @@ def test_only_the_ends_of_a_volume_are_nearly_empty():
     assert nearly_empty(parts[:1]) == [False] and nearly_empty([parts[4]] * 3) == [False] * 3
 
 
+@pytest.mark.slow
 def test_volumes_are_read_when_their_turn_comes_and_let_go(tmp_path, predictor, monkeypatch):
     import weakref
 
