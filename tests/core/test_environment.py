@@ -49,6 +49,7 @@ def test_only_cores_that_may_be_used_count():
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.slow
 def test_peak_memory_never_falls():
     before = environment.peak_memory_mb()
     assert before > 20

@@ -142,3 +142,10 @@ def test_names_that_are_no_utf8_come_back_the_same(tmp_path):
 def test_sha256():
     assert sha256_of(b"abc") == hashlib.sha256(b"abc").hexdigest()
     assert sha256_of(b"abc").startswith("ba7816bf")
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path):
+    for name in ("a" * 251 + ".png", "a." + "b" * 253):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+    assert len(names(tmp_path)) == 2

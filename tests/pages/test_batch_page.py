@@ -97,6 +97,7 @@ def test_of_many_cases_the_most_suspicious_are_listed_and_all_are_counted(tmp_pa
         assert "The 2 least suspicious of them have no picture" in page
 
 
+@pytest.mark.slow
 def test_the_page_can_be_a_pdf(tmp_path):
     try:
         _printer()

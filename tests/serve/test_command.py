@@ -67,6 +67,7 @@ def process(tmp_path, until):
     started.communicate()
 
 
+@pytest.mark.slow
 def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path, until):
     broken = tmp_path / "Doe^Jane.dcm"
     broken.write_bytes(bytes(128) + b"DICM" + b"\x10\x00\x10\x00PN\x08\x00Doe^Jane" + b"\x28\x00\x10\x00US\x02\x00\xff")
@@ -97,6 +98,7 @@ def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path, unti
     assert "Doe" not in log and "Traceback" not in log and '"route": "/api/v1/jobs/{job_id}"' in log
 
 
+@pytest.mark.slow
 def test_the_log_is_json_also_of_what_is_no_http(process):
     host, _, port = process.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -120,6 +122,7 @@ def test_a_busy_port_is_said_clearly(capsys):
     assert "--token" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_browser_is_opened(monkeypatch, serving, until):
     from brainsift.serve.http import server
 
@@ -180,6 +183,7 @@ def test_a_client_hears_that_it_sent_too_much(serving, tmp_path):
         Client(running.url).predict(large)
 
 
+@pytest.mark.slow
 def test_jobs_expire_and_can_be_cancelled(serving, tmp_path, until):
     files = [picture(tmp_path / f"{n}.png", n) for n in range(3)]
     with serving(expiry_minutes=0.005) as running:

@@ -188,6 +188,7 @@ def test_news_is_heard_at_each_step_and_by_all_who_wait(predictor, queue, make):
     engine.close()
 
 
+@pytest.mark.slow
 def test_few_slices_are_decoded_ahead(predictor, queue, make, ended, until):
     go, started = threading.Event(), []
     engine = Engine(Wrapped(predictor, go.wait), queue)

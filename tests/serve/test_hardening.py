@@ -143,6 +143,7 @@ def served_well(url):
     return reply.status_code == 200 and reply.json()["answers"][0]["status"] != "unreadable"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_uploads_are_refused_with_a_reason(served, name, caplog):
     content = HOSTILE[name]()
@@ -181,6 +182,7 @@ DICOM, NIFTI = dicom(), nifti()
 HEADER_END = {"dicom": DICOM.index(b"\xe0\x7f\x10\x00") + 12, "nifti": 352}
 
 
+@pytest.mark.slow
 def test_fuzzed_headers_cost_nobody_anything(served):
     rng = random.Random(7)
     statuses = set()
@@ -355,6 +357,7 @@ def test_a_second_request_that_never_ends_is_hung_up_on(serving, monkeypatch):
         assert answer(connection).count(b"HTTP/1.1") == 0
 
 
+@pytest.mark.slow
 def test_who_never_reads_his_answers_is_let_go(serving, until):
     with serving(timeout_s=0.5) as running:
         files = [("files", (f"{number}.png", picture())) for number in range(60)]
@@ -411,6 +414,7 @@ def test_large_jpeg_2000_is_refused(served):
     assert reply.status_code == 422 and "more than 4000000" in reply.json()["rule"]
 
 
+@pytest.mark.slow
 def test_many_files_that_are_slow_to_list_hold_up_no_small_request(serving, monkeypatch, until):
     go, listing = threading.Event(), Upload.slices
 

@@ -64,6 +64,7 @@ def finished(url, job_id):
             return job, answers
 
 
+@pytest.mark.slow
 def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_path, capsys):
     assert main(["predict", str(folder), "--csv", str(tmp_path / "a.csv")]) == 3
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
@@ -338,6 +339,7 @@ def test_the_log_names_no_file_and_the_metrics_count(served, caplog, until):
         assert re.search(line, text)
 
 
+@pytest.mark.slow
 def test_many_clients_are_answered_alike_and_in_shared_batches(served):
     content = [png(seed, tumor=seed % 2 == 0) for seed in range(4)]
     alone = [Predictor().score(one).to_dict()["probability"] for one in content]
@@ -426,6 +428,7 @@ def test_help_and_predict_do_not_load_the_framework(folder):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_answers_do_not_wait_for_a_history_that_others_write(serving, folder, tmp_path, caplog):
     with serving(keep=tmp_path / "kept", keep_images=True, timeout_s=10) as running, ThreadPoolExecutor(10) as clients:
         other = sqlite3.connect(tmp_path / "kept" / "history.sqlite", isolation_level=None)

@@ -59,6 +59,7 @@ def test_apply_survives_huge_logits():
     assert calibration.apply([-1e6, 1e6], 0.05).tolist() == [0.0, 1.0]
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_balanced_threshold_is_not_beaten(seed):
@@ -123,6 +124,7 @@ def test_each_sensitivity_has_its_largest_threshold():
     assert calibration.sensitivities([0, 0], [0.1, 0.2]) == []
 
 
+@pytest.mark.slow
 def test_the_promised_share_of_errors_holds_on_new_cases():
     """The promise may fail with probability 0.1; of 40 draws more than 10 failures would have a chance of 0.1 %."""
     failures, referred = 0, []

@@ -51,6 +51,7 @@ def test_scores_are_those_of_scikit_learn(ties, threshold):
         assert ours[name] == pytest.approx(value, abs=1e-12), name
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_integer_weights_equal_repetition(seed, ties):
@@ -81,6 +82,7 @@ def test_calibration_error_is_zero_when_frequencies_agree_and_known_when_not():
     assert metrics.scores(agree, sure)["calibration_error"] == pytest.approx(0.2, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_interval_covers_the_truth_about_as_often_as_promised():
     """200 samples of correlated groups: the group bootstrap covers, the image bootstrap would not."""
     generator = np.random.default_rng(1)

@@ -158,7 +158,11 @@ def _explained(error: Exception, name: str, folder: Path) -> BrainsiftError:
     again = f"Start the same command again to go on where it was. {manual_remedy(name, folder)}"
     if _is_damage(error):
         shutil.rmtree(_staged(folder / _STAGING, handle), ignore_errors=True)
-        return DownloadError(handle, f"arrived damaged ({_short(error)})", f"The next download starts anew. {again}")
+        return DownloadError(
+            handle,
+            f"arrived damaged ({_short(error)})",
+            f"Start the same command again: it downloads all anew. {manual_remedy(name, folder)}",
+        )
     if isinstance(error, requests.RequestException):
         status = getattr(error.response, "status_code", None)
         if status is None:

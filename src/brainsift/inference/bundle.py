@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from brainsift.core.errors import BundleError, UsageError
 from brainsift.core.files import read_json, sha256_of, write_json
 from brainsift.core.labels import CLASS_NAMES
+from brainsift.core.shares import check_share
 from brainsift.images import standard
 from brainsift.inference.familiarity import Familiarity
 
@@ -82,10 +83,11 @@ class Bundle:
                 rule = f"must be one of {', '.join(self.thresholds)}, not {wanted!r}"
                 raise UsageError("threshold", rule, "Choose one of them.")
             return self.thresholds[wanted]
+        check_share("sensitivity", wanted)
         reached = [threshold for sensitivity, threshold in self.sensitivities if sensitivity >= wanted]
-        if not reached or not 0 < wanted <= 1:
-            share = f"Write {wanted / 100:g}, not {wanted:g}." if 1 < wanted <= 100 else "Choose one from 0.5 to 0.995."
-            raise UsageError("sensitivity", f"no threshold is known for {wanted:g}", share)
+        if not reached:
+            rule = f"no threshold is known for {wanted}"
+            raise UsageError("sensitivity", rule, "Choose one from 0.5 to 0.995, such as 0.95.")
         return max(reached)
 
     def margin(self, max_error: float) -> float:
@@ -94,6 +96,7 @@ class Bundle:
         Raises:
             UsageError: a share of wrong decisions that validation data cannot promise.
         """
+        check_share("max_error", max_error)
         known = {float(share): found["margin"] for share, found in self.margins.items()}
         promised = [margin for share, margin in known.items() if share <= max_error]
         if not promised:

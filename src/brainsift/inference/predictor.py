@@ -25,7 +25,7 @@ from brainsift.images.decode import decode, from_array, from_pillow
 from brainsift.images.plausibility import foreign_reason
 from brainsift.images.preprocess import network_input, preprocess_decoded
 from brainsift.inference.bundle import Bundle, load_bundle
-from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, expit, make_rule
+from brainsift.inference.decision import Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
 from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume
 from brainsift.volumes.dicom import header_reason as dicom_reason
@@ -204,20 +204,19 @@ class Predictor:
             logit, rejection = float(outputs.logits[place]), read.rejection
             if rejection is None and outputs.unfamiliar is not None and outputs.unfamiliar[place]:
                 rejection = UNFAMILIAR
-            decision: Decision = "refer" if rejection else rule.decide(logit)
-            why = rejection or (UNSURE if decision == "refer" else Rejection(Reason.NONE, ""))
+            why = rejection or Rejection(Reason.NONE, "")
             one = Prediction(
                 path=piece.name,
                 status="not_brain_mri" if rejection else "ok",
                 logit=logit,
-                decision=decision,
+                decision="refer",
                 reason=why.code,
                 detail="; ".join(part for part in (why.words, piece.note) if part),
                 tumor_map=None if outputs.maps is None else outputs.maps[place],
                 volume=piece.volume,
                 note=piece.note,
             )
-            yield one, read.coarse
+            yield one.decided(rule), read.coarse
             place += 1
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> _Outputs:
