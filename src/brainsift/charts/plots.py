@@ -105,7 +105,7 @@ def calibration_plot(models: Predictions, *, bins: int = 10) -> Figure | None:
 
     if not (usable := _both_classes(models)):
         return None
-    drawing, axes = _square("probability given", "share that are tumors")
+    drawing, axes = _square("predicted probability", "share of tumors")
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     for number, (name, (labels, probabilities)) in enumerate(usable.items()):
         true, given = calibration_curve(labels, probabilities, n_bins=bins, strategy="quantile")

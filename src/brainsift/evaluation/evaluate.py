@@ -6,10 +6,10 @@ threshold that `predict` would use: `balanced`. The test set and the external im
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from brainsift.datasets.manifest import read_manifest
 from brainsift.datasets.protocols import is_leaky
 from brainsift.evaluation.run_results import FoldSummary, PredictionResults, RunComparison, RunResults, Undisputed
 from brainsift.inference.bundle import Bundle, load_bundle
+from brainsift.inference.decision import Prediction
 from brainsift.stats import calibration, metrics
 from brainsift.stats.calibration import OperatingPoint
 from brainsift.stats.scores import Comparison, MeanScores, SetScores
@@ -178,7 +179,7 @@ def score_set(
 
 
 def evaluate_predictions(
-    predictions: pd.DataFrame | str | Path,
+    predictions: pd.DataFrame | str | Path | Iterable[Prediction],
     manifest: pd.DataFrame | str | Path,
     *,
     threshold: str | float | None = None,
@@ -195,8 +196,8 @@ def evaluate_predictions(
     table with neither column is decided at 0.5.
 
     Args:
-        predictions: path and probability; channel, threshold and decision where there are any. Paths that are not
-            absolute are taken from the working directory.
+        predictions: a table or CSV file with path and probability, and channel, threshold and decision where there
+            are any; or what a `Predictor` returned. Paths that are not absolute are taken from the working directory.
         manifest: path and label, and what else is known of the images.
         threshold: a name of the bundle's thresholds, or a number.
         sensitivity: instead of a threshold: the bundle's that reached it on its validation set.
@@ -209,7 +210,13 @@ def evaluate_predictions(
             single threshold agrees with the decisions.
         ManifestError: no prediction matches an image with a label.
     """
-    table = predictions if isinstance(predictions, pd.DataFrame) else _read_user_table(Path(predictions))
+    if isinstance(predictions, pd.DataFrame):
+        table = predictions
+    elif isinstance(predictions, str | Path):
+        table = _read_user_table(Path(predictions))
+    else:
+        rows = [(str(one.path), one.probability, one.decision) for one in predictions]
+        table = pd.DataFrame(rows, columns=["path", "probability", "decision"])
     truth = manifest if isinstance(manifest, pd.DataFrame) else read_manifest(Path(manifest))
     asked = threshold is not None or sensitivity is not None
     own = _user_predictions(table)
@@ -242,8 +249,29 @@ def evaluate_predictions(
     )
 
 
+@overload
 def evaluate(
-    subject: pd.DataFrame | str | Path,
+    subject: str | Path,
+    manifest: None = None,
+    *,
+    threshold: str | float | None = None,
+    sensitivity: float | None = None,
+) -> RunResults: ...
+
+
+@overload
+def evaluate(
+    subject: pd.DataFrame | str | Path | Iterable[Prediction],
+    manifest: pd.DataFrame | str | Path,
+    *,
+    threshold: str | float | None = None,
+    sensitivity: float | None = None,
+    bundle: Bundle | None = None,
+) -> PredictionResults: ...
+
+
+def evaluate(
+    subject: pd.DataFrame | str | Path | Iterable[Prediction],
     manifest: pd.DataFrame | str | Path | None = None,
     *,
     threshold: str | float | None = None,
@@ -253,7 +281,8 @@ def evaluate(
     """Scores a run on its own test set, or a table of predictions against a manifest, with 95 % intervals.
 
     Args:
-        subject: a run folder; or with a manifest, predictions: a table or a CSV file with path and probability.
+        subject: a run folder; or with a manifest, predictions: what a `Predictor` returned, a table or a CSV file with
+            path and probability.
         manifest: the truth for predictions: a table or a CSV file with path and label.
         threshold: a name ("balanced", "screening", "confirm", "even") or a number from which on an image counts as
             "tumor"; None for what `predict` uses. See `evaluate_run` and `evaluate_predictions`.
@@ -278,7 +307,7 @@ def evaluate(
     asked: Any = {"threshold": threshold, "sensitivity": sensitivity}
     if manifest is not None:
         return evaluate_predictions(subject, manifest, bundle=bundle, **asked)
-    if isinstance(subject, pd.DataFrame) or bundle is not None:
+    if not isinstance(subject, str | Path) or bundle is not None:
         raise UsageError("manifest", "is needed with predictions: it holds their truth", "Give a table or CSV file.")
     return evaluate_run(subject, **asked)
 
