@@ -14,6 +14,8 @@ from brainsift.core.files import read_json
 from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.inference.bundle import load_bundle
 
+TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx",
+              "filelock", "joblib", "safetensors", "kagglehub")  # fmt: skip
 SMALL = ["--size", "32", "--batch-size", "8", "--epochs", "1", "--threads", "1", "--precision", "fp32"]
 
 
@@ -106,7 +108,7 @@ def test_words_that_no_command_takes_exit_with_2(words, said, capsys):
 def test_wrong_values_exit_with_2(manifest, tmp_path, capsys):
     out = tmp_path / "out"
     code, line = refusal(capsys, "split", manifest, "-o", out, "--folds", 1)
-    assert (code, "folds: must be 2 or more, got 1" in line) == (2, True)
+    assert (code, "folds: must be 2 or more, not 1" in line) == (2, True)
     code, line = refusal(capsys, "evaluate")
     assert (code, "need run folders, or --predictions with --manifest" in line) == (2, True)
     code, line = refusal(capsys, "fetch", "atlantis", "-o", out)
@@ -116,15 +118,60 @@ def test_wrong_values_exit_with_2(manifest, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_missing_extra_exits_with_2_and_says_what_to_install():
-    script = "import sys\nsys.modules['pandas'] = None\nfrom brainsift.cli.main import main\n"
-    script += "sys.exit(main(['audit', 'DIR']))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+def without_extras(code):
+    """Runs code in a process that has the base install only."""
+    script = f"import sys\nfor name in {TRAIN_ONLY!r}:\n    sys.modules[name] = None\n"
+    script += f"from brainsift.cli.main import COMMANDS, main\n{code}"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_every_command_has_help_in_the_base_install():
+    code = "for name in COMMANDS:\n    try:\n        main([name, '--help'])\n"
+    code += "    except SystemExit as end:\n        print(end.code)"
+    done = without_extras(code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["0"] * len(COMMANDS)
+    assert "--learning-rate" in done.stdout and "--min-similarity" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (["audit", "DIR", "-o", "out"], "pandas"),
+        (["train", "manifest.csv", "-o", "out"], "pandas"),
+        (["export", "run", "-o", "out"], "onnx"),
+        (["demo", "-o", "out"], "onnx"),
+    ],
+)
+def test_a_missing_extra_exits_with_2_and_says_what_to_install(words, package):
+    done = without_extras(f"sys.exit(main({words!r}))")
     assert done.returncode == 2
     assert done.stderr == (
-        "brainsift audit: audit: needs the package pandas, which is not installed. "
-        "Run `pip install 'brainsift[train]'`.\n"
+        f"brainsift {words[0]}: {words[0]}: needs the package {package}, which is not installed. "
+        "Run `pip install 'brainsift[train]'`, or `pip install '.[train]'` in the folder of the source.\n"
     )
+
+
+def test_a_share_in_percent_is_told_as_that(phantoms, capsys):
+    for flag in ("--sensitivity", "--max-error"):
+        code, line = refusal(capsys, "predict", phantoms, flag, 97)
+        assert (code, "must be a share from 0 to 1, not 97. Write 0.97, not 97." in line) == (2, True)
+
+
+def test_labels_are_mapped_by_name(phantoms, tmp_path, capsys):
+    for name, mapped in (("tumor", "atteint"), ("no_tumor", "sain")):
+        place = tmp_path / "set" / mapped
+        place.mkdir(parents=True)
+        for path in sorted((phantoms / name).glob("*.*"))[:6]:
+            (place / path.name).write_bytes(path.read_bytes())
+    audit = ["audit", tmp_path / "set", "-o", tmp_path / "audit", "--no-probes", "--workers", 1]
+    code, line = refusal(capsys, *audit)
+    assert (code, "'atteint' (6 images), 'sain' (6 images)" in line, "--map 'atteint=1'" in line) == (3, True, True)
+    code, line = refusal(capsys, *audit, "--map", "atteint=1", "--map", "sain")
+    assert (code, "--map sain: is none of NAME=1, NAME=0 and NAME=skip" in line) == (2, True)
+    assert main([str(word) for word in [*audit, "--map", "atteint=1", "--map", "sain=0"]]) == 0
+    labels = read_manifest(tmp_path / "audit" / "manifest.csv").set_index("path")["label"]
+    assert {Path(path).parent.name: label for path, label in labels.items()} == {"atteint": 1.0, "sain": 0.0}
 
 
 def test_bad_input_exits_with_3(manifest, tmp_path, capsys):
@@ -139,7 +186,7 @@ def test_bad_input_exits_with_3(manifest, tmp_path, capsys):
     code, line = refusal(capsys, "predict", "--bundle", tmp_path, "slice.png")
     assert (code, "holds no bundle.json" in line) == (3, True)
     code, line = refusal(capsys, "evaluate", "--predictions", tmp_path / "nowhere.csv", "--manifest", manifest)
-    assert (code, "nowhere.csv: No such file" in line) == (3, True)
+    assert (code, "nowhere.csv: cannot be read: No such file" in line) == (3, True)
     assert not out.exists()
 
 
@@ -217,7 +264,7 @@ def test_an_interruption_exits_with_130(manifest, tmp_path, capsys, monkeypatch)
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("brainsift.cli.commands.split.write_manifest", interrupt)
+    monkeypatch.setattr("brainsift.datasets.manifest.write_manifest", interrupt)
     assert main(["split", str(manifest), "-o", str(tmp_path / "split.csv")]) == 130
     assert "brainsift split: interrupted" in capsys.readouterr().err
 

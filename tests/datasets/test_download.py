@@ -127,7 +127,7 @@ def test_an_interrupted_download_goes_on_where_it_was(kaggle, tmp_path):
 
 def test_a_damaged_archive_is_not_kept(kaggle, tmp_path):
     kaggle.content = b"no archive at all"
-    with pytest.raises(DownloadError, match=r"damaged.*starts afresh"):
+    with pytest.raises(DownloadError, match=r"damaged.*downloads all anew"):
         fetch(["br35h"], tmp_path)
     kaggle.content = BR35H
     assert fetch(["br35h"], tmp_path)[0].images == 8

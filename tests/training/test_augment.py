@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainsift.training.augment import augment, burn_in, spoil, to_input
+from brainsift.training.augment import augment, burn_in, degrade, to_input
 
 
 def disc(n=4, size=64):
@@ -51,25 +51,25 @@ def test_half_size_is_averaged_before_sampling():
     assert float(small[..., 4:-4, 4:-4].std()) < 0.05
 
 
-def test_outlines_move_with_their_images():
-    """An outline that is the image itself stays on it, whatever the draw; contrast is left alone."""
+def test_masks_move_with_their_images():
+    """A mask that is the image itself stays on it, whatever the draw; contrast is left alone."""
     images = disc()
-    moved, outlines = augment(
-        images, strength=1, size=32, generator=torch.Generator().manual_seed(5), outlines=images.clone()
+    moved, masks = augment(
+        images, strength=1, size=32, generator=torch.Generator().manual_seed(5), masks=images.clone()
     )
-    assert outlines.shape == moved.shape
-    assert torch.equal(outlines > 0.5, outlines.round() > 0)
-    assert (((moved > 0.3) == (outlines > 0.5)).float().mean() > 0.97).all()
-    assert float(outlines.max()) > 0.99
+    assert masks.shape == moved.shape
+    assert torch.equal(masks > 0.5, masks.round() > 0)
+    assert (((moved > 0.3) == (masks > 0.5)).float().mean() > 0.97).all()
+    assert float(masks.max()) > 0.99
 
 
 def test_artifacts_keep_background_range_and_order_of_draws():
     images = torch.rand(8, 1, 32, 32)
     images[:, :, :8] = 0
-    first, again = (spoil(images, strength=1.0, generator=torch.Generator().manual_seed(5)) for _ in range(2))
+    first, again = (degrade(images, strength=1.0, generator=torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, again) and not torch.equal(first, images)
     assert float(first.min()) >= 0 and float(first.max()) <= 1 and float(first[:, :, :8].max()) == 0
-    assert torch.equal(spoil(images, strength=0.0, generator=torch.Generator()), images)
+    assert torch.equal(degrade(images, strength=0.0, generator=torch.Generator()), images)
 
 
 def test_letters_are_burned_into_a_share():

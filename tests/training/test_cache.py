@@ -13,7 +13,7 @@ from PIL import Image
 from brainsift.core.errors import UsageError
 from brainsift.images.decode import decode
 from brainsift.images.preprocess import network_input, preprocess
-from brainsift.training.cache import cached_outlines, cached_pixels
+from brainsift.training.cache import cached_masks, cached_pixels
 
 
 def test_pixels_are_those_of_preprocess(parted, tmp_path):
@@ -38,11 +38,11 @@ def test_only_new_images_are_decoded(parted, tmp_path):
     cached_pixels(parted, tmp_path, size=32, workers=1, report=lambda progress: pytest.fail("decoded again"))
 
 
-def test_a_corrected_outline_takes_the_place_of_the_old_one(parted, tmp_path):
+def test_a_corrected_mask_takes_the_place_of_the_old_one(parted, tmp_path):
     image, mask = decode(parted["path"].iloc[0]), tmp_path / "mask.png"
     shapes = tmp_path / "shapes.json"
 
-    def outlined(ref, corner):
+    def maskd(ref, corner):
         inside = np.zeros(image.grey().shape, np.uint8)
         inside[:corner, :corner] = 255
         Image.fromarray(inside).save(mask)
@@ -50,11 +50,11 @@ def test_a_corrected_outline_takes_the_place_of_the_old_one(parted, tmp_path):
         entry = {"filename": "a", "regions": [{"shape_attributes": square}]}
         shapes.write_text(json.dumps({"_via_img_metadata": {"a": entry}}))
         os.utime(shapes, ns=(corner, corner))
-        found, rows = cached_outlines(parted[:1].assign(mask=ref), tmp_path / "cache", size=32, workers=1)
+        found, rows = cached_masks(parted[:1].assign(mask=ref), tmp_path / "cache", size=32, workers=1)
         return (found[rows[0]] > 127).sum()
 
     for ref in (str(mask), f"{shapes}#a"):
-        small, large, again = (outlined(ref, corner) for corner in (20, 60, 20))
+        small, large, again = (maskd(ref, corner) for corner in (20, 60, 20))
         assert small == again < large
 
 

@@ -1,4 +1,4 @@
-"""Transplants: what changes is the tumor, and labels and outlines change with it."""
+"""Transplants: what changes is the tumor, and labels and masks change with it."""
 
 import numpy as np
 import torch
@@ -27,9 +27,9 @@ def test_nothing_changes_without_a_share():
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_labels_follow_the_outlines():
-    _, (images, outlines, labels, known) = _transplanted(1.0)
-    assert torch.equal(labels == 1, outlines.amax(dim=(1, 2, 3)) > 0.5)
+def test_labels_follow_the_masks():
+    _, (images, masks, labels, known) = _transplanted(1.0)
+    assert torch.equal(labels == 1, masks.amax(dim=(1, 2, 3)) > 0.5)
     assert known.all() and float(images.min()) >= 0 and float(images.max()) <= 1
 
 
@@ -45,8 +45,8 @@ def test_a_tumor_is_painted_out_with_the_other_side():
     before, after = _transplanted(1.0)
     lost = (before[2] == 1) & (after[2] == 0)
     assert lost.any()
-    for image, other, outline in zip(before[0][lost], after[0][lost], before[1][lost], strict=True):
-        inside = outline > 0.9
+    for image, other, mask in zip(before[0][lost], after[0][lost], before[1][lost], strict=True):
+        inside = mask > 0.9
         gap = (image - image.flip(2))[inside].abs().mean()
         assert (other - image.flip(2))[inside].abs().mean() < 0.5 * gap
 

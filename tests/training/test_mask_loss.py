@@ -1,4 +1,4 @@
-"""Outlines as a second teacher: where they are read from, what they teach, and that they sit on their tumors."""
+"""Masks as a second teacher: where they are read from, what they teach, and that they sit on their tumors."""
 
 import numpy as np
 import torch
@@ -6,35 +6,35 @@ import torch
 from brainsift.images.phantom import draw
 from brainsift.images.standard import standard, standard_outline
 from brainsift.training import networks
-from brainsift.training.cache import cached_outlines, cached_pixels
-from brainsift.training.mask_loss import Outlines, load_outlines, map_loss
+from brainsift.training.cache import cached_masks, cached_pixels
+from brainsift.training.mask_loss import Masks, load_masks, map_loss
 
 
-def test_an_outline_is_placed_as_its_image_is():
+def test_an_mask_is_placed_as_its_image_is():
     phantom = draw(5, tumor=True)
     grey = np.pad(phantom.pixels, ((0, 40), (60, 0)))
     mask = np.pad(phantom.mask, ((0, 40), (60, 0)))
     marked = np.where(mask, 255, np.minimum(grey, 120)).astype(np.uint8)
-    image, outline = standard(marked, 64), standard_outline(marked, mask, 64)
-    inside = outline > 200
-    assert inside.any() and outline.dtype == np.uint8
-    assert image[inside].mean() > 1.5 * image[(outline == 0) & (image > 0)].mean()
+    image, mask = standard(marked, 64), standard_outline(marked, mask, 64)
+    inside = mask > 200
+    assert inside.any() and mask.dtype == np.uint8
+    assert image[inside].mean() > 1.5 * image[(mask == 0) & (image > 0)].mean()
 
 
-def test_only_images_with_a_mask_have_an_outline(parted, tmp_path):
-    outlines, places = cached_outlines(parted, tmp_path, size=32, workers=1)
+def test_only_images_with_a_mask_have_an_mask(parted, tmp_path):
+    masks, places = cached_masks(parted, tmp_path, size=32, workers=1)
     assert ((places >= 0) == (parted["mask"] != "").to_numpy()).all()
-    assert (outlines.reshape(len(outlines), -1).max(axis=1) > 0).all()
-    again, same = cached_outlines(parted, tmp_path, size=32, workers=1)
-    assert np.array_equal(outlines, again) and np.array_equal(places, same)
+    assert (masks.reshape(len(masks), -1).max(axis=1) > 0).all()
+    again, same = cached_masks(parted, tmp_path, size=32, workers=1)
+    assert np.array_equal(masks, again) and np.array_equal(places, same)
     cached_pixels(parted, tmp_path, size=32, workers=1)
-    assert np.array_equal(outlines, cached_outlines(parted, tmp_path, size=32, workers=1)[0])
+    assert np.array_equal(masks, cached_masks(parted, tmp_path, size=32, workers=1)[0])
 
 
-def test_a_tumor_without_an_outline_teaches_the_map_nothing():
-    outlines = torch.zeros(1, 16, 16, dtype=torch.uint8)
-    outlines[0, 4:8, 4:8] = 255
-    teacher = Outlines(outlines, torch.tensor([0, -1, -1]), torch.tensor([1.0, 0.0, 1.0]))
+def test_a_tumor_without_an_mask_teaches_the_map_nothing():
+    masks = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    masks[0, 4:8, 4:8] = 255
+    teacher = Masks(masks, torch.tensor([0, -1, -1]), torch.tensor([1.0, 0.0, 1.0]))
     drawn, known = teacher.of(torch.tensor([0, 1, 2]))
     assert known.tolist() == [1, 1, 0]
     assert float(drawn[0].sum()) == 16 and float(drawn[1:].sum()) == 0
@@ -46,12 +46,12 @@ def test_a_tumor_without_an_outline_teaches_the_map_nothing():
 
 
 def test_the_map_learns_where_the_tumor_is(parted, tmp_path):
-    """A few steps on outlines alone: the map's loss falls, and its strongest place moves into the outline."""
+    """A few steps on masks alone: the map's loss falls, and its strongest place moves into the mask."""
     torch.manual_seed(0)
     rows = parted[parted["mask"] != ""].head(16)
     pixels, places = cached_pixels(rows, tmp_path, size=64, workers=1)
     images = torch.from_numpy(np.asarray(pixels[places])).float().unsqueeze(1) / 255
-    teacher = load_outlines(rows, torch.ones(len(rows)), tmp_path, 64)
+    teacher = load_masks(rows, torch.ones(len(rows)), tmp_path, 64)
     batch = torch.arange(len(rows))
     model = networks.build("compact", size=64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -70,5 +70,5 @@ def test_the_map_learns_where_the_tumor_is(parted, tmp_path):
     assert hits.float().mean() > 0.8
 
 
-def test_without_outlines_there_is_no_teacher(parted, tmp_path):
-    assert load_outlines(parted.assign(mask=""), torch.ones(len(parted)), tmp_path, 32) is None
+def test_without_masks_there_is_no_teacher(parted, tmp_path):
+    assert load_masks(parted.assign(mask=""), torch.ones(len(parted)), tmp_path, 32) is None

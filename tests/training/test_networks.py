@@ -5,7 +5,7 @@ import torch
 
 from brainsift.core.errors import UsageError
 from brainsift.training import networks
-from brainsift.training.augment import spoil
+from brainsift.training.augment import degrade
 from brainsift.training.devices import choose_device
 from brainsift.training.recipes import MODELS, RECIPES, make_config
 
@@ -105,8 +105,8 @@ def test_what_changes_one_channel_is_refused_with_three():
         make_config("compact", "baseline", letters=0.1)
     assert make_config("compact", "baseline", artifacts=0.5).artifacts == 0.5
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    spoiled = spoil(images.clone(), strength=1.0, generator=torch.Generator().manual_seed(2))
-    assert ((spoiled - images).abs().amax(dim=(0, 2, 3)) > 0.05).all()  # all three
+    degraded = degrade(images.clone(), strength=1.0, generator=torch.Generator().manual_seed(2))
+    assert ((degraded - images).abs().amax(dim=(0, 2, 3)) > 0.05).all()  # all three
 
 
 def test_a_device_that_is_not_here_is_refused():

@@ -48,20 +48,20 @@ def test_only_a_share_is_stripped_and_fills_the_frame_again():
     assert torch.equal(strip(images, None, names, share=0.0, generator=chance)[0], images)
 
 
-def test_an_outline_moves_with_its_brain_and_stops_what_would_lose_it():
+def test_an_mask_moves_with_its_brain_and_stops_what_would_lose_it():
     pixels, _ = _head()
     y, x = np.mgrid[:128, :128]
     inner, outer = np.hypot(y - 64, x - 80) < 8, np.hypot(y - 64, x - 118) < 4  # in the brain, in the scalp
     bright = np.where(inner, 250, np.where(outer, 250, pixels)).astype(np.uint8)
     images = torch.from_numpy(bright).float().div(255).expand(2, 1, 128, 128)
-    outlines = torch.from_numpy(np.stack([inner, outer])).float().unsqueeze(1)
+    masks = torch.from_numpy(np.stack([inner, outer])).float().unsqueeze(1)
     strip, names, chance = SkullStripper(), torch.tensor([7, 3]), torch.Generator().manual_seed(0)
-    stripped, moved = strip(images, outlines, names, share=1.0, generator=chance)
-    again, _ = strip(images, outlines, names, share=1.0, generator=chance)
+    stripped, moved = strip(images, masks, names, share=1.0, generator=chance)
+    again, _ = strip(images, masks, names, share=1.0, generator=chance)
     assert torch.equal(again, stripped)
     tumor = moved[0, 0] > 0.5
     assert (
         float(stripped[0, 0][tumor].mean()) > 0.9 and float(stripped[0, 0][~tumor & (stripped[0, 0] > 0)].mean()) < 0.7
     )
     assert int(tumor.sum()) > inner.sum()
-    assert torch.equal(stripped[1], images[1]) and torch.equal(moved[1], outlines[1])
+    assert torch.equal(stripped[1], images[1]) and torch.equal(moved[1], masks[1])

@@ -132,7 +132,7 @@ def test_a_folder_of_another_run_is_refused(parted, cache, tmp_path):
 
 def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):
     table = parted[(parted["label"] == 1) | (parted["part"] != "validation")]
-    with pytest.raises(ManifestError, match="part validation"):
+    with pytest.raises(ManifestError, match="validation set"):
         train(table, small(), tmp_path / "run", cache=cache)
 
 

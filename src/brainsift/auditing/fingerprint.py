@@ -1,4 +1,4 @@
-"""A small picture of an image that survives what copies go through, and a vector to look copies up by.
+"""A small picture of an image that is robust to what happens to copies, and a vector to find copies by.
 
 Two views of 64 x 64 pixels are kept: the whole frame, and a box around the bright mass of the head. Copies that were
 cropped or padded agree in the second, copies with a changed contrast or background in the first.
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 VERSION = 1
-"""Bumped whenever a number changes, so that stored sketches are drawn again."""
+"""Increased whenever a number changes, so that stored sketches are made again."""
 
 SIDE = 64
 FREQUENCIES = 8

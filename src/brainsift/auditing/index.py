@@ -1,7 +1,7 @@
-"""One look at every file of a manifest: hashes, format, size, a sketch, and whether it looks like a head slice at all.
+"""Reads every file of a manifest once: hashes, format, size, fingerprint, and whether it looks like a head slice.
 
-What was seen is kept in an SQLite file by the SHA-256 of the file's content. So a scan that was interrupted goes on,
-a second scan reads only what is new, and a copy is decoded once.
+The results are kept in an SQLite file by the SHA-256 of the content. So an interrupted scan goes on, a second scan
+reads only new files, and a copy is decoded once.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
 
 _BATCH = 256
-_RULES = 3  # bumped whenever other images count as off topic, so that stored verdicts are made again
+_RULES = 3  # increased whenever other images count as off topic, so that stored results are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of one file (or of one colour channel that is an image of its own).
+    """What is known about one file (or about one colour channel that is an image of its own).
 
     Attributes:
         status: "ok", "unreadable" or "tiny".
@@ -85,12 +85,12 @@ class Sketches:
 def scan(
     table: pd.DataFrame, store: Path, *, workers: int = 1, report: Report = silent
 ) -> tuple[pd.DataFrame, Sketches]:
-    """Looks at every file once.
+    """Reads every file once.
 
     Args:
         table: with the columns path and channel.
-        store: SQLite file of what was seen before; made where it is missing.
-        workers: threads; decoding, resizing and hashing let go of the interpreter lock.
+        store: SQLite file with earlier results; created if it is missing.
+        workers: threads; decoding, resizing and hashing release the interpreter lock.
         report: takes the progress.
 
     Returns:
@@ -128,12 +128,12 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(store)) as database:
             yield database
     except sqlite3.Error as error:
-        remedy = "Check that its folder can be written and no other audit uses it; or delete it, it is made anew."
+        remedy = "Check that its folder can be written and that no other audit uses it; or delete it."
         raise InputError(store, f"cannot be used: {in_one_line(error)}", remedy) from None
 
 
 def _hashes(paths: Sequence[str], workers: int, report: Report) -> dict[str, tuple[str, int]]:
-    """Returns SHA-256 and size of each file; a file that cannot be opened is known by its path."""
+    """Returns SHA-256 and size of each file; a file that cannot be opened is named by its path."""
     found = {}
     for path, result in zip(paths, map_in_order(_hash_file, paths, threads=2 * workers), strict=True):
         found[path] = result
@@ -182,7 +182,7 @@ def _pixel_hash(pixels: npt.NDArray[np.generic]) -> str:
 
 
 def _read_seen(database: sqlite3.Connection, wanted: Mapping[Key, str]) -> dict[Key, Seen]:
-    """Returns what is known of the images wanted, in their order."""
+    """Returns what is known about the wanted images, in their order."""
     rows = database.execute(f"select sha256, channel, seen from {_TABLE}")
     found = {
         (sha256, channel): Seen(**json.loads(text)) for sha256, channel, text in rows if (sha256, channel) in wanted
@@ -191,7 +191,7 @@ def _read_seen(database: sqlite3.Connection, wanted: Mapping[Key, str]) -> dict[
 
 
 def _read_sketches(database: sqlite3.Connection, seen: Mapping[Key, Seen]) -> Sketches:
-    """Reads the sketches of the images that are ok, one for all that have the same pixels."""
+    """Reads the sketches of the images that are ok, one per distinct pixel content."""
     firsts: dict[Key, Key] = {}  # pixels -> the first image that shows them
     for key, one in seen.items():
         if one.status == "ok":

@@ -1,9 +1,9 @@
 """Near-duplicates: copies of one image that were re-encoded, rescaled, re-contrasted, cropped, mirrored or turned.
 
-First a search: every image, in eight orientations, asks a graph index (HNSW) for its nearest vectors, so that the cost
-grows nearly in step with the number of images. Then a check of each candidate: the two views are laid over one another
-(an affine map, found by maximising their correlation), and what must agree is the fine texture that is left when
-brightness and contrast are evened out around each pixel. All heads look alike from afar; folds of the cortex do not.
+First a search: for every image, in eight orientations, a graph index (HNSW) gives the nearest vectors, so that the
+cost grows almost linearly with the number of images. Then a check of each candidate: the two views are aligned (by the
+affine map that maximises their correlation) and compared in their fine texture, with brightness and contrast evened out
+around each pixel. All heads look alike in their coarse shape; folds of the cortex do not.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,11 +1,12 @@
-"""Shortcut probes: how well rules that see no anatomy tell the classes apart, with intervals.
+"""Shortcut probes: how well rules that see no anatomy separate the classes, with intervals.
 
-Each rule is fitted on four fifths of the images and judged on the rest, five times: on random folds, as most studies
+Each rule is fitted on four fifths of the images and scored on the rest, five times: on random folds, as most studies
 split, and on folds that keep near-duplicates and patients whole. What a rule reaches on grouped folds, a network can
 reach without knowing tumors; what it reaches on random folds beyond that is leakage.
 
-Labels dealt out at random are dealt many times. The figure is the mean, its interval resamples groups as the others
-do, and the spread is what a single dealing gives: another rule tells something where it lies beyond that.
+Labels are permuted at random many times. The score is the mean over the permutations, its interval resamples groups as
+those of the other rules do, and the spread is the range of single permutations: another rule is better than chance
+where it lies beyond that spread.
 """
 
 from collections.abc import Iterator
@@ -27,19 +28,19 @@ from brainsift.stats.metrics import mean_interval, score_intervals
 
 PROTOCOLS = ("random", "grouped")
 MAX_IMAGES = 20_000
-"""Of more images, whole groups are drawn: the nearest neighbour compares each image with each."""
+"""Of more images, whole groups are sampled: the nearest neighbour compares each image with each."""
 
 _METRICS = ("accuracy", "balanced_accuracy", "roc_auc")
 _FOLDS = 5
 _THUMBNAIL = 32
 _TREES = 100
-_DEALINGS = 100
+_PERMUTATIONS = 100
 _ROWS = 512  # images that are compared with all others at once
 _MEANING = {
     "image size": "knows only the width and the height of the file",
     "border": "knows only the outermost pixels, where no brain is",
     "nearest neighbour": "looks up the most similar 32×32 image and takes its label",
-    "shuffled labels": "nearest neighbour on labels dealt out at random to the groups: 50 % unless copies leak",
+    "shuffled labels": "nearest neighbour on labels permuted between the groups: 50 % unless copies leak",
 }
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -48,7 +49,7 @@ Entry = dict[str, Any]
 
 
 def sample_groups(table: pd.DataFrame, *, seed: int = 0, limit: int = MAX_IMAGES) -> pd.DataFrame:
-    """Returns the rows of groups drawn at random, as many as do not exceed the limit; all where there are not more."""
+    """Returns the rows of randomly sampled groups, up to the limit; all rows where these are fewer."""
     if len(table) <= limit:
         return table
     sizes = table["group"].value_counts(sort=False).sort_index().sample(frac=1.0, random_state=seed)
@@ -63,15 +64,15 @@ def probe(
     Args:
         table: n labelled, readable images with the columns label, group, width, height.
         frames: (n, 64, 64) uint8, their sketches.
-        seed: of folds, trees and shuffling.
+        seed: of folds, trees and permutations.
         workers: threads.
         report: takes the progress.
 
     Returns:
-        One entry a probe and protocol: name, protocol, accuracy, balanced_accuracy and roc_auc as {value, low, high}
-        (95 %, bootstrap of groups), n, n_groups, meaning. Shuffled labels also have "dealings", their number, and
-        "spread", the 2.5th and the 97.5th percentile over single dealings as {low, high} a score. Empty where a class
-        has fewer than five groups.
+        One entry per probe and protocol: name, protocol, accuracy, balanced_accuracy and roc_auc as {value, low, high}
+        (95 %, bootstrap of groups), n, n_groups, meaning. Permuted labels ("shuffled labels") also have "dealings", the
+        number of permutations, and "spread", the 2.5th and the 97.5th percentile over single permutations as
+        {low, high} per score. Empty where a class has fewer than five groups.
     """
     labels, groups = table["label"].to_numpy(np.int64), pd.factorize(table["group"])[0]
     if min(table.groupby("label")["group"].nunique().reindex([0.0, 1.0], fill_value=0)) < _FOLDS:
@@ -91,7 +92,7 @@ def probe(
 
 @dataclass(frozen=True, eq=False)
 class _Images:
-    """Of n images: label and group (n,), and by protocol the fold that judges each (n,)."""
+    """Of n images: label and group (n,), and by protocol the fold in which each is scored (n,)."""
 
     labels: Ints
     groups: npt.NDArray[np.intp]
@@ -103,8 +104,8 @@ def _folds(labels: Ints, groups: npt.NDArray[np.intp], protocol: str, seed: int)
     folds = np.zeros(len(labels), np.int64)
     whole = groups if protocol == "grouped" else None
     parts = splitter(_FOLDS, shuffle=True, random_state=seed).split(labels, labels, whole)
-    for number, (_, judged) in enumerate(parts):
-        folds[judged] = number
+    for number, (_, scored) in enumerate(parts):
+        folds[scored] = number
     return folds
 
 
@@ -121,9 +122,11 @@ def _by_nearest(thumbnails: Floats, images: _Images, seed: int) -> Iterator[Entr
     for protocol in PROTOCOLS:
         found = images.labels[nearest[protocol]].astype(float)
         yield _entry("nearest neighbour", protocol, images, _scores(found, images, seed))
-    dealt = _dealt(images.labels, images.groups, seed)
+    permuted = _permuted(images.labels, images.groups, seed)
     for protocol in PROTOCOLS:
-        entry = _entry("shuffled labels", protocol, images, _mean_scores(dealt, nearest[protocol], images.groups, seed))
+        entry = _entry(
+            "shuffled labels", protocol, images, _mean_scores(permuted, nearest[protocol], images.groups, seed)
+        )
         yield entry | {"meaning": f"{entry['meaning']}; {_spread_words(entry)}"}
 
 
@@ -138,18 +141,18 @@ def _scores(probabilities: Floats, images: _Images, seed: int) -> Entry:
 
 
 def _cross_fitted(trees: ExtraTreesClassifier, features: npt.NDArray[Any], labels: Ints, folds: Ints) -> Floats:
-    """Returns the probabilities that trees fitted on the other folds give; copies are fitted once, with a weight."""
+    """Returns the probabilities by trees fitted on the other folds; copies are fitted once, with a weight."""
     kinds, kind = np.unique(features, axis=0, return_inverse=True)
     kinds = kinds.astype(np.float32)
     probabilities = np.zeros(len(labels))
     with config_context(assume_finite=True, skip_parameter_validation=True):
         for fold in range(_FOLDS):
-            judged = folds == fold
-            cells = np.bincount(2 * kind[~judged] + labels[~judged], minlength=2 * len(kinds))
+            scored = folds == fold
+            cells = np.bincount(2 * kind[~scored] + labels[~scored], minlength=2 * len(kinds))
             there = np.flatnonzero(cells)
             trees.fit(kinds[there // 2], there % 2, cells[there].astype(float))
-            asked, place = np.unique(kind[judged], return_inverse=True)
-            probabilities[judged] = trees.predict_proba(kinds[asked])[place, 1]
+            distinct, place = np.unique(kind[scored], return_inverse=True)
+            probabilities[scored] = trees.predict_proba(kinds[distinct])[place, 1]
     return probabilities
 
 
@@ -173,22 +176,22 @@ def _shrunk(frames: Bytes) -> npt.NDArray[np.float32]:
     return frames.reshape(-1, _THUMBNAIL, step, _THUMBNAIL, step).mean(axis=(2, 4), dtype=np.float32)
 
 
-def _dealt(labels: Ints, groups: npt.NDArray[np.intp], seed: int) -> Ints:
-    """Deals the labels of the groups out anew, many times (k, n), so that copies still agree."""
+def _permuted(labels: Ints, groups: npt.NDArray[np.intp], seed: int) -> Ints:
+    """Permutes the labels of the groups many times (k, n), so that copies still agree."""
     first, random = np.unique(groups, return_index=True)[1], np.random.default_rng(seed)
-    return np.stack([random.permutation(labels[first])[groups] for _ in range(_DEALINGS)])
+    return np.stack([random.permutation(labels[first])[groups] for _ in range(_PERMUTATIONS)])
 
 
-def _mean_scores(dealt: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray[np.intp], seed: int) -> Entry:
-    """Scores the nearest neighbour on labels (k, n): means with intervals, and the spread of single dealings.
+def _mean_scores(permuted: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray[np.intp], seed: int) -> Entry:
+    """Scores the nearest neighbour on labels (k, n): means with intervals, and the spread of single permutations.
 
-    Each image has the share of dealings in which it is right; for balanced accuracy every dealing weighs its classes
-    to one half each. Answers are labels, not probabilities, so that ROC AUC is the same number.
+    Each image gets the share of permutations in which it is right; for balanced accuracy every permutation weighs both
+    classes with one half. The predictions are labels, not probabilities, so that ROC AUC is the same number.
     """
-    right = dealt[:, nearest] == dealt
-    share = dealt.mean(axis=1, keepdims=True)
-    balanced = right * (0.5 / np.where(dealt == 1, share, 1 - share))
-    found: Entry = {"spread": {}, "dealings": len(dealt)}
+    right = permuted[:, nearest] == permuted
+    share = permuted.mean(axis=1, keepdims=True)
+    balanced = right * (0.5 / np.where(permuted == 1, share, 1 - share))
+    found: Entry = {"spread": {}, "dealings": len(permuted)}
     for metric, values in zip(_METRICS, (right, balanced, balanced), strict=True):
         low, high = np.percentile(values.mean(axis=1), (2.5, 97.5))
         found[metric] = mean_interval(values.mean(axis=0), groups, seed=seed).to_json()
@@ -198,6 +201,5 @@ def _mean_scores(dealt: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray
 
 def _spread_words(entry: Entry) -> str:
     low, high = (100 * entry["spread"]["balanced_accuracy"][bound] for bound in ("low", "high"))
-    return (
-        f"the mean of {entry['dealings']} dealings, 95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
-    )
+    spread = f"95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
+    return f"the mean of {entry['dealings']} permutations, {spread}"

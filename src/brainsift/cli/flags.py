@@ -10,9 +10,6 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any, TypeVar
 
-from brainsift.core.errors import UsageError
-from brainsift.core.shares import check_share
-
 Config = TypeVar("Config")
 DATA_HELP = "NAME=PATH of a known collection, a folder with one folder per class, or a CSV file"
 
@@ -66,14 +63,6 @@ def add_map(parser: argparse.ArgumentParser) -> None:
         help="label of a folder, of files or of a word in the column `label`: 1 (tumor), 0 (no tumor) or skip (left "
         "out), such as --map sain=0 --map 'yes_*=1' --map 'glioma/*=1'; may be repeated",
     )
-
-
-def share(text: str) -> float:
-    """Reads a share from 0 to 1; for `type=` of an argument."""
-    try:
-        return check_share("it", float(text))
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(f"{error.rule}; {error.remedy[0].lower()}{error.remedy[1:-1]}") from None
 
 
 def given(arguments: argparse.Namespace, stage: type[Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _extras(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "brainsift").startswith("brainsift") or name in _TORCH_FREE:
             raise
-        raise MissingExtraError.of(f"brainsift {name}", str(error.name), "train") from None
+        raise MissingExtraError.of(name, str(error.name), "train") from None
 
 
 def _parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:

@@ -108,10 +108,11 @@ def _text(path: Path) -> str:
         encoding = "utf-8-sig"
     try:
         text = content.decode(encoding, "surrogateescape" if encoding == "utf-8-sig" else "strict")
-        _first_line(text).encode()  # the header has to be UTF-8; cells may hold any name of a file
+        header = _first_line(text)
+        header.encode()  # the header has to be UTF-8; cells may hold any name of a file
     except UnicodeError:
         raise ManifestError(path, "is no CSV table: its header is no UTF-8 or UTF-16 text", _ADVICE) from None
-    if "\0" in text or not text.strip():
+    if "\0" in text or re.search(r"[\x01-\x08\x0e-\x1f]", header) or not text.strip():
         raise ManifestError(path, f"is no CSV table: it {'is empty' if not text.strip() else 'is no text'}", _ADVICE)
     return text
 

@@ -1,4 +1,4 @@
-"""Downloads image collections from Kaggle, once; an interrupted download goes on where it was."""
+"""Downloads image collections from Kaggle once; an interrupted download goes on where it stopped."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from brainsift.datasets.catalog import SOURCES, SourceSpec, collect
 
 FETCHABLE = tuple(name for name, source in SOURCES.items() if source.kaggle)
 MARKER = ".brainsift-fetch.json"
-# kagglehub keeps a part of an archive only in its own cache, so its cache is put beside the collections.
+# kagglehub keeps a partial archive only in its own cache, so its cache is put beside the collections.
 _STAGING = ".kagglehub"
 _PAGE = "https://www.kaggle.com/datasets/"
 _REASONS = {
@@ -38,7 +38,7 @@ class Fetched:
 
 
 def fetch(names: Sequence[str], folder: Path) -> list[Fetched]:
-    """Makes sure that collections are in a folder.
+    """Makes sure that collections are in a folder, and downloads those that are not.
 
     A collection that is there, downloaded earlier or unpacked by hand, is left as it is. The download shows its
     progress on standard error.
@@ -48,7 +48,7 @@ def fetch(names: Sequence[str], folder: Path) -> list[Fetched]:
         folder: where to put them; each gets the folder of its name.
 
     Returns:
-        One entry a name, in the same order.
+        One entry per name, in the same order.
 
     Raises:
         UsageError: a name that cannot be fetched, or a folder in the way.
@@ -58,7 +58,7 @@ def fetch(names: Sequence[str], folder: Path) -> list[Fetched]:
     unknown = [name for name in names if name not in FETCHABLE]
     if unknown or not names:
         rule = f"must be among {list(FETCHABLE)}, got {unknown}"
-        raise UsageError("names", rule, "Get other collections from their authors and hand them over as NAME=PATH.")
+        raise UsageError("names", rule, "Get other collections from their authors and name them as NAME=PATH.")
     return [_fetch_one(name, folder.expanduser().absolute()) for name in names]
 
 
@@ -83,7 +83,7 @@ def _fetch_one(name: str, folder: Path) -> Fetched:
     if not images:
         handle = SOURCES[name].kaggle
         rule = f"was downloaded to {place} and does not have the layout of `{name}`"
-        raise DownloadError(handle, rule, "Its authors may have changed it; hand it over as a folder with classes.")
+        raise DownloadError(handle, rule, "It may have changed. Use it as a folder with classes.")
     write_json(place / MARKER, {"handle": SOURCES[name].kaggle, "version": version, "images": images})
     return Fetched(name, place, images, downloaded=True)
 
@@ -122,9 +122,7 @@ def _kagglehub() -> ModuleType:
     try:
         import kagglehub
     except ImportError:
-        raise MissingExtraError(
-            "kagglehub", "is not installed", 'Install it: pip install "brainsift[train]".'
-        ) from None
+        raise MissingExtraError.of("fetch", "kagglehub", "train") from None
     return kagglehub
 
 
@@ -134,7 +132,7 @@ def _staged(staging: Path, handle: str) -> Path:
 
 @contextmanager
 def _hub_settings(staging: Path) -> Iterator[None]:
-    """Points kagglehub at our folder, keeps it off standard output, and puts all back."""
+    """Points kagglehub at our folder and keeps it off standard output; restores its settings at the end."""
     settings = {"KAGGLEHUB_CACHE": str(staging), "DISABLE_KAGGLE_CACHE": "true", "DISABLE_COLAB_CACHE": "true"}
     before = {key: os.environ.get(key) for key in settings}
     logger = logging.getLogger("kagglehub")
@@ -153,19 +151,23 @@ def _hub_settings(staging: Path) -> Iterator[None]:
 
 
 def _explained(error: Exception, name: str, folder: Path) -> BrainsiftError:
-    """Turns whatever a download raises into one of our errors, with the way out."""
+    """Turns an exception of a download into one of our errors, with a remedy."""
     import requests
 
     handle = str(SOURCES[name].kaggle)
     again = f"Start the same command again to go on where it was. {manual_remedy(name, folder)}"
     if _is_damage(error):
         shutil.rmtree(_staged(folder / _STAGING, handle), ignore_errors=True)
-        return DownloadError(handle, f"arrived damaged ({_short(error)})", f"It starts afresh next time. {again}")
+        return DownloadError(
+            handle,
+            f"arrived damaged ({_short(error)})",
+            f"Start the same command again: it downloads all anew. {manual_remedy(name, folder)}",
+        )
     if isinstance(error, requests.RequestException):
         status = getattr(error.response, "status_code", None)
         if status is None:
             return DownloadError(handle, f"Kaggle cannot be reached ({_short(error)})", f"Is there a network? {again}")
-        reason = _REASONS.get(status, f"Kaggle answers HTTP {status}")
+        reason = _REASONS.get(status, f"Kaggle returns HTTP {status}")
         return DownloadError(handle, reason, f"{_credentials(status)}{manual_remedy(name, folder)}")
     if isinstance(error, OSError):
         return DownloadError(handle, f"cannot be written to {folder} ({error})", f"Free space there. {again}")

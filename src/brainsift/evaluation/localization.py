@@ -22,7 +22,7 @@ from brainsift.stats import metrics
 from brainsift.stats.scores import MapScores
 from brainsift.training import networks
 from brainsift.training.augment import to_input
-from brainsift.training.cache import cached_outlines, cached_pixels
+from brainsift.training.cache import cached_masks, cached_pixels
 from brainsift.training.recipes import TrainConfig
 from brainsift.training.runs import cache_of, load_run, read_split
 
@@ -102,12 +102,12 @@ def score_maps(run: str | Path, manifest: pd.DataFrame | None = None, *, cache: 
         raise RunError(run, "no image of the test set or of an external collection has a mask", "Add masks.")
     place = cache or cache_of(folder)
     pixels, rows = cached_pixels(table, place, size=config.size)
-    outlines, places = cached_outlines(table, place, size=config.size)
+    masks, places = cached_masks(table, place, size=config.size)
     draw, found = map_of(model, config), []
     for start in range(0, len(table), _BATCH):
         part = slice(start, start + _BATCH)
         images = to_input(torch.from_numpy(np.asarray(pixels[rows[part]])))
-        inside = torch.from_numpy(np.asarray(outlines[places[part]])) > 127
+        inside = torch.from_numpy(np.asarray(masks[places[part]])) > 127
         found.append(map_scores(draw(images), inside))
     scores = pd.concat(found, ignore_index=True)
     return pd.concat([table[["path", "channel", "source", "label", "contrast", "group", "part"]], scores], axis=1)

@@ -13,6 +13,7 @@ from typing import Any
 from brainsift.core.errors import BundleError, UsageError
 from brainsift.core.files import read_json, sha256_of, write_json
 from brainsift.core.labels import CLASS_NAMES
+from brainsift.core.shares import check_share
 from brainsift.images import standard
 from brainsift.inference.familiarity import Familiarity
 
@@ -72,11 +73,15 @@ class Bundle:
         """
         if isinstance(wanted, str):
             if wanted not in self.thresholds:
-                raise UsageError("threshold", f"must be one of {', '.join(self.thresholds)}, not {wanted!r}", "Choose.")
+                raise UsageError(
+                    "threshold", f"must be one of {', '.join(self.thresholds)}, not {wanted!r}", "Choose one of them."
+                )
             return self.thresholds[wanted]
+        check_share("sensitivity", wanted)
         reached = [threshold for sensitivity, threshold in self.sensitivities if sensitivity >= wanted]
-        if not reached or not 0 < wanted <= 1:
-            raise UsageError("sensitivity", f"no threshold is known for {wanted}", "Ask for one between 0.5 and 0.995.")
+        if not reached:
+            rule = f"no threshold is known for {wanted}"
+            raise UsageError("sensitivity", rule, "Choose one from 0.5 to 0.995, such as 0.95.")
         return max(reached)
 
     def margin(self, max_error: float) -> float:
@@ -85,6 +90,7 @@ class Bundle:
         Raises:
             UsageError: a share of wrong answers that validation data cannot promise.
         """
+        check_share("max_error", max_error)
         known = {float(share): found["margin"] for share, found in self.margins.items()}
         promised = [margin for share, margin in known.items() if share <= max_error]
         if not promised:

@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from brainsift.core.errors import UsageError
+from brainsift.core.shares import check_share
 
 COLDEST, HOTTEST = 0.05, 20.0
 SCREENING, CONFIRM = 0.98, 0.98
@@ -169,10 +170,11 @@ def choose(
     if threshold is not None and sensitivity is not None:
         raise UsageError("threshold", "cannot be combined with a sensitivity", "Give one of the two.")
     if sensitivity is not None:
+        check_share("sensitivity", sensitivity)
         enough = [at for share, at in reached if share >= sensitivity]
-        if not enough or not 0 < sensitivity <= 1:
+        if not enough:
             rule = f"no threshold is known for {sensitivity}"
-            raise UsageError("sensitivity", rule, "Ask for one between 0.5 and 0.995, such as 0.95.")
+            raise UsageError("sensitivity", rule, "Choose one from 0.5 to 0.995, such as 0.95.")
         return OperatingPoint(f"sensitivity {sensitivity:g}", max(enough))
     if isinstance(threshold, str | None):
         known, name = {**thresholds, "even": EVEN}, threshold or "balanced"
@@ -180,9 +182,7 @@ def choose(
             rule = f"must be one of {', '.join(known)}, or a number; not {name!r}"
             raise UsageError("threshold", rule, "Choose one of these.")
         return OperatingPoint(name, known[name])
-    if not 0 <= threshold <= 1:
-        raise UsageError("threshold", f"must be within 0 and 1, not {threshold}", "Write 0.97 for 97 %.")
-    return OperatingPoint("a number of your own", float(threshold))
+    return OperatingPoint("a number of your own", check_share("threshold", float(threshold)))
 
 
 def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Networks, recipes, augmentation and the training loop, from a split manifest to a run folder.
+"""Networks, recipes, augmentation and the training loop: from a split manifest to a run folder.
 
 Modules: train, tune, searches, runs, recipes, networks, pretrained, augment, cache,
 mask_loss, skull_strip, lesion_transplant, lesion_synthesis, devices, trackers.

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, on the device: all that is random between pixels and a network, but tumors."""
+"""Augmentation of whole batches, on the device; for tumors see `lesion_transplant` and `lesion_synthesis`."""
 
 import math
 from functools import lru_cache
@@ -27,24 +27,24 @@ def augment(
     generator: torch.Generator,
     turned: float = 0.0,
     size: int | None = None,
-    outlines: Tensor | None = None,
+    masks: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Mirrors, rotates, scales, shifts, re-contrasts and sharpens or blurs a batch, each image its own way.
+    """Mirrors, rotates, scales, shifts, sharpens or blurs the images of a batch and changes their contrast at random.
 
     Args:
         images: float32 (n, channels, size, size) in [0, 1].
         strength: 0 (only resizing) to 1 (±20°, ±25 % scale, ±10 % shift, gamma 0.6 to 1.65).
-        generator: the source of all chance, on the CPU, so that every device sees the same draws.
-        turned: share of images turned by a quarter or by half: slices saved from volumes often lie on their side.
-        size: side of the result, pixels; None keeps it.
-        outlines: float32 (n, 1, size, size), moved as the images are.
+        generator: the random generator, on the CPU, so that every device gets the same numbers.
+        turned: share of images rotated by 90, 180 or 270 degrees: slices saved from volumes often lie on their side.
+        size: side of the result, pixels; None for that of the images.
+        masks: float32 (n, 1, size, size), moved as the images are.
 
     Returns:
-        float32 (n, channels, size, size) in [0, 1], and the outlines.
+        float32 (n, channels, size, size) in [0, 1], and the masks.
     """
     size = size or images.shape[-1]
     channels = images.shape[1]
-    layers = images if outlines is None else torch.cat([images, outlines], dim=1)
+    layers = images if masks is None else torch.cat([images, masks], dim=1)
     if strength > 0:
         maps = _affine(len(images), strength, generator, turned).to(images.device)
         grid = F.affine_grid(maps, [len(images), 1, size, size], align_corners=False)
@@ -53,12 +53,12 @@ def augment(
     elif size != images.shape[-1]:
         layers = F.interpolate(layers, size, mode="bilinear", antialias=True)
         images = layers[:, :channels]
-    moved = None if outlines is None else layers[:, channels:]
+    moved = None if masks is None else layers[:, channels:]
     return images.contiguous(memory_format=torch.channels_last), moved
 
 
 def _prefilter(images: Tensor, size: int) -> Tensor:
-    """Averages before sampling at half the size or less, against aliasing."""
+    """Averages before sampling at half the size or less, to prevent aliasing."""
     factor = images.shape[-1] // size
     return F.avg_pool2d(images, factor) if factor > 1 else images
 
@@ -92,13 +92,13 @@ def _recontrast(images: Tensor, strength: float, generator: torch.Generator) -> 
     return (images.clamp(1e-4, 1).pow(gamma) * gain).clamp(0, 1)
 
 
-def spoil(images: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
-    """Changes a batch as other scanners would: contrast curve, bias field, noise, resolution; each image its own way.
+def degrade(images: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
+    """Degrades the images of a batch at random, as other scanners would: contrast, bias field, noise, resolution.
 
     Args:
         images: float32 (n, 1, size, size) in [0, 1].
         strength: 0 (none) to 1.
-        generator: the source of all chance, on the CPU.
+        generator: the random generator, on the CPU.
 
     Returns:
         float32 (n, 1, size, size) in [0, 1]; the background stays dark.
@@ -108,7 +108,7 @@ def spoil(images: Tensor, *, strength: float, generator: torch.Generator) -> Ten
     n, side, device = len(images), images.shape[-1], images.device
     head = (images > 0.02).float()
     bend = _uniform((n, 1, 1, 1), -0.9, 0.9, generator).to(device) * strength
-    images = images + bend * torch.sin(2 * math.pi * images) / (2 * math.pi)  # monotone: the order of tissues stays
+    images = images + bend * torch.sin(2 * math.pi * images) / (2 * math.pi)  # monotone: keeps the order of tissues
     knots = torch.randn((n, 1, 4, 4), generator=generator).to(device) * 0.25 * strength
     images = images * torch.exp(F.interpolate(knots, side, mode="bicubic", align_corners=True))
     some = (torch.rand(n, generator=generator) < 0.4 * strength).nonzero()[:, 0].to(device)
@@ -123,12 +123,12 @@ def spoil(images: Tensor, *, strength: float, generator: torch.Generator) -> Ten
 
 
 def burn_in(images: Tensor, *, share: float, generator: torch.Generator) -> Tensor:
-    """Burns a letter into some images, anywhere and however bright: it says nothing about a tumor.
+    """Burns a letter into some images, at a random place and brightness: it must not tell the class.
 
     Args:
         images: float32 (n, 1, size, size) in [0, 1].
         share: of the images, 0 to 1.
-        generator: the source of all chance, on the CPU.
+        generator: the random generator, on the CPU.
 
     Returns:
         float32 (n, 1, size, size) in [0, 1].

@@ -1,8 +1,8 @@
-"""Preprocessed pixels, once: a memory-mapped array and the list of what stands in its rows.
+"""A cache of preprocessed pixels: a memory-mapped array, and a list that names its rows.
 
-An image is known by the SHA-256 of its file, an outline by that of its mask too: the same file under two names is
-decoded once, a moved folder costs nothing, and a corrected outline takes the place of the old one. Rows are only ever
-appended; a list line is written after its rows, so a process killed at any moment loses at most the image at hand.
+An image is named by the SHA-256 of its file, a mask by the hashes of its image and its own: the same file under two
+names is decoded once, a moved folder costs nothing, and a corrected mask replaces the old one. Rows are only appended,
+and a row is named after it was written, so that a killed process loses at most the current image.
 """
 
 import os
@@ -37,14 +37,14 @@ def cached_pixels(
     workers: int | None = None,
     report: Report = silent,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Makes sure that every image of a manifest stands in the cache.
+    """Makes sure that every image of a manifest is in the cache.
 
     Args:
         manifest: audited; rows whose status is not "ok" get no pixels.
         folder: of the cache; shared by any number of manifests.
         preprocessing: "standard" or "baseline".
         size: side of the square result, pixels.
-        workers: processes; None for one a core.
+        workers: processes; None for one per core.
         report: takes the progress.
 
     Returns:
@@ -65,19 +65,19 @@ def cached_pixels(
         )
 
 
-def cached_outlines(
+def cached_masks(
     manifest: pd.DataFrame, folder: Path, *, size: int = 128, workers: int | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Makes sure that every outline of a manifest stands in the cache, placed as "standard" places its image.
+    """Makes sure that every mask of a manifest is in the cache, placed as "standard" places its image.
 
     Args:
-        manifest: audited; rows without a mask have no outline.
+        manifest: audited.
         folder: of the cache.
         size: side of the square result, pixels.
-        workers: processes; None for one a core.
+        workers: processes; None for one per core.
 
     Returns:
-        The memory-mapped outlines, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
+        The memory-mapped masks, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
         therein, int64 (n,), -1 where it has none.
     """
     read = delayed(partial(preprocess_outline, size=size))
@@ -96,7 +96,7 @@ def _image_keys(manifest: pd.DataFrame) -> pd.Series:
 
 @contextmanager
 def _opened(folder: Path, kind: str, shape: tuple[int, ...]) -> Iterator["_Store"]:
-    """Opens a part of the cache for this process alone: several trainings may share it."""
+    """Opens one file of the cache for this process alone: several trainings may share the cache."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{kind}-{shape[0]}-v{standard.VERSION}"
     with FileLock(folder / f".{name}.lock"):

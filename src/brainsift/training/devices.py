@@ -1,4 +1,4 @@
-"""Where and how to compute: device, threads, precision, and the processes of torch's launcher."""
+"""Where and how to compute: device, threads, precision, and the processes that `torchrun` starts."""
 
 import ctypes
 import os
@@ -27,7 +27,7 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         n_here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type, 1)
         if (device.index or 0) >= n_here:
-            raise UsageError("device", f"{name} is not here: torch finds {n_here} of them", "Choose cpu, or auto.")
+            raise UsageError("device", f"torch finds {n_here} of {name} here", "Choose cpu, or auto.")
         return device
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -35,7 +35,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def uses_bf16(model: str, precision: str, device: torch.device) -> bool:
-    """Tells whether to train in bf16: on request, or where the processor has it and the network gains."""
+    """Tells whether to train in bf16: on request, or where the processor supports it and the network gets faster."""
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cpu":
@@ -44,7 +44,7 @@ def uses_bf16(model: str, precision: str, device: torch.device) -> bool:
 
 
 def freezes_bf16(precision: str, device: torch.device) -> bool:
-    """Tells whether blocks that are not trained compute in bf16: forward alone, even depthwise convolutions gain."""
+    """Tells whether frozen blocks compute in bf16: without gradients, even depthwise convolutions get faster."""
     return precision == "auto" and device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
@@ -56,8 +56,8 @@ def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]
 def prepare(*, threads: int, seed: int) -> None:
     """Makes this process repeatable and its memory allocator fast.
 
-    glibc gives large blocks back to the system after each use; keeping them is worth a third of the training speed
-    on a CPU.
+    glibc returns large blocks of memory to the system after each use. Keeping them is worth a third of the training
+    speed on a CPU.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -73,7 +73,7 @@ def prepare(*, threads: int, seed: int) -> None:
 
 
 def is_first_process() -> bool:
-    """Tells whether this is the process that writes, of those that ``torchrun`` started."""
+    """Tells whether this is the one process that writes, of those that ``torchrun`` started."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -92,7 +92,7 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
 
 
 def average_gradients(model: nn.Module, world: int) -> None:
-    """Averages gradients over the processes, in one message."""
+    """Averages gradients over the processes."""
     if world == 1:
         return
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
@@ -105,7 +105,7 @@ def average_gradients(model: nn.Module, world: int) -> None:
 
 
 def share_buffers(model: nn.Module, world: int) -> None:
-    """Gives every process the batch statistics of the first, so that all judge the same network."""
+    """Gives every process the batch statistics of the first, so that all evaluate the same network."""
     if world > 1:
         for buffer in model.buffers():
             distributed.broadcast(buffer, 0)

@@ -1,13 +1,13 @@
 """The networks. Input: float32 (n, channels, size, size) in [0, 1]; `forward` returns logits (n,).
 
 `baseline-cnn`  the network of the baseline study: four valid 3×3 convolutions
-`compact`       ours: the front of MobileNetV2 with a map of the tumor, 0.8 M parameters
+`compact`       of this project: the first blocks of MobileNetV2 and a tumor map, 0.8 M parameters
 `lite0`         the same with all of EfficientNet-lite0 (Tan and Le 2019), 3.1 M parameters
 `mobilenet`     MobileNetV2 (Sandler et al. 2018), defined by transformers
 `resnet50`      ResNet-50 (He et al. 2016), defined by transformers
 
-`compact` and `lite0` also draw the map of where they see a tumor, an eighth of the input's side, which can be taught
-with outlines.
+`compact` and `lite0` also draw a map of where they see a tumor, at an eighth of the side of the input; segmentation
+masks can train it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +57,7 @@ class Classifier(nn.Module):
         self._frozen: list[nn.Module] = []
 
     def freeze(self, n_blocks: int, *, bf16: bool = False) -> None:
-        """Keeps the first blocks of the body as they are, batch statistics included.
+        """Freezes the first blocks of the body, batch statistics included.
 
         Args:
             n_blocks: of the body's `blocks`; none in a body without them.
@@ -71,7 +71,7 @@ class Classifier(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Sets training or evaluation mode; what is frozen stays in evaluation mode."""
+        """Sets training or evaluation mode; frozen blocks stay in evaluation mode."""
         super().train(mode)
         for block in self._frozen:
             block.eval()
@@ -82,7 +82,7 @@ class Classifier(nn.Module):
         return (images - self.mean) / self.scale
 
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns what the last layer gives, (n, n_outputs), and the logits of the tumor map (n, 1, h, w) if any."""
+        """Returns the outputs of the last layer (n, n_outputs), and the logits of the tumor map (n, 1, h, w) if any."""
         found = self.body(self.centred(images))
         features, tumor_map = found if isinstance(found, tuple) else (found, None)
         return self.head(features), tumor_map
@@ -127,7 +127,7 @@ def build(
         size: side of the square input, pixels.
         in_channels: 1 (grey) or 3.
         twice_preprocessed: the baseline study's mistake in `mobilenet` and `resnet50`: pixels already in
-            [0, 1] go through the ImageNet preprocessing meant for 0-255, and a 4-way softmax tells two classes.
+            [0, 1] go through the ImageNet preprocessing for 0-255, and a 4-way softmax separates two classes.
 
     Raises:
         UsageError: no such network.
@@ -209,9 +209,9 @@ def _mobilenet(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module,
 
 
 class _Mapping(nn.Module):
-    """A trunk, and a pyramid on it (Lin et al. 2017) that draws the map.
+    """A trunk, and a feature pyramid on it (Lin et al. 2017) that draws the map.
 
-    The decision sees nothing but what the map points at.
+    The decision uses only the features at which the map points.
 
     Args:
         model: the trunk.
@@ -247,7 +247,7 @@ class _Mapping(nn.Module):
         return self.read(self.levels(images))
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        """Returns what the trunk sees at strides 8, 16 and 32."""
+        """Returns the features of the trunk at strides 8, 16 and 32."""
         n_bf16 = self.n_bf16 if self.training else 0
         features, seen = images, []
         for place, block in enumerate(self.blocks):
@@ -259,7 +259,7 @@ class _Mapping(nn.Module):
         return [seen[block] for block in self._levels]
 
     def read(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Draws the map, and gathers what the decision may see."""
+        """Draws the map, and gathers the features for the decision."""
         drawn = [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)]
         side = drawn[0].shape[-2:]
         pyramid = self.mix(sum(F.interpolate(one, side, mode="bilinear") for one in drawn))

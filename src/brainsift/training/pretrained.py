@@ -66,13 +66,13 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
 
 
 def check(weights: str) -> None:
-    """Tells before any work whether a file of weights is there.
+    """Makes sure that a file of weights is there, before any work is done.
 
     Raises:
         InputError: it is not.
     """
     if weights not in ("auto", "none") and not Path(weights).is_file():
-        raise InputError(weights, "no such file of weights", "Give a file, `auto` or `none`.")
+        raise InputError(weights, "no such file of weights", "Name a file, or write `auto` or `none`.")
 
 
 def _packaged(name: str) -> Path:
@@ -93,7 +93,7 @@ def _from_hub(name: str) -> dict[str, Tensor] | None:
 
 
 def _hub_answers() -> bool:
-    """Asks once: the hub's own client retries for half a minute before it gives up."""
+    """Tells whether the hub can be reached, with one request: its own client retries for half a minute."""
     from huggingface_hub import constants
 
     try:
@@ -114,7 +114,7 @@ def _load_file(model: Classifier, path: Path, images: Tensor) -> None:
         raise
     except Exception as error:  # numpy, safetensors and pickle each raise their own on broken files
         rule = f"holds no weights that can be read: {in_one_line(error)}"
-        raise InputError(path, rule, "Get the file again, or give `auto` or `none`.") from None
+        raise InputError(path, rule, "Get the file again, or write `auto` or `none`.") from None
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

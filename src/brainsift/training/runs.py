@@ -1,7 +1,7 @@
-"""The folder of a run: what it was made of, its network, and what the network said of each image.
+"""The folder of a run: its settings, its network, and the prediction for each image.
 
-config.json, split.csv, environment.json   what the run was made of
-curve.csv, weights.safetensors             what came out of training
+config.json, split.csv, environment.json   settings, images and machine
+curve.csv, weights.safetensors             training curve and network
 predictions.csv                            logit of each image of train, validation and test
 external.csv                               the same for images of other collections
 results.json                               written by `evaluate`
@@ -40,7 +40,7 @@ PREDICTION_COLUMNS = (
     "logit",
     "probability",
 )
-# What may differ between the two starts of one run.
+# These may differ between two starts of one run.
 _FREE_SETTINGS = ("threads", "device", "log")
 
 
@@ -68,7 +68,7 @@ def is_claimed(record: Path, wanted: Mapping[str, Any], what: str, defaults: Map
 
 
 def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str = "a run") -> None:
-    """Writes what the run (or search) is, or checks that the folder holds just this one.
+    """Writes settings and images of a run (or search), or makes sure that the folder holds this very run.
 
     Raises:
         RunError: it holds another one.
@@ -106,7 +106,7 @@ def finish(
     pixels: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
 ) -> None:
-    """Writes the network and its predictions, and drops the checkpoint."""
+    """Writes the network and its predictions, and deletes the checkpoint."""
     with replacing(folder / "weights.safetensors") as temporary:
         save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, temporary)
     write_manifest(_predictions(table, model, pixels, rows), folder / "predictions.csv")
@@ -134,7 +134,7 @@ def load_run(folder: Path) -> tuple[networks.Classifier, TrainConfig]:
 
 
 def read_split(folder: Path) -> pd.DataFrame:
-    """Reads the manifest that a run was trained on, with its parts.
+    """Reads the manifest that a run was trained on, with the column `part`.
 
     Raises:
         RunError: it is no run folder.
@@ -157,15 +157,15 @@ def predict_logits(model: nn.Module, images: Tensor, *, bf16: bool = False, batc
 
 
 def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
-    """Scores images that a finished run was not made with, into external.csv of its folder; training never sees them.
+    """Scores external images with a finished run, into external.csv of its folder.
 
     Args:
-        table: audited manifest; its rows become part "external".
+        table: audited manifest; its rows get the value "external" in the column `part`.
         folder: of the run.
         cache: folder of preprocessed pixels.
 
     Returns:
-        The path of external.csv, written anew unless it holds just these images.
+        The path of external.csv, which is written anew unless it holds these very images.
 
     Raises:
         RunError: the run is not finished.

@@ -1,4 +1,4 @@
-"""Curves in TensorBoard or MLflow, on request."""
+"""Training curves in TensorBoard or MLflow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +14,8 @@ def open_log(kind: str, folder: Path, settings: dict[str, Any]) -> Log:
     """Returns a function that takes each row of the training curve.
 
     Args:
-        kind: "none", "tensorboard" (files in ``folder/tensorboard``) or "mlflow" (the server or folder that
-            ``MLFLOW_TRACKING_URI`` names).
+        kind: "none", "tensorboard" (files in ``folder/tensorboard``) or "mlflow" (server or folder as in
+            ``MLFLOW_TRACKING_URI``).
         folder: of the run.
         settings: recorded beside the curves.
 

@@ -27,11 +27,11 @@ from brainsift.core.files import read_json, replacing, write_json
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.datasets.split import with_subsets
 from brainsift.training import devices, networks, pretrained, trackers
-from brainsift.training.augment import augment, burn_in, spoil, to_input
+from brainsift.training.augment import augment, burn_in, degrade, to_input
 from brainsift.training.cache import cached_pixels
 from brainsift.training.lesion_synthesis import draw_lesions
 from brainsift.training.lesion_transplant import transplant
-from brainsift.training.mask_loss import Outlines, load_outlines, map_loss
+from brainsift.training.mask_loss import Masks, load_masks, map_loss
 from brainsift.training.recipes import TrainConfig, make_config
 from brainsift.training.runs import build_network, claim, finish, predict_logits
 from brainsift.training.skull_strip import SkullStripper
@@ -45,7 +45,7 @@ OnEpoch = Callable[[dict[str, float]], None]
 
 @dataclass
 class _State:
-    """All that changes while training."""
+    """Everything that changes during training."""
 
     model: networks.Classifier
     averaged: AveragedModel | None
@@ -157,7 +157,7 @@ class _Trainer:
         self.bf16 = devices.uses_bf16(config.model, config.precision, device)
         self.images, self.labels = _part(table, "train", pixels, rows, device)
         self.validation = _part(table, "validation", pixels, rows, device)
-        self.outlines = _outlines(table[_chosen(table, "train", rows)], config, cache, self.labels)
+        self.masks = _masks(table[_chosen(table, "train", rows)], config, cache, self.labels)
         self.weights = _class_weights(self.labels) if config.balance else torch.ones(2, device=device)
         self.steps = max((config.epoch_images or len(self.labels)) // config.batch_size, 1)
         balanced = config.sampling == "balanced"
@@ -170,7 +170,7 @@ class _Trainer:
         state = self._start()
         while len(state.curve) < self.config.epochs and state.waited < self.config.patience:
             row = self._epoch(state, report)
-            self._judge(state, row)
+            self._keep_best(state, row)
             if self.rank == 0:
                 self._save(state)
                 self.log(row)
@@ -192,7 +192,8 @@ class _Trainer:
         if not read_json(self.folder / "environment.json")["pretrained"].startswith(pretrained.SCRATCH):
             model.freeze(config.frozen, bf16=devices.freezes_bf16(config.precision, self.device))
         averaged = _averaged(model, config.average * self.steps)
-        state = _State(model, averaged, _optimizer(model, config), [], _first_best(config))
+        best = math.inf if config.best_before is None else config.best_before
+        state = _State(model, averaged, _optimizer(model, config), [], best)
         if saved.exists():
             state.load_dict(torch.load(saved, map_location=self.device, weights_only=True))
         return state
@@ -211,8 +212,8 @@ class _Trainer:
     def _epoch(self, state: _State, report: Report) -> dict[str, float]:
         config, epoch, started = self.config, len(state.curve), time.perf_counter()
         torch.manual_seed(config.seed * 100_003 + epoch * self.world + self.rank)
-        chance = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
-        order = self._order(chance)
+        generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        order = self._order(generator)
         size = _size_at(epoch, config)
         total = torch.zeros((), device=self.device)
         last = f", validation loss {state.curve[-1]['validation_loss']:.3f}" if state.curve else ""
@@ -220,7 +221,7 @@ class _Trainer:
         for step in range(self.steps):
             rate = _learning_rate(epoch * self.steps + step, config.epochs * self.steps, config)
             batch = order[step * config.batch_size : (step + 1) * config.batch_size][self.rank :: self.world]
-            total += self._step(state, batch.to(self.device), rate, size, chance)
+            total += self._step(state, batch.to(self.device), rate, size, generator)
             done = epoch * self.steps + step + 1
             report(Progress(config.model, done, config.epochs * self.steps, f"epoch {epoch + 1}/{config.epochs}{last}"))
         devices.share_buffers(state.model, self.world)
@@ -236,31 +237,31 @@ class _Trainer:
             "validation_accuracy": accuracy,
         }
 
-    def _order(self, chance: torch.Generator) -> Tensor:
-        """Draws the images of an epoch."""
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """Returns the positions of the images of an epoch, in random order."""
         wanted = self.steps * self.config.batch_size
         if self.shares is not None:
-            return torch.multinomial(self.shares, wanted, replacement=True, generator=chance)
+            return torch.multinomial(self.shares, wanted, replacement=True, generator=generator)
         rounds = -(-wanted // len(self.labels))
-        return torch.cat([torch.randperm(len(self.labels), generator=chance) for _ in range(rounds)])
+        return torch.cat([torch.randperm(len(self.labels), generator=generator) for _ in range(rounds)])
 
-    def _step(self, state: _State, batch: Tensor, rate: float, size: int, chance: torch.Generator) -> Tensor:
+    def _step(self, state: _State, batch: Tensor, rate: float, size: int, generator: torch.Generator) -> Tensor:
         config, labels = self.config, self.labels[batch]
-        outlines, known = self.outlines.of(batch) if self.outlines else (None, None)
+        masks, known = self.masks.of(batch) if self.masks else (None, None)
         images = to_input(self.images[batch])
-        images, outlines = self.strip(images, outlines, batch, share=config.strip, generator=chance)
-        if outlines is not None and known is not None:
-            images, outlines, labels, known = transplant(
-                images, outlines, labels, known, share=config.transplant, generator=chance
+        images, masks = self.strip(images, masks, batch, share=config.strip, generator=generator)
+        if masks is not None and known is not None:
+            images, masks, labels, known = transplant(
+                images, masks, labels, known, share=config.transplant, generator=generator
             )
-            images, outlines, labels, known = draw_lesions(
-                images, outlines, labels, known, share=config.drawn, generator=chance
+            images, masks, labels, known = draw_lesions(
+                images, masks, labels, known, share=config.drawn, generator=generator
             )
-        images, outlines = augment(
-            images, strength=config.augment, generator=chance, turned=config.turned, size=size, outlines=outlines
+        images, masks = augment(
+            images, strength=config.augment, generator=generator, turned=config.turned, size=size, masks=masks
         )
-        images = spoil(images, strength=config.artifacts, generator=chance)
-        images = burn_in(images, share=config.letters, generator=chance)
+        images = degrade(images, strength=config.artifacts, generator=generator)
+        images = burn_in(images, share=config.letters, generator=generator)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.zero_grad(set_to_none=True)
@@ -268,8 +269,8 @@ class _Trainer:
             outputs, tumor_map = state.model.outputs(images)
         loss = _loss(outputs.float(), labels, self.weights, config.label_smoothing)
         whole = loss + state.model.penalty()
-        if tumor_map is not None and outlines is not None and known is not None:
-            whole = whole + config.outline_weight * map_loss(tumor_map.float(), outlines, known)
+        if tumor_map is not None and masks is not None and known is not None:
+            whole = whole + config.outline_weight * map_loss(tumor_map.float(), masks, known)
         whole.backward()
         devices.average_gradients(state.model, self.world)
         state.optimizer.step()
@@ -295,7 +296,7 @@ class _Trainer:
             rule = f"the {part} loss of epoch {epoch + 1} is {float(loss)} at the learning rate {rate}"
             raise RunError(self.folder, rule, "Train in another folder with a smaller --learning-rate.")
 
-    def _judge(self, state: _State, row: dict[str, float]) -> None:
+    def _keep_best(self, state: _State, row: dict[str, float]) -> None:
         state.curve.append(row)
         state.waited += 1
         if row["validation_loss"] < state.best_loss:
@@ -314,7 +315,7 @@ def _check_parts(table: pd.DataFrame) -> None:
         found = sorted(table.loc[table["part"] == part, "label"].dropna().unique())
         if found != [0.0, 1.0]:
             raise ManifestError(
-                f"part {part}", f"needs both classes, has the labels {found}", "Add images of the missing class."
+                f"{part} set", f"needs both classes, has the labels {found}", "Add images of the missing class."
             )
 
 
@@ -331,18 +332,18 @@ def _chosen(table: pd.DataFrame, part: str, rows: npt.NDArray[np.int64]) -> npt.
     return ((table["part"] == part) & table["label"].notna()).to_numpy() & (rows >= 0)
 
 
-def _outlines(table: pd.DataFrame, config: TrainConfig, cache: Path, labels: Tensor) -> Outlines | None:
+def _masks(table: pd.DataFrame, config: TrainConfig, cache: Path, labels: Tensor) -> Masks | None:
     if not (config.outline_weight and config.preprocessing == "standard" and networks.draws_map(config.model)):
         return None
-    return load_outlines(table.reset_index(drop=True), labels, cache, config.size)
+    return load_masks(table.reset_index(drop=True), labels, cache, config.size)
 
 
 def _shares(table: pd.DataFrame) -> Tensor:
-    """Returns how often to draw each image of training, and what each of validation weighs, float64 (n,).
+    """Returns the sampling weight of each training image, or the weight of each validation image, float64 (n,).
 
-    A contrast of a source weighs by the root of its number of groups, and in it both classes alike, so that neither
-    source nor contrast tells the class. A group weighs by the root of its size: near-copies tell little new,
-    different slices of one patient tell more.
+    A contrast of a source gets the square root of its number of groups as weight, and within it both classes get the
+    same, so that neither source nor contrast tells the class. A group gets the square root of its size: near-duplicates
+    add little, different slices of one patient add more.
     """
     scanner = table["source"] + " " + table["contrast"]
     weight = table.groupby([scanner, "label", "group"])["path"].transform("size") ** -0.5
@@ -357,14 +358,14 @@ def _class_weights(labels: Tensor) -> Tensor:
 
 
 def _loss(outputs: Tensor, labels: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-    if outputs.shape[1] > 1:  # the baseline study's softmax
+    if outputs.shape[1] > 1:  # the softmax of the baseline study
         return F.cross_entropy(outputs, labels.long())
     soft = labels * (1 - smoothing) + smoothing / 2
     return F.binary_cross_entropy_with_logits(outputs[:, 0], soft, weight=weights[labels.long()])
 
 
 def _mean_loss(logits: Tensor, labels: Tensor, shares: Tensor | None) -> Tensor:
-    """Averages over images, each with its share where one is given: else one group of copies may end the training."""
+    """Averages over images, weighted if there are ``shares``: otherwise one group of copies could stop the training."""
     losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return losses.mean() if shares is None else (losses * shares).sum().div(shares.sum()).to(losses.dtype)
 
@@ -396,7 +397,7 @@ def _size_at(epoch: int, config: TrainConfig) -> int:
 
 
 def _averaged(model: nn.Module, memory: float) -> AveragedModel | None:
-    """Returns an exponential moving average of weights and batch statistics that remembers ``memory`` steps."""
+    """Returns an exponential moving average of weights and batch statistics over about ``memory`` steps."""
     if not memory:
         return None
     average = get_ema_multi_avg_fn(1 - 1 / max(memory, 1.0))
@@ -404,11 +405,7 @@ def _averaged(model: nn.Module, memory: float) -> AveragedModel | None:
 
 
 def _set_norm_momentum(model: nn.Module, momentum: float) -> None:
-    """Sets how fast batch norms follow: 0.01 as Keras does in the baseline study, or torch's usual 0.1."""
+    """Sets the momentum of batch norms: 0.01, as Keras has in the baseline study, or the 0.1 of torch."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = momentum
-
-
-def _first_best(config: TrainConfig) -> float:
-    return math.inf if config.best_before is None else config.best_before

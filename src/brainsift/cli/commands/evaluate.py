@@ -13,7 +13,6 @@ import argparse
 from pathlib import Path
 
 from brainsift.cli.console import say, show_scores, show_table
-from brainsift.cli.flags import share
 from brainsift.core.errors import UsageError
 from brainsift.core.text import difference, p_value
 from brainsift.inference.bundle import SHIPPED, load_bundle
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and 1 (default: the one that `predict` uses)",
     )
     point.add_argument(
-        "--sensitivity", type=share, metavar="X", help="the threshold that reached it on validation data, 0.5 to 0.995"
+        "--sensitivity", type=float, metavar="X", help="the threshold that reached it on validation data, 0.5 to 0.995"
     )
     parser.add_argument(
         "--bundle",

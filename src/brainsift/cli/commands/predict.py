@@ -12,7 +12,6 @@ from pathlib import Path
 
 from brainsift.batch.predict_files import predict_files
 from brainsift.cli.console import NOTICE, progress_bar, say
-from brainsift.cli.flags import share
 from brainsift.inference.bundle import SHIPPED
 from brainsift.inference.decision import Prediction
 from brainsift.inference.volume_decision import VolumePrediction
@@ -40,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="balanced (default; confirm for volumes), screening, confirm, even (with --max-error)",
     )
     threshold.add_argument(
-        "--sensitivity", type=share, metavar="X", help="use the threshold that reaches this sensitivity, 0.5 to 0.995"
+        "--sensitivity", type=float, metavar="X", help="use the threshold that reaches this sensitivity, 0.5 to 0.995"
     )
     parser.add_argument(
         "--max-error",
-        type=share,
+        type=float,
         metavar="X",
         help="largest share of wrong decisions; refer what is not sure enough for it",
     )
