@@ -309,7 +309,7 @@ def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path,
     assert found["threshold"] == load_bundle(bundle).thresholds["balanced"]
     assert main([*scores, "--threshold", "0.25"]) == 0
     assert "threshold a number of your own (0.250)" in " ".join(capsys.readouterr().out.split())
-    code, line = refusal(capsys, *scores, "--sensitivity", "2")
+    code, line = refusal(capsys, *scores, "--sensitivity", "0.999")
     assert code == 2 and "sensitivity" in line
 
 

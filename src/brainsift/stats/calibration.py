@@ -152,7 +152,7 @@ def choose(
     threshold: str | float | None = None,
     sensitivity: float | None = None,
 ) -> OperatingPoint:
-    """Chooses the operating point that is asked for; `balanced`, as `predict` does, where nothing is.
+    """Chooses the operating point that is wanted; `balanced`, as `predict` does, if none is.
 
     Args:
         thresholds: by name, from `thresholds`; "even" is known in any case.
