@@ -1,7 +1,6 @@
 """The files of a request to what is read together: plain images and NIfTI files alone, DICOM files series by series."""
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from itertools import chain, count
@@ -51,6 +50,8 @@ def units_of(files: Iterable[tuple[str, str]], *, limits: Limits = LIMITS) -> It
 
 
 def _with_series(files: Iterable[tuple[str, str]], limits: Limits) -> Iterator[Unit]:
+    import sqlite3  # costs start-up time, and only DICOM files need it
+
     with closing(sqlite3.connect("", check_same_thread=False)) as index:  # a file that is gone when this ends
         columns = "path blob, kind text, series text, volume text, uid text"
         index.execute(f"create table files (place integer primary key, {columns})")
