@@ -39,6 +39,43 @@ def test_names_that_say_nothing(name):
     assert label_from_name(name) is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tumor 0",
+        "tumor=0",
+        "0 tumors",
+        "tumor0",
+        "tumor: 0,2",
+        "0.9 tumor",
+        "tumor -1",
+        "no_tumor 1",
+        "1_normal",
+        "tumor 0 T1",
+    ],
+)
+def test_a_number_that_contradicts_the_word_says_nothing(name):
+    assert label_from_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("tumor 1", 1),
+        ("tumor=1.0", 1),
+        ("0 no tumor", 0),
+        ("normal_0", 0),
+        ("glioma2", 1),
+        ("tumor_2", 1),
+        ("no tumor (3)", 0),
+        ("Papiloma T1", 1),
+        ("Normal_T1C+", 0),
+    ],
+)
+def test_a_number_that_agrees_or_counts_changes_nothing(name, label):
+    assert label_from_name(name) == label
+
+
 def test_the_order_of_the_classes():
     assert CLASS_NAMES[NO_TUMOR] == "no_tumor"
     assert CLASS_NAMES[TUMOR] == "tumor"

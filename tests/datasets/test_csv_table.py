@@ -84,6 +84,8 @@ def test_other_columns_are_carried_as_they_are(tmp_path):
         ("path,patient_id,PatientID\na.png,1,0\n", "column `patient` more than once"),
         ("path,label\na.png,1\nb.png,1,0\n", "line 3 has 3 cells, the header has 2"),
         ("path,label\na.png,1\n,0\n", "no path in line 3"),
+        ('path,label\na.png,1\n\n"b.png,0\nc.png,1\n', r"row that begins in line 4 cannot be read.*Close each quote"),
+        ('path,patient\na.png,"P\nb.png,"Q\n', "row that begins in line 2 cannot be read"),
         (b"PK\x03\x04 and so on", "Excel workbook"),
         (b"\xd0\xcf\x11\xe0 and so on", "Excel workbook"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "no UTF-8 or UTF-16"),

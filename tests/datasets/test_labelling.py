@@ -33,6 +33,6 @@ def test_cells_are_numbers_known_names_or_rules():
     found = labelling.of_cells(["1", "0", "1.0", "0,0", "glioma", "Normal", "Gesund", "", "nan", "?"], "list.csv")
     assert found[:7] == [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0]
     assert all(math.isnan(value) for value in found[7:])
-    for wrong in ("2", "perhaps", "-1", "inf", "0.5"):
+    for wrong in ("2", "perhaps", "-1", "inf", "0.5", "tumor 0", "tumor=0", "0 tumors", "no_tumor 1"):
         with pytest.raises(ManifestError, match=rf"list\.csv: holds the label '{wrong}'.*--map '{wrong}=1'"):
             labelling.of_cells([wrong], "list.csv")

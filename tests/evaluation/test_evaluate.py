@@ -234,6 +234,47 @@ def test_a_threshold_for_each_image_is_taken_from_the_table():
     assert math.isnan(found.threshold) and "each image" in found.threshold_name
 
 
+def test_a_threshold_that_is_none_or_is_missing_in_some_rows_is_refused(tmp_path):
+    table, truth = decided(0.5)
+    with pytest.raises(UsageError, match=r"threshold 43 is not within 0 and 1.*0\.43"):
+        evaluate.evaluate_predictions(table.assign(threshold=43), truth, **FAST)
+    some = table.assign(threshold=[0.5] * 99 + [math.nan])
+    with pytest.raises(UsageError, match="a threshold in 99 of 100 rows"):
+        evaluate.evaluate_predictions(some, truth, **FAST)
+    some.to_csv(tmp_path / "mine.csv", index=False)
+    with pytest.raises(UsageError, match="a threshold in 99 of 100 rows"):
+        evaluate.evaluate_predictions(tmp_path / "mine.csv", truth, **FAST)
+    assert evaluate.evaluate_predictions(some, truth, threshold=0.3, **FAST).threshold == 0.3
+    unread = some.assign(probability=[*some["probability"][:99], math.nan])  # nothing there to decide
+    assert evaluate.evaluate_predictions(unread, truth, **FAST).n == 99
+
+
+def test_referred_images_are_counted(tmp_path):
+    table, truth = decided(0.5)
+    table.loc[:4, "decision"] = "refer"
+    table["status"] = ["not_brain_mri"] * 2 + ["ok"] * 98
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    predictions = [
+        Prediction(row.path, row.status, float(logit(row.probability)), row.decision) for row in table.itertuples()
+    ]
+    for given in (table, tmp_path / "mine.csv", predictions):
+        found = evaluate.evaluate_predictions(given, truth.assign(status="ok"), **FAST)
+        assert (found.n, found.n_referred, found.n_not_brain_mri) == (100, 5, 2)
+
+
+def test_a_manifest_needs_no_more_than_path_and_label():
+    table, truth = decided(0.5)
+    plain = evaluate.evaluate_predictions(table, truth[["path", "label"]], **FAST)
+    assert {name: one.n for name, one in plain.sources.items()} == {"manifest": 100}
+    partly = truth[["path", "label"]].assign(source=["a"] * 60 + [math.nan] * 40, channel=math.nan)
+    found = evaluate.evaluate_predictions(table, partly, **FAST)
+    assert found.n == 100 and {name: one.n for name, one in found.sources.items()} == {"a": 60, "manifest": 40}
+    with pytest.raises(ManifestError, match=r"lacks the columns \['label'\]"):
+        evaluate.evaluate_predictions(table, truth[["path"]], **FAST)
+    with pytest.raises(ManifestError, match="holds the label 2"):
+        evaluate.evaluate_predictions(table, truth.assign(label=2), **FAST)
+
+
 def test_one_function_evaluates_runs_and_tables(run, tmp_path):
     table, truth = decided(0.5)
     assert evaluate.evaluate(run).test.n == 200

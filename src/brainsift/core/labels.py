@@ -28,24 +28,31 @@ _TUMOR_NAMES = frozenset(
     craniopharyngioma hemangioblastoma granuloma tuberculoma
     """.split()  # noqa: SIM905
 )
+_NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:[.,]\d+)?")
 _CONTRAST = re.compile(r"[\s_-]+(t1c\+?|t1ce|t1gd|t1|t2|flair)$", re.IGNORECASE)
 
 
 def label_from_name(name: str) -> Literal[0, 1] | None:
     """Reads a class from the name of a folder.
 
+    A number from 2 on counts images, folders or kinds, and says nothing: ``tumor_2``. A smaller one may be the label
+    itself, so it has to agree with the word: ``tumor 1`` is a tumor, and of ``tumor 0`` only the user knows.
+
     Args:
         name: such as ``yes``, ``Brain Tumor``, ``no_tumor``, ``Glioblastoma T1C+``.
 
     Returns:
-        1, 0, or None where the name says nothing.
+        1, 0, or None where the name says nothing, or contradicts itself.
 
     >>> label_from_name("No_Tumor"), label_from_name("Glioblastoma T1C+"), label_from_name("pred")
     (0, 1, None)
+    >>> label_from_name("tumor_2"), label_from_name("0 tumors")
+    (1, None)
     """
-    letters = re.sub(r"[^a-z]", "", _CONTRAST.sub("", name.strip()).lower())
-    if letters in _NO_TUMOR_NAMES:
-        return NO_TUMOR
-    if letters in _TUMOR_NAMES:
-        return TUMOR
-    return None
+    words = _CONTRAST.sub("", name.strip())
+    letters = re.sub(r"[^a-z]", "", words.lower())
+    if letters not in _NO_TUMOR_NAMES | _TUMOR_NAMES:
+        return None
+    label: Literal[0, 1] = TUMOR if letters in _TUMOR_NAMES else NO_TUMOR
+    numbers = [float(number.replace(",", ".")) for number in _NUMBER.findall(words)]
+    return label if all(number == label or number >= 2 for number in numbers) else None

@@ -56,19 +56,16 @@ def read_table(
 
     Raises:
         ManifestError: the file is no CSV text, lacks a column, names one twice, has a column whose name looks like a
-            missing one (``lable``, ``subject``), a row with too many cells, or a row without a path.
+            missing one (``lable``, ``subject``), a quote that is not closed, a row with too many cells, or a row
+            without a path.
     """
     text = _text(path)
     if told := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
         separator, text = told[1], text[told.end() :]
     else:
         separator = _separator(_first_line(text), columns)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        header = next(reader, [])
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise ManifestError(path, f"is no CSV table: {in_one_line(error)}", _ADVICE) from None
+    (_, header), *rows = _rows(path, text, separator)
+    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
     names = _column_names(path, header, columns, required)
     for line, row in rows:
         if any(cell.strip() for cell in row[len(names) :]):
@@ -115,6 +112,21 @@ def _text(path: Path) -> str:
     if "\0" in text or re.search(r"[\x01-\x08\x0e-\x1f]", header) or not text.strip():
         raise ManifestError(path, f"is no CSV table: it {'is empty' if not text.strip() else 'is no text'}", _ADVICE)
     return text
+
+
+def _rows(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Returns the header and the rows, each with the number of its last line."""
+    # Without `strict`, a quote that is never closed takes all lines after it into its cell.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        rows.extend((reader.line_num, row) for row in reader)
+    except csv.Error as error:
+        begin = rows[-1][0] + 1 if rows else 1
+        rule = f"is no CSV table: the row that begins in line {begin} cannot be read ({in_one_line(error)})"
+        remedy = 'Close each quote at the end of its cell, and write a quote within a quoted cell as "".'
+        raise ManifestError(path, rule, remedy) from None
+    return rows or [(0, [])]
 
 
 def _first_line(text: str) -> str:

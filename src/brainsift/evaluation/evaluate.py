@@ -196,10 +196,14 @@ def evaluate_predictions(
     the bundle's `balanced` if that agrees with all decisions, otherwise the smallest probability called "tumor". A
     table with neither column is decided at 0.5.
 
+    Images that the table refers, as it is not sure or as they are no brain MRI, are scored by their probability like
+    all others; the results say how many there are. Only images without a probability are left out.
+
     Args:
-        predictions: a table or CSV file with path and probability, and channel, threshold and decision where there
-            are any; or what a `Predictor` returned. Paths that are not absolute are taken from the working directory.
-        manifest: path and label, and what else is known of the images.
+        predictions: a table or CSV file with path and probability, and channel, threshold, decision and status where
+            there are any; or what a `Predictor` returned. Paths that are not absolute are taken from the working
+            directory.
+        manifest: path and label, and what else is known of the images, such as channel, source and group.
         threshold: a name of the bundle's thresholds, or a number.
         sensitivity: instead of a threshold: the bundle's that reached it on its validation set.
         bundle: whose thresholds have these names; the package's own by default.
@@ -207,21 +211,24 @@ def evaluate_predictions(
         seed: of the bootstrap.
 
     Raises:
-        UsageError: a column is missing, a probability or threshold is not one, an image has two predictions, or no
-            single threshold agrees with the decisions.
-        ManifestError: no prediction matches an image with a label.
+        UsageError: a column is missing, a probability or threshold is not one, only some images have a threshold, an
+            image has two predictions, or no single threshold agrees with the decisions.
+        ManifestError: the manifest lacks a column, has a label that is neither 1 nor 0 nor unknown, or no prediction
+            matches an image with a label.
     """
     if isinstance(predictions, pd.DataFrame):
         table = predictions
     elif isinstance(predictions, str | Path):
         table = _read_user_table(Path(predictions))
     else:
-        rows = [(str(one.path), one.probability, one.decision) for one in predictions]
-        table = pd.DataFrame(rows, columns=["path", "probability", "decision"])
+        rows = [(str(one.path), one.probability, one.decision, one.status) for one in predictions]
+        table = pd.DataFrame(rows, columns=["path", "probability", "decision", "status"])
     truth = manifest if isinstance(manifest, pd.DataFrame) else read_manifest(Path(manifest))
     requested = threshold is not None or sensitivity is not None
+    if requested:
+        table = table.drop(columns="threshold", errors="ignore")
     own = _user_predictions(table)
-    if requested or "threshold" not in own:
+    if "threshold" not in own:
         bundle = bundle or load_bundle()
         point = calibration.choose(
             bundle.thresholds, bundle.sensitivities, threshold=threshold, sensitivity=sensitivity
@@ -230,10 +237,7 @@ def evaluate_predictions(
         own["threshold"] = point.threshold
     else:
         point = OperatingPoint("of each image in the table", math.nan)
-    labelled = truth[truth["label"].notna()].drop(columns=["probability", "threshold", "decision"], errors="ignore")
-    labelled = labelled.assign(path=[_absolute(path) for path in labelled["path"]])
-    if "channel" not in labelled:
-        labelled["channel"] = ""
+    labelled = _labelled(truth)
     joined = labelled.merge(own, on=KEY, how="inner")
     if joined.empty:
         rule = f"none of the {len(own)} predictions is of an image with a label in the manifest"
@@ -245,6 +249,8 @@ def evaluate_predictions(
         **vars(scores),
         n_missing=len(labelled) - len(joined),
         n_unlabelled=len(own) - len(joined),
+        n_referred=int((joined["decision"] == "refer").sum()),
+        n_not_brain_mri=int((joined["status"] == "not_brain_mri").sum()),
         threshold=point.threshold,
         threshold_name=point.name,
     )
@@ -495,7 +501,7 @@ def _pooled_tests(
 
 def _read_user_table(path: Path) -> pd.DataFrame:
     """Reads a CSV file of predictions; relative paths count from the working directory, as those of `predict` do."""
-    columns = ("path", "channel", "probability", "decision", "threshold")
+    columns = ("path", "channel", "probability", "decision", "status", "threshold")
     table = read_table(path, columns, required=("path", "probability"), base=Path.cwd())
     for column in {"probability", "threshold"} & set(table):
         table[column] = table[column].str.replace(",", ".")  # numbers as most of Europe writes them
@@ -503,28 +509,51 @@ def _read_user_table(path: Path) -> pd.DataFrame:
 
 
 def _user_predictions(table: pd.DataFrame) -> pd.DataFrame:
-    """Checks a user's table; returns path, channel, probability, decision, and threshold where all rows have one."""
+    """Checks a user's table; returns path, channel, decision, status, probability, and threshold where there is one."""
     missing = [column for column in ("path", "probability") if column not in table]
     if missing:
         raise UsageError("predictions", f"lack the columns {missing}", "Give a CSV with path and probability.")
     own = table[["path"]].copy()
-    for column in ("channel", "decision"):
+    for column in ("channel", "decision", "status"):
         own[column] = table[column].fillna("") if column in table else ""
-    given = table["probability"].notna() & (table["probability"].astype(str).str.strip() != "")
-    for column in ("probability", "threshold"):
-        if column not in table:
-            continue
-        own[column] = pd.to_numeric(table[column], errors="coerce")
-        if column == "probability" and not own.loc[given, column].between(0, 1).all():
-            raise UsageError("predictions", f"a {column} is not within 0 and 1", "Give probabilities, not logits.")
-    own = own[given]
-    if "threshold" in own and own["threshold"].isna().any():
-        own = own.drop(columns="threshold")
+    filled = _filled(table["probability"])
+    own["probability"] = pd.to_numeric(table["probability"], errors="coerce")
+    own = own[filled]
+    if not own["probability"].between(0, 1).all():
+        raise UsageError("predictions", "a probability is not within 0 and 1", "Give probabilities, not logits.")
+    if "threshold" in table and (decided := _filled(table["threshold"][filled])).any():
+        if not decided.all():
+            rule = f"have a threshold in {decided.sum()} of {len(decided)} rows with a probability"
+            raise UsageError("predictions", rule, "Fill the column `threshold`, delete it, or say `--threshold`.")
+        own["threshold"] = pd.to_numeric(table["threshold"][filled], errors="coerce")
+        if not (within := own["threshold"].between(0, 1)).all():
+            rule = f"the threshold {table['threshold'][filled][~within].iloc[0]} is not within 0 and 1"
+            raise UsageError("predictions", rule, "Write 0.43, not 43.")
     own["path"] = [_absolute(path) for path in own["path"]]
     if own.duplicated(KEY).any():
         twice = own.loc[own.duplicated(KEY), "path"].iloc[0]
         raise UsageError("predictions", f"must have one row per image; {twice} has more", "Remove the others.")
     return own
+
+
+def _filled(column: pd.Series) -> pd.Series:
+    return column.notna() & (column.astype(str).str.strip() != "")
+
+
+def _labelled(truth: pd.DataFrame) -> pd.DataFrame:
+    """Returns the images of a manifest that have a label, with absolute paths, a channel and a source."""
+    missing = [column for column in ("path", "label") if column not in truth]
+    if missing:
+        raise ManifestError("manifest", f"lacks the columns {missing}", "Give a table with path and label.")
+    labelled = truth[truth["label"].notna()]
+    if not labelled["label"].isin([0, 1]).all():
+        rule = f"holds the label {labelled.loc[~labelled['label'].isin([0, 1]), 'label'].iloc[0]}"
+        raise ManifestError("manifest", rule, "A label is 1 (tumor), 0 (no tumor) or empty.")
+    # These columns are those of the predictions, whatever the manifest says.
+    labelled = labelled.drop(columns=["probability", "threshold", "decision", "status"], errors="ignore")
+    named = {"channel": "", "source": "manifest"}
+    filled = {name: labelled[name].fillna(own) if name in labelled else own for name, own in named.items()}
+    return labelled.assign(path=[_absolute(path) for path in labelled["path"]], **filled)
 
 
 def _point_of_decisions(own: pd.DataFrame, balanced: OperatingPoint) -> OperatingPoint:

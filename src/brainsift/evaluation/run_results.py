@@ -60,6 +60,9 @@ class PredictionResults(SetScores):
     Attributes:
         n_missing: images of the manifest that have a label and no prediction.
         n_unlabelled: predictions of images that have no label in the manifest.
+        n_referred: of the images scored, those that the table refers, also as no brain MRI; they are scored by their
+            probability.
+        n_not_brain_mri: of the images scored, those that the table rejects as no brain MRI.
         threshold: a probability of at least this counts as "tumor"; NaN where each image has its own.
         threshold_name: what the threshold is called, or where it comes from.
     """
@@ -69,6 +72,8 @@ class PredictionResults(SetScores):
     n_unlabelled: int = 0
     threshold: float = 0.5
     threshold_name: str = "even"
+    n_referred: int = 0
+    n_not_brain_mri: int = 0
 
 
 @dataclass(frozen=True)

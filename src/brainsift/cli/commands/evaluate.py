@@ -66,6 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.json:
             found.write(arguments.json)
         say(f"{found.n} images scored, {found.n_missing} of the manifest had no prediction.")
+        if found.n_referred:
+            referred = f"{found.n_referred} of them are referred ({found.n_not_brain_mri} as no brain MRI)"
+            say(f"{referred} and count by their probability as all others do.")
 
 
 def _name_or_number(text: str) -> str | float:
