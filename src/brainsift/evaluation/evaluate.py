@@ -1,7 +1,8 @@
 """Predictions and truth -> scores with intervals: of one run, of its folds, of two runs against each other.
 
-The temperature and the thresholds come from the validation set alone. Unless another one is requested, images are decided at the
-threshold that `predict` would use: `balanced`. The test set and the external images are read here and nowhere else.
+The temperature and the thresholds come from the validation set alone. Unless another one is requested, images are
+decided at the threshold that `predict` would use: `balanced`. The test set and the external images are read here and
+nowhere else.
 """
 
 import math

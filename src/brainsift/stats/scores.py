@@ -67,7 +67,7 @@ class SourceScores(Record):
 
 @dataclass(frozen=True)
 class MeanScores(Record):
-    """Scores of one external source, the mean over the models of all folds; in JSON the metrics are entries beside ``n``."""
+    """Scores of one external source, the mean over the models of all folds; in JSON the metrics stand beside ``n``."""
 
     n: int
     n_tumor: int

@@ -86,7 +86,9 @@ class StudyResults(Record):
 
 
 def choose(results: StudyResults) -> StudySummary | None:
-    """Chooses the network, among those without leakage, with the lowest Brier loss on the validation sets of its folds, never by the test.
+    """Chooses the network without leakage that has the lowest Brier loss on the validation sets of its folds.
+
+    The test set is never used to choose.
 
     Only networks with as many folds as the one with most compete: one lucky fold does not make a better network.
 
