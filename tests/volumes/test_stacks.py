@@ -85,6 +85,23 @@ def test_what_changes_from_slice_to_slice_divides_no_stack(dicom, tmp_path):
     assert list(found(tmp_path).values()) == [[f"{level}.dcm" for level in range(8)]]
 
 
+def test_small_differences_of_a_header_divide_no_pass(dicom, tmp_path):
+    for level in range(24):
+        types = ["ORIGINAL", "PRIMARY", "M", "NORM", *(["ND"] if level == 20 else [])]
+        tags = {"EchoTime": ("90", "90.01")[level % 2], "InversionTime": ("2500", "2499.5")[level // 12]}
+        dicom.save(tmp_path / f"{level:02}.dcm", dicom.head, number=level, place=5.0 * level, ImageType=types, **tags)
+    assert list(found(tmp_path).values()) == [[f"{level:02}.dcm" for level in range(24)]]
+
+
+def test_the_same_places_filtered_in_two_ways_are_told_apart(dicom, tmp_path):
+    for level in range(12):
+        types = ["ORIGINAL", "PRIMARY", "M", ("ND", "DIS2D")[level % 2]]
+        dicom.save(tmp_path / f"{level:02}.dcm", dicom.head, number=level, place=5.0 * (level // 2), ImageType=types)
+    volumes = found(tmp_path)
+    assert {name.rpartition(", ")[2] for name in volumes} == {"ND", "DIS2D"}
+    assert [len(names) for names in volumes.values()] == [6, 6]
+
+
 def test_the_names_say_what_tells_stacks_apart(dicom, tmp_path):
     for number, (plane, b) in enumerate((plane, b) for plane in NORMALS for b in (0, 1000) for _ in range(2)):
         tags = {"ImageOrientationPatient": NORMALS[plane], "DiffusionBValue": float(b), "SeriesDescription": "DWI"}

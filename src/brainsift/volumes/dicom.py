@@ -56,6 +56,14 @@ _TYPES = {
     "PHASE": "a phase image",
     "PHASE MAP": "a phase image",
 }
+# Of the words for the type of an image, those that make it another one; others say how it was filtered: ND, NORM.
+_KINDS = frozenset(_TYPES).union(
+    """
+    ORIGINAL DERIVED PRIMARY SECONDARY M R I MAGNITUDE REAL IMAGINARY MIXED FIELDMAP DIFFUSION TRACEW TRACE EXP
+    TENSOR WATER FAT W F IP OP IN_PHASE OUT_PHASE OPP_PHASE PROJECTION SUB SUBTRACTION ADD MEAN MPROJ T1MAP T2MAP
+    """.split(),  # noqa: SIM905
+    ["FIELD MAP", "T1 MAP", "T2 MAP", "PROJECTION IMAGE"],
+)
 _MAX_FRAMES = 65_535
 _FRAME_BYTES = 16  # at least, whatever the compression
 _WORD = 16  # characters of a code string in DICOM
@@ -181,6 +189,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
         directions=directions,
         location=None if location is None else float(location[0]),
         properties=_properties(look),
+        times=_times(look),
         settings=_settings(look),
     )
 
@@ -188,22 +197,29 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
 def _properties(look: "Dataset") -> dict[str, str]:
     """Returns what makes another stack, in words; "" for what the header does not have."""
     b_value = _b_value(look)
+    types = (text_of(look, "FrameType") or text_of(look, "ImageType")).split("/")
     return {
         "size": f"{number_of(look, 'Rows'):.0f} x {number_of(look, 'Columns'):.0f}",
-        "type": text_of(look, "FrameType") or text_of(look, "ImageType"),
+        "type": "/".join(word for word in types if word.upper() in _KINDS),
         "component": text_of(look, "ComplexImageComponent"),
         "stack": _words(look, "stack {}", "StackID"),
         "time": _words(look, "time {}", "TemporalPositionIndex", "TemporalPositionIdentifier"),
         "b-value": "" if b_value is None else f"b={b_value:g}",
         "echo": _words(look, "echo {}", "EchoNumbers"),
-        "echo time": _words(look, "TE {} ms", "EffectiveEchoTime", "EchoTime"),
-        "inversion time": _words(look, "TI {} ms", "InversionTimes", "InversionTime"),
     }
+
+
+def _times(look: "Dataset") -> dict[str, float]:
+    """Returns the times in ms that make another stack where they differ enough."""
+    tags = {"TE": ("EffectiveEchoTime", "EchoTime"), "TI": ("InversionTimes", "InversionTime")}
+    found = {kind: [number_of(look, tag, -1.0) for tag in names] for kind, names in tags.items()}
+    return {kind: next(time for time in times if time >= 0) for kind, times in found.items() if max(times) >= 0}
 
 
 def _settings(look: "Dataset") -> dict[str, str]:
     """Returns what makes another stack where places repeat, in words; it may also change from slice to slice."""
     return {
+        "type": text_of(look, "FrameType") or text_of(look, "ImageType"),
         "acquisition": _words(look, "acquisition {}", "AcquisitionNumber"),
         "flip angle": _words(look, "flip angle {}", "FlipAngle"),
         "repetition time": _words(look, "TR {} ms", "RepetitionTime"),
