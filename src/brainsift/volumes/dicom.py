@@ -19,6 +19,7 @@ from brainsift.volumes.dicom_header import (
     EXPORT_AGAIN,
     HEADER,
     SERIES,
+    dicom_errors,
     flat_header,
     number_of,
     read_dataset,
@@ -98,7 +99,8 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
     """Lists the slices of the files of one series; only headers are read.
 
     Slices that lie at the same places are stacks, and so volumes, of their own; `stacks.stacks_of` orders them. A file
-    without a readable header stands alone at the end, and says why when it is read.
+    whose header cannot be read comes at the end, and says why when it is read. It counts as a slice of the series;
+    where that has several stacks, nothing tells of which one: then it stands alone, and the slices of all have a note.
 
     Args:
         paths: of the files.
@@ -106,13 +108,20 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
         limits: what is read at all.
     """
     frames: list[Frame] = []
-    broken: list[Slice] = []
+    broken: list[tuple[str, InputError]] = []
     for path in paths:
         try:
             frames += _frames(path, limits)
         except InputError as error:
-            broken.append(broken_slice(path, "", error))
-    return [*stacks_of(frames, name), *broken]
+            broken.append((path, error))
+    found = stacks_of(frames, name)
+    volumes = {piece.volume for piece in found} or {name}
+    if broken and len(volumes) > 1:
+        files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
+        words = f"{files} of the series cannot be read, and may belong here"
+        found = [replace(piece, note="; ".join(filter(None, (piece.note, words)))) for piece in found]
+    volume = next(iter(volumes)) if len(volumes) == 1 else ""
+    return [*found, *(broken_slice(path, volume, error) for path, error in broken)]
 
 
 def read_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) -> "Dataset":
@@ -146,7 +155,8 @@ def _word(header: "Dataset", tag: str) -> str:
 
 def _frames(path: str, limits: Limits) -> list[Frame]:
     """Reads the header of a file, frame by frame."""
-    size = Path(path).stat().st_size
+    with dicom_errors(path):
+        size = Path(path).stat().st_size
     if size > limits.max_bytes:
         raise ImageSizeError(path, f"has more than {limits.max_bytes} bytes", "Save it smaller.")
     header = read_dataset(path, path, limits, tags=HEADER)

@@ -183,7 +183,7 @@ def find_slice(name: str | Path) -> Slice:
     except OSError:  # it has gone meanwhile: reading it says so
         status = None
     if status is None:
-        return unit_slices(Unit("", (path if number and kind else str(name),)))[0]
+        return unit_slices(Unit("", (path if kind else str(name),)))[0]
     found = _by_file(path, kind, status.st_mtime_ns, status.st_size)
     if not number and len(found) > 1:
         raise UsageError(name, f"holds {len(found)} slices", f"Use `predict`, or name one of them: {path}#1.")
