@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError, UsageError
-from brainsift.images.decode import DecodedImage, Limits, check_whole, decode
+from brainsift.images.decode import DecodedImage, Limits, check_whole, decode, decoder_errors
 from brainsift.images.phantom import draw
 
 SLICE = draw(3, tumor=True, size=64).pixels
@@ -364,3 +364,8 @@ def test_a_fault_of_ours_is_not_blamed_on_the_file(monkeypatch):
     monkeypatch.setattr("brainsift.images.decode._as_uint8_channels", fails)
     with pytest.raises(TypeError, match="ours"):
         decode(content(Image.fromarray(SLICE)))
+
+
+def test_too_little_memory_is_not_blamed_on_the_file():
+    with pytest.raises(MemoryError), decoder_errors("a.png"):
+        raise MemoryError

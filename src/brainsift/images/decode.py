@@ -190,6 +190,8 @@ def decoder_errors(label: str, limits: Limits = LIMITS) -> Iterator[None]:
     """Turns what Pillow raises into our errors; for calls of Pillow alone, so that no fault of ours looks like one."""
     try:
         yield
+    except MemoryError:  # says nothing of the file
+        raise
     except Image.DecompressionBombError as error:
         raise ImageSizeError(label, in_one_line(error), f"The limit is {limits.max_pixels} pixels.") from error
     except Image.UnidentifiedImageError as error:
