@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError, UsageError
-from brainsift.images.decode import DecodedImage, Limits, decode
+from brainsift.images.decode import DecodedImage, Limits, check_whole, decode, decoder_errors
 from brainsift.images.phantom import draw
 
 SLICE = draw(3, tumor=True, size=64).pixels
@@ -328,8 +328,28 @@ def test_what_follows_the_end_of_an_image_does_not_matter():
     image = Image.fromarray(SLICE)
     for kind in ("JPEG", "PNG", "WEBP"):
         file = content(image, kind)
-        for tail in (bytes(5000), b"trailing text", b"\xff\xd9" * 20):
+        for tail in (bytes(5000), b"trailing text", b"\xff\xd9" * 20, b"\0\0\0\x18ftypmp42 \xff\xda video"):
             np.testing.assert_array_equal(decode(file + tail).pixels, decode(file).pixels)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_the_end_of_a_thumbnail_is_not_that_of_its_image(options):
+    exif = b"Exif\0\0" + content(Image.fromarray(SLICE[::2, ::2]), "JPEG")
+    file = content(Image.fromarray(SLICE), "JPEG", exif=exif, **options)
+    assert file.count(b"\xff\xd9") == 2
+    check_whole(file, "JPEG", "a.jpg")
+    for tail in (b"", b"\xff\xda video"):
+        with pytest.raises(UnreadableImageError, match="ends before the end"):
+            check_whole(file[:-2] + tail, "JPEG", "a.jpg")
+
+
+@pytest.mark.parametrize("padding", [-2000, -8192, -32768])
+def test_signed_padding_is_as_dark_as_the_darkest_pixel(padding):
+    head = SLICE.astype(np.int32) * 14
+    outside = np.hypot(*np.indices(head.shape) - 31.5) > 33
+    decoded = decode(content(Image.fromarray(np.where(outside, padding, head).astype(np.int32)), "TIFF"))
+    assert decoded.rescale == (0.0, 1.0)
+    np.testing.assert_array_equal(decoded.grey(), np.where(outside, head[~outside].min(), head))
 
 
 def test_broken_exif_costs_no_image():
@@ -344,3 +364,8 @@ def test_a_fault_of_ours_is_not_blamed_on_the_file(monkeypatch):
     monkeypatch.setattr("brainsift.images.decode._as_uint8_channels", fails)
     with pytest.raises(TypeError, match="ours"):
         decode(content(Image.fromarray(SLICE)))
+
+
+def test_too_little_memory_is_not_blamed_on_the_file():
+    with pytest.raises(MemoryError), decoder_errors("a.png"):
+        raise MemoryError

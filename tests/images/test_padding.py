@@ -66,6 +66,21 @@ def test_corners_outside_the_field_of_view_are_background(filling):
     assert nearly(standard(from_array(np.where(outside, filling, values).astype(np.int16)).grey()), expected)
 
 
+@pytest.mark.parametrize("stray", [np.nan, np.inf, -np.inf])
+def test_one_pixel_that_is_not_finite_changes_no_other(stray):
+    values, inside = stripped()
+    z = scored(values, inside)
+    inverted = np.where(inside, -z, (-z)[inside].max() + 1).astype(np.float32)
+    dark = np.where(inside, z, z[inside].min() - 0.1).astype(np.float32)
+    for picture in (inverted, dark):
+        hurt = picture.copy()
+        hurt[60, 60] = stray
+        found = without_padding(hurt)
+        assert without_padding(picture) is picture and np.isfinite(found).all()
+        hurt[60, 60] = found[60, 60]
+        np.testing.assert_array_equal(found, hurt)
+
+
 def test_unsigned_data_stays_as_it_is():
     values, _ = stripped()
     for kept in (values, values.astype(np.uint16), values.astype(np.int16), values - values.min()):

@@ -82,6 +82,39 @@ def test_reduced_copies_and_masks_are_no_slices(tmp_path):
     assert found.name == str(path)
 
 
+def with_copies(path, *pages):
+    """Saves a TIFF file; each page with a mark whether it is a reduced copy."""
+    images = []
+    for pixels, reduced in pages:
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[254] = int(reduced)
+        images.append(Image.fromarray(pixels))
+        images[-1].encoderinfo = {"tiffinfo": tags}
+    options = {"tiffinfo": images[0].encoderinfo["tiffinfo"]}
+    images[0].save(path, save_all=True, append_images=images[1:], **options)
+    return path
+
+
+def test_pages_behind_a_reduced_copy_keep_their_numbers(tmp_path):
+    small = SLICES[3][::2, ::2]
+    path = with_copies(tmp_path / "a.tif", (SLICES[0], False), (small, True), (SLICES[1], False))
+    assert [piece.name for piece in slices_of([path])] == [f"{path}#1", f"{path}#3"]
+    for number, pixels in ((1, SLICES[0]), (3, SLICES[1])):
+        np.testing.assert_array_equal(read_slice(f"{path}#{number}").grey(), pixels)
+    for number, words in ((2, "reduced copy"), (0, "holds 2 slices"), (4, "has only 2 slices")):
+        with pytest.raises(UsageError, match=words):
+            read_slice(f"{path}#{number}")
+
+
+def test_a_reduced_copy_before_its_page_is_not_read_for_it(tmp_path):
+    path = with_copies(tmp_path / "a.tif", (SLICES[3][::2, ::2], True), (SLICES[0], False))
+    assert Pages(path).numbers == [2]
+    (found,) = slices_of([path])
+    assert (found.name, found.volume) == (str(path), "")
+    for image in (found.read(), read_slice(path), read_slice(f"{path}#1")):
+        np.testing.assert_array_equal(image.grey(), SLICES[0])
+
+
 def test_a_broken_page_is_told_each_time_and_costs_no_other(tmp_path):
     path = save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
     content = bytearray(path.read_bytes())

@@ -50,7 +50,7 @@ def test_numbers_that_differ_beyond_the_sixth_decimal_are_decided_apart():
 def test_a_margin_refers_around_even_odds_and_a_lean_stays(logit, threshold, margin):
     rule = Rule(threshold, margin)
     lean = "tumor" if expit(logit) >= threshold else "no_tumor"
-    assert rule.lean(logit) == lean
+    assert rule.lean(expit(logit)) == lean
     assert rule.decide(logit) == ("refer" if abs(logit) < margin else lean)
 
 

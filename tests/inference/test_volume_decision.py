@@ -1,12 +1,18 @@
 """A volume counts all its slices, and is referred where too few of them could be scored."""
 
+from dataclasses import replace
+
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from brainsift.core.reasons import Reason
+from brainsift.images.phantom import draw
 from brainsift.inference.decision import Prediction, Rule, log_odds
+from brainsift.inference.predictor import Predictor, predict_volume
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, NearlyEmptyEnds, summarise_volume, summarise_volumes
 from brainsift.volumes.slices import NEARLY_EMPTY
 
@@ -25,8 +31,8 @@ def rejected(count, code=Reason.OUT_OF_DISTRIBUTION):
     return [Prediction(f"r#{n}", "not_brain_mri", 1.0, "refer", code, volume="v") for n in range(count)]
 
 
-def empty(count):
-    return rejected(count, Reason.HARDLY_ANY_HEAD)
+def empty(count, code=Reason.HARDLY_ANY_HEAD):
+    return [replace(one, nearly_empty=True) for one in rejected(count, code)]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,7 @@ def empty(count):
         (scored(1) + unreadable(1), Reason.NONE),
         (scored(10) + empty(90), Reason.NONE),  # the nearly empty ends do not count
         (scored(10) + empty(80) + rejected(11), Reason.TOO_FEW_SLICES),
+        (scored(10) + empty(90, Reason.BLANK), Reason.NONE),  # whichever rule refused them first
         (scored(1), Reason.NONE),
         (scored(2), Reason.NONE),
         (empty(4), Reason.NO_USABLE_SLICE),
@@ -112,3 +119,44 @@ def test_the_ends_of_a_volume_are_referred_when_it_is_complete():
     ]
     assert found[0].detail == NEARLY_EMPTY.words and found[0].status == "not_brain_mri"
     assert ends.finish() == []
+
+
+@pytest.mark.parametrize("kind", ["nii", "tif"])
+def test_blank_ends_refer_no_volume(tmp_path, kind):
+    heads = [draw(seed, tumor=False, size=96).pixels for seed in range(4)]
+    blank = [np.zeros_like(heads[0])] * 4
+    path = tmp_path / f"a.{kind}"
+    if kind == "nii":
+        stack = np.stack([*blank, *heads, *blank]).transpose(2, 1, 0)[:, ::-1, ::-1]
+        nibabel.Nifti1Image(stack.astype(np.int16), np.eye(4)).to_filename(path)
+    else:
+        first, *others = map(Image.fromarray, [*blank, *heads, *blank])
+        first.save(path, save_all=True, append_images=others)
+    predictor = Predictor(threads=1)
+    one, alone = predict_volume(path, predictor=predictor), [predictor.score(pixels) for pixels in heads]
+    assert [slice_.reason for slice_ in one.slices] == [Reason.BLANK] * 4 + [Reason.NONE] * 4 + [Reason.BLANK] * 4
+    assert {slice_.detail.partition(":")[0] for slice_ in one.slices[:4]} == {"blank"}
+    assert all(slice_.status == "ok" for slice_ in alone)
+    assert (one.n_slices, one.n_scored, one.n_not_brain_mri) == (12, 4, 8)
+    assert one.reason is Reason.NONE and one.decision != "refer"
+
+
+def test_what_the_header_refuses_counts_at_the_ends_too():
+    head, dark = np.full((8, 8), 9, np.float32), np.zeros((8, 8), np.float32)
+    dark[0, 0] = 9
+    codes = (Reason.OTHER_MODALITY, Reason.OTHER_BODY_PART, Reason.SEVERAL_IMAGES, Reason.NO_BACKGROUND)
+    ends = NearlyEmptyEnds()
+    for one, coarse in [*((rejected(1, code)[0], dark) for code in codes), *((one, head) for one in scored(3))]:
+        assert ends.add(one, coarse) == []
+    found = ends.finish()
+    assert [one.nearly_empty for one in found] == [False] * 3 + [True] + [False] * 3
+    assert [one.reason for one in found[:4]] == list(codes)
+
+
+@given(st.floats(1e-6, 1 - 1e-6), st.integers(1, 5))
+def test_a_volume_at_the_threshold_is_tumor(probability, count):
+    slices = scored(count, probability)
+    exact = slices[0].probability
+    for threshold, decision in ((exact, "tumor"), (np.nextafter(exact, 1), "no_tumor")):
+        one = summarise_volume(slices, Rule(threshold))
+        assert (one.probability, one.decision) == (exact, decision)

@@ -58,8 +58,10 @@ test("a volume is referred where it is within the margin, or fewer than half or 
   assert.deepEqual(summary(high, high, other), ["tumor", "", ""]);
   assert.deepEqual(summary(high, other, other), few(1, 3));
   assert.deepEqual(summary(high, high, unreadable, other), few(2, 4));
-  const end = { ...other, reason: "hardly_any_head" };
+  const end = { ...other, reason: "blank", nearly_empty: true };
   assert.deepEqual(summary(end, end, high, high, high, end, end), ["tumor", "", ""]);
+  const same = Array.from({ length: 3 }, () => scored(0.6949920503468803));
+  assert.equal(summarize(same, { threshold: 0.6949920503468803, margin: 0 }).decision, "tumor");
   const { decision, reason } = summarize([scored(0.5), scored(0.5)], { threshold: 0.5, margin: 1 });
   assert.deepEqual([decision, reason], ["refer", "unsure"]);
 });

@@ -5,6 +5,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from brainsift.core.errors import UnreadableImageError
+from brainsift.volumes import reader
+from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.reader import slices_of
 
 NORMALS = {"axial": [1, 0, 0, 0, 1, 0], "coronal": [1, 0, 0, 0, 0, -1], "sagittal": [0, 1, 0, 0, 0, -1]}
@@ -83,6 +86,23 @@ def test_what_changes_from_slice_to_slice_divides_no_stack(dicom, tmp_path):
         }
         dicom.save(tmp_path / f"{level}.dcm", dicom.head, number=level, place=5.0 * level, **changing)
     assert list(found(tmp_path).values()) == [[f"{level}.dcm" for level in range(8)]]
+
+
+def test_small_differences_of_a_header_divide_no_pass(dicom, tmp_path):
+    for level in range(24):
+        types = ["ORIGINAL", "PRIMARY", "M", "NORM", *(["ND"] if level == 20 else [])]
+        tags = {"EchoTime": ("90", "90.01")[level % 2], "InversionTime": ("2500", "2499.5")[level // 12]}
+        dicom.save(tmp_path / f"{level:02}.dcm", dicom.head, number=level, place=5.0 * level, ImageType=types, **tags)
+    assert list(found(tmp_path).values()) == [[f"{level:02}.dcm" for level in range(24)]]
+
+
+def test_the_same_places_filtered_in_two_ways_are_told_apart(dicom, tmp_path):
+    for level in range(12):
+        types = ["ORIGINAL", "PRIMARY", "M", ("ND", "DIS2D")[level % 2]]
+        dicom.save(tmp_path / f"{level:02}.dcm", dicom.head, number=level, place=5.0 * (level // 2), ImageType=types)
+    volumes = found(tmp_path)
+    assert {name.rpartition(", ")[2] for name in volumes} == {"ND", "DIS2D"}
+    assert [len(names) for names in volumes.values()] == [6, 6]
 
 
 def test_the_names_say_what_tells_stacks_apart(dicom, tmp_path):
@@ -219,3 +239,42 @@ def test_of_copies_the_one_that_is_whole_is_kept(dicom, tmp_path):
     (tmp_path / "0 cut.dcm").write_bytes(whole[:-3000])
     found = list(slices_of(sorted(tmp_path.glob("*.dcm"))))
     assert [piece.name for piece in found] == [str(tmp_path / f"{level}.dcm") for level in range(5)]
+
+
+@pytest.mark.parametrize("echoes", [1, 2])
+def test_a_file_that_breaks_behind_its_series_is_told(dicom, tmp_path, echoes):
+    for level in range(4 * echoes):
+        tags = {"place": 5.0 * (level // echoes), "EchoNumbers": 1 + level % echoes}
+        dicom.save(tmp_path / f"{level}.dcm", dicom.head, number=level, **tags)
+    dicom.save(tmp_path / "9.dcm", dicom.head, number=9, place=50.0, NumberOfFrames=60_000)  # without room for them
+    *others, last = slices_of(sorted(tmp_path.glob("*.dcm")))
+    assert last.name == str(tmp_path / "9.dcm") and len(others) == 4 * echoes
+    with pytest.raises(UnreadableImageError, match="60000 frames"):
+        last.read()
+    notes = {piece.note for piece in others}
+    if echoes == 1:
+        assert {piece.volume for piece in others} == {last.volume} and notes == {""}
+    else:
+        assert last.volume == "" and notes == {"1 file of the series cannot be read, and may belong here"}
+
+
+def test_a_file_that_has_gone_costs_no_other(dicom, tmp_path):
+    kept, gone = dicom.save(tmp_path / "0.dcm", dicom.head), tmp_path / "1.dcm"
+    found, missing = dicom_slices([str(kept), str(gone)], "a series")
+    assert found.read().pixels.shape == dicom.head.shape
+    with pytest.raises(UnreadableImageError, match="no such file"):
+        missing.read()
+
+
+def test_a_file_that_goes_while_it_is_looked_for_says_so(dicom, tmp_path, monkeypatch):
+    path = dicom.save(tmp_path / "0.dcm", dicom.head)
+
+    def kind_and_gone(path, kind_of=reader.kind_of):
+        kind = kind_of(path)
+        (tmp_path / "0.dcm").unlink(missing_ok=True)
+        return kind
+
+    monkeypatch.setattr(reader, "kind_of", kind_and_gone)
+    piece = reader.find_slice(path)
+    with pytest.raises(UnreadableImageError, match="no such file"):
+        piece.read()

@@ -452,6 +452,13 @@ def test_a_volume_is_cut_in_the_plane_that_it_was_acquired_in(tmp_path, axis, na
         assert all(np.ptp(piece.read().pixels) == 0 for piece in found)
 
 
+@pytest.mark.parametrize(("thick", "axis", "note"), [(1.2, 2, ""), (1.6, 0, "cut in the sagittal plane")])
+def test_a_slightly_thicker_voxel_does_not_turn_a_volume(tmp_path, thick, axis, note):
+    path = nifti(tmp_path / "a.nii", np.ones((32, 44, 48), np.int16), np.diag([thick, 1.0, 1.0, 1.0]))
+    found = nifti_slices(path)
+    assert len(found) == (32, 44, 48)[axis] and {piece.note for piece in found} == {note}
+
+
 def test_an_isotropic_volume_is_cut_across_the_body(tmp_path):
     cube = np.zeros((40, 44, 48), np.int16)
     cube[:, :, 10:] = 100

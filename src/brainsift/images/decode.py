@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ _READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
 _SAVE_AGAIN = "Save it again, or leave it out."
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"fdAT")  # the parts that pixels depend on
-_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # of those that no data of a scan holds
+_JPEG_END = b"\xd9"
+_JPEG_NEXT = re.compile(rb"\0*\xff\xd8\xff")  # another image of an MPO file
 _ZERO_TAIL = 64  # bytes; compressed data does not end in more zeros than that
 # Between these differences of the strongest and the weakest channel, luma gives way to the weakest channel.
 _CHROMA_GREY = 32
@@ -187,6 +190,8 @@ def decoder_errors(label: str, limits: Limits = LIMITS) -> Iterator[None]:
     """Turns what Pillow raises into our errors; for calls of Pillow alone, so that no fault of ours looks like one."""
     try:
         yield
+    except MemoryError:  # says nothing of the file
+        raise
     except Image.DecompressionBombError as error:
         raise ImageSizeError(label, in_one_line(error), f"The limit is {limits.max_pixels} pixels.") from error
     except Image.UnidentifiedImageError as error:
@@ -216,8 +221,10 @@ def check_whole(content: bytes, image_format: str, label: str) -> None:
                 fault = f"the checksum of its part {kind.decode()} is wrong"
             place = len(content) if kind == b"IEND" else end + 4
     elif image_format in ("JPEG", "MPO"):
-        end = content.rfind(_JPEG_END)
-        if end < 0 or content.find(_JPEG_SCAN, end) > end:
+        end = _jpeg_end(content, 0)
+        while end > 0 and image_format == "MPO" and (following := _JPEG_NEXT.match(content, end)):
+            end = _jpeg_end(content, following.start())
+        if end < 0:
             fault = "its data ends before the end of the image"
     elif image_format == "WEBP" and content[12:16] in (b"VP8 ", b"VP8L"):
         data = content[: 8 + int.from_bytes(content[4:8], "little")]
@@ -225,6 +232,15 @@ def check_whole(content: bytes, image_format: str, label: str) -> None:
             fault = "its data ends in zeros"
     if fault:
         raise UnreadableImageError(label, f"is broken: {fault}", _SAVE_AGAIN)
+
+
+def _jpeg_end(content: bytes, place: int) -> int:
+    """Returns where a JPEG image ends that starts at ``place``, below 0 where it does not; no thumbnail counts."""
+    while found := _JPEG_MARKER.search(content, place):
+        if found[1] == _JPEG_END:
+            return found.end()
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+    return -1
 
 
 def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: Limits = LIMITS) -> DecodedImage:
@@ -337,7 +353,7 @@ def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16],
     wide = without_padding(values.astype(np.float64))
     low, high = float(wide.min()), float(wide.max())
     if values.dtype.kind == "i" and low >= 0 and high <= np.iinfo(np.uint16).max:
-        return values.astype(np.uint16), _AS_IT_IS
+        return wide.astype(np.uint16), _AS_IT_IS
     span = (high - low) or 1.0
     return np.rint((wide - low) * (65535 / span)).astype(np.uint16), (low, span / 65535)
 

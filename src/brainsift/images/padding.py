@@ -47,11 +47,12 @@ def without_padding(values: _Array, *, padding: Mask | None = None) -> _Array:
         return values
     picture = values[~outside]
     lowest, highest = float(picture.min()), float(picture.max())
-    if padding is not None and missing is None and padding.any():
-        fill = float(values[padding].max())
+    filled = padding if padding is None or missing is None else padding & ~missing
+    if filled is not None and filled.any():
+        fill = float(values[filled].max())
         white = fill >= highest and not declared  # an inverted picture
         if white or fill == lowest or (fill < lowest and not _leaves_no_contrast(picture, fill, lowest, highest)):
-            return values
+            return values if missing is None else np.where(missing, fill, values).astype(values.dtype)
     return np.where(outside, lowest, values).astype(values.dtype)
 
 

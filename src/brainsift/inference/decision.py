@@ -40,6 +40,8 @@ class Prediction:
             the network draws none.
         volume: path of the NIfTI file or name of the DICOM series; "" for a plain image.
         note: the part of ``detail`` that says how the image was read; "" where there is nothing to say.
+        nearly_empty: whether it is a slice at an end of its volume with hardly any of the head, even if ``reason``
+            names another rule that refused it first. It does not count when a volume lacks scored slices.
     """
 
     path: str
@@ -51,6 +53,7 @@ class Prediction:
     tumor_map: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     volume: str = ""
     note: str = ""
+    nearly_empty: bool = False
 
     @property
     def probability(self) -> float | None:
@@ -96,13 +99,17 @@ class Rule:
         """The rule for a volume as a whole."""
         return Rule(self.threshold if self.volume_threshold is None else self.volume_threshold, self.margin)
 
-    def lean(self, logit: float) -> Literal["tumor", "no_tumor"]:
-        """Returns the side of the threshold that a calibrated logit lies on."""
-        return "tumor" if expit(logit) >= self.threshold else "no_tumor"
+    def lean(self, probability: float) -> Literal["tumor", "no_tumor"]:
+        """Returns the side of the threshold that a calibrated probability lies on."""
+        return "tumor" if probability >= self.threshold else "no_tumor"
 
     def decide(self, logit: float) -> Literal["tumor", "no_tumor", "refer"]:
         """Returns the decision for a calibrated logit."""
-        return "refer" if abs(logit) < self.margin else self.lean(logit)
+        return "refer" if abs(logit) < self.margin else self.lean(expit(logit))
+
+    def decide_probability(self, probability: float) -> Literal["tumor", "no_tumor", "refer"]:
+        """Returns the decision for a calibrated probability; it is not turned into a logit and back, which rounds."""
+        return "refer" if abs(log_odds(probability)) < self.margin else self.lean(probability)
 
 
 def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error: float | None = None) -> Rule:

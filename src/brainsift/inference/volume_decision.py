@@ -28,6 +28,8 @@ MIN_SCORED_SHARE = 0.5
 ADJACENT = 3
 """Slices whose mean decides; a longer series needs at least as many that could be scored."""
 _SHOWN = 5
+_WRONG_FILE = (Reason.OTHER_MODALITY, Reason.OTHER_BODY_PART, Reason.SEVERAL_IMAGES)
+"""Reasons that speak against the whole file: such a slice counts, however little of a head it shows."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +110,28 @@ class NearlyEmptyEnds:
     def finish(self) -> list[Prediction]:
         """Returns the predictions for the last volume, after its last slice."""
         held, self._held = self._held, []
-        empty = nearly_empty([coarse for _, coarse in held])
-        return [
-            _referred_as_empty(one) if is_empty and one.status == "ok" else one
-            for (one, _), is_empty in zip(held, empty, strict=True)
-        ]
+        coarse = [one for _, one in held]
+        if any(one is not None for one in coarse):
+            empty = nearly_empty(coarse)
+        else:  # pages of a file, which cannot be compared
+            empty = _blank_ends([one for one, _ in held])
+        return [_marked_as_empty(one) if is_empty else one for (one, _), is_empty in zip(held, empty, strict=True)]
 
 
-def _referred_as_empty(one: Prediction) -> Prediction:
+def _blank_ends(slices: Sequence[Prediction]) -> list[bool]:
+    """Tells which slices lie between an end of the volume and the first slice that is not blank."""
+    others = [place for place, one in enumerate(slices) if one.reason is not Reason.BLANK]
+    return [not others or not others[0] <= place <= others[-1] for place in range(len(slices))]
+
+
+def _marked_as_empty(one: Prediction) -> Prediction:
+    """Marks a slice with hardly any of the head; one that was refused before keeps its reason."""
+    if one.reason in _WRONG_FILE:
+        return one
+    if one.status != "ok":
+        return replace(one, nearly_empty=True)
     code, words = NEARLY_EMPTY.code, NEARLY_EMPTY.words
-    return replace(one, status="not_brain_mri", decision="refer", reason=code, detail=words)
+    return replace(one, status="not_brain_mri", decision="refer", reason=code, detail=words, nearly_empty=True)
 
 
 class VolumeCollector:
@@ -173,7 +187,7 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
     or no brain MRI, is left out.
 
     A volume is referred where less than half of its slices could be scored, or fewer than three of a longer series.
-    Slices at the nearly empty ends do not count for that.
+    Slices at the nearly empty ends do not count for that, whichever rule of the pixels refused them.
 
     Args:
         slices: predictions for all slices of the volume, in order; at least one.
@@ -183,14 +197,15 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
     own = rule.of_volumes if len(slices) > 1 else rule
     scored = [(one.probability, one.path) for one in slices if one.status == "ok" and one.probability is not None]
     n_unreadable = sum(one.status == "unreadable" for one in slices)
-    n_head = sum(one.reason is not Reason.HARDLY_ANY_HEAD for one in slices)
+    n_head = sum(not one.nearly_empty for one in slices)
     probability, reason, words = None, Reason.NO_USABLE_SLICE, "no slice could be scored"
     decision: Decision = "refer"
     if scored:
         width = min(ADJACENT, len(scored))
-        means = np.convolve([one for one, _ in scored], np.full(width, 1 / width), mode="valid")
-        probability = float(means.max())
-        decision, reason, words = own.decide(log_odds(probability)), Reason.NONE, ""
+        adjacent = np.lib.stride_tricks.sliding_window_view([one for one, _ in scored], width)
+        first = adjacent[:, :1]  # the means are taken from there: of alike numbers they are exactly that number
+        probability = float((first[:, 0] + (adjacent - first).mean(axis=1)).max())
+        decision, reason, words = own.decide_probability(probability), Reason.NONE, ""
         if len(scored) < max(MIN_SCORED_SHARE * n_head, min(n_head - 1, ADJACENT)):
             decision, reason = "refer", Reason.TOO_FEW_SLICES
             words = f"only {len(scored)} of {n_head} slices with some of the head could be scored"

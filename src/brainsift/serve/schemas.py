@@ -36,6 +36,9 @@ class SliceResult(BaseModel):
     reason: Reason = Field(description="Why it is unreadable, not a brain MRI, or referred, as a code.", examples=[""])
     detail: str = Field(description="The same in words, and notes on how it was read.", examples=[""])
     volume: str = Field(description="Name of the volume; empty for a plain image.", examples=["scan.nii.gz"])
+    nearly_empty: bool = Field(
+        description="Whether it lies at an end of its volume and holds hardly any of the head.", examples=[False]
+    )
     has_map: bool = Field(description="Whether the network drew a tumor map for it.", examples=[True])
     map: list[list[float]] | None = Field(
         default=None, description="Only with maps=true: rows of the tumor map over the network's input, 0 to 1."
@@ -48,7 +51,8 @@ class SliceResult(BaseModel):
         made: dict[str, Any] = {name: value for name, value in prediction.to_dict().items() if name in cls.model_fields}
         if maps:
             made["map"] = None if tumor_map is None else tumor_map.astype(float).round(4).tolist()
-        return cls(id=place, name=prediction.path, has_map=tumor_map is not None, **made)
+        made |= {"nearly_empty": prediction.nearly_empty, "has_map": tumor_map is not None}
+        return cls(id=place, name=prediction.path, **made)
 
 
 class VolumeResult(BaseModel):

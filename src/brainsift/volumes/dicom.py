@@ -19,6 +19,7 @@ from brainsift.volumes.dicom_header import (
     EXPORT_AGAIN,
     HEADER,
     SERIES,
+    dicom_errors,
     flat_header,
     number_of,
     read_dataset,
@@ -56,6 +57,14 @@ _TYPES = {
     "PHASE": "a phase image",
     "PHASE MAP": "a phase image",
 }
+# Of the words for the type of an image, those that make it another one; others say how it was filtered: ND, NORM.
+_KINDS = frozenset(_TYPES).union(
+    """
+    ORIGINAL DERIVED PRIMARY SECONDARY M R I MAGNITUDE REAL IMAGINARY MIXED FIELDMAP DIFFUSION TRACEW TRACE EXP
+    TENSOR WATER FAT W F IP OP IN_PHASE OUT_PHASE OPP_PHASE PROJECTION SUB SUBTRACTION ADD MEAN MPROJ T1MAP T2MAP
+    """.split(),  # noqa: SIM905
+    ["FIELD MAP", "T1 MAP", "T2 MAP", "PROJECTION IMAGE"],
+)
 _MAX_FRAMES = 65_535
 _FRAME_BYTES = 16  # at least, whatever the compression
 _WORD = 16  # characters of a code string in DICOM
@@ -90,7 +99,8 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
     """Lists the slices of the files of one series; only headers are read.
 
     Slices that lie at the same places are stacks, and so volumes, of their own; `stacks.stacks_of` orders them. A file
-    without a readable header stands alone at the end, and says why when it is read.
+    whose header cannot be read comes at the end, and says why when it is read. It counts as a slice of the series;
+    where that has several stacks, nothing tells of which one: then it stands alone, and the slices of all have a note.
 
     Args:
         paths: of the files.
@@ -98,13 +108,20 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
         limits: what is read at all.
     """
     frames: list[Frame] = []
-    broken: list[Slice] = []
+    broken: list[tuple[str, InputError]] = []
     for path in paths:
         try:
             frames += _frames(path, limits)
         except InputError as error:
-            broken.append(broken_slice(path, "", error))
-    return [*stacks_of(frames, name), *broken]
+            broken.append((path, error))
+    found = stacks_of(frames, name)
+    volumes = {piece.volume for piece in found} or {name}
+    if broken and len(volumes) > 1:
+        files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
+        words = f"{files} of the series cannot be read, and may belong here"
+        found = [replace(piece, note="; ".join(filter(None, (piece.note, words)))) for piece in found]
+    volume = next(iter(volumes)) if len(volumes) == 1 else ""
+    return [*found, *(broken_slice(path, volume, error) for path, error in broken)]
 
 
 def read_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) -> "Dataset":
@@ -138,7 +155,8 @@ def _word(header: "Dataset", tag: str) -> str:
 
 def _frames(path: str, limits: Limits) -> list[Frame]:
     """Reads the header of a file, frame by frame."""
-    size = Path(path).stat().st_size
+    with dicom_errors(path):
+        size = Path(path).stat().st_size
     if size > limits.max_bytes:
         raise ImageSizeError(path, f"has more than {limits.max_bytes} bytes", "Save it smaller.")
     header = read_dataset(path, path, limits, tags=HEADER)
@@ -181,6 +199,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
         directions=directions,
         location=None if location is None else float(location[0]),
         properties=_properties(look),
+        times=_times(look),
         settings=_settings(look),
     )
 
@@ -188,22 +207,29 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
 def _properties(look: "Dataset") -> dict[str, str]:
     """Returns what makes another stack, in words; "" for what the header does not have."""
     b_value = _b_value(look)
+    types = (text_of(look, "FrameType") or text_of(look, "ImageType")).split("/")
     return {
         "size": f"{number_of(look, 'Rows'):.0f} x {number_of(look, 'Columns'):.0f}",
-        "type": text_of(look, "FrameType") or text_of(look, "ImageType"),
+        "type": "/".join(word for word in types if word.upper() in _KINDS),
         "component": text_of(look, "ComplexImageComponent"),
         "stack": _words(look, "stack {}", "StackID"),
         "time": _words(look, "time {}", "TemporalPositionIndex", "TemporalPositionIdentifier"),
         "b-value": "" if b_value is None else f"b={b_value:g}",
         "echo": _words(look, "echo {}", "EchoNumbers"),
-        "echo time": _words(look, "TE {} ms", "EffectiveEchoTime", "EchoTime"),
-        "inversion time": _words(look, "TI {} ms", "InversionTimes", "InversionTime"),
     }
+
+
+def _times(look: "Dataset") -> dict[str, float]:
+    """Returns the times in ms that make another stack where they differ enough."""
+    tags = {"TE": ("EffectiveEchoTime", "EchoTime"), "TI": ("InversionTimes", "InversionTime")}
+    found = {kind: [number_of(look, tag, -1.0) for tag in names] for kind, names in tags.items()}
+    return {kind: next(time for time in times if time >= 0) for kind, times in found.items() if max(times) >= 0}
 
 
 def _settings(look: "Dataset") -> dict[str, str]:
     """Returns what makes another stack where places repeat, in words; it may also change from slice to slice."""
     return {
+        "type": text_of(look, "FrameType") or text_of(look, "ImageType"),
         "acquisition": _words(look, "acquisition {}", "AcquisitionNumber"),
         "flip angle": _words(look, "flip angle {}", "FlipAngle"),
         "repetition time": _words(look, "TR {} ms", "RepetitionTime"),

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 _MAGICS = ((344, b"n+1\0"), (4, b"n+2\0"))  # where and what, of version 1 and 2
 _HEADER_BYTES = 352
-_THICK = 1.1  # times the second thickest; thicker voxels tell the plane of a volume
+_THICK = 1.5  # times the second thickest; thicker voxels tell the plane of a volume
+_PLANES = ("sagittal", "coronal", "axial")  # by the axis that they are cut across
 _FEW = 3  # times fewer slices along one axis tell the plane where all voxels count as alike
 _OUTLIER = 4.0  # values beyond this multiple of the 99.9th percentile are spikes
 _REMEDY = "Convert it again, or leave it out."
@@ -112,7 +113,7 @@ def _open(path: Path, limits: Limits) -> _Volume:
             header = _image(stream)
         turn = _nibabel().orientations.io_orientation(header.affine)
         zooms = [float(one) for one in (*header.header.get_zooms()[:3], 1.0, 1.0, 1.0)[:3]]
-        note = _note(header)
+        note, told = _note(header), _tells_how_the_head_lies(header)
         kind = header.get_data_dtype().kind
     if kind not in "buif":
         rule = "holds colours or complex numbers"
@@ -129,6 +130,8 @@ def _open(path: Path, limits: Limits) -> _Volume:
     axis = _acquired_across(sides, spacings)
     x, y = (other for other in range(3) if other != axis)
     check_size((sides[x], sides[y]), str(path), limits)
+    if told and axis != _PLANES.index("axial"):
+        note = "; ".join(filter(None, (note, f"cut in the {_PLANES[axis]} plane")))
     return _Volume(path, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note)
 
 
@@ -152,9 +155,13 @@ def _acquired_across(sides: list[int], spacings: list[float]) -> int:
 def _note(image: "Nifti1Image") -> str:
     volumes = int(np.prod(image.shape[3:]))
     notes = [f"the first of {volumes} volumes"] if volumes > 1 else []
-    if not (int(image.header["sform_code"]) or int(image.header["qform_code"])):
+    if not _tells_how_the_head_lies(image):
         notes.append("the header does not say how the head lies")
     return "; ".join(notes)
+
+
+def _tells_how_the_head_lies(image: "Nifti1Image") -> bool:
+    return bool(int(image.header["sform_code"]) or int(image.header["qform_code"]))
 
 
 def _check_bytes(size: int, path: Path, limits: Limits) -> None:

@@ -110,8 +110,10 @@ def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
         pages = Pages(path, limits) if unit.kind == "pages" else None
     except InputError as error:
         return [broken_slice(path, path if unit.kind == "nifti" else "", error)]
-    if pages is None or len(pages.numbers) == 1:
+    if pages is None or pages.numbers == [1]:
         return [Slice(path, "", lambda: Loaded(_decoded(path, limits)))]
+    if len(pages.numbers) == 1:  # behind a reduced copy of it
+        return [Slice(path, "", partial(_page, pages, pages.numbers[0], path))]
     names = [f"{path}#{number}" for number in pages.numbers]
     return [
         Slice(name, path, partial(_page, pages, number, name))
@@ -176,16 +178,24 @@ def find_slice(name: str | Path) -> Slice:
     """
     path, number = _split(str(name))
     kind = kind_of(path)
-    if not kind:
-        return unit_slices(Unit("", (str(name),)))[0]
-    status = Path(path).stat()
+    try:
+        status = Path(path).stat() if kind else None
+    except OSError:  # it has gone meanwhile: reading it says so
+        status = None
+    if status is None:
+        return unit_slices(Unit("", (path if kind else str(name),)))[0]
     found = _by_file(path, kind, status.st_mtime_ns, status.st_size)
     if not number and len(found) > 1:
         raise UsageError(name, f"holds {len(found)} slices", f"Use `predict`, or name one of them: {path}#1.")
+    if len(found) == 1 and number < 2:
+        return found[0]
+    for one in found:
+        if one.name == f"{path}#{number}":
+            return one
     if number > len(found):
         raise UsageError(name, f"has only {len(found)} slices", "Slices count from 1.")
-    wanted = f"{path}#{number}" if number else path
-    return next((one for one in found if one.name == wanted), found[0])
+    rule = "is no slice: a reduced copy or a mask of another page, or there is none with this number"
+    raise UsageError(name, rule, f"Name one that `predict` lists, such as {found[0].name}.")
 
 
 def read_slice(name: str | Path) -> DecodedImage:

@@ -22,6 +22,7 @@ _EVEN = 0.1  # of the usual distance between slices: so even are most of the oth
 _GAP = 1.75  # times the usual distance: a slice is missing
 _MIN_SLICES = 4  # before a gap can be told
 _MAX_GAPS = 3  # that a note names
+_SAME_TIME = 1.01  # times of one pass differ by less from the next longer one: rounded, or set slice by slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ class Frame:
         directions: (2, 3), unit vectors along rows and columns; None where the header has none.
         location: SliceLocation in mm; None where the header has none.
         properties: what makes another stack, by name, in words: {"b-value": "b=1000", "echo": "echo 2"}.
+        times: what makes another stack where it differs by more than one percent, in ms: {"TE": 20.0}.
         settings: what makes another stack only where places would repeat without it, because it may also change from
             slice to slice: {"acquisition": "acquisition 2"}.
     """
@@ -53,6 +55,7 @@ class Frame:
     directions: npt.NDArray[np.float64] | None = None
     location: float | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -84,6 +87,8 @@ def stacks_of(frames: Sequence[Frame], name: str) -> list[Slice]:
             for stack in stacks
             for part in _split(stack, [frame.properties.get(kind, "") for frame in stack[1]], unless_each=True)
         ]
+    for kind in dict.fromkeys(kind for frame in kept for kind in frame.times):
+        stacks = [part for stack in stacks for part in _split(stack, _time_names(kind, stack[1]), unless_each=True)]
     for kind in dict.fromkeys(kind for frame in kept for kind in frame.settings):
         stacks = [
             part
@@ -152,6 +157,17 @@ def _plane_names(frames: Sequence[Frame]) -> list[str]:
             known.append((frame.directions, name))
         names.append(name)
     return names
+
+
+def _time_names(kind: str, frames: Sequence[Frame]) -> list[str]:
+    """Names a time of each frame, times that follow each other closely alike; "" where the header has none."""
+    known: dict[float, str] = {}
+    before, name = 0.0, ""
+    for time in sorted({frame.times[kind] for frame in frames if kind in frame.times}):
+        if not name or time > before * _SAME_TIME:
+            name = f"{kind} {time:.4g} ms"
+        known[time], before = name, time
+    return [known[frame.times[kind]] if kind in frame.times else "" for frame in frames]
 
 
 def _split(stack: _Stack, values: Sequence[str], *, unless_each: bool = False) -> list[_Stack]:

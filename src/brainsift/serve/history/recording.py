@@ -52,7 +52,10 @@ def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: 
         unreadable = volume.n_unreadable == volume.n_slices
         whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", detail=first.detail)
         whole = replace(whole, decision="" if unreadable else "refer", reason=first.reason)
-    return replace(_row(whole, rule, model), slices=volume.n_slices)
+    row = replace(_row(whole, rule, model), slices=volume.n_slices)
+    if volume.probability is None:
+        return row
+    return replace(row, probability=volume.probability, leaning=rule.lean(volume.probability))  # not by way of a logit
 
 
 def _slice_rows(
@@ -80,7 +83,7 @@ def _row(prediction: Prediction, rule: Rule, model: str) -> HistoryRow:
         status=prediction.status,
         probability=prediction.probability,
         decision=prediction.decision,
-        leaning="" if prediction.logit is None else rule.lean(prediction.logit),
+        leaning="" if prediction.probability is None else rule.lean(prediction.probability),
         threshold=rule.threshold,
         margin=rule.margin,
         reason=prediction.reason,

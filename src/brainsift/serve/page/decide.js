@@ -10,6 +10,7 @@
  * @property {Status} status
  * @property {number | null} probability calibrated, of a tumor; null where the file could not be read.
  * @property {string | null} [reason] a code: why it is unreadable, rejected or referred; "" for none.
+ * @property {boolean} [nearly_empty] whether it is at an end of its volume and holds hardly any of the head.
  *
  * @typedef {object} Rule What decides.
  * @property {number} threshold the smallest probability that is called a tumor.
@@ -112,10 +113,11 @@ export function summarize(slices, rule) {
   const width = Math.min(ADJACENT, scored.length);
   let largest = 0;
   for (let start = 0; start + width <= scored.length; start += 1) {
-    const sum = scored.slice(start, start + width).reduce((total, one) => total + one.probability, 0);
-    largest = Math.max(largest, sum / width);
+    const first = scored[start].probability; // from there, the mean of alike numbers is exactly that number
+    const sum = scored.slice(start, start + width).reduce((total, one) => total + (one.probability - first), 0);
+    largest = Math.max(largest, first + sum / width);
   }
-  const nHead = slices.filter(({ reason }) => reason !== "hardly_any_head").length;
+  const nHead = slices.filter((one) => !one.nearly_empty).length;
   const tooFew = scored.length < Math.max(MIN_SCORED_SHARE * nHead, Math.min(nHead - 1, ADJACENT));
   const decision = tooFew ? "refer" : decideScored(largest, rule);
   const suspicious = [...scored].sort((a, b) => b.probability - a.probability).slice(0, SHOWN);
