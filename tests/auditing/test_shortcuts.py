@@ -91,7 +91,7 @@ def test_shuffled_labels_stay_near_chance_without_copies(shortcuts):
         assert accuracy(shortcuts, "shuffled labels", protocol) == pytest.approx(0.5, abs=0.25)
 
 
-def test_shuffled_labels_are_dealt_many_times(plain):
+def test_labels_are_permuted_many_times(plain):
     for protocol, (lowest, highest) in {"random": (0.9, 1.0), "grouped": (0.45, 0.55)}.items():
         row = plain[0]["shuffled labels", protocol]
         value, spread = row.balanced_accuracy, row.spread["balanced_accuracy"]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from brainsift.batch.predict_files import predict_files
 from brainsift.core.errors import InputError, UsageError
+from brainsift.core.progress import Progress
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle
 
@@ -37,7 +38,7 @@ def test_one_call_writes_all_that_is_wanted(scans, tmp_path):
         report=tmp_path / "r.html",
         threads=1,
         each=seen.append,
-        progress=lambda *step: heard.append(step),
+        progress=heard.append,
     )
     assert result.n == 8 == len(seen) == sum(result.by_status.values()) == sum(result.by_decision.values())
     assert result.by_status["unreadable"] == 1 == result.by_decision[""]
@@ -50,7 +51,7 @@ def test_one_call_writes_all_that_is_wanted(scans, tmp_path):
     assert len(list((tmp_path / "maps").glob("0*.png"))) == 7 and (tmp_path / "maps" / "volume-00000.png").exists()
     assert "scan.nii" in (tmp_path / "r.html").read_text()
     assert result.written == tuple(tmp_path / name for name in ("a.csv", "a.json", "v.csv", "r.html", "maps"))
-    assert heard[-1] == (8, 8, "scoring")
+    assert heard[-1] == Progress("scoring", 8, 8)
 
 
 def test_a_list_is_taken_path_by_path(scans):

@@ -1,4 +1,4 @@
-"""What the tests of the page share: drawn files, one server and one browser per session, one context per page."""
+"""What the tests of the page share: drawn files, one server per session, one browser per file, one context per page."""
 
 import os
 import shutil
@@ -57,8 +57,9 @@ def server(serving, tmp_path_factory):
         yield running.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """One browser per file: while it is open, an event loop runs in this thread, where other tests run their own."""
     from playwright.sync_api import expect, sync_playwright  # which a base install lacks
 
     expect.set_options(timeout=60_000)  # machines may be busy; nothing is timed here

@@ -39,7 +39,7 @@ def test_modules_without_a_document_pass_their_tests(run_node):
 @pytest.mark.slow
 def test_types_hold(run_node):
     if not COMPILER.is_file():
-        pytest.skip("needs typescript: run `npm install` in the root of the repository")
+        pytest.skip("needs typescript: npm install")
     run_node(COMPILER, "-p", ".")
 
 

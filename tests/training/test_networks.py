@@ -112,7 +112,7 @@ def test_what_changes_one_channel_is_refused_with_three():
 
 def test_a_device_that_is_not_here_is_refused():
     assert choose_device("cpu").type == "cpu"
-    with pytest.raises(UsageError, match="cuda:99 is not here"):
+    with pytest.raises(UsageError, match="torch finds 0 of cuda:99 here"):
         choose_device("cuda:99")
 
 

@@ -85,7 +85,7 @@ class Bundle:
             return self.thresholds[wanted]
         check_share("sensitivity", wanted)
         reached = [threshold for sensitivity, threshold in self.sensitivities if sensitivity >= wanted]
-        if not reached:
+        if not reached or not wanted:  # every threshold has a sensitivity of 0 or more
             rule = f"no threshold is known for {wanted}"
             raise UsageError("sensitivity", rule, "Choose one from 0.5 to 0.995, such as 0.95.")
         return max(reached)
