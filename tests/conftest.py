@@ -1,24 +1,96 @@
-"""What the tests share: where the real images are, and a small table of drawn heads."""
+"""What the tests share: which of them run, what may be skipped, where the real images are, and drawn heads.
+
+`pytest` runs the inner loop. `pytest --all` also runs what takes long (`slow`), what needs a browser (`browser`) and
+what needs the real images (`real`). A test that is named, by file or by `-m`, always runs.
+
+`BRAINSIFT_REQUIRE=chromium,data` turns a skip into a failure where its reason begins with `needs chromium:` or
+`needs data:`. It is for machines on which these are installed.
+"""
 
 import os
+import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores
 
-import pandas as pd
 import pytest
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ROOT = Path(__file__).resolve().parents[1]
+REQUIRABLE = ("chromium", "data", "docs", "git", "log", "node", "pango", "ray", "train")
+_REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]
+_OUTSIDE_THE_INNER_LOOP = ("slow", "browser", "real")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the trained network come first: of several processes the first gets them, and trains it once."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--all`."""
+    parser.addoption("--all", action="store_true", help="run also the tests marked slow, browser and real")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses names in BRAINSIFT_REQUIRE that require nothing."""
+    if unknown := sorted(set(_REQUIRED) - set(REQUIRABLE)):
+        raise pytest.UsageError(f"BRAINSIFT_REQUIRE: {unknown} is none of {', '.join(REQUIRABLE)}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks tests by what they use, leaves out what is not in the inner loop, puts tests of the trained network first.
+
+    The first of several processes gets these, so that the network is trained once.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        for fixture, marker in (("small_run", "slow"), ("data", "real")):
+            if fixture in fixtures:
+                item.add_marker(marker)
     items.sort(key=lambda item: "small_run" not in getattr(item, "fixturenames", ()))
+    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.getoption("markexpr")
+    if config.getoption("all") or named:
+        return
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in _OUTSIDE_THE_INNER_LOOP)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Skips a test that lacks a package of `[train]`; fails one that was skipped although its need is required."""
+    return _required(_needs_train((yield), item.path))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Does the same for a whole file of tests."""
+    return _required(_needs_train((yield), collector.path))
+
+
+def _needs_train(report, path):
+    """Turns the failure of an import of `[train]` into a skip, where only the base install is there."""
+    lacks = re.search(r"(?:No module named '|needs the package )(\w+)", str(report.longrepr))
+    if report.failed and lacks and find_spec("torch") is None:
+        report.outcome = "skipped"
+        report.longrepr = (str(path), 0, f"Skipped: needs train: {lacks[1]} is not in the base install")
+    return report
+
+
+def _required(report):
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        need = re.match(r"(?:Skipped: )?needs (\w+):", reason)
+        if need and need[1] in _REQUIRED:
+            report.outcome = "failed"
+            report.longrepr = f"{reason}. BRAINSIFT_REQUIRE names {need[1]}, so this is a failure and no skip."
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +98,7 @@ def data() -> Path:
     """The folder of real image sets; the test is skipped where it is absent."""
     folder = Path(os.environ.get("BRAINSIFT_DATA", ROOT / "../shared/data")).resolve()
     if not (folder / "br35h").is_dir():
-        pytest.skip(f"real images not found in {folder}; set BRAINSIFT_DATA to their folder")
+        pytest.skip(f"needs data: no real images in {folder}; set BRAINSIFT_DATA to their folder")
     return folder
 
 
@@ -39,7 +111,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "pd.DataFrame":
     """The audited manifest of the drawn heads."""
     from brainsift.auditing.audit import AuditConfig, audit
     from brainsift.datasets.catalog import collect
@@ -49,7 +121,7 @@ def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.Data
 
 
 @pytest.fixture(scope="session")
-def parted(audited: pd.DataFrame) -> pd.DataFrame:
+def parted(audited: "pd.DataFrame") -> "pd.DataFrame":
     """The manifest of the drawn heads, split by groups."""
     from brainsift.datasets.split import SplitConfig, split
 
@@ -57,7 +129,7 @@ def parted(audited: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def small_run(parted: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(parted: "pd.DataFrame", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network trained on the drawn heads, evaluated."""
     from brainsift.evaluation.evaluate import evaluate_run
     from brainsift.training.recipes import make_config

@@ -124,6 +124,7 @@ def test_nothing_of_the_package_is_imported_by_name_but_the_commands():
     assert users == ["__init__", "cli.main"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", BASE)
 def test_the_base_install_is_enough_for_a_package(package):
     modules = [name for name in MODULES if package_of(name) == package and not name.endswith("__init__")]

@@ -127,7 +127,7 @@ def _judge(page: Page) -> None:
             page.locator("#case-verdict textarea").first.blur()
         expect(page.locator("#case-verdict .save-state").first).to_have_text("Saved")
     page.get_by_role("button", name="Most suspicious").click()
-    page.locator("#answer").scroll_into_view_if_needed()
+    page.locator("#prediction").scroll_into_view_if_needed()
 
 
 def _shoot(page: Page, name: str) -> None:

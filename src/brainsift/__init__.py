@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from brainsift.datasets.split import split
     from brainsift.deployment.export import export_run as export
     from brainsift.deployment.site_calibration import calibrate
-    from brainsift.evaluation.evaluate import evaluate_run as evaluate
+    from brainsift.evaluation.evaluate import evaluate
     from brainsift.inference.bundle import Bundle, load_bundle
     from brainsift.inference.decision import Prediction
     from brainsift.inference.predictor import Predictor, predict_volume
@@ -74,7 +74,7 @@ _LAZY = {
     "VolumePrediction": "inference.volume_decision",
     "audit": "auditing.audit",
     "calibrate": "deployment.site_calibration",
-    "evaluate": "evaluation.evaluate:evaluate_run",
+    "evaluate": "evaluation.evaluate",
     "export": "deployment.export:export_run",
     "load_bundle": "inference.bundle",
     "predict_files": "batch.predict_files",

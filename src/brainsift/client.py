@@ -1,9 +1,10 @@
-"""A client of `brainsift serve`, with the standard library alone.
+"""A client of `brainsift serve`; it needs the standard library only.
 
 >>> from brainsift.client import Client
 >>> client = Client("http://127.0.0.1:8765")
->>> client.predict("slice.png")["answers"][0]["decision"]  # doctest: +SKIP
-'no_tumor'
+>>> found = client.predict("slice.png")["answers"][0]  # doctest: +SKIP
+>>> found["decision"], found["reason"]  # doctest: +SKIP
+('no_tumor', '')
 """
 
 import json
@@ -28,20 +29,20 @@ Paths = str | Path | Sequence[str | Path]
 Reply = dict[str, Any]
 _WAIT_S = 15.0
 _IN_MEMORY = 16 * 2**20
-_OTHER = "Is it `brainsift serve`, and no proxy or other program?"
+_OTHER = "Check that `brainsift serve` listens at this address, and not a proxy or another program."
 
 
 class Client:
-    """Asks a running service; one on this machine directly, whatever proxy the environment names.
+    """A connection to a running service. To a service on this machine no proxy is used.
 
     Args:
-        url: of the service.
-        token: that it wants, if any.
-        timeout_s: for one request.
-        patience_s: how long a busy service is asked again, each time after the seconds that it names.
+        url: address of the service.
+        token: its token, if it has one.
+        timeout_s: longest time for one request, seconds.
+        patience_s: how long to try again while the service is busy, seconds; each time it says when to try again.
 
     Raises:
-        UsageError: the address or the token cannot be one.
+        UsageError: the address or the token is not valid.
     """
 
     def __init__(
@@ -59,19 +60,24 @@ class Client:
         self._timeout_s, self._patience_s = timeout_s, patience_s
 
     def predict(self, paths: Paths, **wanted: str | float | bool) -> Reply:
-        """Sends files and returns the answers; several DICOM files are a series.
+        """Sends files and returns the predictions; several DICOM files can be a series.
 
         Args:
             paths: one or more files.
             **wanted: threshold, sensitivity, max_error, maps.
 
+        Returns:
+            The JSON of the service: ``answers`` has one entry per image or slice, ``volumes`` one per volume. Why an
+            entry is unreadable, not a brain MRI, or referred stands as a code in ``reason`` (see
+            `brainsift.core.reasons.Reason`) and in words in ``detail``.
+
         Raises:
-            BrainsiftError: what the service refuses, or a `ServeError` where it cannot be reached.
+            BrainsiftError: the error of the service, or a `ServeError` where it cannot be reached.
         """
         return self._post("/api/v1/predict", paths, wanted)
 
     def submit(self, paths: Paths, **wanted: str | float | bool) -> "RemoteJob":
-        """Sends files and returns the job, which goes on by itself; takes and raises what `predict` does."""
+        """Sends files and returns a job, which the service scores in the background; otherwise like `predict`."""
         return RemoteJob(self, self._post("/api/v1/jobs", paths, wanted))
 
     def model(self) -> Reply:
@@ -82,9 +88,9 @@ class Client:
         """Returns the JSON at a path.
 
         Raises:
-            BrainsiftError: what the service refuses, or a `ServeError` where it cannot be reached.
+            BrainsiftError: the error of the service, or a `ServeError` where it cannot be reached.
         """
-        return self._ask(self._request(path))
+        return self._send_for_json(self._request(path))
 
     def read(self, path: str, *, method: str = "GET") -> bytes:
         """Returns the bytes at a path; raises as `get` does."""
@@ -103,29 +109,29 @@ class Client:
                 headers = {**self._headers, "Content-Type": kind, "Content-Length": str(size)}
                 request = urllib.request.Request(f"{self._url}{path}?{query}", data=body, headers=headers)
                 try:
-                    return self._ask(request)
+                    return self._send_for_json(request)
                 except BusyError as error:
                     if time.monotonic() + error.wait_s > give_up:
                         raise
                     time.sleep(error.wait_s)
 
-    def _ask(self, request: urllib.request.Request) -> Reply:
+    def _send_for_json(self, request: urllib.request.Request) -> Reply:
         try:
             return cast(Reply, json.loads(self._send(request)))
         except ValueError:
-            raise ServeError(self._url, "answered with something that is not JSON", _OTHER) from None
+            raise ServeError(self._url, "replied with something that is not JSON", _OTHER) from None
 
     def _send(self, request: urllib.request.Request) -> bytes:
         try:
             with self._opener.open(request, timeout=self._timeout_s) as response:
                 return cast(bytes, response.read())
         except urllib.error.HTTPError as error:
-            raise _told(error) from None
+            raise _error_in(error) from None
         except OSError as error:
             words = f"cannot be reached: {getattr(error, 'reason', error)}"
             raise ServeError(self._url, words, "Start it with `brainsift serve`.") from None
         except HTTPException as error:
-            rule = f"did not answer in whole, or not in HTTP: {type(error).__name__}"
+            rule = f"replied only in part, or not in HTTP: {type(error).__name__}"
             raise ServeError(self._url, rule, _OTHER) from None
 
 
@@ -133,8 +139,8 @@ class RemoteJob:
     """A job of the service.
 
     Args:
-        client: that asks.
-        reply: the service's first.
+        client: sends the requests.
+        reply: the service's reply to the request for the job.
     """
 
     def __init__(self, client: Client, reply: Reply) -> None:
@@ -142,11 +148,11 @@ class RemoteJob:
         self._client, self._path = client, f"/api/v1/jobs/{quote(reply['id'])}"
 
     def progress(self, after: int = 0, *, wait_s: float = 0) -> Reply:
-        """Returns how far it is, and its answers from ``after`` on; waits for news if asked to."""
+        """Returns its progress and its predictions from ``after`` on; waits up to ``wait_s`` seconds for news."""
         return self._client.get(f"{self._path}?after={after}&wait={wait_s}")
 
     def result(self) -> Reply:
-        """Waits until it is over and returns the answers.
+        """Waits until the job is done and returns all predictions, in the form of `Client.predict`.
 
         Raises:
             BrainsiftError: it failed, or was cancelled.
@@ -157,15 +163,15 @@ class RemoteJob:
         return self._client.get(f"{self._path}/result")
 
     def picture(self, place: int) -> bytes:
-        """Returns the PNG of a slice."""
+        """Returns the picture of a slice as PNG; slices count from 0."""
         return self._client.read(f"{self._path}/slices/{place}/picture.png")
 
     def map(self, place: int) -> bytes:
-        """Returns the PNG of a slice's tumor map."""
+        """Returns the tumor map of a slice as PNG."""
         return self._client.read(f"{self._path}/slices/{place}/map.png")
 
     def delete(self) -> None:
-        """Cancels it, and has the service forget it."""
+        """Cancels the job; the service forgets it and removes its files."""
         self._client.read(self._path, method="DELETE")
 
 
@@ -176,23 +182,23 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
     except ValueError:
         host = None
     if not host:
-        raise UsageError("url", f"must be an http address, not {url!r}", "For instance: http://127.0.0.1:8765")
-    # A proxy would be sent the images and the token, and means itself by 127.0.0.1.
+        raise UsageError("url", f"must be an http address, not {url!r}", "For example: http://127.0.0.1:8765")
+    # A proxy would get the images and the token, and 127.0.0.1 is another machine for it.
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_loopback(host) else []))
 
 
-def _told(error: urllib.error.HTTPError) -> BrainsiftError:
+def _error_in(error: urllib.error.HTTPError) -> BrainsiftError:
     try:
         found = from_dict(json.loads(error.read()))
     except (ValueError, AttributeError, OSError, HTTPException):
-        found = ServeError("service", f"answered {error.code} {error.reason}", _OTHER)
+        found = ServeError("service", f"replied {error.code} {error.reason}", _OTHER)
     if isinstance(found, BusyError):
         found.wait_s = _seconds(error.headers.get("Retry-After", ""))
     return found
 
 
 def _seconds(retry_after: str) -> int:
-    """Returns how long to wait: the service says it in seconds, a proxy may give a date.
+    """Returns how many seconds to wait: the service says seconds, a proxy may give a date.
 
     >>> _seconds("7"), _seconds("Wed, 21 Oct 2015 07:28:00 GMT"), _seconds("soon")
     (7, 1, 1)
@@ -206,7 +212,7 @@ def _seconds(retry_after: str) -> int:
 
 @contextmanager
 def _multipart(files: Sequence[Path]) -> Iterator[tuple[IO[bytes], str, int]]:
-    """Yields the body, its boundary and its size; large ones lie on the disk.
+    """Yields the body of a request, its boundary and its size; a large body is on the disk.
 
     Raises:
         InputError: a file cannot be read.
@@ -231,7 +237,7 @@ def _multipart(files: Sequence[Path]) -> Iterator[tuple[IO[bytes], str, int]]:
 
 
 def _sent_name(path: Path) -> str:
-    r"""Returns a name that cannot leave its header, with quotes as browsers write them.
+    r"""Returns a name without line breaks that could end its header; quotes as browsers write them.
 
     >>> _sent_name(Path('a "b"\r\nX-Evil: 1.png'))
     'a %22b%22X-Evil: 1.png'

@@ -264,6 +264,7 @@ def test_no_image_is_an_error(faulty, tmp_path):
         audit(faulty.iloc[:0], QUICK, cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_external_sources_are_left_out_of_the_probes(phantoms, tmp_path):
     table = collect([f"phantom={phantoms}"]).iloc[:60].reset_index(drop=True)
     table["role"] = ["external" if row % 3 == 0 else "development" for row in range(60)]

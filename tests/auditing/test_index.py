@@ -257,3 +257,21 @@ def test_real_pictures_of_something_else(data):
 
     assert share(photos) > 0.75 and share(chests) > 0.75  # 137 of all 150 and 25 of all 25 when this was written
     assert share(heads) < 0.05  # 12 of 3000
+
+
+def test_a_file_with_one_changed_byte_is_broken_and_no_other_picture(tmp_path):
+    whole = save(tmp_path / "a.png", head())
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "b.png").write_bytes(content)
+    half = len(content) // 2
+    (tmp_path / "c.png").write_bytes(bytes(content[:half]) + bytes(len(content) - half))
+    found, _ = scan(listed(whole, tmp_path / "b.png", tmp_path / "c.png"), tmp_path / "seen.sqlite")
+    assert list(found["status"]) == ["ok", "unreadable", "unreadable"]
+
+
+def test_a_sheet_of_several_heads_is_off_topic(tmp_path):
+    sheet = np.block([[head(1), head(2)], [head(3), head(4)]])
+    found, _ = scan(listed(save(tmp_path / "a.png", sheet), save(tmp_path / "b.png", head())), tmp_path / "seen.sqlite")
+    assert list(found["off_topic"]) == [True, False]
+    assert "several pictures in one" in found["detail"][0]

@@ -126,6 +126,7 @@ def test_pairs_keep_their_contract(greys, originals):
     assert set(pairs["view"]) <= set(VIEWS)
 
 
+@pytest.mark.slow
 def test_threads_change_nothing(greys, originals):
     both = joined(originals, views_of([cropped(grey) for grey in greys]))
     pd.testing.assert_frame_equal(near_duplicates(both, workers=1), near_duplicates(both, workers=2))
@@ -143,6 +144,7 @@ def test_many_copies_become_one_group(greys):
     assert len(set(groups[:-1])) == 1 and groups[-1] != groups[0]
 
 
+@pytest.mark.slow
 def test_a_stricter_bound_accepts_fewer(greys, originals):
     both = joined(originals, views_of([jpeg(half(grey), 20) for grey in greys]))
     some = near_duplicates(both)

@@ -51,6 +51,7 @@ def accuracy(found, name, protocol):
     return found[0][name, protocol]["accuracy"]["value"]
 
 
+@pytest.mark.slow
 def test_every_probe_runs_under_both_protocols(plain):
     found, calls = plain
     assert list(found) == [(name, protocol) for name in NAMES for protocol in PROTOCOLS]
@@ -65,6 +66,7 @@ def test_entries_keep_their_contract(plain):
             assert 0 <= interval["low"] <= interval["value"] <= interval["high"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", ["image size", "border"])
 def test_a_shortcut_is_found(shortcuts, name, protocol):
@@ -100,6 +102,7 @@ def test_shuffled_labels_are_dealt_many_times(plain):
     assert "spread" not in plain[0]["border", "grouped"]
 
 
+@pytest.mark.slow
 def test_copies_are_fitted_once_with_the_same_result(shortcuts):
     table, frames = collection(width=(200, 230), rim=(0, 40), copies=1)
     table["width"] += np.random.default_rng(1).integers(0, 40, len(table))
@@ -113,6 +116,7 @@ def test_copies_are_fitted_once_with_the_same_result(shortcuts):
         assert row[metric]["value"] == pytest.approx(scores(table["label"], expected)[metric], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_nearest_neighbour_is_the_nearest_of_the_other_folds():
     table, frames = collection(groups=20, copies=1, seed=5)
     frames[1::2] = frames[::2] ^ 3  # each looks like one of the other class, which mostly is in another fold
@@ -135,5 +139,6 @@ def test_too_few_groups_of_a_class_give_no_probes():
     assert probe(table.assign(label=1.0), frames) == []
 
 
+@pytest.mark.slow
 def test_same_seed_same_result():
     assert run(groups=20, copies=2)[0] == run(groups=20, copies=2)[0]

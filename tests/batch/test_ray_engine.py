@@ -59,7 +59,7 @@ def busy_workers(process, psutil):
 
 
 def test_a_killed_worker_loses_and_changes_nothing(scans, tmp_path):
-    pytest.importorskip("ray", reason="needs the extra ray")
+    pytest.importorskip("ray", reason="needs ray: pip install 'brainsift[ray]'")
     import psutil  # it comes with ray
 
     (tmp_path / "local").mkdir()
@@ -155,7 +155,7 @@ def test_an_address_where_nothing_answers_is_refused_at_once(address):
 
 
 def test_a_wrong_address_is_an_error_of_usage(scans, tmp_path, capsys):
-    pytest.importorskip("ray", reason="needs the extra ray")
+    pytest.importorskip("ray", reason="needs ray: pip install 'brainsift[ray]'")
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{held.getsockname()[1]}"

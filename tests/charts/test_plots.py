@@ -98,7 +98,7 @@ def test_one_class_has_no_curve():
 
 def test_confusion_matrix_shows_counts_and_shares_of_a_row():
     words = words_of(DRAWINGS["confusion"]())
-    for one in ("10.0 %", "90.0 %", "100.0 %", "compact", "model says"):
+    for one in ("10.0 %", "90.0 %", "100.0 %", "compact", "prediction"):
         assert one in words
 
 

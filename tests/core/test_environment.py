@@ -49,6 +49,7 @@ def test_only_cores_that_may_be_used_count():
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.slow
 def test_peak_memory_never_falls():
     before = environment.peak_memory_mb()
     assert before > 20
@@ -58,7 +59,7 @@ def test_peak_memory_never_falls():
     assert environment.peak_memory_mb() >= before + 100
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git: it is not installed")
 def test_the_commit_of_a_checkout_is_known_and_changes_show(tmp_path):
     package = tmp_path / "src" / "brainsift"
     for room in ("", "core"):

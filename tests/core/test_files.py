@@ -142,3 +142,20 @@ def test_names_that_are_no_utf8_come_back_the_same(tmp_path):
 def test_sha256():
     assert sha256_of(b"abc") == hashlib.sha256(b"abc").hexdigest()
     assert sha256_of(b"abc").startswith("ba7816bf")
+
+
+def test_no_text_of_a_table_is_a_formula_and_a_path_still_leads_to_its_file(tmp_path):
+    rows = [
+        {"path": '=HYPERLINK("x").png', "note": "-1+2", "n": -3, "more": "left out"},
+        {"path": "/a.png", "note": "a=b", "n": 4},
+    ]
+    write_csv(tmp_path / "a.csv", ("path", "note", "n"), rows)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines == ["path,note,n", '"./=HYPERLINK(""x"").png",\'-1+2,-3', "/a.png,a=b,4"]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path):
+    for name in ("a" * 251 + ".png", "a." + "b" * 253):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+    assert len(names(tmp_path)) == 2

@@ -70,7 +70,7 @@ def test_a_file_without_a_schema_is_the_first_and_entries_that_are_not_known_are
     ],
 )
 def test_what_does_not_fit_is_named(change, words):
-    with pytest.raises(InputError, match="whole.json") as refused:
+    with pytest.raises(InputError, match=r"whole\.json") as refused:
         Whole.from_json({**WHOLE.to_json(), **change}, "whole.json")
     assert words in str(refused.value)
 

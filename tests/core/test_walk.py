@@ -72,3 +72,12 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("brainsift.images.decode.open", refuse, raising=False)
     with pytest.raises(UnreadableImageError, match=r"may not be read\. Check its permissions"):
         decode(tmp_path / "secret.png")
+
+
+def test_a_pipe_holds_nobody_up(tree):
+    os.mkfifo(tree / "tumor" / "pipe.png")
+    os.mkfifo(tree / "pipe")
+    assert tree / "tumor" / "pipe.png" not in set(walk(tree, is_image_name))
+    assert list(find_images([tree])) == [str(tree / "no" / "d.pgm"), str(tree / "tumor" / "a.png")]
+    (answer,) = Predictor(threads=1).predict([tree / "pipe"])
+    assert answer.status == "unreadable" and "is a pipe" in answer.detail

@@ -16,7 +16,7 @@ from brainsift.core.errors import DownloadError, MissingExtraError, UsageError
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.download import FETCHABLE, MARKER, fetch
 
-kagglehub = pytest.importorskip("kagglehub", reason="needs brainsift[train]")
+kagglehub = pytest.importorskip("kagglehub", reason="needs train: pip install 'brainsift[train]'")
 
 
 def archive(names, padding=0) -> bytes:
@@ -101,6 +101,7 @@ def kaggle(monkeypatch, tmp_path):
     thread.join()
 
 
+@pytest.mark.slow
 def test_a_download_lands_in_its_place_and_happens_once(kaggle, tmp_path, capsys):
     first = fetch(["br35h"], tmp_path / "data")[0]
     assert (first.path, first.images, first.downloaded) == (tmp_path / "data/br35h", 8, True)
@@ -113,6 +114,7 @@ def test_a_download_lands_in_its_place_and_happens_once(kaggle, tmp_path, capsys
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_an_interrupted_download_goes_on_where_it_was(kaggle, tmp_path):
     mebibyte = 2**20  # kagglehub writes in steps of this size
     kaggle.content = archive(BR35H_NAMES, padding=3 * mebibyte)
@@ -125,6 +127,7 @@ def test_an_interrupted_download_goes_on_where_it_was(kaggle, tmp_path):
     assert kaggle.served == ["all", "all", f"bytes={2 * mebibyte}-"]
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_is_not_kept(kaggle, tmp_path):
     kaggle.content = b"no archive at all"
     with pytest.raises(DownloadError, match=r"damaged.*downloads all anew"):
@@ -133,12 +136,14 @@ def test_a_damaged_archive_is_not_kept(kaggle, tmp_path):
     assert fetch(["br35h"], tmp_path)[0].images == 8
 
 
+@pytest.mark.slow
 def test_another_layout_than_expected(kaggle, tmp_path):
     kaggle.content = archive(["first/a.png", "second/b.png"])
     with pytest.raises(DownloadError, match="layout of `br35h`"):
         fetch(["br35h"], tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "words"), [(403, "HTTP 403"), (404, "HTTP 404"), (500, "HTTP 500")])
 def test_refusals_name_the_handle_and_the_way_out(kaggle, tmp_path, status, words):
     kaggle.status = status
@@ -151,6 +156,7 @@ def test_refusals_name_the_handle_and_the_way_out(kaggle, tmp_path, status, word
     assert ("KAGGLE_API_TOKEN" in caught.value.remedy) == (status == 403)
 
 
+@pytest.mark.slow
 def test_no_network(kaggle, tmp_path, monkeypatch):
     from kagglesdk import kaggle_env
 
@@ -188,6 +194,7 @@ def test_without_kagglehub(tmp_path, monkeypatch):
         fetch(["br35h"], tmp_path)
 
 
+@pytest.mark.slow
 def test_the_environment_is_put_back(kaggle, tmp_path, monkeypatch):
     monkeypatch.setenv("KAGGLEHUB_CACHE", "mine")
     fetch(["br35h"], tmp_path)

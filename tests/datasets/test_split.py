@@ -45,6 +45,7 @@ drawn = st.builds(
 few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @few
 @given(table=drawn, config=configs)
 def test_grouped_keeps_groups_whole_and_uses_each_picture_once(table, config):
@@ -60,6 +61,7 @@ def test_grouped_keeps_groups_whole_and_uses_each_picture_once(table, config):
     assert twin_counts(result)["same_group"] == 0
 
 
+@pytest.mark.slow
 @few
 @given(table=drawn, config=configs, order=st.integers(0, 99))
 def test_the_order_of_rows_and_the_names_of_groups_do_not_matter(table, config, order):
@@ -69,6 +71,7 @@ def test_the_order_of_rows_and_the_names_of_groups_do_not_matter(table, config, 
     assert once.set_index("path")["part"].equals(again.set_index("path")["part"].reindex(once["path"]))
 
 
+@pytest.mark.slow
 @few
 @given(table=drawn, config=configs)
 def test_source_out_tests_on_the_whole_source(table, config):
@@ -111,6 +114,7 @@ def test_folds_cover_everything_once():
     assert set(times[~used]) == {0}
 
 
+@pytest.mark.slow
 def test_sizes_and_class_balance_are_alike():
     table = manifest(groups=1000, sources=("a", "b", "c"), twins=0.2)
     result = split(table, SplitConfig())

@@ -28,6 +28,7 @@ def site(tmp_path):
     return bundle, SiteCases(labels, 3 * logits + 2, np.arange(150).astype(str), patients_known=True)
 
 
+@pytest.mark.slow
 def test_temperature_and_threshold_move_where_they_should(site, tmp_path):
     bundle, cases = site
     report = adapt(bundle, cases, tmp_path / "new")

@@ -6,12 +6,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from brainsift.core.errors import InputError, ManifestError, RunError, UsageError
 from brainsift.evaluation import evaluate
 from brainsift.evaluation.run_results import RunResults
 from brainsift.inference.bundle import load_bundle
+from brainsift.inference.decision import Prediction
 from brainsift.stats import metrics
 
 FAST = {"n_resamples": 100}
@@ -242,6 +243,13 @@ def test_one_function_evaluates_runs_and_tables(run, tmp_path):
     assert evaluate.evaluate(str(tmp_path / "mine.csv"), tmp_path / "truth.csv").n == 100
     with pytest.raises(UsageError, match="manifest"):
         evaluate.evaluate(table)
+    answers = [
+        Prediction(path, "ok", log_odds, decision)
+        for path, log_odds, decision in zip(truth["path"], logit(truth["probability"]), table["decision"], strict=True)
+    ]
+    found = evaluate.evaluate([*answers, Prediction("broken.png", "unreadable", None, "")], truth, threshold=0.5)
+    expected = evaluate.evaluate(table, truth, threshold=0.5)
+    assert found.n == 100 and found.scores["brier_loss"] == pytest.approx(expected.scores["brier_loss"])
 
 
 def test_users_mistakes(tmp_path):

@@ -52,6 +52,7 @@ def run(request, parted, tmp_path_factory):
     return train(parted, config, folder / "run", cache=folder / "cache")
 
 
+@pytest.mark.slow
 def test_runs_are_scored_on_the_test_part_alone(run, parted, capsys):
     scores = score_maps(run, parted, cache=run.parent / "cache")
     tested = parted[(parted["part"] == "test") & (parted["mask"] != "")]

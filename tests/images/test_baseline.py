@@ -11,7 +11,7 @@ from brainsift.images.baseline import baseline
 from brainsift.images.decode import decode
 from brainsift.images.phantom import draw
 
-cv2 = pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2", reason="needs train: pip install 'brainsift[train]'")
 
 
 def grey_to_rgb(pixels):

@@ -50,6 +50,7 @@ def test_the_tumor_is_where_the_outline_says():
         assert 0.003 < with_tumor.mask.mean() < 0.2
 
 
+@pytest.mark.slow
 def test_brightness_and_size_of_the_head_do_not_tell():
     heads = {
         kind: [draw(seed, tumor=kind).pixels for seed in seeds]
@@ -65,6 +66,7 @@ def test_brightness_and_size_of_the_head_do_not_tell():
         assert 0.3 < wins < 0.7  # the ROC AUC of the figure alone
 
 
+@pytest.mark.slow
 def test_files_and_manifest(written):
     folder, rows = written
     assert len(rows) == COUNT
@@ -103,6 +105,7 @@ def test_there_are_copies_to_be_found(written):
     assert {row["path"].split("_")[-1][:-4] for row in copies} == {"exact", "encoded", "mirrored"}
 
 
+@pytest.mark.slow
 def test_the_same_files_again(written, tmp_path):
     folder, rows = written
     write_phantoms(tmp_path, count=COUNT, seed=4)

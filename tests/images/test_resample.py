@@ -1,6 +1,7 @@
 """Block means and resized images, against the plainest way to compute them."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -27,6 +28,7 @@ def test_resized_is_the_product_with_the_whole_filter(pixels, height, width):
     np.testing.assert_allclose(resize(pixels, height, width), expected, atol=2e-3)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(*[st.sampled_from([1, 3, 4, 16, 70, 300, 1500])] * 3, st.booleans())
 def test_a_product_in_blocks_is_the_product(n, k, m, turned):

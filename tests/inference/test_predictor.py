@@ -58,6 +58,7 @@ def test_large_weights_are_stored_in_half_the_bytes_and_answer_the_same(bundle_f
     np.testing.assert_array_equal(halved.probabilities(pixels), plain.probabilities(pixels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["baseline-cnn", "mobilenet", "resnet50"])
 def test_every_network_can_be_exported(parted, tmp_path, model):
     config = make_config(model, size=48, batch_size=16, threads=1, precision="fp32", epochs=1, weights="none")
@@ -80,7 +81,7 @@ def test_altered_and_foreign_bundles_are_refused(bundle_folder, tmp_path):
         load_bundle(tmp_path)
     for broken in ([1, 2], {name: value for name, value in values.items() if name != "temperature"}):
         (tmp_path / "bundle.json").write_text(json.dumps(broken))
-        with pytest.raises(BundleError, match=r"lacks .*temperature"):
+        with pytest.raises(BundleError, match=r"lacks .*temperature|no JSON object"):
             load_bundle(tmp_path)
     (tmp_path / "bundle.json").write_text(json.dumps(values)[:40])
     with pytest.raises(InputError, match="no valid JSON"):
@@ -252,6 +253,7 @@ def test_what_is_not_sure_enough_is_referred(bundle_folder, parted):
         Predictor(promising, max_error=0.05, threshold=0.9)
 
 
+@pytest.mark.slow
 def test_heatmaps_are_written_for_readable_images(bundle_folder, phantoms, tmp_path):
     arguments = ["predict", "--bundle", str(bundle_folder), "--threads", "1", str(phantoms / "tumor")]
     assert main([*arguments, "--heatmaps", str(tmp_path / "maps"), "--csv", str(tmp_path / "a.csv")]) == 0

@@ -73,8 +73,8 @@ def test_only_the_most_suspicious_keep_their_maps(monkeypatch):
     cases, tumor_map = Cases(), np.zeros((16, 16), np.float32)
     for probability in (0.3, 0.9, 0.1, 0.8, 0.5):
         cases.add(Prediction(f"{probability}.png", "ok", log_odds(probability), "tumor", tumor_map=tumor_map))
-    kept = [answer.probability for answer in cases.answers if answer.tumor_map is not None]
-    assert kept == pytest.approx([0.9, 0.8, 0.5]) and len(cases.answers) == 5
+    kept = [answer.probability for answer in cases.predictions if answer.tumor_map is not None]
+    assert kept == pytest.approx([0.9, 0.8, 0.5]) and len(cases.predictions) == 5
 
 
 def test_of_many_cases_the_most_suspicious_are_listed_and_all_are_counted(tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_of_many_cases_the_most_suspicious_are_listed_and_all_are_counted(tmp_pa
     cases = Cases()
     for answer in answers:
         cases.add(answer)
-    assert [answer.path for answer in cases.answers] == ["1.png", "3.png", "4.png"]
+    assert [answer.path for answer in cases.predictions] == ["1.png", "3.png", "4.png"]
     cases.write([], Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4}), 0.4, tmp_path / "some.html")
     for page in ((tmp_path / "some.html").read_text(encoding="utf-8"), _page(tmp_path, answers)):
         assert re.findall(r'<tr data-name="(.)', page) == ["1", "3", "4"]
@@ -97,11 +97,12 @@ def test_of_many_cases_the_most_suspicious_are_listed_and_all_are_counted(tmp_pa
         assert "The 2 least suspicious of them have no picture" in page
 
 
+@pytest.mark.slow
 def test_the_page_can_be_a_pdf(tmp_path):
     try:
         _printer()
     except MissingExtraError as error:
-        pytest.skip(str(error))
+        pytest.skip(f"needs pango: {error}")
     path = tmp_path / "head.png"
     Image.fromarray(draw(0, tumor=True).pixels).save(path)
     answers = [Prediction(str(path), "ok", log_odds(0.9), "tumor", tumor_map=np.full((16, 16), 0.9, np.float32))]

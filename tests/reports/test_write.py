@@ -253,6 +253,7 @@ def report_of(results, folder, out):
     return out.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_each_chart_is_a_file_of_its_own(written, page):
     names = sorted(path.name for path in (written / "figures").iterdir())
     assert len(names) == page.count('<svg role="img"') == 20
@@ -297,6 +298,7 @@ def test_a_report_can_be_made_again_from_the_file(study, page, tmp_path):
     assert report_of(again, folder, tmp_path / "report.html") == page
 
 
+@pytest.mark.slow
 def test_accuracy_is_also_told_where_copies_agree(study, tmp_path):
     results, folder = study
     agreed = Undisputed(90, 45, Interval(0.12345, 0.1, 0.2))
@@ -338,6 +340,7 @@ def test_choice_looks_at_validation_not_at_test(study):
     assert study_results.choose(replace(study[0], summary=tuple(summary))).model == "compact"
 
 
+@pytest.mark.slow
 def test_phantoms_are_labelled(study, tmp_path):
     results, folder = study
     page = report_of(replace(results, phantom=True), folder, tmp_path / "r.html")
@@ -346,6 +349,7 @@ def test_phantoms_are_labelled(study, tmp_path):
     assert "Believe that the software works" in page
 
 
+@pytest.mark.slow
 def test_missing_pieces_leave_gaps_not_errors(study, tmp_path):
     results, _ = study
     bare = replace(results, runs=(), summary=(), comparisons=(), tuning=(), claims=(), audit=findings())
@@ -371,12 +375,14 @@ def test_rules_no_better_than_guessing(study):
     assert any("no better than guessing" in one for one in study_results.believe(replace(study[0], audit=audit)))
 
 
+@pytest.mark.slow
 def test_only_a_leaky_split(study, tmp_path):
     results, folder = study
     leaky = replace(results, summary=tuple(row for row in results.summary if row.leaky))
     assert "Only a leaky split was tried" in report_of(leaky, folder, tmp_path / "leaky.html")
 
 
+@pytest.mark.slow
 def test_tumor_free_source_is_judged_by_specificity(study, tmp_path):
     results, folder = study
     summary = []

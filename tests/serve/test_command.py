@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -39,8 +38,15 @@ def picture(path, seed, *, tumor=False):
     return path
 
 
+def answers(url):
+    try:
+        return requests.get(url).ok
+    except requests.ConnectionError:
+        return False
+
+
 @pytest.fixture
-def process(tmp_path):
+def process(tmp_path, until):
     """The command, started; its temporary files go where the test can see them."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -54,19 +60,15 @@ def process(tmp_path):
     )
     started.temporary = temporary
     started.url = started.stdout.readline().strip().rstrip("/")
-    while True:
-        try:
-            requests.get(f"{started.url}/readyz")
-            break
-        except requests.ConnectionError:
-            assert started.poll() is None
-            time.sleep(0.05)
+    until(lambda: started.poll() is not None or answers(f"{started.url}/readyz"))
+    assert started.poll() is None
     yield started
     started.kill()
     started.communicate()
 
 
-def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
+@pytest.mark.slow
+def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path, until):
     broken = tmp_path / "Doe^Jane.dcm"
     broken.write_bytes(bytes(128) + b"DICM" + b"\x10\x00\x10\x00PN\x08\x00Doe^Jane" + b"\x28\x00\x10\x00US\x02\x00\xff")
     slices = [("files", (f"{n}.png", picture(tmp_path / f"{n}.png", n).read_bytes())) for n in range(4)]
@@ -86,8 +88,7 @@ def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
 
     follower = threading.Thread(target=follow)
     follower.start()
-    while not states:
-        time.sleep(0.01)
+    until(lambda: states)
     process.send_signal(signal.SIGTERM)
     follower.join()
     assert states[-3:] == ["done", 101, 101]
@@ -97,6 +98,7 @@ def test_it_finishes_what_it_accepted_and_leaves_nothing(process, tmp_path):
     assert "Doe" not in log and "Traceback" not in log and '"route": "/api/v1/jobs/{job_id}"' in log
 
 
+@pytest.mark.slow
 def test_the_log_is_json_also_of_what_is_no_http(process):
     host, _, port = process.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -120,7 +122,8 @@ def test_a_busy_port_is_said_clearly(capsys):
     assert "--token" in capsys.readouterr().err
 
 
-def test_the_browser_is_opened(monkeypatch, serving):
+@pytest.mark.slow
+def test_the_browser_is_opened(monkeypatch, serving, until):
     from brainsift.serve.http import server
 
     opened = []
@@ -128,8 +131,7 @@ def test_the_browser_is_opened(monkeypatch, serving):
     made = server.Server
     monkeypatch.setattr(server, "Server", lambda app: made(app, url="http://127.0.0.1:1/"))
     with serving():
-        while not opened:
-            time.sleep(0.01)
+        until(lambda: opened)
     assert opened == ["http://127.0.0.1:1/"]
 
 
@@ -138,7 +140,8 @@ def test_the_client_does_what_the_page_does(served, tmp_path):
     paths = [picture(tmp_path / f"{n}.png", n, tumor=n == 1) for n in range(3)]
     expected = [one.to_dict()["probability"] for one in Predictor().predict(paths)]
     assert [one["probability"] for one in client.predict(paths)["answers"]] == expected
-    assert client.predict(str(paths[0]), threshold="screening", maps=True)["answers"][0]["map"]
+    (found,) = client.predict(str(paths[0]), threshold="screening", maps=True)["answers"]
+    assert found["map"] and found["reason"] == ""
     job = client.submit(paths)
     assert [one["probability"] for one in job.result()["answers"]] == expected
     sizes = {Image.open(io.BytesIO(content)).size for content in (job.picture(1), job.map(1))}
@@ -152,6 +155,8 @@ def test_the_client_does_what_the_page_does(served, tmp_path):
         client.predict(tmp_path / "broken.png")
     with pytest.raises(UsageError, match="magic"):
         client.predict(paths[0], threshold="magic")
+    with pytest.raises(UsageError, match=r"treshold: is not a query parameter .* Write threshold\."):
+        client.predict(paths[0], treshold="screening")
     with pytest.raises(ServeError, match="cannot be reached"):
         Client("http://127.0.0.1:1").model()
 
@@ -178,13 +183,13 @@ def test_a_client_hears_that_it_sent_too_much(serving, tmp_path):
         Client(running.url).predict(large)
 
 
-def test_jobs_expire_and_can_be_cancelled(serving, tmp_path):
+@pytest.mark.slow
+def test_jobs_expire_and_can_be_cancelled(serving, tmp_path, until):
     files = [picture(tmp_path / f"{n}.png", n) for n in range(3)]
     with serving(expiry_minutes=0.005) as running:
         folder = running.service.store.folder
         job = Client(running.url).submit(files)
-        while any(folder.iterdir()):
-            time.sleep(0.05)
+        until(lambda: not any(folder.iterdir()))
         with pytest.raises(NotFoundError):
             job.progress()
         assert running.service.store.used == 0
@@ -192,8 +197,7 @@ def test_jobs_expire_and_can_be_cancelled(serving, tmp_path):
     with serving() as running:
         long = Client(running.url).submit(files * 100)
         long.delete()
-        while running.service.jobs.busy:
-            time.sleep(0.02)
+        until(lambda: not running.service.jobs.busy)
         with pytest.raises(NotFoundError):
             long.result()
         assert running.service.store.used == 0 and not any(running.service.store.folder.iterdir())

@@ -55,17 +55,15 @@ def make(tmp_path, queue):
     store.close()
 
 
-def until(happens):
-    """Waits for something that another thread does."""
-    deadline = time.monotonic() + 60
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+@pytest.fixture
+def ended(until):
+    """Waits for the end of a job, and returns it."""
 
+    def wait(job):
+        until(lambda: job.over)
+        return job
 
-def ended(job):
-    until(lambda: job.over)
-    return job
+    return wait
 
 
 @cache
@@ -83,7 +81,7 @@ def head(name, *, seed=1, volume="", before=lambda: None):
     return Slice(name, volume, load)
 
 
-def test_results_come_in_order_and_volumes_as_a_whole(engine, predictor, make):
+def test_results_come_in_order_and_volumes_as_a_whole(engine, predictor, make, ended, until):
     late = threading.Event()
     volume = [head(f"v#{n}", seed=n, volume="v", before=late.wait if n == 2 else lambda: None) for n in range(1, 5)]
     slices = [head("a"), *volume, head("z")]
@@ -97,7 +95,7 @@ def test_results_come_in_order_and_volumes_as_a_whole(engine, predictor, make):
     assert job.predictions[0].probability == predictor.score(drawn(1)).probability
 
 
-def test_each_job_is_decided_by_its_own_rule(engine, make):
+def test_each_job_is_decided_by_its_own_rule(engine, make, ended):
     jobs = [make([head("a")], rule) for rule in (Rule(0.0), Rule(1.1), Rule(0.5, 1e9))]
     for job in jobs:
         engine.submit(job)
@@ -138,7 +136,7 @@ def test_a_busy_queue_estimates_the_time_to_wait():
         one.release()
 
 
-def test_a_small_job_overtakes_a_large_one(engine, make):
+def test_a_small_job_overtakes_a_large_one(engine, make, ended):
     large, small = make([head(f"l{n}") for n in range(200)]), make([head("s")])
     engine.submit(large)
     engine.submit(small)
@@ -190,7 +188,8 @@ def test_news_is_heard_at_each_step_and_by_all_who_wait(predictor, queue, make):
     engine.close()
 
 
-def test_few_slices_are_decoded_ahead(predictor, queue, make):
+@pytest.mark.slow
+def test_few_slices_are_decoded_ahead(predictor, queue, make, ended, until):
     go, started = threading.Event(), []
     engine = Engine(Wrapped(predictor, go.wait), queue)
     job = make([head(f"{n}", before=lambda: started.append(1)) for n in range(100)])
@@ -204,7 +203,7 @@ def test_few_slices_are_decoded_ahead(predictor, queue, make):
     engine.close()
 
 
-def test_only_two_volumes_are_in_memory_at_once(engine, make):
+def test_only_two_volumes_are_in_memory_at_once(engine, make, ended, until):
     go, reading = threading.Event(), set()
     jobs = [make([head(f"{n}#1", volume=f"{n}", before=lambda n=n: (reading.add(n), go.wait(60)))]) for n in range(4)]
     plain = make([head("plain")])
@@ -216,7 +215,7 @@ def test_only_two_volumes_are_in_memory_at_once(engine, make):
     assert [ended(job).state for job in (*jobs, plain)] == ["done"] * 5
 
 
-def test_a_cancelled_job_ends_and_others_go_on(engine, make):
+def test_a_cancelled_job_ends_and_others_go_on(engine, make, ended):
     cancelled, other = make([head(f"{n}") for n in range(100)]), make([head("o")] * 20)
     engine.submit(cancelled)
     engine.submit(other)
@@ -235,7 +234,7 @@ def test_a_job_that_was_cancelled_while_it_was_listed_is_not_scored(engine, make
     assert (job.state, job.total, job.take()) == ("cancelled", None, None)
 
 
-def test_files_that_cannot_be_read_are_told_and_others_go_on(engine, make):
+def test_files_that_cannot_be_read_are_told_and_others_go_on(engine, make, ended):
     broken = UnreadableImageError("b", "is broken", "Save it again.")
     job = make([head("a"), broken_slice("b", "", broken), head("c")])
     engine.submit(job)
@@ -244,7 +243,7 @@ def test_files_that_cannot_be_read_are_told_and_others_go_on(engine, make):
 
 
 @pytest.mark.parametrize("fault", [MemoryError("Doe^Jane"), AttributeError("Doe^Jane"), ServeError("x", "y", "z")])
-def test_a_fault_of_ours_is_no_statement_about_the_file(engine, make, caplog, fault):
+def test_a_fault_of_ours_is_no_statement_about_the_file(engine, make, caplog, fault, ended):
     def load():
         raise fault
 
@@ -260,7 +259,7 @@ def test_a_fault_of_ours_is_no_statement_about_the_file(engine, make, caplog, fa
     assert record.exc_info[1] is fault  # with its trace
 
 
-def test_a_network_that_fails_ends_the_job_and_not_the_engine(predictor, queue, make, caplog):
+def test_a_network_that_fails_ends_the_job_and_not_the_engine(predictor, queue, make, caplog, ended):
     faults = [RuntimeError("no")]
 
     def fail_once():
@@ -277,7 +276,7 @@ def test_a_network_that_fails_ends_the_job_and_not_the_engine(predictor, queue, 
     engine.close()
 
 
-def test_closing_ends_the_jobs_that_wait(predictor, queue, make):
+def test_closing_ends_the_jobs_that_wait(predictor, queue, make, ended):
     engine = Engine(predictor, queue)
     job = make([head(f"{n}") for n in range(100)])
     engine.submit(job)

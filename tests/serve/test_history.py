@@ -241,6 +241,7 @@ def test_deleted_means_deleted(history, everything):
     assert history.record([ROW])[0] > other  # a number is never given twice
 
 
+@pytest.mark.slow
 def test_threads_and_processes_write_at_once(history):
     script = (
         "import sys\nfrom pathlib import Path\nfrom brainsift.serve.history.store import History, HistoryRow\n"
@@ -466,8 +467,10 @@ def judge_phantoms(history, phantoms):
     return labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_images", [True, False])
 def test_evaluate_reads_the_export_as_predictions_and_as_truth(tmp_path, phantoms, monkeypatch, keep_images):
+    pytest.importorskip("pandas")
     history = History(tmp_path / "kept", keep_images=keep_images)
     labels = judge_phantoms(history, phantoms)
     history.record([replace(ROW, name="never judged"), UNREADABLE])
@@ -483,6 +486,7 @@ def test_evaluate_reads_the_export_as_predictions_and_as_truth(tmp_path, phantom
     assert list(found["sources"]) == ["history"]
 
 
+@pytest.mark.slow
 def test_calibrate_reads_the_export(tmp_path, phantoms, bundle_folder, capsys):
     history = History(tmp_path / "kept", keep_images=True)
     labels = judge_phantoms(history, phantoms)
@@ -546,6 +550,7 @@ def test_what_breaks_the_rules_is_refused(client, history, method, path, body):
     assert history.open(1).verdict is None
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=40), query=st.text(max_size=20), note=st.text(max_size=40))
 def test_any_text_is_kept_searched_and_exported(client, history, name, query, note):

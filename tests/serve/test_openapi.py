@@ -29,6 +29,7 @@ def kept(serving, tmp_path_factory):
         yield running.url
 
 
+@pytest.mark.slow
 @seed(1)
 @SCHEMA.parametrize()
 @settings(

@@ -64,6 +64,7 @@ def finished(url, job_id):
             return job, answers
 
 
+@pytest.mark.slow
 def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_path, capsys):
     assert main(["predict", str(folder), "--csv", str(tmp_path / "a.csv")]) == 3
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
@@ -312,16 +313,14 @@ def test_a_token_is_needed_beyond_this_machine(serving):
         assert browser.get(f"{running.url}/api/v1/model").status_code == 200
 
 
-def test_the_log_names_no_file_and_the_metrics_count(served, caplog):
+def test_the_log_names_no_file_and_the_metrics_count(served, caplog, until):
     assert requests.post(f"{served.url}/api/v1/predict", files={"files": ("a.png", png(1))}).status_code == 200
     with caplog.at_level(logging.INFO, "brainsift.serve"):
         files = {"files": ("Doe^John.png", b"\x89PNG broken")}
         assert requests.post(f"{served.url}/api/v1/predict?name=Doe%5EJohn", files=files).status_code == 422
         requests.get(f"{served.url}/Doe%5EJohn")
-        until = time.monotonic() + 30
-        while not any('"status": 404' in JsonLines().format(record) for record in caplog.records):
-            assert time.monotonic() < until  # a line is written once its answer is sent
-            time.sleep(0.01)
+        # A line is written once its answer is sent.
+        until(lambda: any('"status": 404' in JsonLines().format(record) for record in caplog.records))
     lines = [JsonLines().format(record) for record in caplog.records]
     told = [json.loads(line) for line in lines]
     assert [(one["method"], one["route"], one["status"]) for one in told[-2:]] == [
@@ -340,6 +339,7 @@ def test_the_log_names_no_file_and_the_metrics_count(served, caplog):
         assert re.search(line, text)
 
 
+@pytest.mark.slow
 def test_many_clients_are_answered_alike_and_in_shared_batches(served):
     content = [png(seed, tumor=seed % 2 == 0) for seed in range(4)]
     alone = [Predictor().score(one).to_dict()["probability"] for one in content]
@@ -355,7 +355,7 @@ def test_many_clients_are_answered_alike_and_in_shared_batches(served):
     assert counts[BATCH] > counts[1]
 
 
-def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
+def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path, until):
     with serving(keep=tmp_path / "kept", keep_images=True) as running:
         assert requests.get(f"{running.url}/api/v1/model").json()["history"] is True
         requests.post(f"{running.url}/api/v1/predict", files={"files": ("one.png", png(1))})
@@ -363,8 +363,7 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
         _, answers = finished(running.url, job["id"])
         history = f"{running.url}/api/v1/history"
         job_url = f"{running.url}/api/v1/jobs/{job['id']}"
-        while len(requests.get(job_url).json()["cases"]) < len(answers):
-            time.sleep(0.05)
+        until(lambda: len(requests.get(job_url).json()["cases"]) == len(answers))
         images = {answer["name"] for answer in answers if not answer["volume"]}
         cases = {case["name"]: case for case in requests.get(history).json()["cases"]}
         assert images | {"one.png", "scan.nii.gz"} == set(cases)
@@ -390,7 +389,7 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path):
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_path, monkeypatch):
+def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_path, monkeypatch, until):
     def slowly(grey, *arguments):
         time.sleep(0.1)
         return picture_png(grey, *arguments)
@@ -402,8 +401,7 @@ def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_p
         stored = running.service.jobs.find(job["id"]).upload.files[0].path
         finished(running.url, job["id"])
         assert requests.delete(f"{running.url}/api/v1/jobs/{job['id']}").status_code == 204
-        while running.service.jobs.busy:
-            time.sleep(0.05)
+        until(lambda: not running.service.jobs.busy)
         assert not stored.exists()
         (volume,) = requests.get(f"{running.url}/api/v1/history").json()["cases"]
         slices = requests.get(f"{running.url}/api/v1/history/{volume['id']}/slices").json()
@@ -430,6 +428,7 @@ def test_help_and_predict_do_not_load_the_framework(folder):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_answers_do_not_wait_for_a_history_that_others_write(serving, folder, tmp_path, caplog):
     with serving(keep=tmp_path / "kept", keep_images=True, timeout_s=10) as running, ThreadPoolExecutor(10) as clients:
         other = sqlite3.connect(tmp_path / "kept" / "history.sqlite", isolation_level=None)
@@ -531,3 +530,22 @@ def test_a_report_on_what_is_not_there_is_refused(served):
         reply = reported(served.url, body)
         assert (reply.status_code, set(reply.json())) == (status, SHAPE), body
     assert reported(served.url, {}).status_code == 200
+
+
+def test_a_fault_of_ours_is_a_500_with_a_trace_and_not_a_word_on_the_file(serving, caplog, monkeypatch):
+    with serving() as running, monkeypatch.context() as patched:
+        read, files = running.service.predictor.read, {"files": ("Doe^Jane.png", png(1))}
+        patched.setattr(running.service.predictor, "read", lambda piece: [][piece.name])
+        with caplog.at_level(logging.ERROR, "brainsift.serve"):
+            reply = requests.post(f"{running.url}/api/v1/predict", files=files)
+        assert (reply.status_code, reply.json()["code"], set(reply.json())) == (500, "internal", SHAPE)
+        assert "Doe" not in reply.text and "TypeError" in reply.json()["rule"]
+        (line,) = (json.loads(JsonLines().format(one)) for one in caplog.records if one.message == "reading failed")
+        assert line["error"] == "TypeError" and any("engine.py" in place for place in line["places"])
+        job = requests.post(f"{running.url}/api/v1/jobs", files=files).json()
+        last, answers = finished(running.url, job["id"])
+        assert (last["state"], last["error"]["code"], answers) == ("failed", "internal", [])
+        assert requests.get(f"{running.url}/api/v1/jobs/{job['id']}/result").status_code == 500
+        patched.setattr(running.service.predictor, "read", read)
+        assert requests.post(f"{running.url}/api/v1/predict", files=files).status_code == 200
+        assert not running.service.queue.waiting

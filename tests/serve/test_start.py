@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
@@ -15,9 +14,9 @@ import requests
 
 from brainsift.images.phantom import draw
 
-# Reads files of every kind in a fresh process; prints which modules were first imported by other threads than the main one and the event loop's.
-SCRIPT = r"""
-import io, json, sys, threading
+# Fresh processes that read files of every kind; they print the modules that a worker thread was the first to import.
+RECORDER = r"""
+import json, sys, threading
 from importlib.abc import MetaPathFinder
 
 late = set()
@@ -30,8 +29,23 @@ class Recorder(MetaPathFinder):
 
 sys.meta_path.insert(0, Recorder())
 
+def imported_late():
+    return sorted(
+        f"{thread}: {name}"
+        for thread, name in late
+        if name in sys.modules and name.split(".")[0] not in sys.stdlib_module_names
+    )
+
 from pathlib import Path
-import numpy as np
+"""
+PREDICT = r"""
+from brainsift.inference.predictor import Predictor
+
+paths = sorted(path for path in Path(sys.argv[2]).iterdir() if path.suffix in (".dcm", ".gz", ".nii", ".png"))
+found = list(Predictor(threads=4).predict([*paths[:2], *paths]))
+print(json.dumps({"late": imported_late(), "statuses": {one.path: one.status for one in found}}))
+"""
+SERVE = r"""
 from fastapi.testclient import TestClient
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http.app import create_app
@@ -49,12 +63,8 @@ with TestClient(app, base_url="http://localhost") as client:
             client.get(f"/api/v1/jobs/{job}/slices/{answer['id']}/{layer}.png", params=query)
     pages = [client.get(f"/api/v1/jobs/{job}/{name}").status_code for name in ("report.html", "result.csv")]
     pages += [client.get("/api/v1/history").status_code, client.get("/api/v1/history/export.csv").status_code]
-late = sorted(
-    f"{thread}: {name}"
-    for thread, name in late
-    if name in sys.modules and name.split(".")[0] not in sys.stdlib_module_names
-)
-print(json.dumps({"late": late, "statuses": {one["name"]: one["status"] for one in found["answers"]}, "pages": pages}))
+statuses = {one["name"]: one["status"] for one in found["answers"]}
+print(json.dumps({"late": imported_late(), "statuses": statuses, "pages": pages}))
 """
 
 
@@ -98,20 +108,36 @@ def kinds(tmp_path):
     return folder
 
 
-def test_threads_import_nothing(kinds, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "kept"), str(kinds)], capture_output=True, text=True, check=False
-    )
+def result_of(script, *arguments):
+    words = [sys.executable, "-c", RECORDER + script, *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["late"] == []
-    assert set(told["statuses"].values()) == {"ok"} and len(told["statuses"]) == 9 + 2 * 5 + 2
-    assert told["pages"] == [200] * 4
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_threads_of_the_service_import_nothing(kinds, tmp_path):
+    found = result_of(SERVE, tmp_path / "kept", kinds)
+    assert found["late"] == []
+    assert set(found["statuses"].values()) == {"ok"} and len(found["statuses"]) == 9 + 2 * 5 + 2
+    assert found["pages"] == [200] * 4
+
+
+def test_threads_of_the_predictor_import_nothing(kinds, tmp_path):
+    found = result_of(PREDICT, tmp_path, kinds)
+    assert found["late"] == []
+    assert set(found["statuses"].values()) == {"ok"} and len(found["statuses"]) == 2 + 2 * 5 + 2
+
+
+def answers(url):
+    try:
+        return requests.get(url).ok
+    except requests.ConnectionError:
+        return False
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attempt", range(4))
-def test_two_volumes_at_once_are_read_by_a_fresh_server(attempt):
+@pytest.mark.parametrize("attempt", range(3))
+def test_two_volumes_at_once_are_read_by_a_fresh_server(attempt, until):
     content = stack().to_bytes()
     words = ["serve", "--port", "0", "--no-browser", "--threads", "2"]
     server = subprocess.Popen(
@@ -123,14 +149,7 @@ def test_two_volumes_at_once_are_read_by_a_fresh_server(attempt):
     )
     try:
         url = server.stdout.readline().strip().rstrip("/")
-        until = time.monotonic() + 60
-        while True:
-            try:
-                requests.get(f"{url}/healthz")
-                break
-            except requests.ConnectionError:
-                assert server.poll() is None and time.monotonic() < until
-                time.sleep(0.01)
+        until(lambda: server.poll() is not None or answers(f"{url}/healthz"))
 
         def ask(number):
             files = {"files": (f"{number}.nii", io.BytesIO(content))}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 
 from brainsift.core.errors import UsageError
 from brainsift.stats import calibration
@@ -58,6 +59,7 @@ def test_apply_survives_huge_logits():
     assert calibration.apply([-1e6, 1e6], 0.05).tolist() == [0.0, 1.0]
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_balanced_threshold_is_not_beaten(seed):
@@ -122,6 +124,7 @@ def test_each_sensitivity_has_its_largest_threshold():
     assert calibration.sensitivities([0, 0], [0.1, 0.2]) == []
 
 
+@pytest.mark.slow
 def test_the_promised_share_of_errors_holds_on_new_cases():
     """The promise may fail with probability 0.1; of 40 draws more than 10 failures would have a chance of 0.1 %."""
     failures, referred = 0, []
@@ -142,6 +145,24 @@ def test_copies_prove_nothing_more():
     assert {key: value["margin"] for key, value in once.items()} == pytest.approx(
         {key: value["margin"] for key, value in many.items()}, rel=0.1
     )
+
+
+def test_p_values_equal_another_implementation():
+    generator = np.random.default_rng(0)
+    counts = generator.integers(1, 3000, 500).astype(float)
+    for share in (0.005, 0.01, 0.05, 0.1, 0.5):
+        risks = np.r_[0.0, 1.0, share, generator.uniform(0, 2 * share, 497)]
+        found = calibration._hoeffding_bentkus_p_values(risks, counts, share)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            known = compute_hoeffding_bentkus_p_value(risks, counts, share)[:, 0]
+        np.testing.assert_allclose(found, known, rtol=1e-10)
+
+
+def test_a_risk_of_nil_has_the_p_value_that_can_be_told_by_hand():
+    """No error among n: Hoeffding's bound is (1 - share)^n; Bentkus' is e times that."""
+    for n, share in ((10.0, 0.1), (44.0, 0.05), (500.0, 0.005)):
+        found = calibration._hoeffding_bentkus_p_values(np.zeros(1), np.array([n]), share)
+        assert found == pytest.approx((1 - share) ** n)
 
 
 def test_few_cases_promise_little():

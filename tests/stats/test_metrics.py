@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from MLstatkit import Delong_test
 from sklearn import metrics as sk
 
 from brainsift.core.errors import UsageError
@@ -50,6 +51,7 @@ def test_scores_are_those_of_scikit_learn(ties, threshold):
         assert ours[name] == pytest.approx(value, abs=1e-12), name
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_integer_weights_equal_repetition(seed, ties):
@@ -80,6 +82,7 @@ def test_calibration_error_is_zero_when_frequencies_agree_and_known_when_not():
     assert metrics.scores(agree, sure)["calibration_error"] == pytest.approx(0.2, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_interval_covers_the_truth_about_as_often_as_promised():
     """200 samples of correlated groups: the group bootstrap covers, the image bootstrap would not."""
     generator = np.random.default_rng(1)
@@ -165,13 +168,24 @@ def test_delong_equals_its_definition(ties):
     assert found.difference.value == pytest.approx(auc_a - auc_b)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_delong_equals_another_implementation(seed):
+    generator = np.random.default_rng(seed)
+    y, a, _ = sample(n=int(generator.integers(10, 400)), seed=seed, ties=bool(seed % 2))
+    b = np.clip(a + generator.normal(scale=0.3, size=y.size), 0, 1)
+    found = metrics.delong_test(y, a, b)
+    _, p_value, _, _, auc_a, auc_b, info = Delong_test(y, a, b)
+    half = 1.959963984540054 * math.sqrt(info["var_diff"])
+    assert (found.auc_a, found.auc_b, found.p_value) == (auc_a, auc_b, p_value)
+    assert found.difference == pytest.approx((auc_a - auc_b, auc_a - auc_b - half, auc_a - auc_b + half), abs=1e-14)
+
+
 def test_delong_of_models_that_rank_alike():
     y, a, _ = sample()
     assert metrics.delong_test(y, a, a**3).p_value == 1.0
     assert metrics.delong_test(y, a, a).difference.value == 0.0
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # MLstatkit's, of its bootstrap that is not used
 def test_delong_without_variance_makes_no_claim():
     found = metrics.delong_test([0, 0, 1, 1], [0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5])
     assert found.difference.value == 0.5

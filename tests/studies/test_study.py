@@ -88,6 +88,7 @@ def done(one_epoch, phantoms, outside, tmp_path_factory):
     return Done(phantoms, outside, tmp_path_factory.mktemp("study"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on_with_the_run_at_hand(done):
     assert f"runs/{RUNS[0]}/weights.safetensors" in done.at_interruption
     assert f"runs/{RUNS[1]}/weights.safetensors" not in done.at_interruption
@@ -160,6 +161,7 @@ def test_external_copies_of_training_images_are_left_out_and_counted(done):
         assert not set(scored["group"]) & set(used["group"])
 
 
+@pytest.mark.slow
 def test_the_report_is_made_of_the_results(done, tmp_path):
     write_study_report(done.results, done.folder, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
@@ -168,6 +170,7 @@ def test_the_report_is_made_of_the_results(done, tmp_path):
     assert "outside" in page
 
 
+@pytest.mark.slow
 def test_the_baseline_recipe_shares_its_early_stopping(one_epoch, audited, tmp_path):
     """The baseline study used one early-stopping object for all networks: later ones must beat the CNN's best loss."""
     write_manifest(audited.assign(role="study"), tmp_path / "manifest.csv")

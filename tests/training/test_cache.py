@@ -101,6 +101,7 @@ def test_unknown_preprocessing_is_named(parted, tmp_path):
         cached_pixels(parted, tmp_path, preprocessing="fancy")
 
 
+@pytest.mark.slow
 def test_processes_that_share_a_cache_do_not_spoil_it(parted, tmp_path):
     halves = [parted.iloc[::2], parted.iloc[1::2], parted.iloc[::3]]
     with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:

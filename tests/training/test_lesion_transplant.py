@@ -1,6 +1,7 @@
 """Transplants: what changes is the tumor, and labels and masks change with it."""
 
 import numpy as np
+import pytest
 import torch
 
 from brainsift.images.phantom import draw
@@ -58,6 +59,7 @@ def test_what_lies_far_from_the_piece_stays():
     assert torch.equal((before[0] * far)[given], (after[0] * far)[given])
 
 
+@pytest.mark.slow
 def test_the_same_generator_gives_the_same_batch():
     _, first = _transplanted(0.5, seed=3)
     _, again = _transplanted(0.5, seed=3)

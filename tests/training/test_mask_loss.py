@@ -1,6 +1,7 @@
 """Masks as a second teacher: where they are read from, what they teach, and that they sit on their tumors."""
 
 import numpy as np
+import pytest
 import torch
 
 from brainsift.images.phantom import draw
@@ -45,6 +46,7 @@ def test_a_tumor_without_an_mask_teaches_the_map_nothing():
     assert float(map_loss(right, drawn, known)) < 0.01 < float(map_loss(quiet, drawn, known))
 
 
+@pytest.mark.slow
 def test_the_map_learns_where_the_tumor_is(parted, tmp_path):
     """A few steps on masks alone: the map's loss falls, and its strongest place moves into the mask."""
     torch.manual_seed(0)

@@ -73,6 +73,7 @@ def torchvision_name(key):
     return key
 
 
+@pytest.mark.slow
 def test_torchvision_names_are_understood(tmp_path):
     donor = networks.build("resnet50", in_channels=3)
     state = {torchvision_name(key): value for key, value in donor.body.model.state_dict().items()}

@@ -49,6 +49,7 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.slow
 def test_a_run_folder_holds_all_that_is_needed_to_do_it_again(parted, cache, tmp_path):
     folder = train(parted, small(), tmp_path / "run", cache=cache, origin={"protocol": "grouped", "fold": 0})
     assert {path.name for path in folder.iterdir()} == RUN_FILES
@@ -61,6 +62,7 @@ def test_a_run_folder_holds_all_that_is_needed_to_do_it_again(parted, cache, tmp
     assert not model.training
 
 
+@pytest.mark.slow
 def test_it_learns_the_training_part(parted, cache, tmp_path):
     config = small(size=64, epochs=12, augment=0.0, learning_rate=3e-3, label_smoothing=0.0)
     folder = train(parted, config, tmp_path / "run", cache=cache)
@@ -74,6 +76,7 @@ def test_it_learns_the_training_part(parted, cache, tmp_path):
     assert loss == pytest.approx(best, abs=1e-3)  # the best weights were kept
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_another_seed_others(parted, cache, tmp_path):
     one, two, other = (
         weights(train(parted, small(seed=seed), tmp_path / name, cache=cache))
@@ -83,6 +86,7 @@ def test_same_seed_same_weights_another_seed_others(parted, cache, tmp_path):
     assert not same(one, other)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_path):
     """A process is killed with SIGKILL in the middle of training, several times, and started again."""
     write_manifest(parted, tmp_path / "split.csv")
@@ -113,6 +117,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_p
     assert (tmp_path / "killed" / "curve.csv").read_text().count("\n") == 5
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(parted, cache, tmp_path):
     folder = train(parted, small(), tmp_path / "run", cache=cache)
     before = (folder / "weights.safetensors").stat().st_mtime_ns
@@ -120,6 +125,7 @@ def test_a_finished_run_is_not_trained_again(parted, cache, tmp_path):
     assert (folder / "weights.safetensors").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_run_is_refused(parted, cache, tmp_path):
     folder = train(parted, small(), tmp_path / "run", cache=cache)
     with pytest.raises(RunError, match="learning_rate"):
@@ -151,12 +157,14 @@ def test_external_images_are_scored_anew_where_they_are_others(small_run, parted
         assert found[["path", "channel"]].to_numpy().tolist() == table[["path", "channel"]].to_numpy().tolist()
 
 
+@pytest.mark.slow
 def test_early_stopping_counts_epochs_without_progress(parted, cache, tmp_path):
     config = small(epochs=9, patience=2, best_before=0.0)
     folder = train(parted, config, tmp_path / "run", cache=cache)
     assert len(pd.read_csv(folder / "curve.csv")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["baseline-cnn", "mobilenet", "resnet50"])
 def test_the_baseline_recipe_runs(parted, cache, tmp_path, model):
     config = make_config(model, "baseline", **{**SMALL, "size": 48, "epochs": 1, "weights": "none"})
@@ -167,18 +175,21 @@ def test_the_baseline_recipe_runs(parted, cache, tmp_path, model):
     assert pd.read_csv(folder / "predictions.csv")["logit"].notna().all()
 
 
+@pytest.mark.slow
 def test_progressive_sizes_and_bf16_run(parted, cache, tmp_path):
     config = small(size=64, progressive=True, epochs=4, precision="bf16")
     folder = train(parted, config, tmp_path / "run", cache=cache)
     assert len(pd.read_csv(folder / "curve.csv")) == 4
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_the_curve(parted, cache, tmp_path):
-    pytest.importorskip("tensorboard", reason="needs `pip install brainsift[log]`")
+    pytest.importorskip("tensorboard", reason="needs log: pip install 'brainsift[log]'")
     folder = train(parted, small(log="tensorboard"), tmp_path / "run", cache=cache)
     assert any((folder / "tensorboard").iterdir())
 
 
+@pytest.mark.slow
 def test_several_processes_agree_through_torchs_launcher(parted, cache, tmp_path):
     write_manifest(parted, tmp_path / "split.csv")
     train(parted, small(), tmp_path / "one", cache=cache)  # fills the cache
@@ -203,6 +214,7 @@ def test_several_processes_agree_through_torchs_launcher(parted, cache, tmp_path
     assert len(pd.read_csv(tmp_path / "two" / "curve.csv")) == 2
 
 
+@pytest.mark.slow
 def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
     def stop(row):
         if row["epoch"] == 1:
@@ -215,6 +227,7 @@ def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
     assert epochs == [2, 3]
 
 
+@pytest.mark.slow
 def test_the_release_recipe_trains_and_repeats_itself(parted, cache, tmp_path):
     often = {"transplant": 1.0, "strip": 0.5, "drawn": 0.5, "letters": 0.5}
     settings = make_config("compact", "release", **SMALL, epochs=2, epoch_images=64, **often)
@@ -224,6 +237,7 @@ def test_the_release_recipe_trains_and_repeats_itself(parted, cache, tmp_path):
     assert len(curve) == 2 and np.isfinite(curve["train_loss"]).all()
 
 
+@pytest.mark.slow
 def test_frozen_blocks_keep_their_imagenet_weights(parted, cache, tmp_path):
     before = networks.build("compact", size=32)
     images = to_input(torch.randint(0, 255, (16, 32, 32), dtype=torch.uint8))
@@ -254,6 +268,7 @@ def test_balanced_sampling_tells_neither_source_nor_copies():
     assert per_class["b"].sum() / per_class["a"].sum() == pytest.approx((46 / 10) ** 0.5)
 
 
+@pytest.mark.slow
 def test_validation_counts_copies_as_training_does(parted, cache, tmp_path):
     """A group of copies may not end the training by its number."""
     validation = parted.index[parted["part"] == "validation"]
@@ -276,6 +291,7 @@ def test_what_is_not_here_claims_no_folder(parted, cache, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_record_without_a_later_setting_means_its_default(parted, cache, tmp_path):
     folder = train(parted, small(), tmp_path / "run", cache=cache)
     record = json.loads((folder / "config.json").read_text())

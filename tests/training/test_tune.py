@@ -13,6 +13,7 @@ from brainsift.training.tune import tune
 BASE = make_config("compact", size=32, batch_size=8, threads=1, precision="fp32", augment=0.0)
 
 
+@pytest.mark.slow
 def test_search_is_stored_and_goes_on(parted, tmp_path):
     cache = tmp_path / "cache"
     test_free = parted[parted["part"] != "test"]
@@ -32,6 +33,7 @@ def test_search_is_stored_and_goes_on(parted, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_keeps_its_finished_trials(parted, tmp_path):
     calls = []
 
@@ -48,6 +50,7 @@ def test_an_interrupted_search_keeps_its_finished_trials(parted, tmp_path):
     assert len(found.trials) == 3
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_search_is_refused(parted, tmp_path):
     place, cache, config = tmp_path / "tune", tmp_path / "cache", TuneConfig(trials=1, trial_epochs=1)
     found = tune(parted, BASE, config, place, cache=cache)
@@ -61,6 +64,7 @@ def test_a_folder_of_another_search_is_refused(parted, tmp_path):
         tune(fewer, BASE, config, place, cache=cache)
 
 
+@pytest.mark.slow
 def test_trials_leave_no_log(parted, tmp_path, monkeypatch):
     kinds = []
     monkeypatch.setattr(
@@ -71,6 +75,7 @@ def test_trials_leave_no_log(parted, tmp_path, monkeypatch):
     assert kinds == ["none"]
 
 
+@pytest.mark.slow
 def test_trials_without_a_finite_loss_are_pruned(parted, tmp_path):
     hopeless, config = replace(BASE, learning_rate=1e8), TuneConfig(trials=2, trial_epochs=1, search=("learning_rate",))
     found = tune(parted, hopeless, config, tmp_path / "tune", cache=tmp_path / "cache")

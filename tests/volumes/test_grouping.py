@@ -74,7 +74,7 @@ def test_two_patients_with_one_identifier_are_two_volumes(dicom, tmp_path):
         for name in ("X", "Y")
     ]
     volumes = [volume for volume, _ in itertools.groupby(slices_of(flat), lambda one: one.volume)]
-    assert volumes == [f"{tmp_path}#1.2.3", f"{tmp_path}#1.2.3 (2)"]
+    assert volumes == [f"{tmp_path}#1.2.3", f"{tmp_path}#1.2.3 (1.2.3)"]
 
 
 def test_plain_images_pass_through_one_by_one():

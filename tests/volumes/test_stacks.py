@@ -208,3 +208,14 @@ def test_a_file_that_comes_again_with_another_identifier_is_no_neighbor(dicom, t
         dicom.save(tmp_path / f"{level}.dcm", dicom.head, number=level, place=5.0 * level)
     dicom.save(tmp_path / "again.dcm", dicom.head, number=9, place=10.0)
     assert sorted(len(names) for names in found(tmp_path).values()) == [1, 5]
+
+
+def test_of_copies_the_one_that_is_whole_is_kept(dicom, tmp_path):
+    for level in range(5):
+        dicom.save(
+            tmp_path / f"{level}.dcm", dicom.head, number=level, place=5.0 * level, SOPInstanceUID=f"1.9.{level}"
+        )
+    whole = (tmp_path / "2.dcm").read_bytes()
+    (tmp_path / "0 cut.dcm").write_bytes(whole[:-3000])
+    found = list(slices_of(sorted(tmp_path.glob("*.dcm"))))
+    assert [piece.name for piece in found] == [str(tmp_path / f"{level}.dcm") for level in range(5)]

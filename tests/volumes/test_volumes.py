@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import zlib
 from itertools import permutations, product
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brainsift.cli.main import main
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError
@@ -25,6 +26,7 @@ from brainsift.inference.bundle import load_bundle
 from brainsift.inference.decision import Prediction, Rule, log_odds
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.volumes.dicom import header_reason
 from brainsift.volumes.inputs import find_images
 from brainsift.volumes.nifti import nifti_slices
 from brainsift.volumes.reader import find_slice, kind_of, read_slice, slices_of
@@ -281,6 +283,27 @@ def test_files_without_a_preamble_and_datasets_are_read(tmp_path, predictor):
     assert torn.status == "unreadable" and torn.detail
 
 
+_SYNTAX = DeflatedExplicitVRLittleEndian.encode()
+_HEADS = {
+    "explicit, as the standard has it": b"\2\0\x10\0UI\x16\0" + _SYNTAX,
+    "implicit": b"\2\0\x10\0\x16\0\0\0" + _SYNTAX,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Expected explicit VR")
+@pytest.mark.parametrize("head", _HEADS.values(), ids=_HEADS)
+def test_a_deflated_file_is_known_as_such_whatever_its_header(tmp_path, head):
+    """Else it could fill the memory: pydicom unpacks both."""
+    content = b"\x10\0\x10\0PN\4\0Name" + b"\x10\0\0\x40LT\xfe\xff" + b" " * 0xFFFE
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    path = tmp_path / "deflated.dcm"
+    path.write_bytes(bytes(128) + b"DICM" + head + packer.compress(content) + packer.flush())
+    assert pydicom.dcmread(path).PatientName == "Name"
+    (found,) = slices_of([path], limits=Limits(max_bytes=50_000))
+    with pytest.raises(ImageSizeError, match="unpacks to more than 50000 bytes"):
+        found.load()
+
+
 def test_every_orientation_gives_the_same_axial_slices(tmp_path):
     straight, shapes = turned(volume()), set()
     spacing = np.diag([1.0, 1.0, 3.0, 1.0])
@@ -326,6 +349,7 @@ def test_only_the_ends_of_a_volume_are_nearly_empty():
     assert nearly_empty(parts[:1]) == [False] and nearly_empty([parts[4]] * 3) == [False] * 3
 
 
+@pytest.mark.slow
 def test_volumes_are_read_when_their_turn_comes_and_let_go(tmp_path, predictor, monkeypatch):
     import weakref
 
@@ -406,7 +430,7 @@ def test_a_plain_image_imports_neither_reader(bundle_folder, tmp_path):
 def test_real_volumes(data):
     folder = data / "volumes"
     if not folder.is_dir():
-        pytest.skip(f"no real volumes in {folder}")
+        pytest.skip(f"needs data: no real volumes in {folder}")
     series = list(slices_of(find_images([folder / "dicom_series"])))
     assert len(series) == 96 and len({piece.volume for piece in series}) == 1
     assert not any(piece.rejection for piece in series)
@@ -415,3 +439,147 @@ def test_real_volumes(data):
     assert series[48].read().pixels.shape == (256, 256)
     axial = nifti_slices(folder / "nifti" / "avg152T1_LR_nifti.nii.gz")
     assert len(axial) == 91 and axial[45].read().pixels.shape == (109, 91)
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "sagittal"), (1, "coronal"), (2, "axial")])
+def test_a_volume_is_cut_in_the_plane_that_it_was_acquired_in(tmp_path, axis, name):
+    thick = np.repeat(np.arange(1, 16, dtype=np.int16)[:, None, None], 48, axis=1).repeat(48, axis=2) * 10
+    spacing = np.diag([*np.roll([5.0, 1.0, 1.0], axis), 1.0])
+    for affine in (spacing, np.eye(4)):  # also where the header says nothing of the thickness
+        found = nifti_slices(nifti(tmp_path / f"{name}.nii", np.moveaxis(thick, 0, axis), affine))
+        assert [piece.load().coarse.mean() for piece in found] == sorted(piece.load().coarse.mean() for piece in found)
+        assert len(found) == 15 and found[0].read().pixels.shape == (48, 48)
+        assert all(np.ptp(piece.read().pixels) == 0 for piece in found)
+
+
+def test_an_isotropic_volume_is_cut_across_the_body(tmp_path):
+    cube = np.zeros((40, 44, 48), np.int16)
+    cube[:, :, 10:] = 100
+    found = nifti_slices(nifti(tmp_path / "a.nii", cube))
+    assert len(found) == 48 and found[0].read().pixels.shape == (44, 40)
+
+
+def test_a_fault_of_ours_is_not_blamed_on_a_volume(tmp_path, monkeypatch):
+    def fails(values):
+        raise TypeError("ours")
+
+    monkeypatch.setattr("brainsift.volumes.nifti._as_uint16", fails)
+    with pytest.raises(TypeError, match="ours"):
+        nifti_slices(nifti(tmp_path / "a.nii", turned(volume())))[0].read()
+
+
+def test_the_first_volumes_of_a_fresh_process_are_read_by_several_threads(tmp_path):
+    names = [str(nifti(tmp_path / f"{number}.nii.gz", turned(volume()))) for number in range(8)]
+    code = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; "
+        "from brainsift.volumes.nifti import nifti_slices; "
+        "sys.setswitchinterval(1e-6); "
+        "found = list(ThreadPoolExecutor(8).map(nifti_slices, sys.argv[1:])); "
+        "sys.exit(not all(len(one) == 6 for one in found))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, *names], check=False).returncode == 0
+
+
+def header(**tags):
+    return header_reason(dataset(HEAD, **tags))
+
+
+@pytest.mark.parametrize(
+    "part", ["CABEZA", "TESTA", "HOOFD", "BEYIN", "IAC", "EAR", "WHOLEBODY", "B", "T", "CSPINE", "ARMENIA"]
+)
+def test_a_word_that_names_no_other_part_of_the_body_refuses_nothing(part):
+    assert header(BodyPartExamined=part) is None
+
+
+@pytest.mark.parametrize(
+    "part", ["KNEE", "LSPINE", "L SPINE LUMBAR", "KNIE", "GENOU", "RODILLA", "Ginocchio", "HEART", "SHOULDER_L"]
+)
+def test_another_part_of_the_body_is_refused(part):
+    assert header(BodyPartExamined=part).code == Reason.OTHER_BODY_PART
+
+
+def test_a_head_among_other_words_is_one():
+    for part in ("HEAD AND NECK", "BRAIN/CHEST", "HEADNECK"):
+        assert header(BodyPartExamined=part) is None
+    assert header(Modality="MRI") is None
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"RescaleSlope": "", "RescaleIntercept": ""},
+        {"RescaleSlope": "1.5", "RescaleIntercept": ""},
+        {"RescaleSlope": ["1", "1"], "RescaleIntercept": "0"},
+        {"RescaleSlope": "0", "RescaleIntercept": "0"},
+        {"ModalityLUTSequence": Sequence([Dataset()])},
+        {"ModalityLUTSequence": Sequence([])},
+    ],
+)
+def test_a_rescaling_that_cannot_be_followed_leaves_the_stored_values(tmp_path, tags):
+    piece = find_slice(save(tmp_path / "a.dcm", HEAD, **tags))
+    assert like(piece.read().pixels, HEAD) > 0.9999
+    assert bool(piece.note) == (list(tags.values()) != [Sequence([])])
+
+
+@pytest.mark.parametrize("tag", ["PixelRepresentation", "BitsStored", "PhotometricInterpretation", "SamplesPerPixel"])
+def test_what_a_header_lacks_has_its_usual_value(tmp_path, tag):
+    made = dataset(HEAD, **{tag: None})
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    assert like(read_slice(tmp_path / "a.dcm").pixels, HEAD) > 0.9999
+
+
+def test_declared_padding_is_background(tmp_path):
+    signed = {"PixelRepresentation": 1, "BitsStored": 16, "HighBit": 15}
+    outside = np.hypot(*np.indices(HEAD.shape) - SIDE / 2 + 0.5) > SIDE / 2
+    for value in (-2000, 3000):
+        padded = np.where(outside, value, HEAD.astype(np.int16) * 4).astype(np.int16)
+        pixels = read_slice(save(tmp_path / "a.dcm", padded, PixelPaddingValue=value, **signed)).pixels
+        assert like(pixels, np.where(outside, HEAD.min(), HEAD)) > 0.999
+    white = {"PhotometricInterpretation": "MONOCHROME1", "PixelPaddingValue": 0}
+    padded = np.where(outside, 0, 1000 - HEAD.astype(np.int16) * 3).astype(np.int16)
+    assert like(read_slice(save(tmp_path / "b.dcm", padded, **white)).pixels, np.where(outside, 0, HEAD)) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("LOCALIZER", "localizer"), ("MIP", "maximum"), ("ADC", "diffusion"), ("P", "phase")]
+)
+def test_what_is_no_usual_slice_is_noted(tmp_path, kind, words):
+    path = save(tmp_path / "a.dcm", HEAD, ImageType=["DERIVED", "PRIMARY", kind])
+    assert words in find_slice(path).note
+    assert not find_slice(save(tmp_path / "b.dcm", HEAD, ImageType=["ORIGINAL", "PRIMARY", "M", "ND"])).note
+
+
+def test_text_of_a_header_is_printable_and_on_one_line(tmp_path):
+    made = dataset(HEAD, SeriesNumber=3)
+    made.SeriesDescription = "T1\x1b[31m\r\nforged,row"
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    (piece,) = slices_of([tmp_path / "a.dcm"])
+    assert piece.volume == f"{tmp_path}#3 T1 [31m forged,row"
+
+
+def test_the_content_decides_whatever_the_name_ends_in(tmp_path):
+    names = ("a.dicom", "b.DIC", "c.MR", "d", "e.1234", "f.dcm", "g.txt")
+    for number, name in enumerate(names):
+        save(tmp_path / name, HEAD, number=number, place=5.0 * number)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "DICOMDIR").write_bytes((tmp_path / "d").read_bytes())
+    assert [Path(path).name for path in find_images([tmp_path])] == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["a.mgz", "a.mha", "a.nrrd", "a.mnc", "a.dcm.gz"])
+def test_other_formats_of_volumes_name_their_converter(tmp_path, predictor, name):
+    (tmp_path / name).write_bytes(b"\x1f\x8b\x08nothing of the kind")
+    (answer,) = predictor.predict(find_images([tmp_path]))
+    assert answer.status == "unreadable" and answer.reason == Reason.UNSUPPORTED
+    assert name in answer.detail
+
+
+@pytest.mark.parametrize("slope", [b"1,00", b"one ", b"NaN ", b"1e99"])
+def test_a_slope_that_is_no_number_leaves_the_stored_values(tmp_path, slope):
+    path = save(tmp_path / "a.dcm", HEAD, RescaleSlope="2.25", RescaleIntercept="0")
+    content = path.read_bytes()
+    assert content.count(b"2.25") == 1
+    path.write_bytes(content.replace(b"2.25", slope))
+    piece = find_slice(path)
+    assert like(piece.read().pixels, HEAD) > 0.9999
+    assert slope == b"1e99" or "RescaleSlope is no number" in piece.note

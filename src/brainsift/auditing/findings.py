@@ -117,7 +117,7 @@ class Probe(Record):
 
     @property
     def leaky(self) -> bool:
-        """Whether its folds let copies of the images it is judged on into the others."""
+        """Whether copies of the images it is tested on may be among those it was fitted on."""
         return is_leaky(self.protocol)
 
     @property

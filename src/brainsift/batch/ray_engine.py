@@ -1,10 +1,10 @@
-"""Bulk scoring on Ray Data: files -> chunks -> workers that hold the network -> answers in the order of the files.
+"""Predictions for many files with Ray Data: files, chunks, workers with the network, predictions in order.
 
 One task on the machine of the driver lists the files, chunk by chunk, as fast as the workers take them. A worker is a
-process with one thread and the network in memory. Chunks of a worker that dies are scored again by another. Neither
-the files nor the answers are ever held all at once.
+process with one thread and the network in memory. If a worker dies, another one scores its chunk again. Neither the
+files nor the predictions are ever held all at once.
 
-Ray is imported when it is asked for.
+Ray is imported only when it is used.
 """
 
 import logging
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 Listing = Callable[[], Iterable[str]]
-"""Lists the files; it is called in another process of the same machine, so it has to be picklable."""
+"""Lists the files. It is called in another process of the same machine, so it must be picklable."""
 
 _CONNECT_SECONDS = 10
-_STORE_BYTES = 256 * 1024**2  # paths and answers only; images never pass through it
+_STORE_BYTES = 256 * 1024**2  # paths and predictions only; images never pass through it
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -48,14 +48,14 @@ _ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1"}  # of some 40 seconds, where
 
 @dataclass(frozen=True)
 class Scoring:
-    """How images are scored, in words that every machine understands.
+    """How images are scored, in a form that every machine of the cluster can use.
 
     Attributes:
         bundle: folder of the bundle; None for the one that comes with the package.
-        digest: of its bundle.json, which holds the checksums of the other files.
+        digest: SHA-256 of its bundle.json, which holds the checksums of the other files.
         threshold: as `Predictor` takes it.
         max_error: as `Predictor` takes it.
-        folder: where relative paths begin.
+        folder: that relative paths start from.
         version: of brainsift.
     """
 
@@ -81,7 +81,7 @@ class Scoring:
         """
         machine, folder = platform.node(), self.bundle or SHIPPED
         if self.version != __version__ or _digest(folder) != self.digest:
-            rule = f"on {machine} with brainsift {__version__} is not the bundle of brainsift {self.version} asked for"
+            rule = f"on {machine}, brainsift {__version__}, is not the wanted bundle of brainsift {self.version}"
             raise BundleError(folder, rule, "Install the same version, and the same bundle, on every machine.")
         _enter(self.folder)
         return Predictor(load_bundle(folder), threshold=self.threshold, max_error=self.max_error, threads=1)
@@ -90,12 +90,12 @@ class Scoring:
 def predict_bulk(
     listing: Listing, scoring: Scoring, *, workers: int = 0, address: str = ""
 ) -> Generator[Prediction, None, None]:
-    """Yields the same answers as `Predictor.predict`, in the same order, without tumor maps.
+    """Yields the same predictions as `Predictor.predict`, in the same order, without tumor maps.
 
     Args:
         listing: lists the files.
         scoring: how they are scored.
-        workers: processes, one core each; 0 for as many as there are cores.
+        workers: processes with one core each; 0 for one per core.
         address: of a running Ray cluster, ``auto`` for the one of this machine; "" starts one here and ends it.
 
     Raises:
@@ -108,19 +108,19 @@ def predict_bulk(
     with _cluster(ray, workers, address) as found:
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         try:
-            for table in _answers(ray, listing, scoring, found):
-                for packed in table["answers"]:
-                    answers = pickle.loads(packed.as_py())
-                    if isinstance(answers, BrainsiftError):
-                        raise answers
-                    yield from answers
+            for table in _scored_tables(ray, listing, scoring, found):
+                for packed in table["predictions"]:
+                    predictions = pickle.loads(packed.as_py())
+                    if isinstance(predictions, BrainsiftError):
+                        raise predictions
+                    yield from predictions
         except ray.exceptions.RayError as error:
-            remedy = "Start the command again; Ray's own logs say more."
+            remedy = "Start the command again; Ray's own logs say more about the cause."
             raise BrainsiftError("Ray", f"gave up: {in_one_line(error)}", remedy) from error
 
 
 class _Worker:
-    """Scores chunks. What goes wrong travels as an answer: Ray would try it again."""
+    """Scores chunks. It returns errors as results, because Ray would try again after an exception."""
 
     def __init__(self, scoring: Scoring) -> None:
         self._predictor: Predictor | BrainsiftError
@@ -130,20 +130,20 @@ class _Worker:
             self._predictor = error
 
     def __call__(self, table: "pyarrow.Table") -> "pyarrow.Table":
-        return _packed("answers", [self._score(pickle.loads(chunk.as_py())) for chunk in table["chunk"]])
+        return _packed("predictions", [self._score(pickle.loads(chunk.as_py())) for chunk in table["chunk"]])
 
     def _score(self, chunk: list[Unit]) -> list[Prediction] | BrainsiftError:
         if isinstance(self._predictor, BrainsiftError):
             return self._predictor
-        return [_without_map(answer) for answer in self._predictor.predict(chunk)]
+        return [replace(one, tumor_map=None) for one in self._predictor.predict(chunk)]
 
 
-def _answers(ray: Any, listing: Listing, scoring: Scoring, workers: int) -> "Iterable[pyarrow.Table]":
+def _scored_tables(ray: Any, listing: Listing, scoring: Scoring, workers: int) -> "Iterable[pyarrow.Table]":
     from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
     context = DataContext.get_current().copy()
     context.enable_progress_bars = context.print_on_execution_start = False
-    context.target_max_block_size = 1  # a chunk is a block: a block is what a worker takes
+    context.target_max_block_size = 1  # one chunk per block: a worker takes a block at a time
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
     with DataContext.current(context):
@@ -160,7 +160,7 @@ def _answers(ray: Any, listing: Listing, scoring: Scoring, workers: int) -> "Ite
 
 
 def _source(listing: Listing, folder: str) -> Any:
-    """Makes what Ray Data reads from: one task beside the driver, which yields a chunk a block."""
+    """Returns what Ray Data reads from: one task beside the driver that yields one block per chunk."""
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
@@ -199,7 +199,7 @@ def _cluster(ray: Any, workers: int, address: str) -> Iterator[int]:
 
 
 def _check_answering(address: str) -> None:
-    """Raises OSError or ValueError where no machine answers at host:port; Ray itself would try for minutes."""
+    """Raises OSError or ValueError if no machine answers at host:port; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
@@ -208,7 +208,7 @@ def _check_answering(address: str) -> None:
 
 @contextmanager
 def _muted() -> Iterator[None]:
-    """Keeps what Ray's C++ part writes to standard error off the terminal."""
+    """Discards what the C++ part of Ray writes to standard error."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -227,7 +227,7 @@ def _ray(address: str = "") -> Any:
         import ray.exceptions
     except ImportError as error:
         rule = f"cannot be imported: {in_one_line(error)}"
-        raise MissingExtraError("Ray", rule, "pip install 'brainsift[ray]'") from None
+        raise MissingExtraError("Ray", rule, "Run pip install 'brainsift[ray]'.") from None
     return ray
 
 
@@ -235,18 +235,14 @@ def _enter(folder: str) -> None:
     try:
         os.chdir(folder)
     except OSError:
-        remedy = "Start from a folder that every machine has, such as one on the storage that they share."
-        raise InputError(folder, f"is not on {platform.node()}", remedy) from None
+        remedy = "Start from a folder that every machine has, for example on shared storage."
+        raise InputError(folder, f"does not exist on {platform.node()}", remedy) from None
 
 
 def _packed(column: str, values: list[Any]) -> "pyarrow.Table":
     import pyarrow
 
     return pyarrow.table({column: [pickle.dumps(value) for value in values]})
-
-
-def _without_map(answer: Prediction) -> Prediction:
-    return replace(answer, tumor_map=None)
 
 
 def _digest(bundle: Path) -> str:

@@ -27,9 +27,9 @@ class Figure:
     """A chart.
 
     Attributes:
-        name: what it shows, such as "ROC curves"; screen readers say it.
+        name: what it shows, such as "ROC curves"; screen readers read it aloud.
         svg: the drawing, which takes its colours from the page around it.
-        heading: what it stands under on its page.
+        heading: of the section of a page that it belongs to.
         leaky: whether it shows figures of a split that lets copies of test images into the training set.
     """
 
@@ -39,7 +39,7 @@ class Figure:
     leaky: bool = False
 
     def under(self, heading: str, *, leaky: bool = False) -> "Figure":
-        """Returns the chart as it stands under a heading."""
+        """Returns the chart as part of a section with this heading."""
         return replace(self, heading=heading, leaky=leaky)
 
     @property
@@ -74,7 +74,7 @@ class Figure:
 def from_drawing(drawing: Drawing, name: str) -> Figure:
     """Turns a drawing of matplotlib into a figure, without what would name the machine or the day.
 
-    Its ids are its own, so that several figures can stand on one page.
+    Its ids are its own, so that several figures can be on one page.
     """
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": name}):

@@ -17,7 +17,7 @@ def notebook_html(
     Args:
         title: above all.
         sentences: one paragraph each.
-        figure: its SVG stands in the HTML itself; None for no chart.
+        figure: becomes part of the HTML itself; None for no chart.
         head: names of the table's columns.
         rows: the table; its first column is text, the others are numbers.
     """

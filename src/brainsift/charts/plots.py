@@ -105,7 +105,7 @@ def calibration_plot(models: Predictions, *, bins: int = 10) -> Figure | None:
 
     if not (usable := _both_classes(models)):
         return None
-    drawing, axes = _square("probability given", "share that are tumors")
+    drawing, axes = _square("predicted probability", "share of tumors")
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     for number, (name, (labels, probabilities)) in enumerate(usable.items()):
         true, given = calibration_curve(labels, probabilities, n_bins=bins, strategy="quantile")
@@ -116,7 +116,7 @@ def calibration_plot(models: Predictions, *, bins: int = 10) -> Figure | None:
 
 @rc_context(_STYLE)
 def confusion_matrix(cells: Confusion, title: str) -> Figure:
-    """Draws one confusion matrix: rows are the truth, columns what the model says; shade is the share of a row."""
+    """Draws one confusion matrix: rows are the truth, columns the predictions; shade is the share of a row."""
     drawing = Drawing(figsize=(2.9, 2.6))
     axes = drawing.add_subplot()
     counts = np.array([[cells.tn, cells.fp], [cells.fn, cells.tp]], dtype=float)
@@ -127,7 +127,7 @@ def confusion_matrix(cells: Confusion, title: str) -> Figure:
         axes.fill_between([column, column + 1], row, row + 1, color=colour, alpha=0.06 + 0.44 * share, linewidth=0)
         words = f"{int(counts[row, column])}\n{100 * share:.1f} %"
         axes.text(column + 0.5, row + 0.5, words, ha="center", va="center", fontsize=12)
-    axes.set(xlim=(0, 2), ylim=(2, 0), xlabel="model says", ylabel="truth", title=title)
+    axes.set(xlim=(0, 2), ylim=(2, 0), xlabel="prediction", ylabel="truth", title=title)
     axes.set_xticks([0.5, 1.5], ["no tumor", "tumor"])
     axes.set_yticks([0.5, 1.5], ["no tumor", "tumor"], rotation=90, va="center")
     axes.tick_params(length=0)

@@ -65,8 +65,9 @@ class BrainsiftError(Exception):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Returns what another library's error says, without line breaks; its type where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Returns what another library's error says, printable and on one line; its type where it says nothing."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(error))
+    return " ".join(printable.split()) or type(error).__name__
 
 
 class UsageError(BrainsiftError):

@@ -17,6 +17,8 @@ from brainsift.core.errors import InputError
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a text starts that a spreadsheet may run
 
+_LONGEST_SUFFIX = 32  # bytes
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -36,7 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
         return
     place = path.resolve() if path.is_symlink() else path
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}{path.suffix}")
+    # Its own name is short, since that of the file may be as long as the file system takes.
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+    temporary = place.with_name(f".{secrets.token_hex(8)}{suffix}")
     temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
     try:
         yield temporary

@@ -36,7 +36,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why an image is not judged.
+    """Why an image or a volume is not decided.
 
     Attributes:
         code: for programs.

@@ -1,7 +1,7 @@
 """Results as typed records, written to JSON and read back.
 
 A result is a frozen dataclass that derives from `Record`; its type hints say what the JSON must hold. A record that is
-a file of its own has a schema version, which stands in the JSON as ``schema``. NaN is written as null, and null is
+a file of its own has a schema version, the entry ``schema`` of the JSON. NaN is written as null, and null is
 read as NaN where a number is expected.
 """
 
@@ -26,7 +26,7 @@ _REMEDY = "Make the file again with this version of brainsift."
 OMITTED = {"omitted": True}
 """Metadata of a field that is left out of the JSON while it is None or empty."""
 REMAINING = {"remaining": True}
-"""Metadata of a dictionary whose entries stand in the JSON beside the other fields, not under a name of their own."""
+"""Metadata of a dictionary whose entries are written beside the other fields, not under a name of their own."""
 
 
 class Record:

@@ -182,7 +182,7 @@ def _write_onnx(model: networks.Classifier, config: TrainConfig, example: Tensor
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Keeps what torch's exporter says to itself off the screen, and leaves logging and warnings as they were."""
+    """Hides the messages of torch's exporter, and leaves logging and warnings as they were."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

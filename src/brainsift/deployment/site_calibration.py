@@ -1,7 +1,7 @@
-"""A bundle adapted to a site: temperature and threshold from a small labelled set, and what that gains.
+"""Site calibration: a bundle with temperature and thresholds from a small labelled set, and what that gains.
 
 The network stays. With 30 to 200 images little can be learned, so the figures say how sure the gain is: the set is
-scored as it came, and cross-fitted, where each group is scored by what the other groups taught.
+scored by the bundle as it was, and cross-fitted, where each group is scored by what was fitted to the other groups.
 """
 
 import shutil
@@ -32,14 +32,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SiteCases:
-    """A site's labelled images, as a bundle answers for them.
+    """A site's labelled images, scored by a bundle.
 
     Attributes:
         labels: float64 (n,), 1 or 0.
         logits: float64 (n,), calibrated by the bundle.
         groups: (n,) patients, or images where patients are not known.
-        patients_known: whether every group is a patient; without that nothing can be promised.
-        left_out: paths of what the bundle cannot judge or read, and why.
+        patients_known: whether every group is a patient; else no share of errors can be promised.
+        left_out: paths of images that the bundle rejects or cannot read, and why.
     """
 
     labels: Floats
@@ -51,15 +51,15 @@ class SiteCases:
 
 @dataclass(frozen=True)
 class SiteReport:
-    """What a site's cases say.
+    """What was gained by calibrating at a site.
 
     Attributes:
-        n: images that were scored.
-        n_tumor: of them with a tumor.
-        n_groups: patients, or images where patients are not known.
+        n: number of images that were scored.
+        n_tumor: number of those with a tumor.
+        n_groups: number of patients, or of images where patients are not known.
         temperature: (before, after).
         threshold: `balanced`, (before, after).
-        promises: shares of wrong answers that can be promised.
+        promises: largest shares of wrong decisions that can be promised.
         scores: by metric, its value and interval (before, after), after cross-fitting.
         gains: by metric, the difference after - before with its interval and p-value.
         left_out: paths of images that the bundle rejects or cannot read, and why.

@@ -1,15 +1,16 @@
 """Predictions and truth -> scores with intervals: of one run, of its folds, of two runs against each other.
 
-The temperature and the thresholds come from the validation set alone. Unless told otherwise, images are decided at the
-threshold that `predict` would use: `balanced`. The test set and the external images are read here and nowhere else.
+The temperature and the thresholds come from the validation set alone. Unless another one is requested, images are
+decided at the threshold that `predict` would use: `balanced`. The test set and the external images are read here and
+nowhere else.
 """
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from brainsift.datasets.manifest import read_manifest
 from brainsift.datasets.protocols import is_leaky
 from brainsift.evaluation.run_results import FoldSummary, PredictionResults, RunComparison, RunResults, Undisputed
 from brainsift.inference.bundle import Bundle, load_bundle
+from brainsift.inference.decision import Prediction
 from brainsift.stats import calibration, metrics
 from brainsift.stats.calibration import OperatingPoint
 from brainsift.stats.scores import Comparison, MeanScores, SetScores
@@ -41,7 +43,7 @@ class CalibratedRun:
     Attributes:
         table: predictions.csv and external.csv with absolute paths, and the columns ``probability`` (calibrated),
             ``uncalibrated`` (the plain sigmoid of the logit) and ``threshold``; every ``group`` is filled, as an
-            image without one stands alone.
+            image without one is a group of its own.
         temperature: the logits were divided by it.
         thresholds: what the validation set chose, by name.
         point: the threshold that decides, and its name.
@@ -178,7 +180,7 @@ def score_set(
 
 
 def evaluate_predictions(
-    predictions: pd.DataFrame | str | Path,
+    predictions: pd.DataFrame | str | Path | Iterable[Prediction],
     manifest: pd.DataFrame | str | Path,
     *,
     threshold: str | float | None = None,
@@ -189,14 +191,14 @@ def evaluate_predictions(
 ) -> PredictionResults:
     """Scores a table of predictions against the truth.
 
-    Where no threshold is asked for, the images are decided as the table says: at its column ``threshold`` (an export
+    Where no threshold is requested, the images are decided as the table says: at its column ``threshold`` (an export
     of the history of `serve`), else at the threshold that its column ``decision`` was made at (a table of `predict`):
     the bundle's `balanced` if that agrees with all decisions, otherwise the smallest probability called "tumor". A
     table with neither column is decided at 0.5.
 
     Args:
-        predictions: path and probability; channel, threshold and decision where there are any. Paths that are not
-            absolute are taken from the working directory.
+        predictions: a table or CSV file with path and probability, and channel, threshold and decision where there
+            are any; or what a `Predictor` returned. Paths that are not absolute are taken from the working directory.
         manifest: path and label, and what else is known of the images.
         threshold: a name of the bundle's thresholds, or a number.
         sensitivity: instead of a threshold: the bundle's that reached it on its validation set.
@@ -209,16 +211,22 @@ def evaluate_predictions(
             single threshold agrees with the decisions.
         ManifestError: no prediction matches an image with a label.
     """
-    table = predictions if isinstance(predictions, pd.DataFrame) else _read_user_table(Path(predictions))
+    if isinstance(predictions, pd.DataFrame):
+        table = predictions
+    elif isinstance(predictions, str | Path):
+        table = _read_user_table(Path(predictions))
+    else:
+        rows = [(str(one.path), one.probability, one.decision) for one in predictions]
+        table = pd.DataFrame(rows, columns=["path", "probability", "decision"])
     truth = manifest if isinstance(manifest, pd.DataFrame) else read_manifest(Path(manifest))
-    asked = threshold is not None or sensitivity is not None
+    requested = threshold is not None or sensitivity is not None
     own = _user_predictions(table)
-    if asked or "threshold" not in own:
+    if requested or "threshold" not in own:
         bundle = bundle or load_bundle()
         point = calibration.choose(
             bundle.thresholds, bundle.sensitivities, threshold=threshold, sensitivity=sensitivity
         )
-        point = point if asked else _point_of_decisions(own, point)
+        point = point if requested else _point_of_decisions(own, point)
         own["threshold"] = point.threshold
     else:
         point = OperatingPoint("of each image in the table", math.nan)
@@ -242,8 +250,29 @@ def evaluate_predictions(
     )
 
 
+@overload
 def evaluate(
-    subject: pd.DataFrame | str | Path,
+    subject: str | Path,
+    manifest: None = None,
+    *,
+    threshold: str | float | None = None,
+    sensitivity: float | None = None,
+) -> RunResults: ...
+
+
+@overload
+def evaluate(
+    subject: pd.DataFrame | str | Path | Iterable[Prediction],
+    manifest: pd.DataFrame | str | Path,
+    *,
+    threshold: str | float | None = None,
+    sensitivity: float | None = None,
+    bundle: Bundle | None = None,
+) -> PredictionResults: ...
+
+
+def evaluate(
+    subject: pd.DataFrame | str | Path | Iterable[Prediction],
     manifest: pd.DataFrame | str | Path | None = None,
     *,
     threshold: str | float | None = None,
@@ -253,7 +282,8 @@ def evaluate(
     """Scores a run on its own test set, or a table of predictions against a manifest, with 95 % intervals.
 
     Args:
-        subject: a run folder; or with a manifest, predictions: a table or a CSV file with path and probability.
+        subject: a run folder; or with a manifest, predictions: what a `Predictor` returned, a table or a CSV file with
+            path and probability.
         manifest: the truth for predictions: a table or a CSV file with path and label.
         threshold: a name ("balanced", "screening", "confirm", "even") or a number from which on an image counts as
             "tumor"; None for what `predict` uses. See `evaluate_run` and `evaluate_predictions`.
@@ -275,12 +305,12 @@ def evaluate(
         >>> bs.evaluate("predictions.csv", "manifest.csv", threshold=0.5).scores["sensitivity"]  # doctest: +SKIP
         Interval(value=0.944, low=0.911, high=0.968)
     """
-    asked: Any = {"threshold": threshold, "sensitivity": sensitivity}
+    wanted: Any = {"threshold": threshold, "sensitivity": sensitivity}
     if manifest is not None:
-        return evaluate_predictions(subject, manifest, bundle=bundle, **asked)
-    if isinstance(subject, pd.DataFrame) or bundle is not None:
+        return evaluate_predictions(subject, manifest, bundle=bundle, **wanted)
+    if not isinstance(subject, str | Path) or bundle is not None:
         raise UsageError("manifest", "is needed with predictions: it holds their truth", "Give a table or CSV file.")
-    return evaluate_run(subject, **asked)
+    return evaluate_run(subject, **wanted)
 
 
 def summarise_runs(
@@ -434,17 +464,17 @@ def _undisputed(tables: Sequence[pd.DataFrame], pooled: pd.DataFrame, n_resample
 
 
 def _mean_scores(parts: Sequence[pd.DataFrame], n_resamples: int, seed: int) -> MeanScores:
-    """Scores one external source by the models of all folds, whose rows stand in one order."""
+    """Scores one external source by the models of all folds, whose rows have the same order."""
     first = parts[0]
     for part in parts[1:]:
         if part[KEY].to_numpy().tolist() != first[KEY].to_numpy().tolist():
             raise RunError("external", "the folds scored different external images", "Train them on one data set.")
     labels, groups = first["label"].to_numpy(), first["group"].to_numpy()
-    answers = [(part["probability"].to_numpy(), part["threshold"].to_numpy()) for part in parts]
-    values = [metrics.scores(labels, given, threshold=at) for given, at in answers]
+    predicted = [(part["probability"].to_numpy(), part["threshold"].to_numpy()) for part in parts]
+    values = [metrics.scores(labels, given, threshold=at) for given, at in predicted]
     resampled = [
         metrics.bootstrap_scores(labels, given, groups, threshold=at, n_resamples=n_resamples, seed=seed)
-        for given, at in answers
+        for given, at in predicted
     ]
     mean = {name: float(np.mean([value[name] for value in values])) for name in metrics.METRICS}
     mean_resampled = {name: np.mean([one[name] for one in resampled], axis=0) for name in metrics.METRICS}

@@ -13,7 +13,7 @@ class RunResults(Record):
     """Scores of one run: what its results.json holds.
 
     Attributes:
-        name: of the run; this and the next five are as in its config.json, None where it does not say.
+        name: of the run; this and the next five are as in its config.json, None where that has no such entry.
         model: the network.
         recipe: how it was trained.
         protocol: how its images were split.
@@ -73,7 +73,7 @@ class PredictionResults(SetScores):
 
 @dataclass(frozen=True)
 class Undisputed(Record):
-    """Accuracy without the groups of copies that hold both labels: there any answer is wrong somewhere."""
+    """Accuracy without the groups of copies that hold both labels: there any result is wrong for some image."""
 
     n: int
     n_groups: int

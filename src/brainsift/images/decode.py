@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -132,8 +133,11 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
         ImageSizeError: beyond ``limits``.
     """
     label = name or ("image" if isinstance(source, bytes) else str(source))
-    with open_image(source, label, limits) as image:
-        return from_pillow(image, name=label, limits=limits)
+    content = read_content(source, label, limits)
+    with open_image(content, label, limits) as image:
+        decoded = from_pillow(image, name=label, limits=limits)
+    check_whole(content, decoded.format, label)
+    return decoded
 
 
 def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIMITS) -> DecodedImage:
@@ -148,29 +152,34 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         image.load()
         image = _opaque(_upright(image))
     if image.mode.startswith(("I", "F")):
-        pixels, rescale = _as_uint16(np.asarray(image))
-    else:
-        pixels, rescale = _as_uint8_channels(image), _AS_IT_IS
-    return DecodedImage(pixels, image_format, mode, rescale)
+        wide, rescale = _as_uint16(np.asarray(image))
+        return DecodedImage(wide, image_format, mode, rescale)
+    return DecodedImage(_as_uint8_channels(image), image_format, mode)
 
 
-def open_image(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> Image.Image:
-    """Opens an image: its header is read, and checked is what its decoder would not notice.
+def read_content(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> bytes:
+    """Returns the content of a file.
 
     Raises:
-        UnreadableImageError: missing, no image, or broken.
-        ImageSizeError: of too many bytes, or far too many pixels.
+        UnreadableImageError: missing, not permitted, or empty.
+        ImageSizeError: of too many bytes.
     """
     content = source if isinstance(source, bytes) else _file_content(source, label, limits)
     _check_bytes(len(content), label, limits)
     if not content:
         raise UnreadableImageError(label, "is empty: 0 bytes", _READABLE, reason=Reason.NOT_AN_IMAGE)
+    return content
+
+
+def open_image(content: bytes, label: str, limits: Limits = LIMITS) -> Image.Image:
+    """Opens an image; of its content only the header is read.
+
+    Raises:
+        UnreadableImageError: no image, or a broken header.
+        ImageSizeError: of far too many pixels.
+    """
     with decoder_errors(label, limits):
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-    fault = _unnoticed_fault(content, image.format or "")
-    if fault:
-        raise UnreadableImageError(label, f"is broken: {fault}", _SAVE_AGAIN)
-    return image
+        return Image.open(io.BytesIO(content), formats=FORMATS)
 
 
 @contextlib.contextmanager
@@ -187,31 +196,35 @@ def decoder_errors(label: str, limits: Limits = LIMITS) -> Iterator[None]:
         raise UnreadableImageError(label, f"cannot be decoded: {in_one_line(error)}", _SAVE_AGAIN) from error
 
 
-def _unnoticed_fault(content: bytes, image_format: str) -> str:
-    """Finds missing or changed data that Pillow's decoders pass over and draw wrong pixels for; "" where none is found.
+def check_whole(content: bytes, image_format: str, label: str) -> None:
+    """Refuses missing and changed data that Pillow's decoders pass over and draw wrong pixels for.
 
-    Source: PNG specification, 5.3 (CRC); ITU-T T.81, B.1.1 (markers). JPEG, WebP, GIF and TIFF hold no checksums:
-    single changed bytes in them cannot be told.
+    JPEG, WebP, GIF and TIFF hold no checksums: single changed bytes in them cannot be noticed.
+
+    Raises:
+        UnreadableImageError: broken.
+
+    Source: PNG specification, 5.3 (CRC); ITU-T T.81, B.1.1 (markers).
     """
+    fault = ""
     if image_format == "PNG":
         view, place = memoryview(content), len(_PNG_MARK)
-        while place + 12 <= len(content):
+        while place + 12 <= len(content) and not fault:
             end = place + 8 + int.from_bytes(content[place : place + 4], "big")
-            kind = content[place + 4 : place + 8]
-            if kind in _PNG_PIXELS and zlib.crc32(view[place + 4 : end]) != int.from_bytes(
-                content[end : end + 4], "big"
-            ):
-                return f"the checksum of its part {kind.decode()} is wrong"
-            place = end + 4
+            kind, stored = content[place + 4 : place + 8], int.from_bytes(content[end : end + 4], "big")
+            if kind in _PNG_PIXELS and zlib.crc32(view[place + 4 : end]) != stored:
+                fault = f"the checksum of its part {kind.decode()} is wrong"
+            place = len(content) if kind == b"IEND" else end + 4
     elif image_format in ("JPEG", "MPO"):
         end = content.rfind(_JPEG_END)
         if end < 0 or content.find(_JPEG_SCAN, end) > end:
-            return "its data ends before the end of the image"
-    elif image_format == "WEBP" and content[12:15] == b"VP8" and content[15:16] != b"X":
+            fault = "its data ends before the end of the image"
+    elif image_format == "WEBP" and content[12:16] in (b"VP8 ", b"VP8L"):
         data = content[: 8 + int.from_bytes(content[4:8], "little")]
         if len(data) - len(data.rstrip(b"\0")) > _ZERO_TAIL:
-            return "its data ends in zeros"
-    return ""
+            fault = "its data ends in zeros"
+    if fault:
+        raise UnreadableImageError(label, f"is broken: {fault}", _SAVE_AGAIN)
 
 
 def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: Limits = LIMITS) -> DecodedImage:
@@ -238,8 +251,12 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
 def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
     try:
         # A Path and a buffer would cost more than the reading.
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            _check_bytes(os.fstat(file.fileno()).st_size, label, limits)
+        with open(path, "rb", buffering=0, opener=without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                rule = "is a pipe, a socket or a device"
+                raise UnreadableImageError(label, rule, "Save the image as a file.", reason=Reason.NOT_AN_IMAGE)
+            _check_bytes(status.st_size, label, limits)
             return file.read()
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
@@ -248,6 +265,11 @@ def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
         raise UnreadableImageError(label, "may not be read", remedy, reason=Reason.NO_PERMISSION) from error
     except (OSError, ValueError) as error:  # a folder, a broken disk, a path with a null byte
         raise UnreadableImageError(label, f"cannot be read: {in_one_line(error)}", "Check the path.") from error
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """Opens a file for `open`; a pipe that nobody writes to does not hold it up."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_bytes(size: int, label: str, limits: Limits) -> None:

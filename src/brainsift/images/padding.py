@@ -5,14 +5,14 @@ NaN, -32768, or a 0 that lies in the middle of z-scored values. In signed data n
 filling would become grey, or would leave no contrast for the head.
 """
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from brainsift.images.components import Mask
 
-_Values = TypeVar("_Values", bound=npt.NDArray[np.generic])
+_Array = npt.NDArray[Any]
 
 _CORNER = 2  # pixels along each axis that are looked at in a corner
 _CORNER_SHARE = 0.25  # of the pixels in all corners together, with one value
@@ -22,7 +22,7 @@ _AIR = 0.15  # share of the picture near its darkest pixel, where air within the
 _FAR = 1.0  # of the range of the picture; a filling this far below it is never the background of a head
 
 
-def without_padding(values: _Values, *, padding: Mask | None = None) -> _Values:
+def without_padding(values: _Array, *, padding: Mask | None = None) -> _Array:
     """Returns values whose padding is as low as the lowest of the others; unsigned data stays as it is.
 
     Padding is what the header calls so, what is not finite, or, in signed data, the value that fills the corners. A
@@ -55,7 +55,7 @@ def without_padding(values: _Values, *, padding: Mask | None = None) -> _Values:
     return np.where(outside, lowest, values).astype(values.dtype)
 
 
-def _filling(values: npt.NDArray[np.generic]) -> Mask | None:
+def _filling(values: _Array) -> Mask | None:
     """Finds the one value that fills the corners."""
     corners = values[np.ix_(*([*range(_CORNER), *range(-_CORNER, 0)] for _ in values.shape))]
     found, counts = np.unique(corners[np.isfinite(corners)], return_counts=True)
@@ -65,7 +65,7 @@ def _filling(values: npt.NDArray[np.generic]) -> Mask | None:
     return filled if np.count_nonzero(filled) >= _MIN_SHARE * filled.size else None
 
 
-def _leaves_no_contrast(picture: npt.NDArray[np.generic], fill: float, lowest: float, highest: float) -> bool:
+def _leaves_no_contrast(picture: _Array, fill: float, lowest: float, highest: float) -> bool:
     """Tells whether a filling below the picture would be taken for the background, and its background for a head."""
     span = highest - lowest
     if lowest - fill > _FAR * span:

@@ -6,7 +6,16 @@ from pathlib import Path
 from PIL import Image
 
 from brainsift.core.errors import ImageSizeError
-from brainsift.images.decode import LIMITS, DecodedImage, Limits, decoder_errors, from_pillow, open_image
+from brainsift.images.decode import (
+    LIMITS,
+    DecodedImage,
+    Limits,
+    check_whole,
+    decoder_errors,
+    from_pillow,
+    open_image,
+    read_content,
+)
 
 _MAX_PAGES = 65_535
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -45,9 +54,12 @@ class Pages:
         self._path, self._limits = str(path), limits
         self._lock = threading.Lock()
         self._image: Image.Image | None = None
-        with open_image(path, self._path, limits) as image, decoder_errors(self._path, limits):
+        content = read_content(path, self._path, limits)
+        with open_image(content, self._path, limits) as image, decoder_errors(self._path, limits):
             count = getattr(image, "n_frames", 1)
             kept = _own_pages(image, min(count, _MAX_PAGES)) if count > 1 else [0]
+        if count > 1:
+            check_whole(content, image.format or "", self._path)
         if count > _MAX_PAGES:
             raise ImageSizeError(path, f"has {count} pages, more than {_MAX_PAGES}", "Split it.")
         self.numbers = [index + 1 for index in kept]
@@ -63,7 +75,7 @@ class Pages:
             # Going back, or after an error, the decoder could return wrong pixels: it starts anew then.
             image, self._image = self._image, None
             if image is None or image.tell() >= number:
-                image = open_image(self._path, name, self._limits)
+                image = open_image(read_content(self._path, name, self._limits), name, self._limits)
             with decoder_errors(name, self._limits):
                 image.seek(number - 1)
             decoded = from_pillow(image, name=name, limits=self._limits)

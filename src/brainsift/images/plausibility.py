@@ -27,11 +27,12 @@ _MAX_SIDE = 0.5  # of the bright level
 _LIT = 0.15  # of the bright level; a pixel above that is no background between the pictures of a sheet
 _VALLEY = 0.42  # of the smaller peak beside it: so much of a line between two pictures may be lit
 _LONE_VALLEY = 0.25  # the same where the pictures stand in a single row or column
+_MIN_LIT = 0.12  # of the whole; a few small pieces are the end of one head
 _MIN_PEAK = 0.2  # of the fullest line of each picture is lit at least
 _SLACK = 0.1  # of a picture's side, by which a line between two may be off
 _MOST_PICTURES = 6  # along one side
 _FIRST_EDGE = int(FRAME_SIDE / _MOST_PICTURES * (1 - _SLACK))  # before that no line lies between two pictures
-_MIN_TILE_ASPECT = 0.62  # width over height of pictures in a single row, height over width of those in a column
+_MIN_TILE_ASPECT = 0.75  # width over height of pictures in a single row, height over width of those in a column
 
 
 def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> Rejection | None:
@@ -125,6 +126,8 @@ def _sheet_reason(frame: _Bytes, aspect: float) -> Rejection | None:
         aspect: width over height of the image.
     """
     lit = frame > _LIT * max(float(percentile_of(frame, 98)), 1.0)
+    if lit.mean() < _MIN_LIT:
+        return None
     columns, n_columns = _deepest_valleys(lit.mean(axis=0).tolist())
     rows, n_rows = _deepest_valleys(lit.mean(axis=1).tolist())
     if max(columns, rows) > _VALLEY:

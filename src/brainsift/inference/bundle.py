@@ -2,13 +2,14 @@
 
 network.onnx   float32 images (n, channels, size, size) in [0, 1] -> logits (n,); where the network draws a map, also
                tumor_map (n, h, w), logits, and features (n, k)
-scope.npz      what features head slices have, where the network gives them; see `scope`
+scope.npz      the features of known head slices, where the network gives features; see `familiarity`
 bundle.json    preprocessing, labels, temperature, thresholds, provenance, and the checksums of the other files
 """
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from brainsift.core.errors import BundleError, UsageError
 from brainsift.core.files import read_json, sha256_of, write_json
@@ -17,9 +18,12 @@ from brainsift.core.shares import check_share
 from brainsift.images import standard
 from brainsift.inference.familiarity import Familiarity
 
-SCHEMA = 2
 SHIPPED = Path(__file__).parent / "shipped"
 """The folder of the bundle that comes with the package."""
+_AGAIN = "Export it again with this version of brainsift."
+_NO_PROMISE = (
+    "This bundle can promise nothing. Run `calibrate` with more patients, and the patient of each image in a CSV."
+)
 
 
 @dataclass(frozen=True)
@@ -27,18 +31,21 @@ class Bundle:
     """A network and how to use it.
 
     Attributes:
-        folder: where it stands.
+        SCHEMA: version of bundle.json.
+        folder: with its files.
         name: of the network.
         preprocessing: "standard" or "baseline".
         size: side of the input, pixels.
         temperature: the logits are divided by it (Guo et al. 2017).
         thresholds: on the calibrated probability, by name.
         sensitivities: pairs of a sensitivity and the largest threshold that reached it on validation data.
-        margins: by the largest share of wrong answers, how far the calibrated logit has to be from 0 so that an
-            answer is given; see `calibration.margins`.
+        margins: by the largest share of wrong decisions, the abstention margin: how far the calibrated logit has to be
+            from 0 so that an image is not referred; see `calibration.margins`.
         provenance: data, settings, figures, versions.
         notice: what the user has to know.
     """
+
+    SCHEMA: ClassVar[int] = 2
 
     folder: Path
     name: str
@@ -58,11 +65,11 @@ class Bundle:
 
     @property
     def scope(self) -> Path:
-        """Path of the file about what the network can judge; not there for every network."""
+        """Path of the file with the features of known head slices; not every bundle has it."""
         return self.folder / "scope.npz"
 
     def familiarity(self) -> Familiarity | None:
-        """Returns what the network can judge, None where the bundle does not say."""
+        """Returns how far an image may be from the known head slices; None where the bundle does not say."""
         return Familiarity.load(self.scope) if self.scope.is_file() else None
 
     def threshold(self, wanted: str | float) -> float:
@@ -73,9 +80,8 @@ class Bundle:
         """
         if isinstance(wanted, str):
             if wanted not in self.thresholds:
-                raise UsageError(
-                    "threshold", f"must be one of {', '.join(self.thresholds)}, not {wanted!r}", "Choose one of them."
-                )
+                rule = f"must be one of {', '.join(self.thresholds)}, not {wanted!r}"
+                raise UsageError("threshold", rule, "Choose one of them.")
             return self.thresholds[wanted]
         check_share("sensitivity", wanted)
         reached = [threshold for sensitivity, threshold in self.sensitivities if sensitivity >= wanted]
@@ -85,68 +91,76 @@ class Bundle:
         return max(reached)
 
     def margin(self, max_error: float) -> float:
-        """Returns how far a calibrated logit has to be from 0, where the answer is its sign.
+        """Returns the abstention margin for a share of wrong decisions: how far a calibrated logit has to be from 0.
 
         Raises:
-            UsageError: a share of wrong answers that validation data cannot promise.
+            UsageError: a share of wrong decisions that validation data cannot promise.
         """
         check_share("max_error", max_error)
         known = {float(share): found["margin"] for share, found in self.margins.items()}
         promised = [margin for share, margin in known.items() if share <= max_error]
         if not promised:
-            words = f"What can be: {', '.join(self.margins)}." if self.margins else _NO_PROMISE
-            raise UsageError("max_error", f"{max_error} cannot be promised", words)
+            remedy = f"Choose one of {', '.join(self.margins)}." if self.margins else _NO_PROMISE
+            raise UsageError("max_error", f"{max_error} cannot be promised", remedy)
         return min(promised)
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns what bundle.json holds: the fields, the version of all that they depend on, and the checksums."""
+        values = asdict(self)
+        del values["folder"]
+        return {**self._versions(), "checksums": self.checksums(), **values}
 
-_NO_PROMISE = (
-    "This bundle can promise nothing: `calibrate` needs more patients, and the patient of each image in a CSV."
-)
-_FIELDS = tuple(name for name in Bundle.__dataclass_fields__ if name != "folder")
+    @classmethod
+    def from_json(cls, values: Any, folder: Path) -> "Bundle":
+        """Returns the bundle in a folder, from the content of its bundle.json.
+
+        Raises:
+            BundleError: a field is missing, or the bundle was made for another version of brainsift.
+        """
+        path = folder / "bundle.json"
+        if not isinstance(values, Mapping):
+            raise BundleError(path, "holds no JSON object", _AGAIN)
+        names = [one.name for one in fields(cls) if one.name != "folder"]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise BundleError(path, f"lacks {', '.join(missing)}", _AGAIN)
+        for name, expected in cls._versions().items():
+            if values.get(name) != expected:
+                rule = f"was made for another version: {name} is {values.get(name)!r}, this version reads {expected!r}"
+                raise BundleError(path, rule, _AGAIN)
+        return cls(folder=folder, **{name: values[name] for name in names})
+
+    def checksums(self) -> dict[str, str]:
+        """Returns the SHA-256 of each file beside bundle.json, by name."""
+        return {path.name: sha256_of(path.read_bytes()) for path in (self.network, self.scope) if path.is_file()}
+
+    @classmethod
+    def _versions(cls) -> dict[str, Any]:
+        return {"schema": cls.SCHEMA, "intensity": standard.VERSION, "labels": list(CLASS_NAMES)}
 
 
 def write_bundle(bundle: Bundle) -> None:
     """Writes bundle.json beside the other files, which are there already."""
-    values = asdict(bundle)
-    del values["folder"]
-    write_json(
-        bundle.folder / "bundle.json",
-        {
-            "schema": SCHEMA,
-            "intensity": standard.VERSION,
-            "labels": list(CLASS_NAMES),
-            "checksums": {path.name: sha256_of(path.read_bytes()) for path in _parts(bundle)},
-            **values,
-        },
-    )
+    write_json(bundle.folder / "bundle.json", bundle.to_json())
 
 
-def load_bundle(folder: Path = SHIPPED) -> Bundle:
+def load_bundle(folder: str | Path = SHIPPED) -> Bundle:
     """Loads a bundle; the one that comes with the package by default.
 
     Raises:
         BundleError: missing, altered, or made for another version of brainsift.
+        InputError: bundle.json is no JSON.
+
+    >>> load_bundle().preprocessing
+    'standard'
     """
+    folder = Path(folder)
     path = folder / "bundle.json"
     if not path.is_file():
         raise BundleError(folder, "holds no bundle.json", "Make a bundle with `brainsift export RUN -o DIR`.")
     values = read_json(path)
-    missing = [name for name in _FIELDS if not isinstance(values, dict) or name not in values]
-    if missing:
-        raise BundleError(path, f"lacks {', '.join(missing)}", "Export it again with this version of brainsift.")
-    for name, expected in (("schema", SCHEMA), ("intensity", standard.VERSION), ("labels", list(CLASS_NAMES))):
-        if values.get(name) != expected:
-            raise BundleError(
-                path,
-                f"was made for another version: {name} is {values.get(name)!r}, this version reads {expected!r}",
-                "Export it again with this version of brainsift.",
-            )
-    bundle = Bundle(folder=folder, **{name: values[name] for name in _FIELDS})
-    found = {part.name: sha256_of(part.read_bytes()) for part in _parts(bundle)}
+    bundle = Bundle.from_json(values, folder)
+    found = bundle.checksums()
     if bundle.network.name not in found or found != values.get("checksums"):
         raise BundleError(folder, "has a file that is missing or altered: checksums differ", "Export it again.")
     return bundle
-
-
-def _parts(bundle: Bundle) -> list[Path]:
-    return [path for path in (bundle.network, bundle.scope) if path.is_file()]

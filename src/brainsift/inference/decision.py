@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import UsageError
-from brainsift.core.reasons import Reason
+from brainsift.core.reasons import Reason, Rejection
 from brainsift.inference.bundle import Bundle
 from brainsift.inference.display import picture_html, result_html
 
@@ -21,7 +21,7 @@ Decision = Literal["tumor", "no_tumor", "refer", ""]
 COLUMNS = ("path", "status", "probability", "decision", "detail", "volume", "reason")
 DIGITS = 6
 """Decimals of a probability in a table, in JSON and on a page."""
-UNSURE = "not sure enough for the wanted share of errors"
+UNSURE = Rejection(Reason.UNSURE, "not sure enough for the wanted share of errors")
 _LARGEST_LOGIT = 700.0  # exp() of more overflows
 
 
@@ -63,13 +63,13 @@ class Prediction:
         return result_html([picture_html(self.path, self.tumor_map)], rows)
 
     def decided(self, rule: "Rule") -> "Prediction":
-        """Returns the same prediction as another rule decides it; what is unreadable or rejected stays so."""
+        """Returns the same prediction as a rule decides it; one that is unreadable or no brain MRI stays as it is."""
         if self.status != "ok" or self.logit is None:
             return self
         decision = rule.decide(self.logit)
-        unsure = decision == "refer"
-        detail = "; ".join(part for part in (UNSURE if unsure else "", self.note) if part)
-        return replace(self, decision=decision, reason=Reason.UNSURE if unsure else Reason.NONE, detail=detail)
+        why = UNSURE if decision == "refer" else Rejection(Reason.NONE, "")
+        detail = "; ".join(part for part in (why.words, self.note) if part)
+        return replace(self, decision=decision, reason=why.code, detail=detail)
 
     def to_dict(self) -> dict[str, str | float | None]:
         """Returns one row of a table: the columns `COLUMNS`, the probability with six decimals."""

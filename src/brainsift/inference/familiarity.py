@@ -20,7 +20,7 @@ UNFAMILIAR = Rejection(
 
 @dataclass(frozen=True, eq=False)
 class Familiarity:
-    """How the features of known head slices are spread.
+    """The distribution of the features of known head slices.
 
     Attributes:
         mean: float32 (k,).
@@ -33,7 +33,7 @@ class Familiarity:
     limit: float
 
     def distances(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Returns the distance of features (n, k) from the known slices, (n,), in standard deviations a feature."""
+        """Returns the distance of features (n, k) from the known slices, (n,), in standard deviations per feature."""
         scaled = product(features - self.mean, self.factor)
         return np.sqrt((scaled.astype(np.float64) ** 2).mean(axis=1))
 

@@ -1,4 +1,4 @@
-"""Where the network sees a tumor, drawn over the image."""
+"""The tumor map of the network, drawn over the image."""
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,11 @@ def overlay(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: i
     low, high = np.percentile(grey, (0.5, 99.5))
     picture = np.clip((grey.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1) * 255
     picture, heat = (np.kron(layer, np.ones((zoom, zoom), np.float32)) for layer in (picture, heat))
-    colours = np.repeat(picture[..., None], 3, axis=2)
-    alpha = (_STRENGTH * heat)[..., None]
-    colours = colours * (1 - alpha) + _COLOUR * alpha
+    alpha = _STRENGTH * heat
+    colours = np.empty((*heat.shape, 3), np.uint8)
+    for channel, colour in enumerate(_COLOUR):  # one by one, which takes a third of the memory
+        colours[..., channel] = np.rint(picture * (1 - alpha) + colour * alpha)
     inside = heat >= _CONTOUR
     edge = inside & ~(np.roll(inside, 1, 0) & np.roll(inside, -1, 0) & np.roll(inside, 1, 1) & np.roll(inside, -1, 1))
     colours[edge] = (255, 255, 0)
-    return Image.fromarray(np.rint(colours).astype(np.uint8))
+    return Image.fromarray(colours)

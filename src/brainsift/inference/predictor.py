@@ -1,8 +1,8 @@
-"""Bundle and images to predictions; needs no torch.
+"""A bundle and images to predictions, without PyTorch.
 
-Threads decode a few files each and ask the network about them, each on one core: that keeps all cores busier than
-sharing out every product of the network. What is in memory does not grow with the number of files, and the order of the
-answers is that of the files. DICOM and NIfTI files are answered slice by slice.
+Each thread decodes a few files and runs the network on them, on one core: that keeps all cores busier than sharing
+every matrix product among them. What is in memory does not grow with the number of files, and predictions come in the
+order of the files. DICOM and NIfTI files are scored slice by slice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +21,11 @@ from brainsift.core.environment import cores
 from brainsift.core.errors import BrainsiftError, InputError, UsageError
 from brainsift.core.parallel import map_in_order
 from brainsift.core.reasons import Reason, Rejection
-from brainsift.images.decode import DecodedImage, decode, from_array, from_pillow
+from brainsift.images.decode import decode, from_array, from_pillow
 from brainsift.images.plausibility import foreign_reason
 from brainsift.images.preprocess import network_input, preprocess_decoded
 from brainsift.inference.bundle import Bundle, load_bundle
-from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, expit, make_rule
+from brainsift.inference.decision import Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
 from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume
 from brainsift.volumes.dicom import header_reason as dicom_reason
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 Source = Union[str, Path, bytes, npt.NDArray[np.generic], Image.Image, "Dataset"]
-BATCH = 4  # images a batch: their activations stay in the processor's cache
+BATCH = 4  # images per batch: their activations stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +65,13 @@ class _Outputs:
     Attributes:
         logits: float64 (n,), calibrated.
         maps: float32 (n, h, w), 0 to 1; None where the network draws none.
-        distances: float64 (n,), from the known head slices; None where the bundle does not hold them.
+        unfamiliar: bool (n,), further from the known head slices than any of them; None where the bundle has no such
+            limit.
     """
 
     logits: npt.NDArray[np.float64]
     maps: npt.NDArray[np.float32] | None = None
-    distances: npt.NDArray[np.float64] | None = None
+    unfamiliar: npt.NDArray[np.bool_] | None = None
 
 
 class Predictor:
@@ -80,9 +81,9 @@ class Predictor:
         bundle: from `load_bundle`; the one that comes with the package by default.
         threshold: one of the bundle's, by name, or the wanted sensitivity; by default `balanced`, for volumes
             `confirm`, and `even` with ``max_error``.
-        max_error: of the answers given, the largest share that may be wrong: what is not sure enough for that is
-            referred. None refers nothing. The promise holds for the threshold `even` only.
-        threads: that decode and score; 0 for all cores.
+        max_error: the largest share of the decisions that may be wrong; what is not sure enough for it is referred.
+            None refers nothing. The promise holds for the threshold `even` only.
+        threads: that decode and score; 0 for one per core.
 
     Raises:
         UsageError: a threshold or a share that the bundle does not know, or a negative number of threads.
@@ -98,7 +99,7 @@ class Predictor:
         threads: int = 0,
     ) -> None:
         if threads < 0:
-            raise UsageError("threads", f"must be 0 or more, not {threads}", "0 takes all cores.")
+            raise UsageError("threads", f"must be 0 or more, not {threads}", "0 takes one per core.")
         self.bundle = bundle or load_bundle()
         self.rule = make_rule(self.bundle, threshold=threshold, max_error=max_error)
         self.threads = threads or cores()
@@ -111,12 +112,12 @@ class Predictor:
 
     @property
     def threshold(self) -> float:
-        """Of the rule."""
+        """The threshold of the rule, on the calibrated probability."""
         return self.rule.threshold
 
     @property
     def margin(self) -> float:
-        """Of the rule."""
+        """The abstention margin of the rule, on the calibrated logit."""
         return self.rule.margin
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -200,15 +201,23 @@ class Predictor:
                 words = f"{read.rule}. {read.remedy}"
                 yield Prediction(piece.name, "unreadable", None, "", read.reason, words, volume=piece.volume), None
                 continue
-            rejection = read.rejection or self._unfamiliar(outputs, place)
-            tumor_map = None if outputs.maps is None else outputs.maps[place]
-            yield _decided(piece, float(outputs.logits[place]), rejection, rule, tumor_map), read.coarse
+            logit, rejection = float(outputs.logits[place]), read.rejection
+            if rejection is None and outputs.unfamiliar is not None and outputs.unfamiliar[place]:
+                rejection = UNFAMILIAR
+            why = rejection or Rejection(Reason.NONE, "")
+            one = Prediction(
+                path=piece.name,
+                status="not_brain_mri" if rejection else "ok",
+                logit=logit,
+                decision="refer",
+                reason=why.code,
+                detail="; ".join(part for part in (why.words, piece.note) if part),
+                tumor_map=None if outputs.maps is None else outputs.maps[place],
+                volume=piece.volume,
+                note=piece.note,
+            )
+            yield one.decided(rule), read.coarse
             place += 1
-
-    def _unfamiliar(self, outputs: _Outputs, place: int) -> Rejection | None:
-        if self._familiarity is None or outputs.distances is None:
-            return None
-        return UNFAMILIAR if outputs.distances[place] > self._familiarity.limit else None
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> _Outputs:
         found = self._session.run(None, {"images": network_input(pixels)})
@@ -217,7 +226,9 @@ class Predictor:
         if len(found) == 1 or self.bundle.preprocessing != "standard":
             return _Outputs(logits)
         maps = 1 / (1 + np.exp(-np.clip(found[1], -30, 30)))
-        return _Outputs(logits, maps, self._familiarity.distances(found[2]) if self._familiarity else None)
+        if self._familiarity is None:
+            return _Outputs(logits, maps)
+        return _Outputs(logits, maps, self._familiarity.distances(found[2]) > self._familiarity.limit)
 
 
 def predict_volume(path: str | Path, *, volume: str = "", predictor: Predictor | None = None) -> VolumePrediction:
@@ -241,29 +252,8 @@ def predict_volume(path: str | Path, *, volume: str = "", predictor: Predictor |
     return replace(summarise_volume(slices, predictor.rule), slices=slices)
 
 
-def _decided(
-    piece: Slice,
-    logit: float,
-    rejection: Rejection | None,
-    rule: Rule,
-    tumor_map: npt.NDArray[np.float32] | None,
-) -> Prediction:
-    decision: Decision = "refer" if rejection else rule.decide(logit)
-    why = rejection or (Rejection(Reason.UNSURE, UNSURE) if decision == "refer" else Rejection(Reason.NONE, ""))
-    return Prediction(
-        piece.name,
-        "not_brain_mri" if rejection else "ok",
-        logit,
-        decision,
-        why.code,
-        "; ".join(part for part in (why.words, piece.note) if part),
-        tumor_map,
-        piece.volume,
-        piece.note,
-    )
-
-
 def _slice(image: Source, name: str) -> Slice:
+    """Returns what `Predictor.score` was given, if it is no path, as a slice."""
     if isinstance(image, bytes) and image[128:132] == b"DICM":
         try:
             image = read_bytes(image, name=name)
@@ -271,10 +261,8 @@ def _slice(image: Source, name: str) -> Slice:
             return broken_slice(name, "", error)
     if hasattr(type(image), "pixel_array"):  # a pydicom.Dataset
         return Slice(name, "", partial(load_dataset, image, name=name), dicom_reason(image))  # type: ignore[arg-type]
-    return Slice(name, "", lambda: Loaded(_decoded(image)))
-
-
-def _decoded(image: Source) -> DecodedImage:
     if isinstance(image, Image.Image):
-        return from_pillow(image)
-    return from_array(image) if isinstance(image, np.ndarray) else decode(image)  # type: ignore[arg-type]
+        return Slice(name, "", lambda: Loaded(from_pillow(image)))
+    if isinstance(image, np.ndarray):
+        return Slice(name, "", lambda: Loaded(from_array(image)))
+    return Slice(name, "", lambda: Loaded(decode(image)))  # type: ignore[arg-type]

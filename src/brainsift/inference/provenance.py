@@ -1,4 +1,4 @@
-"""What a bundle says of its making: data, settings, figures. `model_card` prints it."""
+"""How a bundle was made: data, settings, figures. `model_card` prints it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -195,7 +195,7 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
             decision, reason = "refer", Reason.TOO_FEW_SLICES
             words = f"only {len(scored)} of {n_head} slices with some of the head could be scored"
         elif decision == "refer":
-            reason, words = Reason.UNSURE, UNSURE
+            reason, words = UNSURE.code, UNSURE.words
     notes = dict.fromkeys(one.note for one in slices)
     return VolumePrediction(
         volume=slices[0].volume,

@@ -1,4 +1,4 @@
-"""Answers for a batch -> one self-contained HTML page: each case with its picture, the map over it, and why."""
+"""The predictions of a batch as one self-contained page: each image with its tumor map, and why it was decided so."""
 
 import heapq
 from collections import Counter
@@ -24,53 +24,54 @@ _SIDE = 224
 
 
 class Cases:
-    """The answers of a batch as they come: all are counted, the most suspicious kept, fewer with what a picture needs.
+    """Collects the predictions of a batch for its report.
 
-    What is in memory does not grow with the number of answers.
+    All predictions are counted. The most suspicious are kept, and of those the most suspicious keep their tumor maps,
+    so that what is in memory does not grow with their number.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._kept: dict[int, Prediction] = {}
-        self._listed, self._pictured = _Foremost(_CASES), _Foremost(_PICTURES)
+        self._listed, self._pictured = _MostSuspicious(_CASES), _MostSuspicious(_PICTURES)
 
     @property
-    def answers(self) -> list[Prediction]:
-        """Those that are kept, in the order in which they came."""
+    def predictions(self) -> list[Prediction]:
+        """The predictions that are kept, in order."""
         return list(self._kept.values())
 
-    def add(self, answer: Prediction) -> None:
-        """Takes the next answer."""
+    def add(self, prediction: Prediction) -> None:
+        """Takes the next prediction."""
         place = self.counts.total()
-        self.counts[_outcome(answer)] += 1
-        self._kept[place] = answer
-        fallen = self._pictured.add(answer, place)
-        if fallen is not None:
-            self._kept[fallen] = replace(self._kept[fallen], tumor_map=None)
-        fallen = self._listed.add(answer, place)
-        if fallen is not None:
-            del self._kept[fallen]
+        self.counts[_outcome(prediction)] += 1
+        self._kept[place] = prediction
+        dropped = self._pictured.add(prediction, place)
+        if dropped is not None:
+            self._kept[dropped] = replace(self._kept[dropped], tumor_map=None)
+        dropped = self._listed.add(prediction, place)
+        if dropped is not None:
+            del self._kept[dropped]
 
     def write(self, volumes: Sequence[VolumePrediction], bundle: Bundle, threshold: float, out: Path) -> None:
         """Writes the report; see `write_batch_report`."""
-        write_batch_report(self.answers, volumes, bundle, threshold, out, counts=self.counts)
+        write_batch_report(self.predictions, volumes, bundle, threshold, out, counts=self.counts)
 
 
-class _Foremost:
-    """Places of the most suspicious answers so far."""
+class _MostSuspicious:
+    """The places of the most suspicious predictions so far, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._heap: list[tuple[float, int]] = []  # the least suspicious first, the latest of equals
+        self._heap: list[tuple[float, int]] = []  # the least suspicious first, and of equals the last
 
-    def add(self, answer: Prediction, place: int) -> int | None:
-        """Takes a place, and returns the one that falls out for it."""
-        heapq.heappush(self._heap, (_suspicion(answer), -place))
+    def add(self, prediction: Prediction, place: int) -> int | None:
+        """Takes a place; returns the place that is dropped for it, None below the limit."""
+        heapq.heappush(self._heap, (_suspicion(prediction), -place))
         return -heapq.heappop(self._heap)[1] if len(self._heap) > self._limit else None
 
 
 def write_batch_report(
-    answers: Sequence[Prediction],
+    predictions: Sequence[Prediction],
     volumes: Sequence[VolumePrediction],
     bundle: Bundle,
     threshold: float,
@@ -85,13 +86,13 @@ def write_batch_report(
     """
 
     def read(place: int) -> DecodedImage:
-        return read_slice(answers[place].path)
+        return read_slice(predictions[place].path)
 
-    write_page(out, batch_report(answers, volumes, bundle, threshold, read, counts=counts))
+    write_page(out, batch_report(predictions, volumes, bundle, threshold, read, counts=counts))
 
 
 def batch_report(
-    answers: Sequence[Prediction],
+    predictions: Sequence[Prediction],
     volumes: Sequence[VolumePrediction],
     bundle: Bundle,
     threshold: float,
@@ -99,19 +100,19 @@ def batch_report(
     *,
     counts: Mapping[str, int] | None = None,
 ) -> str:
-    """Returns the report of a batch.
+    """Returns the report of a batch as HTML.
 
     Args:
-        answers: of `Predictor.predict`; the files are read again for their pictures. The 2000 most suspicious are
+        predictions: of `Predictor.predict`; the files are read again for their pictures. The 2000 most suspicious are
             listed, and the 400 most suspicious have a picture.
         volumes: of `summarise_volumes`.
-        bundle: that answered.
+        bundle: that was used.
         threshold: that was used.
-        read: reads the image of an answer, by its place.
-        counts: of all answers by decision or status, where ``answers`` are only some of them.
+        read: reads the image of a prediction, by its place in the sequence.
+        counts: of all predictions by decision or status, where ``predictions`` are only some of them.
     """
-    counts = Counter(counts or map(_outcome, answers))
-    order = sorted(range(len(answers)), key=lambda place: -_suspicion(answers[place]))
+    counts = Counter(counts or map(_outcome, predictions))
+    order = sorted(range(len(predictions)), key=lambda place: -_suspicion(predictions[place]))
     listed, pictured = sorted(order[:_CASES]), set(order[:_PICTURES])
     head = page_head({"title": f"Is there a tumor? {counts.total()} images"})
     context = {
@@ -121,7 +122,7 @@ def batch_report(
         "counts": [(name, counts[name]) for name in ("tumor", "no_tumor", "refer", "unreadable")],
         "threshold": threshold,
         "cases": [
-            _case(answers[place], bundle.size if place in pictured else 0, partial(read, place)) for place in listed
+            _case(predictions[place], bundle.size if place in pictured else 0, partial(read, place)) for place in listed
         ],
         "volumes": [volume.to_dict() for volume in volumes],
         "without_picture": len(listed) - len(pictured),
@@ -130,19 +131,20 @@ def batch_report(
     return render("batch.html.j2", context)
 
 
-def _outcome(answer: Prediction) -> str:
-    return answer.decision or answer.status
+def _outcome(prediction: Prediction) -> str:
+    return prediction.decision or prediction.status
 
 
-def _suspicion(answer: Prediction) -> float:
-    return answer.probability or 0.0
+def _suspicion(prediction: Prediction) -> float:
+    return prediction.probability or 0.0
 
 
-def _case(answer: Prediction, size: int, read: Callable[[], DecodedImage]) -> dict[str, Any]:
+def _case(prediction: Prediction, size: int, read: Callable[[], DecodedImage]) -> dict[str, Any]:
+    """Returns one row of the report; ``size`` is 0 for a row without a picture."""
     uri = ""
-    if size and answer.tumor_map is not None:
+    if size and prediction.tumor_map is not None:
         try:
-            uri = jpeg_uri(overlay(read().grey(), answer.tumor_map, size=size), side=_SIDE)
-        except (InputError, OSError):  # gone since it was scored: the answer stands without a picture
+            uri = jpeg_uri(overlay(read().grey(), prediction.tumor_map, size=size), side=_SIDE)
+        except (InputError, OSError):  # the file is gone since it was scored: the row stands without a picture
             uri = ""
-    return {**answer.to_dict(), "picture": uri, "name": Path(answer.path).name}
+    return {**prediction.to_dict(), "picture": uri, "name": Path(prediction.path).name}

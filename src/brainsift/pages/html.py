@@ -18,7 +18,7 @@ _FILTERS = ("shown", "span", "words", "p_value", "thousands", "duration")
 
 
 def render(template: str, context: dict[str, Any]) -> str:
-    """Fills one of the package's templates; what it lacks is an error."""
+    """Fills one of the package's templates; a value that is missing in the context is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -32,7 +32,7 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 
 def page_head(results: dict[str, Any]) -> dict[str, Any]:
-    """Returns what every page shows at its top, from its title and what is known of its making."""
+    """Returns what every page shows at its top: title, date, version and commit."""
     created = str(results.get("created") or datetime.now(UTC).isoformat(timespec="seconds"))
     version = results.get("version") or __version__
     commit = f", commit {results['commit']}" if results.get("commit") else ""
@@ -45,7 +45,7 @@ def page_head(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_page(out: Path) -> None:
-    """Refuses a page that `write_page` could not write, before work is spent on what it shall show.
+    """Refuses a page that `write_page` could not write, before work is spent on its content.
 
     Raises:
         InputError: no file can be written there.
@@ -76,9 +76,9 @@ def _is_pdf(out: Path) -> bool:
 def _printer() -> Any:
     strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
-        from weasyprint import HTML  # which has Pillow accept broken images from then on
+        from weasyprint import HTML  # its import makes Pillow accept broken images
     except (ImportError, OSError) as error:  # OSError: the text library that it draws with
-        remedy = "pip install 'brainsift[pdf]', and Pango by your system's packages; or write HTML and print it."
+        remedy = "Run pip install 'brainsift[pdf]', and install Pango with your system's packages; or write HTML."
         raise MissingExtraError("PDF", f"cannot be written: {in_one_line(error)}", remedy) from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = strict

@@ -1,4 +1,4 @@
-"""The sections of a page: their headings, the list of contents, and the charts that stand in them."""
+"""The sections of a page: their headings, the list of contents, and the charts in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Section(NamedTuple):
     Attributes:
         place: its id, which the list of contents points to.
         short: its name in the list of contents.
-        heading: what stands above it.
+        heading: of the section.
         needs: what of the page's context has to be there for it to be shown; "" for one that is always shown.
     """
 

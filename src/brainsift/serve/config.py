@@ -1,4 +1,4 @@
-"""What `brainsift serve` can be told: where it listens, what it keeps, and how much it takes on."""
+"""The settings of `brainsift serve`: where it listens, what it keeps, and its limits."""
 
 import dataclasses
 import secrets
@@ -18,24 +18,24 @@ class ServeConfig:
     """How the service runs.
 
     Attributes:
-        host: address to listen on; beyond this machine only with a token.
-        port: 0 takes any free one.
+        host: address to listen on; an address that other machines can reach needs a token.
+        port: port to listen on; 0 takes any free one.
         browser: open the page in a browser.
-        token: that every request has to bring; also read from BRAINSIFT_TOKEN.
+        token: secret that every request has to send; the variable BRAINSIFT_TOKEN sets it as well.
         keep: folder of the history; without it nothing is kept.
         keep_images: keep the pictures with the history as well.
-        threads: for decoding and for the network; 0 for all cores.
-        connections: that may be open at a time.
-        queue: slices that may wait; beyond that the service answers that it is busy.
-        upload_mb: size of an upload, and of a volume once unpacked, MiB.
-        unpacked_mb: size of what an archive holds, MiB.
-        files: number of files in an upload or an archive.
-        slices: number of slices in an upload.
-        megapixels: of one image, millions.
-        store_mb: what uploads may take on the disk together, MiB.
-        timeout_s: seconds that one request may take.
-        expiry_minutes: minutes after which a job that nobody asks for is forgotten.
-        grace_s: seconds that accepted work has when the service is stopped.
+        threads: threads for decoding and for the network; 0 for all cores.
+        connections: largest number of open connections.
+        queue: slices that may wait; beyond that the service replies that it is busy.
+        upload_mb: largest upload, and largest volume once unpacked, MiB.
+        unpacked_mb: largest content of an archive, MiB.
+        files: largest number of files in an upload or an archive.
+        slices: largest number of slices in an upload.
+        megapixels: largest image, millions of pixels.
+        store_mb: disk space for all uploads together, MiB.
+        timeout_s: longest time for one request, seconds.
+        expiry_minutes: time after which a job that nobody asks for is forgotten, minutes.
+        grace_s: time to finish accepted work when the service is stopped, seconds.
     """
 
     host: str = "127.0.0.1"
@@ -58,27 +58,28 @@ class ServeConfig:
     grace_s: float = 30.0
 
     def __post_init__(self) -> None:
-        """Refuses values that make no sense.
+        """Checks the values.
 
         Raises:
-            UsageError: such a value, or an address beyond this machine without a token.
+            UsageError: a value that is not possible, or no token for an address that other machines can reach.
         """
         for field in dataclasses.fields(self):
-            value, least = getattr(self, field.name), 0 if field.name in ("port", "threads", "grace_s") else 1e-3
-            if isinstance(value, int | float) and not isinstance(value, bool) and value < least:
-                raise UsageError(field.name, f"must be above 0, not {value}", "Leave it out.")
+            value, zero = getattr(self, field.name), field.name in ("port", "threads", "grace_s")
+            if isinstance(value, int | float) and not isinstance(value, bool) and (value < 0 if zero else value <= 0):
+                rule = f"must be {'0 or more' if zero else 'above 0'}, not {value}"
+                raise UsageError(field.name, rule, f"Leave it out; the default is {field.default}.")
         if self.port > 65535:
-            raise UsageError("port", f"must be at most 65535, not {self.port}", "Leave it out.")
+            raise UsageError("port", f"must be at most 65535, not {self.port}", f"The default is {ServeConfig.port}.")
         if self.token is not None and (len(self.token) < _MIN_TOKEN or not self.token.isascii() or " " in self.token):
             rule = f"must be {_MIN_TOKEN} or more ASCII characters without spaces"
-            raise UsageError("token", rule, f"For instance: --token {secrets.token_urlsafe(24)}")
+            raise UsageError("token", rule, f"For example: --token {secrets.token_urlsafe(24)}")
         if not self.token and not is_loopback(self.host):
-            rule = f"{self.host} is reachable from other machines, which needs a token"
-            raise UsageError("host", rule, f"For instance: --token {secrets.token_urlsafe(24)}")
+            rule = f"{self.host} can be reached from other machines, so a token is needed"
+            raise UsageError("host", rule, f"For example: --token {secrets.token_urlsafe(24)}")
         if self.keep_images and self.keep is None:
-            raise UsageError("keep-images", "needs a history to keep them in", "Give --keep FOLDER as well.")
+            raise UsageError("keep-images", "needs a history", "Give --keep FOLDER as well.")
 
     @property
     def limits(self) -> Limits:
-        """What is decoded at all."""
+        """The limits of an image."""
         return Limits(max_pixels=self.megapixels * 1_000_000, max_bytes=self.upload_mb * MIB)

@@ -1,10 +1,10 @@
-"""Which addresses lead back to this machine; the client asks this as well, with the standard library alone."""
+"""Which addresses lead back to this machine; the client needs this too, so it uses the standard library alone."""
 
 import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Tells whether an address is reachable from this machine only.
+    """Returns whether an address can be reached from this machine only.
 
     >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("192.168.1.7")
     (True, True, False, False)

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Counters of the service, as Prometheus reads them."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,20 +17,20 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "brainsift_requests", "Requests answered.", ("method", "route", "status"), registry=registry
+            "brainsift_requests", "Requests with a reply.", ("method", "route", "status"), registry=registry
         )
         self._seconds = Histogram(
-            "brainsift_request_seconds", "Time to the answer.", ("route",), buckets=_SECONDS, registry=registry
+            "brainsift_request_seconds", "Time to the reply.", ("route",), buckets=_SECONDS, registry=registry
         )
         self._refused = Counter(
-            "brainsift_refused", "Requests answered with 429: too much is waiting.", registry=registry
+            "brainsift_refused", "Requests refused with 429: too much is waiting.", registry=registry
         )
         self._not_kept = Counter(
-            "brainsift_history_failures", "Jobs that the history did not keep, or not whole.", registry=registry
+            "brainsift_history_failures", "Jobs that the history did not keep, or only in part.", registry=registry
         )
-        self._slices = Counter("brainsift_slices", "Slices answered for.", ("status",), registry=registry)
+        self._slices = Counter("brainsift_slices", "Slices with a prediction.", ("status",), registry=registry)
         self._batches = Histogram(
-            "brainsift_batch_slices", "Slices a batch.", buckets=range(1, BATCH + 1), registry=registry
+            "brainsift_batch_slices", "Slices per batch.", buckets=range(1, BATCH + 1), registry=registry
         )
 
     def watch(self, name: str, words: str, value: Callable[[], float]) -> None:
@@ -44,17 +44,16 @@ class Metrics:
         if status == 429:
             self._refused.inc()
 
-    def scored(self, answers: Sequence[Prediction]) -> None:
-        """Counts a batch."""
-        if answers:
-            self._batches.observe(len(answers))
-        for answer in answers:
-            self._slices.labels(answer.status).inc()
+    def scored(self, predictions: Sequence[Prediction]) -> None:
+        """Counts the predictions of a batch."""
+        self._batches.observe(len(predictions))
+        for prediction in predictions:
+            self._slices.labels(prediction.status).inc()
 
     def not_kept(self) -> None:
-        """Counts a job that is missing in the history."""
+        """Counts a job that the history did not keep."""
         self._not_kept.inc()
 
     def text(self) -> bytes:
-        """Returns all of it as Prometheus reads it."""
+        """Returns all counters in the format of Prometheus."""
         return generate_latest(self._registry)

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import expit
+from scipy.special import expit, rel_entr
+from scipy.stats import binom
 
 from brainsift.core.errors import UsageError
 from brainsift.core.shares import check_share
@@ -151,7 +152,7 @@ def choose(
     threshold: str | float | None = None,
     sensitivity: float | None = None,
 ) -> OperatingPoint:
-    """Chooses the operating point that is asked for; `balanced`, as `predict` does, where nothing is.
+    """Chooses the operating point that is wanted; `balanced`, as `predict` does, if none is.
 
     Args:
         thresholds: by name, from `thresholds`; "even" is known in any case.
@@ -207,10 +208,8 @@ def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike)
         UsageError: no images, values that are not finite, or lengths that differ.
 
     Source:
-        Angelopoulos et al. 2021, Learn then Test; the test is MAPIE's.
+        Angelopoulos et al. 2021, Learn then Test.
     """
-    from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
-
     z, y = _checked(logits, labels)
     wrong, far = ((z >= 0) != (y == 1)).astype(float), np.abs(z)
     table = pd.DataFrame({"wrong": wrong, "far": far, "group": np.asarray(groups)})
@@ -221,12 +220,31 @@ def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike)
         risks[place], counts[place] = means.mean(), len(means)
     found = {}
     for share in _PROMISES:
-        rejected = compute_hoeffding_bentkus_p_value(risks, counts, share)[:, 0] <= _RISK
+        rejected = _hoeffding_bentkus_p_values(risks, counts, share) <= _RISK
         passed = int(np.append(~rejected, True).argmax())
         if passed:
             margin = float(steps[passed - 1])
             found[str(share)] = {"margin": margin, "referred": float((far < margin).mean())}
     return found
+
+
+def _hoeffding_bentkus_p_values(
+    risks: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], share: float
+) -> npt.NDArray[np.float64]:
+    """Tests for each margin that the true risk exceeds ``share``: the smaller of two bounds on the p-value.
+
+    Args:
+        risks: (n,) mean losses between 0 and 1.
+        counts: (n,) of how many losses each is the mean.
+        share: the risk that is tested, between 0 and 1.
+
+    Source:
+        Angelopoulos et al. 2021, Learn then Test, section 3.1.
+    """
+    low = np.minimum(risks, share)
+    hoeffding = np.exp(-counts * (rel_entr(low, share) + rel_entr(1 - low, 1 - share)))
+    bentkus = np.e * binom.cdf(np.ceil(counts * risks), counts, share)
+    return np.minimum(hoeffding, bentkus)
 
 
 def _threshold_of(p: npt.NDArray[np.float64], y: npt.NDArray[np.float64], sensitivity: float) -> float:

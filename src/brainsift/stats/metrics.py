@@ -4,13 +4,12 @@ Images of one patient, and copies of one slice, are not independent: every inter
 All scores have one weighted form, for many resamples at once; the tests compare it with scikit-learn. No torch.
 """
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 
 from brainsift.core.errors import UsageError
 from brainsift.core.labels import CLASS_NAMES
@@ -227,28 +226,40 @@ def delong_test(labels: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, *, co
         UsageError: fewer than two images of a class, or arrays that do not fit together.
 
     Source:
-        DeLong et al. 1988; Sun & Xu 2014 for the fast form, as MLstatkit implements it.
+        DeLong, DeLong & Clarke-Pearson 1988; the fast form of Sun & Xu 2014.
     """
-    from MLstatkit import Delong_test
-
     y, first = _checked(labels, a, name="a", bounded=False)
     _, second = _checked(labels, b, name="b", bounded=False)
     n_tumor = int(y.sum())
     if min(n_tumor, y.size - n_tumor) < 2:
         rule = f"DeLong's test needs two images of each class, got {n_tumor} with and {y.size - n_tumor} without tumor"
         raise UsageError("labels", rule, "Compare accuracy instead.")
-    # Where the variance is nil MLstatkit falls back on a bootstrap, whose p-value for equal models is 0: not used here.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of that bootstrap
-        _, p_value, _, _, auc_a, auc_b, info = Delong_test(y.astype(int), first, second, n_boot=2, random_state=0)
-    difference = auc_a - auc_b
-    variance = info["var_diff"]
-    if variance is None or variance < 1e-15:
+    (auc_a, auc_b), covariance = _delong_covariance(y == 1, np.stack([first, second]))
+    contrast = np.array([1.0, -1.0])
+    difference, variance = auc_a - auc_b, float(contrast @ covariance @ contrast)
+    if variance < 1e-15:  # what rounding leaves of nil
         if abs(difference) < 1e-12:
             return DelongResult(auc_a, auc_b, Interval(0.0, 0.0, 0.0), 1.0)
         return DelongResult(auc_a, auc_b, Interval(difference, np.nan, np.nan), np.nan)
-    half = float(norm.ppf(0.5 + confidence / 2)) * float(np.sqrt(variance))
-    return DelongResult(auc_a, auc_b, Interval(difference, difference - half, difference + half), float(p_value))
+    error = float(np.sqrt(variance))
+    half = float(norm.ppf(0.5 + confidence / 2)) * error
+    p_value = float(2 * norm.sf(abs(difference) / error))
+    return DelongResult(auc_a, auc_b, Interval(difference, difference - half, difference + half), p_value)
+
+
+def _delong_covariance(tumor: npt.NDArray[np.bool_], scores: Floats) -> tuple[list[float], Floats]:
+    """Returns the areas of (k, n) ``scores`` and the (k, k) covariance of their estimates: Sun & Xu 2014, Algorithm 2.
+
+    The placement of an image is the share of images of the other class that its score ranks on the right side of; it
+    comes from midranks, so that n log n steps do instead of one step per pair.
+    """
+    with_tumor, without = scores[:, tumor], scores[:, ~tumor]
+    m, n = with_tumor.shape[1], without.shape[1]
+    ranks = rankdata(np.hstack([with_tumor, without]), axis=1)
+    areas = ranks[:, :m].sum(axis=1) / (m * n) - (m + 1) / (2 * n)
+    placements = (ranks[:, :m] - rankdata(with_tumor, axis=1)) / n
+    placements_without = 1 - (ranks[:, m:] - rankdata(without, axis=1)) / m
+    return areas.tolist(), np.cov(placements) / m + np.cov(placements_without) / n
 
 
 def paired_bootstrap(

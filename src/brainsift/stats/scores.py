@@ -31,7 +31,7 @@ class SetScores(Record):
         confusion: at the threshold in use.
         report: scikit-learn's classification report, by class name and average.
         uncalibrated: Brier loss and calibration error before the temperature; None where it is not known.
-        sources: the same by source; empty where it was not asked for.
+        sources: the same by source; empty where they were not scored.
     """
 
     n: int
@@ -67,7 +67,7 @@ class SourceScores(Record):
 
 @dataclass(frozen=True)
 class MeanScores(Record):
-    """Scores of one external source, the mean over the models of all folds; in JSON the metrics stand beside n."""
+    """Scores of one external source, the mean over the models of all folds; in JSON the metrics stand beside ``n``."""
 
     n: int
     n_tumor: int

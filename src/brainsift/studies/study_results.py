@@ -86,7 +86,9 @@ class StudyResults(Record):
 
 
 def choose(results: StudyResults) -> StudySummary | None:
-    """Picks the honest network with the lowest Brier loss on the validation sets of its folds, never by the test.
+    """Chooses the network without leakage that has the lowest Brier loss on the validation sets of its folds.
+
+    The test set is never used to choose.
 
     Only networks with as many folds as the one with most compete: one lucky fold does not make a better network.
 
@@ -158,9 +160,9 @@ def claims(results: StudyResults) -> tuple[Claim, ...]:
 
 
 def _candidates(results: StudyResults) -> list[StudySummary]:
-    honest = [row for row in results.summary if not row.leaky]
-    most = max((row.n_folds for row in honest), default=0)
-    return [row for row in honest if row.n_folds == most]
+    without_leakage = [row for row in results.summary if not row.leaky]
+    most = max((row.n_folds for row in without_leakage), default=0)
+    return [row for row in without_leakage if row.n_folds == most]
 
 
 def _about_leaks(results: StudyResults, chosen: StudySummary) -> list[str]:
@@ -205,7 +207,7 @@ def _about_outside(outside: dict[str, MeanScores]) -> list[str]:
         )
     guessing = [name for name, score in scores.items() if not score.low > 0.5]
     if guessing:
-        sentence += f" On {' and '.join(guessing)} it cannot be told from guessing."
+        sentence += f" On {' and '.join(guessing)} it is no better than guessing."
     return [sentence]
 
 

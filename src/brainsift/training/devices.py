@@ -39,13 +39,13 @@ def uses_bf16(model: str, precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cpu":
-        return model not in _DEPTHWISE and torch.cpu._is_avx512_bf16_supported()
+        return model not in _DEPTHWISE and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def freezes_bf16(precision: str, device: torch.device) -> bool:
     """Tells whether frozen blocks compute in bf16: without gradients, even depthwise convolutions get faster."""
-    return precision == "auto" and device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return precision == "auto" and device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:

@@ -285,6 +285,7 @@ def _mobilenet_blocks(model: nn.Module) -> list[nn.Module]:
 def _lite0(size: int, in_channels: int, _dropout: float) -> tuple[nn.Module, int]:
     from efficientnet_lite_pytorch import EfficientNet
 
+    # The package has no public access to its blocks: pyproject.toml bounds its version.
     model = EfficientNet.from_name("efficientnet-lite0", in_channels=in_channels, image_size=size)
     del model._conv_head, model._bn1, model._fc
     body = _Mapping(model, _lite0_blocks, ((5, 40), (11, 112), (16, 320)))

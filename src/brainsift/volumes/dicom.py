@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,22 +28,41 @@ from brainsift.volumes.dicom_header import (
     vector_of,
 )
 from brainsift.volumes.dicom_pixels import load_file, load_frame, rescale_fault
-from brainsift.volumes.slices import Loaded, Slice, broken_slice
+from brainsift.volumes.slices import Slice, broken_slice
 from brainsift.volumes.stacks import Frame, natural, stacks_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _HEADS = "HEAD BRAIN SKULL NECK CRAN CEREB ENCEPH HIRN KOPF SCHAEDEL SCHÄDEL TETE TÊTE CERVEAU FACE ORBIT PITUIT SELLA"
-_WHOLE = "WHOLEBODY WHOLE BODY"
-_SAYS_NOTHING = frozenset(["", "OTHER", "UNKNOWN", "UNDEFINED", "NONE"])
+# Other parts of the body, in words of the standard and of a few languages; any other word says nothing.
+_ELSEWHERE = """
+    ABDOMEN ADRENAL ANKLE ANUS AORTA APPENDIX ARM AXILLA BACK BLADDER BREAST BRONCHUS BUTTOCK CALCANEUS CALF CHEST
+    CLAVICLE COCCYX COLON ELBOW ESOPHAGUS EXTREMITY FEMUR FIBULA FINGER FOOT FOREARM GALLBLADDER HAND HEART HIP
+    HUMERUS ILEUM ILIUM KIDNEY KNEE LEG LIVER LSPINE LUMBAR LUNG OVARY PANCREAS PELVIS PROSTATE RADIUS RECTUM RIB
+    SACRUM SCAPULA SHOULDER SIJOINT SPLEEN STERNUM STOMACH TESTIS THIGH THORAX THUMB TIBIA TOE TSPINE ULNA UTERUS
+    WRIST BAUCH BECKEN BEIN BRUST FUSS FUß HUEFTE HÜFTE KNIE LEBER LWS BWS SCHULTER BASSIN CHEVILLE EPAULE ÉPAULE
+    FOIE GENOU HANCHE PIED POIGNET CADERA HIGADO HÍGADO HOMBRO MUÑECA PELVICO RODILLA TOBILLO TORAX TÓRAX ADDOME
+    ANCA CAVIGLIA FEGATO GINOCCHIO POLSO SPALLA TORACE BUIK HEUP VOET DIZ KARIN OMUZ
+""".split()  # noqa: SIM905
+_TYPES = {
+    "LOCALIZER": "a localizer",
+    "MIP": "a maximum intensity projection",
+    "MINIP": "a minimum intensity projection",
+    "MPR": "reformatted from another plane",
+    "ADC": "a map of the diffusion coefficient (ADC)",
+    "FA": "a map of the diffusion anisotropy (FA)",
+    "P": "a phase image",
+    "PHASE": "a phase image",
+    "PHASE MAP": "a phase image",
+}
 _MAX_FRAMES = 65_535
 _FRAME_BYTES = 16  # at least, whatever the compression
 _WORD = 16  # characters of a code string in DICOM
 
 
-def series_of(path: str, limits: Limits = LIMITS) -> tuple[str, str]:
-    """Returns what tells the series of a file from all others, hashed, and the name of its volume; reads the header.
+def series_of(path: str, limits: Limits = LIMITS) -> tuple[str, str, str]:
+    """Returns what tells the series of a file from all others, hashed, its name, and its identifier; reads the header.
 
     Files with one SeriesInstanceUID are one series, in whichever folders they lie, unless they are of different
     patients or studies, have different numbers or descriptions, or were not made by the same kind of device: then an
@@ -62,7 +82,8 @@ def series_of(path: str, limits: Limits = LIMITS) -> tuple[str, str]:
         key += [text_of(header, tag) for tag in ("ProtocolName", "FrameOfReferenceUID", "Rows", "Columns")]
         key += [] if any(who) else [str(Path(path).parent)]
     title = " ".join(filter(None, what[:2])) or uid or "series"
-    return hashlib.sha256("\0".join(key).encode(errors="surrogateescape")).hexdigest(), f"{Path(path).parent}#{title}"
+    digest = hashlib.sha256("\0".join(key).encode(errors="surrogateescape")).hexdigest()
+    return digest, f"{Path(path).parent}#{title}", uid
 
 
 def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) -> list[Slice]:
@@ -99,14 +120,15 @@ def read_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) 
 def header_reason(header: "Dataset") -> Rejection | None:
     """Tells why a header is not that of an MR slice of a head; None where nothing in it speaks against that."""
     modality = _word(header, "Modality")
-    if modality not in ("", "MR"):
+    if modality not in ("", "MR", "MRI"):
         return Rejection(Reason.OTHER_MODALITY, f"its header says that it is {modality}, not MR")
     if "MOSAIC" in text_of(header, "ImageType").upper():
         return Rejection(Reason.SEVERAL_IMAGES, "its header says that it is a mosaic of many slices")
     part = _word(header, "BodyPartExamined")
-    if part in _SAYS_NOTHING or part in _WHOLE or any(word in part for word in _HEADS.split()):
-        return None
-    return Rejection(Reason.OTHER_BODY_PART, f"its header says that it shows {part}, not a head")
+    elsewhere = any(word in _ELSEWHERE for word in re.split(r"[^\w]+|_", part))
+    if elsewhere and not any(word in part for word in _HEADS.split()):
+        return Rejection(Reason.OTHER_BODY_PART, f"its header says that it shows {part}, not a head")
+    return None
 
 
 def _word(header: "Dataset", tag: str) -> str:
@@ -126,29 +148,34 @@ def _frames(path: str, limits: Limits) -> list[Frame]:
     if count > size // _FRAME_BYTES:
         raise UnreadableImageError(path, f"says that it has {count} frames, more than it has room for", EXPORT_AGAIN)
     if count <= 1:
-        return [_frame(flat_header(header, 0), path, 0, path, partial(load_file, path, limits))]
-    looks = (flat_header(header, index) for index in range(count))
-    names = (f"{path}#{number}" for number in range(1, count + 1))
-    return [
-        _frame(look, path, index, name, partial(load_frame, path, index, look, name, limits))
-        for index, (look, name) in enumerate(zip(looks, names, strict=True))
-    ]
+        look = flat_header(header, 0)
+        return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size)]
+    frames = []
+    for index in range(count):
+        look, name = flat_header(header, index), f"{path}#{index + 1}"
+        piece = Slice(name, "", partial(load_frame, path, index, look, name, limits))
+        frames.append(_frame(look, piece, path, index, size))
+    return frames
 
 
-def _frame(look: "Dataset", path: str, index: int, name: str, load: "partial[Loaded]") -> Frame:
+def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> Frame:
+    """Gathers what the header of a slice says of where it belongs, and why it may be no MR of a head."""
     orientation = vector_of(look, "ImageOrientationPatient", 6)
     directions = None if orientation is None else orientation.reshape(2, 3)
-    if directions is not None and np.cross(*directions).any():
-        directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    else:
-        directions = None
+    if directions is not None:
+        flat = not np.cross(*directions).any()
+        directions = None if flat else directions / np.linalg.norm(directions, axis=1, keepdims=True)
     location = vector_of(look, "SliceLocation", 1)
     fault = rescale_fault(look)
+    types = [word.upper() for tag in ("ImageType", "FrameType") for word in text_of(look, tag).split("/")]
+    notes = [f"its header says that it is {_TYPES[word]}" for word in dict.fromkeys(types) if word in _TYPES][:1]
+    notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
-        Slice(name, "", load, header_reason(look), f"{fault}: the stored values are shown" if fault else ""),
+        replace(piece, rejection=header_reason(look), note="; ".join(notes)),
         instance=text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),
+        size=size,
         index=index,
         position=vector_of(look, "ImagePositionPatient", 3),
         directions=directions,

@@ -48,7 +48,7 @@ B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x0
 FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _DIMENSIONS = "DimensionIndexSequence"
 _PRIVATE = [tag for group, element, _ in B_VALUES for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)]
-HEADER = [*LOOK, *PALETTE, *PLACE, *SERIES, *FRAMES, _DIMENSIONS, *_PRIVATE]
+HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *FRAMES, _DIMENSIONS, *_PRIVATE]
 """Tags that are read of a file before its pixels are."""
 
 _GROUPS = {
@@ -98,7 +98,7 @@ def read_dataset(
     force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
     with dicom_errors(name):
         _check_deflated(source, name, limits)
-        wanted = None if tags is None else list(tags)
+        wanted: Any = None if tags is None else list(tags)
         dataset = dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=wanted)
         size = len(dataset)
     if not size:

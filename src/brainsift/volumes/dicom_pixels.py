@@ -33,7 +33,7 @@ from brainsift.volumes.windowing import Values, before_window
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[Any]
 
 _DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install pylibjpeg with its plugins."
 

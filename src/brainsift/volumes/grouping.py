@@ -1,11 +1,9 @@
 """The files of a request to what is read together: plain images and NIfTI files alone, DICOM files series by series."""
 
 import os
-import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from itertools import chain
+from contextlib import closing, suppress
+from itertools import chain, count
 from typing import NamedTuple
 
 from brainsift.core.errors import InputError
@@ -52,32 +50,35 @@ def units_of(files: Iterable[tuple[str, str]], *, limits: Limits = LIMITS) -> It
 
 
 def _with_series(files: Iterable[tuple[str, str]], limits: Limits) -> Iterator[Unit]:
+    import sqlite3  # costs start-up time, and only DICOM files need it
+
     with closing(sqlite3.connect("", check_same_thread=False)) as index:  # a file that is gone when this ends
-        index.execute("create table files (place integer primary key, path blob, kind text, series text, volume text)")
+        columns = "path blob, kind text, series text, volume text, uid text"
+        index.execute(f"create table files (place integer primary key, {columns})")
         index.executemany(
-            "insert into files (path, kind, series, volume) values (?, ?, ?, ?)",
+            "insert into files (path, kind, series, volume, uid) values (?, ?, ?, ?, ?)",
             ((os.fsencode(path), kind, *_series(path, kind, limits)) for path, kind in files),
         )
         index.execute("create index by_series on files (series, place)")
-        times_named, last = Counter[str](), ""
-        for place, packed, kind, series, volume in index.execute("select * from files order by place"):
+        names, last = set[str](), ""
+        for place, packed, kind, series, volume, uid in index.execute("select * from files order by place"):
             path = os.fsdecode(packed)
             if not series:
                 if not kind or path != last:
                     yield Unit(kind, (path,))
             elif index.execute("select min(place) from files where series = ?", (series,)).fetchone() == (place,):
                 together = index.execute("select path from files where series = ? order by place", (series,))
-                times_named[volume] += 1
-                name = f"{volume} ({times_named[volume]})" if times_named[volume] > 1 else volume
-                yield Unit(kind, tuple(dict.fromkeys(os.fsdecode(path) for (path,) in together)), name)
+                paths = tuple(dict.fromkeys(os.fsdecode(path) for (path,) in together))
+                candidates = chain([volume, f"{volume} ({uid})"], (f"{volume} ({number})" for number in count(2)))
+                name = next(name for name in candidates if name not in names)
+                names.add(name)
+                yield Unit(kind, paths, name)
             last = path
 
 
-def _series(path: str, kind: str, limits: Limits) -> tuple[str, str]:
-    """Returns what tells the series of a DICOM file, and its name; nothing of other and of broken files."""
-    if kind != DICOM:
-        return "", ""
-    try:
-        return series_of(path, limits)
-    except InputError:
-        return "", ""
+def _series(path: str, kind: str, limits: Limits) -> tuple[str, str, str]:
+    """Returns what `dicom.series_of` tells of a DICOM file, and nothing of other and of broken files."""
+    if kind == DICOM:
+        with suppress(InputError):
+            return series_of(path, limits)
+    return "", "", ""

@@ -1,18 +1,19 @@
-"""NIfTI volumes to axial slices, the way they are shown in radiology.
+"""NIfTI volumes to slices, the way they are shown in radiology.
 
-Whatever the order of its axes, a volume is turned to the nearest of right-anterior-superior and cut across the last
-axis; it is read once, when the first of its slices is wanted, and lives as long as one of them does.
+Whatever the order of its axes, a volume is turned to the nearest of right-anterior-superior and cut in the plane that
+it was acquired in: across the axis with the thickest voxels, or across the body where no axis stands out. It is read
+once, when the first of its slices is wanted, and lives as long as one of them does.
 """
 
+import contextlib
 import gzip
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from io import IOBase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 GZIP = b"\x1f\x8b"
 _MAGICS = ((344, b"n+1\0"), (4, b"n+2\0"))  # where and what, of version 1 and 2
 _HEADER_BYTES = 352
+_THICK = 1.1  # times the second thickest; thicker voxels tell the plane of a volume
+_FEW = 3  # times fewer slices along one axis tell the plane where all voxels count as alike
 _OUTLIER = 4.0  # values beyond this multiple of the 99.9th percentile are spikes
 _REMEDY = "Convert it again, or leave it out."
 _Array = npt.NDArray[np.generic]
-_Result = TypeVar("_Result")
+_IMPORTING = threading.Lock()
 
 
 def is_nifti(head: bytes) -> bool:
@@ -41,15 +44,13 @@ def is_nifti(head: bytes) -> bool:
 
 
 def nifti_slices(path: str | Path, *, limits: Limits = LIMITS) -> list[Slice]:
-    """Lists the axial slices of a file from the feet upwards; only the header is read.
-
-    A volume of one slice gives that slice, whichever way it was cut.
+    """Lists the slices of a file, axial ones from the feet upwards; only the header is read.
 
     Raises:
         UnreadableImageError: no NIfTI file, broken, or no grey image.
         ImageSizeError: beyond ``limits``.
     """
-    volume = _guarded(str(path), partial(_open, Path(path), limits))
+    volume = _open(Path(path), limits)
     count = volume.count
     names = [str(path)] if count == 1 else [f"{path}#{number}" for number in range(1, count + 1)]
     return [
@@ -88,31 +89,32 @@ class _Volume:
         """Cuts a slice: anterior, or for other planes superior, up; the patient's right, or front, on the left."""
         with self._lock:  # threads share the volume
             if self._voxels is None:
-                self._voxels = _guarded(str(self.path), self._read)
+                self._voxels = self._read()
         cut = self._voxels[place].T[::-1, ::-1]
         image = slice_of_values(cut, name=name, spacing=self.spacing, limits=limits)
         return Loaded(replace(image, rescale=_chained(image.rescale, self.rescale)), coarse_of(cut))
 
     def _read(self) -> _Array:
-        from nibabel.orientations import apply_orientation
-
-        with _opened(self.path) as stream:
+        with _nifti_errors(self.path), _opened(self.path) as stream:
             image = _image(stream)
             first = image.dataobj[(..., *(0 for _ in image.shape[3:]))] if image.ndim > 3 else image.dataobj
             # What is mapped from the file cannot be written to.
             values = np.require(np.asarray(first, np.float32), requirements="W").reshape(self.shape)
         voxels, self.rescale = _as_uint16(values)
-        turned = np.asarray(apply_orientation(voxels, self.turn))
+        turned = np.asarray(_nibabel().orientations.apply_orientation(voxels, self.turn))
         return np.ascontiguousarray(np.moveaxis(turned, self.axis, 0))
 
 
 def _open(path: Path, limits: Limits) -> _Volume:
-    from nibabel.orientations import io_orientation
-
-    _check_bytes(path.stat().st_size, path, limits)
-    with _opened(path) as stream:
-        header = _image(stream)
-    if header.get_data_dtype().kind not in "buif":
+    with _nifti_errors(path):
+        _check_bytes(path.stat().st_size, path, limits)
+        with _opened(path) as stream:
+            header = _image(stream)
+        turn = _nibabel().orientations.io_orientation(header.affine)
+        zooms = [float(one) for one in (*header.header.get_zooms()[:3], 1.0, 1.0, 1.0)[:3]]
+        note = _note(header)
+        kind = header.get_data_dtype().kind
+    if kind not in "buif":
         rule = "holds colours or complex numbers"
         raise UnreadableImageError(path, rule, "Convert it to a grey volume.", reason=Reason.UNSUPPORTED)
     x_side, y_side, z_side = (*header.shape[:3], 1, 1, 1)[:3]
@@ -120,17 +122,31 @@ def _open(path: Path, limits: Limits) -> _Volume:
     if min(header.shape, default=0) < 1:
         raise UnreadableImageError(path, f"has the shape {header.shape}", _REMEDY)
     _check_bytes(int(np.prod(shape, dtype=np.float64)) * np.dtype(np.float32).itemsize, path, limits)
-    turn = io_orientation(header.affine)
     if not np.isfinite(turn).all():
         turn = np.array([[0, 1], [1, 1], [2, 1]], np.float64)
     place = [int(np.flatnonzero(turn[:, 0] == axis)[0]) for axis in range(3)]  # the file's axis of each turned one
-    sides = [shape[one] for one in place]
-    zooms = [float(one) for one in (*header.header.get_zooms()[:3], 1.0, 1.0, 1.0)[:3]]
-    axis = 2 if sides[2] == 1 or 1 not in sides else sides.index(1)
+    sides, spacings = [shape[one] for one in place], [zooms[one] for one in place]
+    axis = _acquired_across(sides, spacings)
     x, y = (other for other in range(3) if other != axis)
     check_size((sides[x], sides[y]), str(path), limits)
-    spacing = (zooms[place[y]], zooms[place[x]])
-    return _Volume(path, shape, turn, axis, spacing, sides[axis], _note(header))
+    return _Volume(path, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note)
+
+
+def _acquired_across(sides: list[int], spacings: list[float]) -> int:
+    """Returns the axis across which a volume was acquired: 0 for sagittal, 1 for coronal, 2 for axial slices.
+
+    Args:
+        sides: voxels to the right, to the front, and upwards.
+        spacings: mm, along the same axes; of a header that does not tell them they are alike.
+    """
+    if sides[2] == 1 or 1 in sides:
+        return 2 if sides[2] == 1 else sides.index(1)
+    usual = [spacing for spacing in sorted(spacings) if spacing > 0][:2]
+    thick = [axis for axis in range(3) if usual and spacings[axis] > _THICK * usual[-1]]
+    few = min(range(3), key=lambda axis: sides[axis])
+    if not thick and sides[few] * _FEW < sorted(sides)[1]:
+        thick = [few]
+    return thick[0] if thick else 2
 
 
 def _note(image: "Nifti1Image") -> str:
@@ -162,6 +178,30 @@ def _as_uint16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16],
     return np.rint(scaled, out=scaled).astype(np.uint16), (low, span / 65535)
 
 
+@contextlib.contextmanager
+def _nifti_errors(path: Path) -> Iterator[None]:
+    """Turns what broken files make gzip, struct and nibabel raise into our errors."""
+    try:
+        yield
+    except (BrainsiftError, ImportError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableImageError(path, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
+    except Exception as error:
+        raise UnreadableImageError(path, f"cannot be read as NIfTI: {in_one_line(error)}", _REMEDY) from error
+
+
+def _nibabel() -> Any:
+    """Imports nibabel by one thread at a time: a half-imported package would look like a broken file."""
+    with _IMPORTING:
+        import nibabel
+        import nibabel.fileholders
+        import nibabel.nifti1
+        import nibabel.nifti2
+        import nibabel.orientations
+    return nibabel
+
+
 def _opened(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -170,16 +210,13 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _image(stream: IO[bytes]) -> "Nifti1Image":
     """Reads the header; the name of the file has no say, unlike in `nibabel.load`."""
-    from nibabel.fileholders import FileHolder
-    from nibabel.nifti1 import Nifti1Image
-    from nibabel.nifti2 import Nifti2Image
-
+    nibabel = _nibabel()
     version = _version(stream.read(_HEADER_BYTES))
     if not version:
         raise UnreadableImageError(stream.name, "is no NIfTI file in one piece", _REMEDY)
     stream.seek(0)
-    kind: Any = Nifti1Image if version == 1 else Nifti2Image
-    image: Nifti1Image = kind.from_file_map({"image": FileHolder(fileobj=cast(IOBase, stream))})
+    kind = nibabel.nifti1.Nifti1Image if version == 1 else nibabel.nifti2.Nifti2Image
+    image: Nifti1Image = kind.from_file_map({"image": nibabel.fileholders.FileHolder(fileobj=stream)})
     return image
 
 
@@ -197,14 +234,3 @@ def _unpacked(head: bytes) -> bytes:
         return zlib.decompressobj(wbits=31).decompress(head, _HEADER_BYTES)
     except zlib.error:
         return b""
-
-
-def _guarded(label: str, action: Callable[[], _Result]) -> _Result:
-    try:
-        return action()
-    except BrainsiftError:
-        raise
-    except FileNotFoundError as error:
-        raise UnreadableImageError(label, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
-    except Exception as error:  # gzip, struct and nibabel each raise their own on broken files
-        raise UnreadableImageError(label, f"cannot be read as NIfTI: {in_one_line(error)}", _REMEDY) from error

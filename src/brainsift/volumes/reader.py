@@ -15,7 +15,7 @@ from PIL import Image
 from brainsift.core.errors import InputError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
 from brainsift.core.walk import walk
-from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode
+from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, without_waiting
 from brainsift.images.pages import Pages, may_hold_pages
 from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
@@ -27,6 +27,16 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _DICOM_MARK = slice(128, 132)
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
+_CONVERT = {
+    ".dcm.gz": "Unpack it first: gunzip {name}",
+    ".mgz": "Convert it: mri_convert {name} volume.nii.gz",
+    ".mgh": "Convert it: mri_convert {name} volume.nii.gz",
+    ".mnc": "Convert it: mnc2nii {name} volume.nii",
+    ".mha": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
+    ".mhd": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
+    ".nrrd": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
+    ".nhdr": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
+}
 _HEAD_BYTES = 352
 _PACKED_BYTES = 4096
 
@@ -39,8 +49,8 @@ def kind_of(path: str | Path) -> str:
     """
     try:
         # A Path and a buffer would cost more than the reading.
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-            head = file.read(_HEAD_BYTES)
+        with open(path, "rb", buffering=0, opener=without_waiting) as file:
+            head = file.read(_HEAD_BYTES) or b""  # of a pipe None
             if head.startswith(GZIP):
                 head += file.read(_PACKED_BYTES - _HEAD_BYTES)
     except OSError:
@@ -56,14 +66,15 @@ def kind_of(path: str | Path) -> str:
 
 
 def is_volume_name(path: Path) -> bool:
-    """Tells whether a file of a folder is worth reading as DICOM or NIfTI.
+    """Tells whether a file of a folder is worth reading as DICOM or NIfTI, or is a volume of another format.
 
-    Files of archives have no suffix, or a number for one, as the identifiers of DICOM do.
+    The content decides where the name does not: files of archives have no suffix, or a number for one, as the
+    identifiers of DICOM do, and exports call theirs .dicom or .MR.
     """
-    name, suffix = path.name.lower(), path.suffix.lower()
-    if name.endswith(NIFTI_SUFFIXES) or suffix in DICOM_SUFFIXES:
+    name = path.name.lower()
+    if name.endswith((*NIFTI_SUFFIXES, *DICOM_SUFFIXES, *_CONVERT)):
         return True
-    return (not suffix or suffix[1:].isdigit()) and name != "dicomdir" and path.is_file() and kind_of(path) == "dicom"
+    return name != "dicomdir" and kind_of(path) in (DICOM, "nifti")
 
 
 def slices_of(files: Iterable[str | Path | Unit], *, limits: Limits = LIMITS) -> Iterator[Slice]:
@@ -89,6 +100,8 @@ def slices_of(files: Iterable[str | Path | Unit], *, limits: Limits = LIMITS) ->
 def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
     """Lists the slices of files that are read together; a file that cannot be read is one slice that says why."""
     path = unit.paths[0]
+    if unit.kind in (DICOM, "nifti"):
+        import_decoders()  # its slices may be read by several threads
     try:
         if unit.kind == DICOM:
             return dicom_slices(unit.paths, unit.volume, limits=limits)
@@ -134,7 +147,6 @@ def read_volume(path: str | Path, *, volume: str = "", limits: Limits = LIMITS) 
     Raises:
         InputError: there is no volume.
         UsageError: there are several volumes, or none with that name.
-        UnreadableImageError, ImageSizeError: the file cannot be used.
     """
     path = Path(path)
     if not path.exists():
@@ -194,12 +206,20 @@ def _by_file(path: str, kind: str, changed_ns: int, size: int) -> tuple[Slice, .
 def _decoded(path: str, limits: Limits) -> DecodedImage:
     try:
         return decode(path, limits=limits)
-    except UnreadableImageError:
-        if not _is_half(Path(path)):
+    except UnreadableImageError as error:
+        if error.reason != Reason.NOT_AN_IMAGE:
             raise
-    header = Path(path).with_suffix(".hdr").name
-    rule = "is one half of a volume in two files, .hdr and .img (ANALYZE or NIfTI)"
-    raise UnreadableImageError(path, rule, f"Make one file of both: nib-convert {header} {Path(header).stem}.nii")
+        name = Path(path).name
+        suffix = next((suffix for suffix in _CONVERT if name.lower().endswith(suffix)), "")
+        if suffix:
+            rule, remedy = f"is a {suffix} file, which is not read here", _CONVERT[suffix].format(name=name)
+        elif _is_half(Path(path)):
+            rule = "is one half of a volume in two files, .hdr and .img (ANALYZE or NIfTI)"
+            stem = Path(path).with_suffix("").name
+            remedy = f"Make one file of both: nib-convert {stem}.hdr {stem}.nii"
+        else:
+            raise
+    raise UnreadableImageError(path, rule, remedy, reason=Reason.UNSUPPORTED)
 
 
 def _is_half(path: Path) -> bool:

@@ -33,6 +33,7 @@ class Frame:
         instance: SOPInstanceUID; "" where the header has none.
         number: InstanceNumber; 0 where the header has none.
         file: key that puts the files in their natural order.
+        size: of its file in bytes.
         index: of the frame in its file.
         position: (3,) mm; None where the header has none.
         directions: (2, 3), unit vectors along rows and columns; None where the header has none.
@@ -46,6 +47,7 @@ class Frame:
     instance: str = ""
     number: float = 0.0
     file: str = ""
+    size: int = 0
     index: int = 0
     position: npt.NDArray[np.float64] | None = None
     directions: npt.NDArray[np.float64] | None = None
@@ -113,7 +115,7 @@ def natural(name: str) -> str:
 
 
 def _without_copies(frames: Sequence[Frame]) -> list[Frame]:
-    """Keeps the first of the images that share their identifier, number and position.
+    """Keeps one of the images that share their identifier, number and place: the largest file, since others end early.
 
     One identifier for different places is a mistake of an anonymizer, not a copy.
     """
@@ -123,14 +125,14 @@ def _without_copies(frames: Sequence[Frame]) -> list[Frame]:
         known = frame.instance and (place or frame.number)
         key = (frame.instance, frame.index, frame.number, place) if known else (id(frame),)
         images.setdefault(key, []).append(frame)
-    return [
-        _with_note(first, f"counted once of {len(copies) + 1} copies") if copies else first
-        for first, *copies in images.values()
-    ]
-
-
-def _with_note(frame: Frame, note: str) -> Frame:
-    return replace(frame, slice=replace(frame.slice, note="; ".join(filter(None, (frame.slice.note, note)))))
+    kept = []
+    for copies in images.values():
+        frame = max(copies, key=lambda copy: copy.size)  # the first of those that are alike
+        if len(copies) > 1:
+            note = "; ".join(filter(None, (frame.slice.note, f"counted once of {len(copies)} copies")))
+            frame = replace(frame, slice=replace(frame.slice, note=note))
+        kept.append(frame)
+    return kept
 
 
 def _plane_names(frames: Sequence[Frame]) -> list[str]:

@@ -1,7 +1,7 @@
 """Score runs, or a table of predictions against a manifest, with 95 % intervals.
 
 An image counts as "tumor" from the same threshold on as in `predict`, unless you ask for another: `balanced` of the
-run's validation set; for predictions, the one that the table was decided at. What was used is printed, and stands in
+run's validation set; for predictions, the one that the table was decided at. The threshold is printed, and written to
 results.json. `study` decides at 0.5 (`--threshold even`), so that networks are compared alike.
 
 brainsift evaluate RUN
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=SHIPPED,
         metavar="DIR",
-        help="whose thresholds are meant, for --predictions (default: the package's own)",
+        help="bundle whose thresholds the names mean, for --predictions (default: the package's own)",
     )
 
 
@@ -50,16 +50,16 @@ def run(arguments: argparse.Namespace) -> None:
 
     if bool(arguments.predictions) != bool(arguments.manifest) or not (arguments.runs or arguments.predictions):
         raise UsageError("arguments", "need run folders, or --predictions with --manifest", "Give one of the two.")
-    asked = {"threshold": arguments.threshold, "sensitivity": arguments.sensitivity}
+    wanted = {"threshold": arguments.threshold, "sensitivity": arguments.sensitivity}
     for folder in arguments.runs:
-        results = evaluate_run(folder, **asked)
+        results = evaluate_run(folder, **wanted)
         title = f"{folder}, threshold {results.threshold_name} ({results.threshold:.3f}){', LEAKY' * results.leaky}"
         show_scores(title, [(name, found.scores) for name, found in results.sets().items()])
     if len(arguments.runs) == 2:
-        _compare(*arguments.runs, **asked)
+        _compare(*arguments.runs, **wanted)
     if arguments.predictions:
         bundle = load_bundle(arguments.bundle)
-        found = evaluate_predictions(arguments.predictions, arguments.manifest, bundle=bundle, **asked)
+        found = evaluate_predictions(arguments.predictions, arguments.manifest, bundle=bundle, **wanted)
         at = f" ({found.threshold:.3f})" if found.threshold == found.threshold else ""
         blocks = [("all", found.scores), *((name, one.scores) for name, one in found.sources.items())]
         show_scores(f"{arguments.predictions}, threshold {found.threshold_name}{at}", blocks)

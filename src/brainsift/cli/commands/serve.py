@@ -1,4 +1,4 @@
-"""Show a web page that judges what is dropped on it, and answer over REST. Nothing leaves this machine."""
+"""Open a web page that scores images, and serve predictions over REST. Nothing leaves this machine."""
 
 import argparse
 import os
@@ -14,14 +14,18 @@ from brainsift.serve.config import ServeConfig
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     parser.add_argument(
-        "--bundle", type=Path, default=SHIPPED, metavar="DIR", help="of `brainsift export` (default: the package's own)"
+        "--bundle",
+        type=Path,
+        default=SHIPPED,
+        metavar="DIR",
+        help="network, made by `brainsift export` (default: the one in the package)",
     )
     flags.add_flags(parser, ServeConfig)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until it is told to stop."""
-    from brainsift.serve.http.app import create_app  # the framework costs start-up time
+    """Serves until it is stopped."""
+    from brainsift.serve.http.app import create_app  # the web framework takes time to import
     from brainsift.serve.http.middleware import log_to_stderr
     from brainsift.serve.http.server import Server, address, listen
 
@@ -34,6 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"{url}/?token={quote(config.token, safe='')}" if config.token else f"{url}/")
         say(NOTICE)
         log_to_stderr()
-        # A browser that is told the token shows it to all who list processes: the page asks for it.
+        # The address for the browser is without the token: anyone who lists processes could read it.
         Server(app, url=f"{url}/" if config.browser else "").run(sockets=[listener])
     return 0

@@ -18,6 +18,7 @@ SCHEMA = 3
 Verdict = Literal["agree", "disagree", "unsure"]
 _WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
 _TRIES, _TRY_S = 20, 0.05
+_CACHE_KIB = 512
 _TABLE = f"""
 CREATE TABLE cases (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again after a case is deleted
@@ -98,6 +99,7 @@ class HistoryFile:
             found.row_factory = sqlite3.Row
             found.create_function("casefold", 1, str.casefold, deterministic=True)
             found.execute("PRAGMA secure_delete = ON")
+            found.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")  # of each thread that reads the history
             self._connections.add(found)
             self._local.connection = found
         return found
@@ -163,20 +165,14 @@ class HistoryFile:
             self._blocked = True
             raise sqlite3.OperationalError("database is locked")
         try:
-            yield self._begun(end - time.monotonic())
+            connection = self.connection()
+            _wait_at_most(connection, end - time.monotonic())
+            self._blocked = True
+            connection.execute("BEGIN IMMEDIATE")
+            self._blocked = False
+            yield connection
         finally:
             self._writer.release()
-
-    def _begun(self, wait_s: float) -> sqlite3.Connection:
-        connection = self.connection()
-        _wait_at_most(connection, wait_s)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            self._blocked = True
-            raise
-        self._blocked = False
-        return connection
 
     def _empty_log(self, wait_s: float) -> bool:
         """Tries to empty the log; returns whether that worked."""

@@ -17,7 +17,10 @@ def find(
     connection: sqlite3.Connection, *, query: str, verdict: str, decision: str, limit: int, offset: int
 ) -> tuple[int, list[sqlite3.Row]]:
     """Finds images and volumes; arguments, result and errors are those of `History.search`."""
-    tests = [(_WORD, word) for word in _words(query)]
+    words = list(dict.fromkeys(query.casefold().split()))
+    if len(words) > _MOST_WORDS:
+        raise UsageError("query", f"has {len(words)} words, more than {_MOST_WORDS}", "Search for fewer words.")
+    tests = [(_WORD, word) for word in words]
     given = [("ifnull(verdict, 'none') = ?", verdict), ("ifnull(nullif(decision, ''), 'unreadable') = ?", decision)]
     tests += [test for test in given if test[1]]
     where = " AND ".join(["part_of IS NULL", *(test for test, _ in tests)])
@@ -31,13 +34,6 @@ def find(
     return len(numbers), connection.execute(
         f"SELECT * FROM cases WHERE id IN ({marks}) ORDER BY id DESC", page
     ).fetchall()
-
-
-def _words(query: str) -> list[str]:
-    words = list(dict.fromkeys(query.casefold().split()))
-    if len(words) > _MOST_WORDS:
-        raise UsageError("query", f"has {len(words)} words, more than {_MOST_WORDS}", "Search for fewer.")
-    return words
 
 
 @contextmanager

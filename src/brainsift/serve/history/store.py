@@ -133,7 +133,8 @@ class History:
         try:
             with self._file.writing(hurry=hurry) as connection:
                 for row in rows:
-                    if row.part_of is not None and not self._is_there(connection, row.part_of):
+                    whole = connection.execute("SELECT 1 FROM cases WHERE id = ?", [row.part_of]).fetchone()
+                    if row.part_of is not None and whole is None:
                         raise _no_case(row.part_of)  # it was deleted in the meantime
                     numbers.append(self._insert(connection, row, created))
                     self._write_images(numbers[-1], row)
@@ -262,9 +263,6 @@ class History:
         for path in self._images.glob("*.png"):
             if path.stem.removesuffix("-map") not in known:
                 path.unlink(missing_ok=True)
-
-    def _is_there(self, connection: sqlite3.Connection, number: int) -> bool:
-        return connection.execute("SELECT 1 FROM cases WHERE id = ?", [number]).fetchone() is not None
 
     def _insert(self, connection: sqlite3.Connection, row: HistoryRow, created: str) -> int:
         picture = row.picture_png if self.keeps_images else None

@@ -1,6 +1,5 @@
 """The routes under /api/v1: predictions, jobs, pictures, reports, the network."""
 
-import asyncio
 import io
 import time
 from collections.abc import Sequence
@@ -207,7 +206,7 @@ async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Predi
 
     predictions = [one for _, _, one in shown]
     volumes = summarise_volumes(predictions, rule)
-    page = await asyncio.to_thread(batch_report, predictions, volumes, service.bundle, rule.threshold, read)
+    page = await service.draw(lambda: batch_report(predictions, volumes, service.bundle, rule.threshold, read))
     return _attached(page, "text/html", "report.html")
 
 
@@ -236,7 +235,7 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
             loaded = job.load(place)
             return deep_png(loaded, side) if depth == "16" else (picture_png(loaded.image.grey(), side), {})
 
-        png, headers = await asyncio.to_thread(draw)
+        png, headers = await service.draw(draw)
         return Response(png, media_type="image/png", headers=headers)
 
     @api.get("/jobs/{job_id}/slices/{place}/map.png", responses=pictures, response_class=Response)
@@ -246,7 +245,7 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
         found = job.predictions[place].tumor_map if 0 <= place < len(job.predictions) else None
         if found is None:
             raise NotFoundError("map", f"of slice {place} is not there", "The network drew none.")
-        png = await asyncio.to_thread(lambda: map_png(job.load(place).image.grey(), found, size=service.bundle.size))
+        png = await service.draw(lambda: map_png(job.load(place).image.grey(), found, size=service.bundle.size))
         return Response(png, media_type="image/png")
 
 

@@ -75,6 +75,7 @@ def _crowded(app: ASGIApp, service: Service) -> ASGIApp:
     return answer
 
 
+# H11Protocol is not a public part of uvicorn: pyproject.toml bounds its version, docs/design.md says why.
 class _Connection(H11Protocol):
     """A connection of uvicorn with more limits: of their number, of the time to send a head, and to read a reply."""
 

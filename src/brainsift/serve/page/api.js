@@ -1,51 +1,162 @@
+// @ts-check
 // The REST service, as the page uses it. Every failure is an ApiError with the rule and the remedy.
 
-const BASE = new URL("api/v1/", document.baseURI);
+/** @import { Scored, Thresholds } from "./decide.js" */
+
+import { Emitter } from "./emitter.js";
+
+/**
+ * @typedef {Scored & { id: number, name: string, detail: string, volume: string, has_map: boolean }} Prediction The
+ *   prediction for one image or slice; `id` counts from 0 within its job.
+ *
+ * @typedef {object} ReportRequest What a report shall show.
+ * @property {{ job: string, folder: string, slices: number[] }[]} slices
+ * @property {{ name: string, detail: string }[]} refused files that the service did not take.
+ *
+ * @typedef {object} Job
+ * @property {string} id
+ * @property {"queued" | "running" | "done" | "cancelled" | "failed"} state
+ * @property {number} done slices that were scored.
+ * @property {number | null} total null until the files are listed.
+ * @property {number[]} cases of the history, one per prediction, as far as they are kept.
+ * @property {ErrorBody | null} error
+ * @property {Prediction[]} answers
+ *
+ * @typedef {object} ErrorBody
+ * @property {string} code
+ * @property {string} subject
+ * @property {string} rule
+ * @property {string} remedy
+ *
+ * @typedef {object} Limits
+ * @property {number} upload_mb
+ * @property {number} files
+ *
+ * @typedef {object} Score A figure with its confidence interval.
+ * @property {number} value
+ * @property {number} low
+ * @property {number} high
+ *
+ * @typedef {"sensitivity" | "specificity" | "roc_auc"} ScoreName
+ *
+ * @typedef {object} ModelFacts
+ * @property {string} name
+ * @property {string} version of brainsift.
+ * @property {string} network_sha256
+ * @property {number} size side of the network's input, pixels.
+ * @property {number} temperature
+ * @property {Record<string, Score | undefined>} test
+ * @property {{ source: string, part: string, n: number, n_tumor: number, n_groups: number, scores: Record<ScoreName, Score | undefined> }[]} figures
+ * @property {{ source: string, contrast: string, part: string, label: number, images: number }[]} data
+ * @property {Record<string, { n: number, hit?: Score, energy?: Score, overlap?: Score }>} maps
+ * @property {string} notice
+ * @property {[title: string, text: string][]} card
+ * @property {{ parameters?: number, pretrained?: string, commit?: string }} environment
+ * @property {boolean} history whether predictions are kept.
+ * @property {boolean} keeps_images
+ * @property {Limits} limits
+ *
+ * @typedef {ModelFacts & Thresholds} Model
+ *
+ * @typedef {"agree" | "disagree" | "unsure"} Verdict
+ *
+ * @typedef {object} KeptRecord A case of the history: an image, a slice, or a volume as a whole.
+ * @property {number} id
+ * @property {string} name
+ * @property {Scored["status"]} status
+ * @property {number | null} probability
+ * @property {"tumor" | "no_tumor" | "refer" | ""} decision
+ * @property {"tumor" | "no_tumor" | ""} leaning side of the threshold.
+ * @property {number} threshold
+ * @property {number} margin
+ * @property {string | null} reason a code for `detail`; null in old records.
+ * @property {string} detail
+ * @property {string} model
+ * @property {number} slices of a volume as a whole; 0 for an image or a slice.
+ * @property {string} volume of a slice; "" for an image.
+ * @property {number | null} part_of of a slice of a volume, the record of the volume.
+ * @property {string} created ISO 8601.
+ * @property {boolean} picture whether the image is kept.
+ * @property {boolean} map whether its tumor map is kept.
+ * @property {Verdict | null} verdict
+ * @property {string} note
+ *
+ * @typedef {Record<string, string | number | null | undefined>} Query
+ *
+ * @typedef {{ status: number, text: string, retryAfter?: number }} Reply `status` is 0 where the server does not answer.
+ *
+ * @typedef {{ query?: Query, body?: unknown, signal?: AbortSignal, keepalive?: boolean }} Options
+ */
+
 const WAIT_SECONDS = 20;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
 const WATCH_MS = 3000;
 
 export class ApiError extends Error {
-  constructor(status, body) {
-    super(body.rule);
-    Object.assign(this, { status, code: body.code, subject: body.subject, rule: body.rule, remedy: body.remedy });
-    this.requestId = body.request_id ?? "";
+  /**
+   * @param {number} status of HTTP; 0 where the server did not answer.
+   * @param {ErrorBody} body
+   */
+  constructor(status, { code, subject, rule, remedy }) {
+    super(rule);
+    this.status = status;
+    this.code = code;
+    this.subject = subject;
+    this.rule = rule;
+    this.remedy = remedy;
   }
 }
 
-/** Tells when the connection to the server is lost ("lost") and when it is back ("back"). */
-export const connection = new EventTarget();
+/**
+ * Tells when the connection to the server is lost and when it is back.
+ *
+ * @type {Emitter<{ lost: null, back: null }>}
+ */
+export const connection = new Emitter();
 let lost = false;
 export const isLost = () => lost;
-let watch = null;
+let isWatching = false;
 
+/** @param {boolean} value */
 function setLost(value) {
   if (lost === value) return;
   lost = value;
-  connection.dispatchEvent(new Event(value ? "lost" : "back"));
-  if (lost) watch ??= untilBack().finally(() => (watch = null));
+  connection.emit(value ? "lost" : "back", null);
+  if (lost && !isWatching) watch();
 }
 
 /** Asks whether the server is there: of what a browser fetches by itself it does not say why it failed. */
 export const probe = async () => setLost((await once("GET", "../../healthz")).status === 0);
 
-/** Asks until it is back, since nothing else may be asking. */
-async function untilBack() {
+/** Asks until the server is back, since nothing else may be asking. */
+async function watch() {
+  isWatching = true;
   while (lost) {
     await pause(WATCH_MS);
     await probe();
   }
+  isWatching = false;
 }
 
+/**
+ * The address of a resource of the service.
+ *
+ * @param {string} path
+ * @param {Query} [query]
+ */
 export const address = (path, query = {}) => {
-  const url = new URL(path, BASE);
+  const url = new URL(path, new URL("api/v1/", document.baseURI));
   for (const [name, value] of Object.entries(query)) {
-    if (value !== "" && value !== null && value !== undefined) url.searchParams.set(name, value);
+    if (value !== "" && value !== null && value !== undefined) url.searchParams.set(name, String(value));
   }
   return url.href;
 };
 
+/**
+ * @param {number} status
+ * @param {string} text
+ */
 function failure(status, text) {
   try {
     const body = JSON.parse(text);
@@ -57,21 +168,31 @@ function failure(status, text) {
   return new ApiError(status, { code: "http", subject: "The server", rule: `answered with status ${status}`, remedy });
 }
 
-const gone = () =>
+const notReached = () =>
   new ApiError(0, {
     code: "connection",
     subject: "The server",
     rule: "does not answer",
-    remedy: "Check that `brainsift serve` still runs",
+    remedy: "Check that `brainsift serve` is still running",
   });
 
+/**
+ * @param {number} ms
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<void>}
+ */
 const pause = (ms, signal) =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, ms);
     signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
   });
 
-/** Repeats what the server was too busy for or did not hear; `attempt` returns {status, text, retryAfter}. */
+/**
+ * Repeats what the server was too busy for or did not get.
+ *
+ * @param {() => Promise<Reply>} attempt
+ * @param {AbortSignal} [signal]
+ */
 async function insist(attempt, signal) {
   for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(2 * wait, LONGEST_PAUSE_MS)) {
     signal?.throwIfAborted();
@@ -84,7 +205,14 @@ async function insist(attempt, signal) {
   }
 }
 
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
+ * @returns {Promise<Reply>}
+ */
 async function once(method, path, { query, body, signal, keepalive } = {}) {
+  /** @type {HeadersInit} */
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   const text = body === undefined ? undefined : JSON.stringify(body);
   try {
@@ -96,25 +224,50 @@ async function once(method, path, { query, body, signal, keepalive } = {}) {
   }
 }
 
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
+ */
 async function call(method, path, options = {}) {
   const reply = await insist(() => once(method, path, options), options.signal);
   return reply.text ? JSON.parse(reply.text) : null;
 }
 
-/** The text of a reply; what the user waits for fails at once when the server is away. */
+/**
+ * The text of a reply; what the user waits for fails at once when the server is away.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
+ */
 async function textOnce(method, path, options = {}) {
   const reply = await once(method, path, options);
   setLost(reply.status === 0);
-  if (reply.status === 0) throw gone();
+  if (reply.status === 0) throw notReached();
   if (reply.status >= 400) throw failure(reply.status, reply.text);
   return reply.text;
 }
 
+/**
+ * As `call`, but fails at once when the server is away.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} [options]
+ */
 async function callOnce(method, path, options = {}) {
   const text = await textOnce(method, path, options);
   return text ? JSON.parse(text) : null;
 }
 
+/**
+ * @param {string} url
+ * @param {FormData} form
+ * @param {(share: number) => void} onprogress
+ * @param {AbortSignal} signal
+ * @returns {Promise<Reply>}
+ */
 function send(url, form, onprogress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch tells no progress of an upload
@@ -131,29 +284,44 @@ function send(url, form, onprogress, signal) {
   });
 }
 
-/** Reads the start of a file. Not of a slice: in Chromium one of a file that is gone is empty, and no error. */
+/**
+ * Reads the start of a file. Not of a slice: in Chromium one of a file that is gone is empty, and no error.
+ *
+ * @param {File} file
+ */
 async function begin(file) {
   const reader = file.stream().getReader();
   await reader.read();
   await reader.cancel();
 }
 
+/** @param {File[]} files */
 async function unreadable(files) {
   const read = await Promise.allSettled(files.map(begin));
   return files.filter((_, place) => read[place].status === "rejected");
 }
 
-/** Files that cannot be sent: `files` are those. */
+/** Some files cannot be sent: `files`. */
 export class GoneError extends ApiError {
+  /** @param {File[]} files */
   constructor(files) {
-    super(0, { code: "gone", subject: "It", rule: "was moved or changed after it was picked", remedy: "Pick it again." });
+    super(0, { code: "gone", subject: "The file", rule: "was moved or changed after you picked it", remedy: "Pick it again." });
     this.files = files;
   }
 }
 
+/** @type {() => Promise<Model>} */
 export const getModel = () => call("GET", "model");
 
-/** Hands files over; resolves to the job. A GoneError where some are not there any more. */
+/**
+ * Uploads files.
+ *
+ * @param {File[]} files
+ * @param {Query} query
+ * @param {{ onprogress: (share: number) => void, signal: AbortSignal }} options
+ * @returns {Promise<Job>}
+ * @throws {GoneError} if some files are not there any more.
+ */
 export async function submit(files, query, { onprogress, signal }) {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);
@@ -167,30 +335,55 @@ export async function submit(files, query, { onprogress, signal }) {
   return JSON.parse(reply.text);
 }
 
-/** The job with its answers from `after` on, as soon as there is news. */
+/**
+ * The job with its predictions from `after` on, as soon as there is news.
+ *
+ * @type {(id: string, after: number, signal: AbortSignal) => Promise<Job>}
+ */
 export const follow = (id, after, signal) =>
   call("GET", `jobs/${id}`, { query: { after, wait: WAIT_SECONDS }, signal });
 
-/** The job as it stands; an ApiError with status 404 where it is gone. */
+/**
+ * The job as it stands; an ApiError with status 404 where the server no longer has it.
+ *
+ * @type {(id: string, after?: number) => Promise<Job>}
+ */
 export const look = (id, after = 0) => callOnce("GET", `jobs/${id}`, { query: { after } });
 
+/** @param {string} id of a job. */
 export const forget = (id) => callOnce("DELETE", `jobs/${id}`).catch(() => null);
 
-/** The report on slices of jobs as one HTML file; `query` says how they are decided, as for `submit`. */
-export const report = (query, body) => textOnce("POST", "report.html", { query, body });
+/**
+ * The report on slices of jobs as one HTML file; `query` says how they are decided, as for `submit`.
+ *
+ * @type {(query: Query, body: ReportRequest) => Promise<string>}
+ */
+export const getReport = (query, body) => textOnce("POST", "report.html", { query, body });
 
+/** @type {(job: string, n: number, query?: Query) => string} */
 export const pictureOf = (job, n, query) => address(`jobs/${job}/slices/${n}/picture.png`, query);
+
+/** @type {(job: string, n: number) => string} */
 export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);
 
 export const history = {
+  /** @type {(query: Query, signal: AbortSignal) => Promise<{ total: number, cases: KeptRecord[] }>} */
   list: (query, signal) => callOnce("GET", "history", { query, signal }),
-  open: (id) => callOnce("GET", `history/${encodeURIComponent(id)}`),
-  slices: (id) => callOnce("GET", `history/${encodeURIComponent(id)}/slices`),
+  /** @type {(id: number) => Promise<KeptRecord>} */
+  open: (id) => callOnce("GET", `history/${id}`),
+  /** @type {(id: number) => Promise<KeptRecord[]>} */
+  slices: (id) => callOnce("GET", `history/${id}/slices`),
+  /** @type {(id: number, verdict: Verdict | null, note: string) => Promise<KeptRecord>} */
   setVerdict: (id, verdict, note) =>
-    callOnce("PUT", `history/${encodeURIComponent(id)}/verdict`, { body: { verdict, note }, keepalive: true }), // a reload does not end it
-  remove: (id) => callOnce("DELETE", `history/${encodeURIComponent(id)}`),
+    callOnce("PUT", `history/${id}/verdict`, { body: { verdict, note }, keepalive: true }), // a reload does not end it
+  /** @type {(id: number) => Promise<null>} */
+  remove: (id) => callOnce("DELETE", `history/${id}`),
+  /** @type {() => Promise<{ deleted: number }>} */
   removeAll: () => callOnce("DELETE", "history"),
-  picture: (id) => address(`history/${encodeURIComponent(id)}/picture.png`),
-  map: (id) => address(`history/${encodeURIComponent(id)}/map.png`),
+  /** @type {(id: number) => string} */
+  picture: (id) => address(`history/${id}/picture.png`),
+  /** @type {(id: number) => string} */
+  map: (id) => address(`history/${id}/map.png`),
+  /** @type {(of: "images" | "cases") => string} */
   table: (of) => address("history/export.csv", { of }),
 };

@@ -1,28 +1,34 @@
+// @ts-check
 // Puts the parts together.
+
+/** @import { Model } from "./api.js" */
+/** @import { Case } from "./cases.js" */
+/** @import { Found } from "./files.js" */
 
 import { showAbout } from "./about.js";
 import { getModel } from "./api.js";
 import { fail, forgive, listenToConnection } from "./banner.js";
 import { CaseView } from "./case.js";
 import { Cases } from "./cases.js";
-import { announce, byId, confirmed, setText, unhurried } from "./dom.js";
+import { all, announce, byId, confirm, first, setText, throttled } from "./dom.js";
 import { listenForFiles } from "./drop.js";
 import { ExportMenu } from "./export.js";
 import { HistoryView } from "./history.js";
 import { Intake } from "./intake.js";
-import { listen as listenToKeys } from "./keyboard.js";
+import { listenToKeys } from "./keyboard.js";
 import { List } from "./list.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
-import { answered, counted, label, number, percent, unanswered } from "./words.js";
+import { counted, label, missingInWords, number, percent, predicted } from "./words.js";
 
 const VIEWS = ["cases", "history", "about"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 const narrow = matchMedia("(max-width: 759px)");
 
+/** @param {string} name */
 function showView(name) {
   for (const view of VIEWS) byId(`view-${view}`).hidden = view !== name;
-  for (const link of document.querySelectorAll("#views a")) {
+  for (const link of all("#views a", HTMLAnchorElement)) {
     if (link.hash === `#/${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -35,7 +41,11 @@ const currentView = () => VIEWS.find((view) => location.hash === `#/${view}`) ??
 
 let listPlace = 0; // how far the list was scrolled on a phone, where the case takes its place
 
-/** On a phone the browser's history knows of the case, so that its Back leads to the list. */
+/**
+ * On a phone the browser's history knows of the case, so that its Back leads to the list.
+ *
+ * @param {"list" | "case"} pane
+ */
 function showPane(pane) {
   const view = byId(`view-${currentView()}`);
   if (view.dataset.pane === pane) return;
@@ -48,14 +58,19 @@ function showPane(pane) {
   else if (pane !== known) window.history.replaceState(null, "");
 }
 
-/** Cases are scored: how far, and at the end what came of it. */
+/**
+ * Shows how far the scoring is, and at the end what came of it.
+ *
+ * @param {Intake} intake
+ * @param {Cases} cases
+ */
 function showProgress(intake, cases) {
   const { busy, done, total, sending } = intake;
   const stops = !busy && byId("progress").contains(document.activeElement);
   byId("progress").hidden = !busy;
-  const bar = byId("progress-bar");
+  const bar = byId("progress-bar", HTMLProgressElement);
   if (sending !== null && !done) {
-    setText(byId("progress-words"), `Sending ${percent(sending, 0)}`);
+    setText(byId("progress-words"), `Uploading ${percent(sending, 0)}`);
     bar.value = 0;
   } else {
     setText(byId("progress-words"), `${done.toLocaleString("en")} of ${counted(total, "image")} scored`);
@@ -65,16 +80,19 @@ function showProgress(intake, cases) {
   document.body.dataset.busy = String(busy);
   showEmptiness(intake, cases);
   if (stops) focusOnAdding();
-  showUnanswered(unanswered(intake));
-}
-
-function showUnanswered(words) {
-  for (const id of ["skipped", "nothing-found"]) {
-    setText(byId(id), words);
-    byId(id).hidden = !words;
+  const missing = missingInWords(intake);
+  for (const node of [byId("skipped"), byId("nothing-found")]) {
+    setText(node, missing);
+    node.hidden = !missing;
   }
 }
 
+/**
+ * Shows either the list or, while there is nothing, where to begin.
+ *
+ * @param {Intake} intake
+ * @param {Cases} cases
+ */
 function showEmptiness(intake, cases) {
   const view = byId("view-cases");
   const state = cases.all.length || intake.busy ? "some" : "empty";
@@ -87,21 +105,35 @@ function showEmptiness(intake, cases) {
 /** Where the focus goes when what had it is hidden. */
 function focusOnAdding() {
   const place = byId("view-cases").dataset.state === "empty" ? ".welcome" : ".list-head";
-  document.querySelector(`#view-cases ${place} [data-opens=pick-files]`).focus();
+  first(`#view-cases ${place} [data-opens=pick-files]`).focus();
 }
 
+/**
+ * Says to screen readers what came of it.
+ *
+ * @param {Intake} intake
+ * @param {Cases} cases
+ */
 function sayEnd(intake, cases) {
   const counts = Object.entries(cases.counts()).filter(([, count]) => count);
   const found = counts.map(([decision, count]) => `${label(decision)} ${count}`).join(", ");
   const isDone = found && !intake.stopped && !intake.nothing;
-  const words = [isDone ? `Done. ${found}.` : "", unanswered(intake)].filter(Boolean).join(" ");
+  const words = [isDone ? `Done. ${found}.` : "", missingInWords(intake)].filter(Boolean).join(" ");
   if (words) announce(words);
 }
 
-function listenToIntake(intake, cases, { isRead, open, reveal }) {
+/**
+ * @param {Intake} intake
+ * @param {Cases} cases
+ * @param {object} acts
+ * @param {() => boolean} acts.isChosen whether the reader chose the case that is shown.
+ * @param {(one: Case, options: { quiet: boolean }) => void} acts.open
+ * @param {(one: Case) => void} acts.reveal
+ */
+function listenToIntake(intake, cases, { isChosen, open, reveal }) {
   let wasBusy = false;
   let spoken = 0;
-  intake.addEventListener("progress", () => {
+  intake.on("progress", () => {
     showProgress(intake, cases);
     const tenth = intake.total ? Math.floor((10 * intake.done) / intake.total) : 0;
     if (intake.busy && tenth !== spoken) announce(`${intake.done} of ${intake.total} scored`);
@@ -109,18 +141,18 @@ function listenToIntake(intake, cases, { isRead, open, reveal }) {
     if (wasBusy && !intake.busy) sayEnd(intake, cases);
     wasBusy = intake.busy;
   });
-  cases.addEventListener("added", ({ detail }) => {
-    const isFirst = detail.order === intake.fresh.order;
-    const wanted = !cases.selected || (isFirst && intake.fresh.alone && !isRead());
-    if (wanted && !narrow.matches) open(detail, { quiet: true });
+  cases.on("added", (one) => {
+    const isFirst = one.order === intake.fresh.order;
+    const isWanted = !cases.selected || (isFirst && intake.fresh.alone && !isChosen());
+    if (isWanted && !narrow.matches) open(one, { quiet: true });
     showEmptiness(intake, cases);
-    if (isFirst && cases.all.length > 1) reveal(detail);
+    if (isFirst && cases.all.length > 1) reveal(one);
   });
-  cases.addEventListener("removed", () => showEmptiness(intake, cases));
+  cases.on("removed", () => showEmptiness(intake, cases));
   byId("cancel").addEventListener("click", () => intake.cancel());
   byId("clear").addEventListener("click", async () => {
-    const text = `${counted(cases.all.length, "case")} and their files are removed from the list and from the server's memory.`;
-    if (await confirmed({ title: "Clear the list?", text, action: "Clear" })) {
+    const text = `${counted(cases.all.length, "case")} and their files will be removed from the list and from the server's memory.`;
+    if (await confirm({ title: "Clear the list?", text, action: "Clear" })) {
       intake.clear();
       showPane("list");
       announce("The list is empty.");
@@ -128,20 +160,26 @@ function listenToIntake(intake, cases, { isRead, open, reveal }) {
   });
 }
 
-/** The case that is looked at follows what happens to it. */
+/**
+ * The case that is looked at follows what happens to it.
+ *
+ * @param {Cases} cases
+ * @param {CaseView} view
+ */
 function listenToCases(cases, view) {
-  cases.addEventListener("selected", () => currentView() === "cases" && view.show(cases.selected));
-  for (const type of ["rule", "changed"]) {
-    cases.addEventListener(type, ({ detail }) => {
-      if (view.one && view.one === cases.selected && (!detail || detail === view.one)) view.update();
-    });
-  }
+  cases.on("selected", (one) => currentView() === "cases" && view.show(one));
+  cases.on("rule", () => view.one === cases.selected && view.update());
+  cases.on("changed", (one) => one === view.one && view.update());
 }
 
+/**
+ * @param {(by: number) => void} step
+ * @returns {() => void} goes back to the list.
+ */
 function listenToPanes(step) {
   const toList = () => {
     showPane("list");
-    if (narrow.matches) document.querySelector(`#view-${currentView()} .selected .case-open`)?.focus();
+    if (narrow.matches) all(`#view-${currentView()} .selected .case-open`)[0]?.focus();
   };
   const back = () => {
     if (byId(`view-${currentView()}`).dataset.pane !== "case") return;
@@ -164,7 +202,7 @@ function listenToPanes(step) {
 
 /** The part of the address behind # names the view, so these links only move the focus. */
 function listenToSkips() {
-  for (const link of document.querySelectorAll(".skip")) {
+  for (const link of all(".skip", HTMLAnchorElement)) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
       byId(link.hash.slice(1)).focus();
@@ -172,43 +210,49 @@ function listenToSkips() {
   }
 }
 
+/** @param {boolean} yes whether the table takes the place of the case. */
 function setWide(yes) {
   byId("wide").setAttribute("aria-pressed", String(yes));
   byId("view-cases").classList.toggle("wide", yes);
 }
 
+/** @param {Model} model */
 function showPrivacy(model) {
   const here = LOOPBACK.includes(location.hostname);
-  const where = here ? "Your images stay on this machine." : `Your images go to ${location.host} and nowhere else.`;
-  setText(byId("privacy"), model.history ? `${where} Answers are kept in the history.` : where);
+  const where = here ? "Your images stay on this machine." : `Your images are sent to ${location.host} and nowhere else.`;
+  setText(byId("privacy"), model.history ? `${where} Predictions are kept in the history.` : where);
 }
 
 async function start() {
   listenToConnection();
   const model = await getModel();
-  const cases = new Cases();
-  const rug = new Rug(byId("rug"));
-  new ThresholdPanel(model, (rule) => {
+  const panel = new ThresholdPanel(model);
+  const cases = new Cases(panel.rule);
+  panel.on("rule", (rule) => {
     cases.setRule(rule);
-    announce(cases.all.length ? `Threshold ${number(rule.threshold)}: ${cases.counts().tumor} tumor, ${cases.counts().no_tumor} no tumor, ${cases.counts().refer} to refer` : "");
+    const { tumor, no_tumor: noTumor, refer } = cases.counts();
+    announce(cases.all.length ? `Threshold ${number(rule.threshold)}: ${tumor} tumor, ${noTumor} no tumor, ${refer} to refer` : "");
   });
-  const showRug = unhurried(() => rug.show(cases.all, cases.rule), 100);
-  for (const type of ["added", "changed", "removed", "rule"]) cases.addEventListener(type, showRug);
+  const rug = new Rug(byId("rug"));
+  const showRug = throttled(() => rug.show(cases.all, cases.rule), 100);
+  for (const type of /** @type {const} */ (["added", "changed", "removed", "rule"])) cases.on(type, showRug);
   rug.show(cases.all, cases.rule);
-  if (narrow.matches) document.querySelector(".threshold").open = false;
+  if (narrow.matches) first(".threshold", HTMLDetailsElement).open = false;
 
-  const view = new CaseView({ keeps: model.history });
-  let read = null; // the case that the reader chose, not the page
+  const view = new CaseView({ hasHistory: model.history });
+  /** The case that the reader chose, not the page. @type {Case | null} */
+  let chosen = null;
+  /** @type {(one: Case, options?: { quiet?: boolean, steps?: boolean }) => void} */
   const open = (one, { quiet = false, steps = false } = {}) => {
     const again = one === cases.selected && !steps;
     if (!quiet) {
-      read = one;
+      chosen = one;
       if (!steps) setWide(false);
       showPane("case");
     }
     cases.select(one);
     if (quiet) return;
-    announce(answered(one.name, one));
+    announce(predicted(one.name, one));
     if (narrow.matches || again) byId("case-title").focus();
   };
   const list = new List(cases, open);
@@ -217,18 +261,20 @@ async function start() {
     if (currentView() !== "history") return; // it came late: the reader went on
     view.show(one);
     showPane(one ? "case" : "list");
-    if (one) announce(answered(one.name, one));
+    if (one) announce(predicted(one.name, one));
   });
   const viewed = () => (currentView() === "history" ? history : list);
+  /** @param {number} by */
   const step = (by) => viewed().step(by);
   const back = listenToPanes(step);
   listenToSkips();
   listenToCases(cases, view);
-  listenToIntake(intake, cases, { isRead: () => read === cases.selected, open, reveal: (one) => list.reveal(one) });
+  listenToIntake(intake, cases, { isChosen: () => chosen === cases.selected, open, reveal: (one) => list.reveal(one) });
   new ExportMenu(cases, list, model);
   showAbout(model);
   showPrivacy(model);
 
+  /** @param {Promise<(Found | null)[]>} found */
   const add = async (found) => {
     location.hash = "#/cases";
     showPane("list");
@@ -237,7 +283,7 @@ async function start() {
     if (intake.nothing) sayEnd(intake, cases);
   };
   listenForFiles((found) => add(found).catch(fail));
-  const keys = {
+  listenToKeys({
     step,
     view,
     viewer: view.stage.viewer,
@@ -245,15 +291,14 @@ async function start() {
     search: () => byId(currentView() === "history" ? "history-search" : "search").focus(),
     addFiles: () => byId("pick-files").click(),
     back,
-    active: () => currentView() !== "about",
-  };
-  listenToKeys(keys);
+    isActive: () => currentView() !== "about",
+  });
   const enter = () => {
     const name = currentView();
     showView(name);
     if (name === "about") return;
     byId("delete-case").hidden = name !== "history";
-    document.querySelector(`#view-${name} .work`).append(byId("case-pane")); // both lists show their cases in it
+    first(`#view-${name} .work`).append(byId("case-pane")); // both lists show their cases in it
     if (name === "history") history.refresh();
     else view.show(cases.selected);
   };

@@ -1,14 +1,18 @@
-// The case: picture, map, answer in words; for a volume its slices.
+// @ts-check
+// The case: picture, map, prediction in words; for a volume its slices.
+
+/** @import { Case, Kept, Slice } from "./cases.js" */
+/** @import { Rule } from "./decide.js" */
 
 import { connection, history, look } from "./api.js";
-import { announce, byId, el, setText, unhurried } from "./dom.js";
+import { all, announce, byId, el, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { prefetch } from "./pictures.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
 import { VerdictForm } from "./verdict.js";
-import { answered, because, explain, label, number } from "./words.js";
+import { because, explain, label, number, predicted } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
 const KEPT_TRIES = 10;
@@ -16,19 +20,23 @@ const KEPT_WAIT_MS = 500;
 const SAID_MS = 600; // slices go by faster than they can be said
 
 export class CaseView {
-  constructor({ keeps }) {
-    this.keeps = keeps;
-    this.one = null;
-    this.kept = null;
+  /** @type {Case | null} */
+  one = null;
+  /** @type {Kept | null} */
+  #kept = null;
+
+  /** @param {{ hasHistory: boolean }} server whether it keeps what it scores. */
+  constructor({ hasHistory }) {
+    this.hasHistory = hasHistory;
     this.stage = new Stage();
     this.strip = new Strip(byId("strip"));
     this.scale = new Scale();
     this.sliceScale = new Scale();
     this.verdict = new VerdictForm();
     this.sliceVerdict = new VerdictForm();
-    this.saySlice = unhurried(() => this.#saySlice(), SAID_MS);
+    this.saySlice = throttled(() => this.#saySlice(), SAID_MS);
     byId("stage").prepend(this.stage.node);
-    byId("answer-scale").append(this.scale.node);
+    byId("prediction-scale").append(this.scale.node);
     byId("slice-scale").append(this.sliceScale.node);
     byId("case-tools").append(this.stage.tools);
     byId("case-verdict").prepend(this.verdict.node);
@@ -36,34 +44,46 @@ export class CaseView {
     this.#listen();
   }
 
-  /** Shows a case, or that there is none. */
+  /**
+   * Shows a case, or that there is none.
+   *
+   * @param {Case | null} one
+   */
   show(one) {
     if (one !== this.one) byId("case-pane").scrollTop = 0;
     this.one = one;
     byId("case-none").hidden = Boolean(one);
     byId("case-body").hidden = !one;
     byId("case-verdict").hidden = true;
-    if (!one) return this.stage.viewer.clear();
+    if (!one) {
+      this.stage.viewer.clear();
+      return;
+    }
     this.update();
-    this.#loadVerdicts();
-    return this.#showSlice(false);
+    this.#loadVerdicts(one);
+    this.#showSlice(one, { keepView: false });
   }
 
-  /** Goes to a slice of the volume that is shown. */
+  /**
+   * Goes to a slice of the volume that is shown.
+   *
+   * @param {number} place from 0; beyond an end, the slice at that end.
+   */
   go(place) {
     const { one } = this;
     if (!one?.isVolume) return;
-    one.chosen = Math.min(Math.max(place, 0), one.answers.length - 1);
-    this.#showSlice(true);
+    one.chosen = Math.min(Math.max(place, 0), one.slices.length - 1);
+    this.#showSlice(one, { keepView: true });
     this.saySlice();
   }
 
   #saySlice() {
     const { one } = this;
     if (!one?.isVolume || document.activeElement === byId("slice-slider")) return; // the slider says it itself
-    announce(answered(`Slice ${one.place + 1} of ${one.answers.length}`, one.slice));
+    announce(predicted(`Slice ${one.place + 1} of ${one.slices.length}`, one.slice));
   }
 
+  /** @param {number} by slices. */
   step(by) {
     if (this.one) this.go(this.one.place + by);
   }
@@ -74,10 +94,11 @@ export class CaseView {
 
   #listen() {
     const { stage, strip } = this;
-    connection.addEventListener("back", () => this.one && this.#showSlice(true));
-    stage.viewer.addEventListener("scroll", ({ detail }) => this.step(detail));
-    strip.addEventListener("go", ({ detail }) => this.go(detail));
-    byId("slice-slider").addEventListener("input", (event) => this.go(Number(event.target.value) - 1));
+    const slider = byId("slice-slider", HTMLInputElement);
+    connection.on("back", () => this.one && this.#showSlice(this.one, { keepView: true }));
+    stage.viewer.on("scroll", (by) => this.step(by));
+    strip.on("go", (place) => this.go(place));
+    slider.addEventListener("input", () => this.go(Number(slider.value) - 1));
     byId("previous-slice").addEventListener("click", () => this.step(-1));
     byId("next-slice").addEventListener("click", () => this.step(1));
     byId("most-suspicious").addEventListener("click", () => this.goToMostSuspicious());
@@ -86,108 +107,134 @@ export class CaseView {
   /** Shows what has changed: more slices, or another threshold. */
   update() {
     const { one } = this;
+    if (!one) return;
     const { rule } = one;
     setText(byId("case-title"), one.name);
     byId("case-title").title = one.folder + one.name;
     setText(byId("case-where"), one.where);
-    byId("answer").dataset.decision = one.decision;
-    setText(byId("answer-kind"), one.isVolume ? `Volume, ${one.answers.length} slices` : one.status === "unreadable" ? "File" : "Slice");
-    byId("answer-decision").replaceChildren(decisionCell(one.decision));
-    setText(byId("answer-number"), one.probability === null ? "" : number(one.probability));
-    byId("answer").classList.toggle("doubtful", one.status === "not_brain_mri");
-    setText(byId("answer-words"), one.isVolume ? volumeWords(one, rule) : explain(one, rule));
-    this.#showReason(byId("answer-reason"), one);
+    byId("prediction").dataset.decision = one.decision;
+    setText(byId("prediction-kind"), one.isVolume ? `Volume, ${one.slices.length} slices` : one.status === "unreadable" ? "File" : "Slice");
+    byId("prediction-decision").replaceChildren(decisionCell(one.decision));
+    setText(byId("prediction-number"), one.probability === null ? "" : number(one.probability));
+    byId("prediction").classList.toggle("doubtful", one.status === "not_brain_mri");
+    setText(byId("prediction-words"), one.isVolume ? volumeWords(one, rule) : explain(one, rule));
+    showReason(byId("prediction-reason"), one);
     this.scale.show(one, rule);
     byId("volume-bar").hidden = !one.isVolume;
-    byId("slice-answer").hidden = !one.isVolume;
-    if (one.isVolume) this.#showVolume();
+    byId("slice-prediction").hidden = !one.isVolume;
+    if (one.isVolume) this.#showVolume(one);
   }
 
-  #showReason(node, { status, detail }) {
-    node.hidden = !detail;
-    const heads = { unreadable: "Why", not_brain_mri: "Why", ok: "Note" };
-    node.replaceChildren(el("strong", {}, heads[status]), ` ${because({ status, detail })}`);
-  }
-
-  #showVolume() {
-    const { one } = this;
-    byId("slice-slider").max = one.answers.length;
+  /** @param {Case} one */
+  #showVolume(one) {
+    byId("slice-slider", HTMLInputElement).max = String(one.slices.length);
     this.strip.show(one.slices, one.sliceRule);
-    byId("most-suspicious").disabled = !one.suspicious.length;
-    byId("suspicious").replaceChildren(...one.suspicious.map((place) => this.#suspiciousButton(place)));
+    byId("most-suspicious", HTMLButtonElement).disabled = !one.suspicious.length;
+    const buttons = one.suspicious.map((place) => this.#suspiciousButton(place, one.slices[place]));
+    byId("suspicious").replaceChildren(...buttons);
     byId("suspicious-head").hidden = !one.suspicious.length;
-    this.#showSliceAnswer();
+    this.#showSlicePrediction(one);
   }
 
-  #suspiciousButton(place) {
-    const slice = this.one.slices[place];
-    const words = `Slice ${place + 1}, probability ${number(slice.probability)}`;
+  /**
+   * @param {number} place
+   * @param {Slice} slice
+   */
+  #suspiciousButton(place, { probability }) {
+    const words = `Slice ${place + 1}, probability ${number(probability)}`;
     const onclick = () => this.go(place);
-    const parts = [el("span", {}, `Slice ${place + 1}`), el("span", { class: "figures" }, number(slice.probability))];
+    const parts = [el("span", {}, `Slice ${place + 1}`), el("span", { class: "figures" }, number(probability))];
     const button = el("button", { type: "button", class: "jump", "aria-label": words, "data-place": place, onclick }, parts);
     return el("li", {}, button);
   }
 
-  #showSliceAnswer() {
-    const { one } = this;
+  /** @param {Case} one */
+  #showSlicePrediction(one) {
     const { slice, place } = one;
-    const count = one.answers.length;
+    const count = one.slices.length;
     this.strip.mark(place);
-    byId("slice-slider").value = place + 1;
+    byId("slice-slider", HTMLInputElement).value = String(place + 1);
     byId("slice-slider").setAttribute("aria-valuetext", `Slice ${place + 1} of ${count}, ${label(slice.decision)}`);
     setText(byId("slice-number"), `${place + 1} / ${count}`);
     setText(byId("slice-title"), `Slice ${place + 1}`);
     byId("slice-decision").replaceChildren(decisionCell(slice.decision));
     setText(byId("slice-probability"), slice.probability === null ? "" : number(slice.probability));
     this.sliceScale.show(slice, one.sliceRule);
-    this.#showReason(byId("slice-reason"), slice);
-    for (const button of document.querySelectorAll("#suspicious button")) {
+    showReason(byId("slice-reason"), slice);
+    for (const button of all("#suspicious button")) {
       button.setAttribute("aria-current", String(Number(button.dataset.place) === place));
     }
   }
 
-  async #showSlice(keepView) {
-    const { one } = this;
-    const { slice, place } = one;
-    if (one.isVolume) this.#showSliceAnswer();
+  /**
+   * @param {Case} one
+   * @param {{ keepView: boolean }} options
+   */
+  async #showSlice(one, { keepView }) {
+    const { slice, place, refused } = one;
+    if (one.isVolume) this.#showSlicePrediction(one);
     this.stage.setScrolls(one.isVolume);
-    this.#showSliceVerdict();
-    if (slice.status === "unreadable") return this.stage.say(`There is no picture: the file ${one.refused ? "was not scored" : "could not be read"}.`);
-    if (!one.layers(slice).pictureUrl) return this.stage.say("Its image was not kept. The server keeps images when it is started with --keep-images.");
-    await this.stage.show(addresses(one, place), { keepView });
-    if (this.one !== one || !one.isVolume) return undefined;
-    return prefetch(around(one).flatMap((near) => Object.values(one.layers(one.slices[near])).filter(Boolean)));
+    this.#showSliceVerdict(one);
+    const { pictureUrl, mapUrl } = one.layers(place);
+    if (slice.status === "unreadable") {
+      this.stage.say(`There is no picture: the file ${refused ? "was not scored" : "could not be read"}.`);
+    } else if (!pictureUrl) {
+      this.stage.say("The image was not kept. To keep images, start the server with --keep-images.");
+    } else {
+      await this.stage.show({ pictureUrl, mapUrl, words: pictureWords(one) }, { keepView });
+      if (this.one === one && one.isVolume) prefetch(around(one));
+    }
   }
 
-  async #loadVerdicts() {
-    const { one } = this;
-    this.kept = null;
-    if (!this.keeps || one.status === "unreadable") return;
-    const kept = await (one.kept ?? keptOf(one, () => this.one === one)).catch(() => null);
+  /** @param {Case} one */
+  async #loadVerdicts(one) {
+    this.#kept = null;
+    if (!this.hasHistory || one.status === "unreadable") return;
+    const kept = one.kept ?? (await keptOf(one, () => this.one === one).catch(() => null));
     if (!kept || this.one !== one) return;
-    this.kept = kept;
+    this.#kept = kept;
     this.verdict.show(kept.whole);
     byId("slice-verdict").hidden = !kept.slices.length;
     byId("case-verdict").hidden = false;
-    this.#showSliceVerdict();
+    this.#showSliceVerdict(one);
   }
 
-  #showSliceVerdict() {
-    const record = this.kept?.slices[this.one.place];
+  /** @param {Case} one */
+  #showSliceVerdict(one) {
+    const record = this.#kept?.slices[one.place];
     if (!record) return;
-    setText(byId("slice-verdict-title"), `On slice ${this.one.place + 1} alone`);
+    setText(byId("slice-verdict-title"), `Verdict on slice ${one.place + 1} only`);
     this.sliceVerdict.show(record);
   }
 }
 
-/** What the history has of a case: {whole, slices}, null where it has nothing; an answer is kept soon after it was given. */
-async function keptOf(one, wanted) {
+/**
+ * Shows the reason for a prediction, or nothing.
+ *
+ * @param {HTMLElement} node
+ * @param {Pick<Slice, "status" | "detail">} prediction
+ */
+function showReason(node, { status, detail }) {
+  node.hidden = !detail;
+  const heads = { unreadable: "Reason", not_brain_mri: "Reason", ok: "Note" };
+  node.replaceChildren(el("strong", {}, heads[status]), ` ${because({ status, detail })}`);
+}
+
+/**
+ * Asks what the history has of a case, until it is there: predictions are kept soon after they were made.
+ *
+ * @param {Case} one
+ * @param {() => boolean} isWanted
+ * @returns {Promise<Kept | null>} null where the history has nothing.
+ */
+async function keptOf({ job, slices: shown }, isWanted) {
   let known = 0;
-  for (let left = KEPT_TRIES; left && one.job && wanted(); ) {
-    const { cases, state } = await look(one.job, Number.MAX_SAFE_INTEGER);
-    const number = cases[one.answers.at(-1).id];
-    if (number) {
-      const last = await history.open(number);
+  const place = shown[shown.length - 1].id;
+  for (let left = KEPT_TRIES; left && job !== null && place !== null && isWanted(); ) {
+    const { cases, state } = await look(job, Number.MAX_SAFE_INTEGER);
+    const id = cases[place];
+    if (id) {
+      const last = await history.open(id);
       if (!last.part_of) return { whole: last, slices: [] };
       const [whole, slices] = await Promise.all([history.open(last.part_of), history.slices(last.part_of)]);
       return { whole, slices };
@@ -199,26 +246,42 @@ async function keptOf(one, wanted) {
   return null;
 }
 
-function addresses(one, place) {
-  const slice = one.slices[place];
-  const which = one.isVolume ? `${one.name}, slice ${place + 1} of ${one.answers.length}` : one.name;
-  const answer = slice.probability === null ? "" : `, probability of a tumor ${number(slice.probability)}`;
-  const words = `${which}: ${label(slice.decision)}${answer}`;
-  return { ...one.layers(slice), words };
+/**
+ * Describes the picture of the slice that is shown.
+ *
+ * @param {Case} one
+ */
+function pictureWords({ name, slice, slices, place, isVolume }) {
+  const which = isVolume ? `${name}, slice ${place + 1} of ${slices.length}` : name;
+  const probability = slice.probability === null ? "" : `, probability of a tumor ${number(slice.probability)}`;
+  return `${which}: ${label(slice.decision)}${probability}`;
 }
 
+/**
+ * Addresses of the pictures and maps of the slices around the one that is shown.
+ *
+ * @param {Case} one
+ */
 function around(one) {
   const near = [];
   for (let by = 1; by <= AHEAD; by += 1) near.push(one.place + by, one.place - by);
-  return near.filter((place) => one.slices[place] && one.slices[place].status !== "unreadable");
+  return near
+    .filter((place) => one.slices[place] && one.slices[place].status !== "unreadable")
+    .flatMap((place) => Object.values(one.layers(place)).filter((url) => url !== null));
 }
 
+/**
+ * What the prediction for a volume means, in a sentence.
+ *
+ * @param {Case} one
+ * @param {Rule} rule
+ */
 function volumeWords(one, rule) {
-  if (one.status !== "ok") return "No slice of this volume could be judged.";
-  const mean = `The largest mean over three adjacent slices, ${number(one.probability)}`;
-  if (one.reason === "too_few_slices") return "Too few slices of this volume could be judged. A reader should decide.";
-  const end = ` ${one.nScored} of ${one.answers.length} slices were judged.`;
-  if (one.decision === "refer") return `${mean}, is too close to even odds. A reader should decide.${end}`;
+  if (one.status !== "ok") return "No slice of this volume could be scored.";
+  const mean = `The largest mean probability of three adjacent slices, ${number(one.probability)}`;
+  if (one.reason === "too_few_slices") return "Too few slices of this volume could be scored. A human reader should decide.";
+  const end = ` ${one.nScored} of ${one.slices.length} slices were scored.`;
+  if (one.decision === "refer") return `${mean}, is too close to 0.5 to keep the error rate that you chose. A human reader should decide.${end}`;
   const against = one.decision === "tumor" ? "reaches" : "stays below";
   return `${mean}, ${against} the threshold of ${number(rule.threshold)}.${end}`;
 }

@@ -1,53 +1,128 @@
+// @ts-check
 // The cases on the page, and the rule that decides them.
 
+/** @import { ErrorBody, KeptRecord, Prediction } from "./api.js" */
+/** @import { ChosenRule, Decision, Rule, Scored, Status } from "./decide.js" */
+
 import { mapOf, pictureOf } from "./api.js";
-import { decide, ofVolumes, summarise } from "./decide.js";
-import { UNSURE, inWords, reason } from "./words.js";
+import { decide, ofVolumes, summarize } from "./decide.js";
+import { Emitter } from "./emitter.js";
+import { inWords, withoutUnsure } from "./words.js";
+
+/**
+ * @typedef {object} SliceFacts
+ * @property {number | null} id null where the server does not know it.
+ * @property {string} name
+ * @property {string} detail
+ * @property {string} volume "" for a plain image.
+ * @property {boolean} has_map
+ *
+ * @typedef {Scored & SliceFacts} SliceRecord
+ * @typedef {SliceRecord & { decision: Decision }} Slice
+ *
+ * @typedef {Prediction & { folder: string, order: number }} PlacedPrediction with the folder of its file, and the order
+ *   of its file among all that were added.
+ *
+ * @typedef {Pick<ErrorBody, "subject" | "rule" | "remedy">} ErrorWords
+ * @typedef {{ name: string, folder: string, order: number, error: ErrorWords }} Refusal A file that was not scored.
+ */
+
+/** @typedef {{ whole: KeptRecord, slices: KeptRecord[] }} Kept What the history has of a case. */
 
 /** One row of the list: an image, or a volume with its slices. */
 export class Case {
+  /** @type {SliceRecord[]} */
+  #records = [];
+  /** What is shown: the records with their decisions. @type {Slice[]} */
+  slices = [];
+  /** For the case as a whole. @type {Rule} */
+  rule = { threshold: 0.5, margin: 0 };
+  /** For a single slice. @type {Rule} */
+  sliceRule = this.rule;
+  /** @type {Status} */
+  status = "unreadable";
+  /** @type {number | null} */
+  probability = null;
+  /** @type {Decision} */
+  decision = "unreadable";
+  /** A code: why the case is unreadable, rejected or referred. @type {string | null} */
+  reason = "";
+  /** The same in words, where they do not depend on the threshold. */
+  detail = "";
+  nScored = 0;
+  /** Places of slices, the most suspicious first. @type {number[]} */
+  suspicious = [];
+  /** Place of the slice that the reader went to. @type {number | null} */
+  chosen = null;
+  /** In the list: that of its file among all that were added. */
+  order = 0;
+  /** Whether it was not scored at all. */
+  refused = false;
+  /** Where it comes from the history: what that has of it. @type {Kept | null} */
+  kept = null;
+
+  /**
+   * @param {string} key
+   * @param {{ name: string, folder?: string, job?: string | null, volume?: string }} file `volume` names the volume, ""
+   *   for a plain image.
+   */
   constructor(key, { name, folder = "", job = null, volume = "" }) {
-    Object.assign(this, { key, name, folder, job, volume });
-    this.answers = [];
-    this.chosen = null; // place of the slice that the reader went to
-    this.order = 0; // in the list: that of its file among all that were added
-    this.refused = false;
+    this.key = key;
+    this.name = name;
+    this.folder = folder;
+    this.job = job;
+    this.volume = volume;
   }
 
-  /** Takes what is known of a slice, in the order of the slices. */
-  push(answer) {
-    this.answers.push(answer);
+  /**
+   * Takes what is known of a slice, in the order of the slices.
+   *
+   * @param {SliceRecord} record
+   */
+  push(record) {
+    this.#records.push(record);
   }
 
+  /** @param {Rule} rule */
   decide(rule) {
     this.sliceRule = rule;
+    this.slices = this.#records.map((one) => ({ ...one, decision: decide(one, rule), detail: withoutUnsure(one.detail) }));
     this.rule = this.isVolume ? ofVolumes(rule) : rule;
-    this.slices = this.answers.map((answer) => ({ ...answer, decision: decide(answer, rule), detail: reason(answer.detail) }));
-    if (this.isVolume) {
-      Object.assign(this, summarise(this.answers, this.rule));
-      this.detail = this.status === "ok" ? this.why : this.slices[0].detail;
-      return;
-    }
-    const { status, probability, decision, detail } = this.slices[0];
-    Object.assign(this, { status, probability, decision, detail, suspicious: [0] });
+    const [first] = this.slices;
+    const whole = this.isVolume ? summarize(this.slices, this.rule) : { ...first, suspicious: [0], nScored: 0 };
+    this.reason = whole.reason ?? "";
+    this.status = whole.status;
+    this.probability = whole.probability;
+    this.decision = whole.decision;
+    this.suspicious = whole.suspicious;
+    this.nScored = whole.nScored;
+    this.detail = this.status === "ok" ? whole.detail : first.detail;
   }
 
+  /** Where the case comes from, for its head. */
   get where() {
     return this.folder.replace(/\/$/, "");
   }
 
-  /** Addresses of the picture and the map of a slice; null where there is none. */
-  layers({ id, has_map: mapped }) {
-    return { pictureUrl: pictureOf(this.job, id, { depth: 16 }), mapUrl: mapped === false ? null : mapOf(this.job, id) };
+  /**
+   * Addresses of the picture and the map of a slice; null where there is none.
+   *
+   * @param {number} place
+   * @returns {{ pictureUrl: string | null, mapUrl: string | null }}
+   */
+  layers(place) {
+    const { id, has_map: hasMap } = this.slices[place];
+    if (this.job === null || id === null) return { pictureUrl: null, mapUrl: null };
+    return { pictureUrl: pictureOf(this.job, id, { depth: 16 }), mapUrl: hasMap ? mapOf(this.job, id) : null };
   }
 
   get isVolume() {
-    return this.answers.length > 1;
+    return this.slices.length > 1;
   }
 
   /** The place of the slice that stands for the case: the one chosen, else the most suspicious. */
   get place() {
-    return this.chosen ?? this.suspicious[0] ?? Math.floor(this.answers.length / 2);
+    return this.chosen ?? this.suspicious[0] ?? Math.floor(this.slices.length / 2);
   }
 
   get slice() {
@@ -55,90 +130,97 @@ export class Case {
   }
 }
 
-/** Tells of "added" and "removed" cases, "changed" ones, and of a new "rule". */
-export class Cases extends EventTarget {
-  constructor() {
+/** @extends {Emitter<{ added: Case, changed: Case, removed: null, rule: null, selected: Case | null }>} */
+export class Cases extends Emitter {
+  /** @type {Case[]} */
+  all = [];
+  /** @type {Case | null} */
+  selected = null;
+  /** @type {Map<string, Case>} */
+  byKey = new Map();
+  #refusals = 0; // crypto.randomUUID is missing where the page comes from another machine without TLS
+
+  /** @param {ChosenRule} rule */
+  constructor(rule) {
     super();
-    this.all = [];
-    this.rule = null;
-    this.selected = null;
-    this.byKey = new Map();
+    this.rule = rule;
   }
 
-  /** Adds the answers of a job to their cases: slices of one volume are one case. */
-  take(job, answers) {
-    const touched = new Map();
-    for (const answer of answers) {
-      const key = answer.volume ? `${job}/v/${answer.volume}` : `${job}/${answer.id}`;
+  /**
+   * Adds the predictions of a job to their cases: slices of one volume are one case.
+   *
+   * @param {string} job
+   * @param {PlacedPrediction[]} predictions
+   */
+  take(job, predictions) {
+    /** @type {Map<Case, boolean>} */
+    const touched = new Map(); // to whether they are new
+    for (const { folder, order, ...prediction } of predictions) {
+      const { volume, name, id } = prediction;
+      const key = volume ? `${job}/v/${volume}` : `${job}/${id}`;
       const known = this.byKey.get(key);
-      const one = known ?? new Case(key, { name: answer.volume || answer.name, folder: answer.folder, job, volume: answer.volume });
-      if (!known) this.#put(one, answer.order);
-      one.push(answer);
+      const one = known ?? new Case(key, { name: volume || name, folder, job, volume });
+      if (!known) this.#put(one, order);
+      one.push(prediction);
       touched.set(one, touched.get(one) ?? !known);
     }
     for (const one of touched.keys()) one.decide(this.rule); // all of them, before anyone looks at the list
-    for (const [one, isNew] of touched) this.#tell(isNew ? "added" : "changed", one);
+    for (const [one, isNew] of touched) this.emit(isNew ? "added" : "changed", one);
   }
 
-  /** Adds a file that the server did not take, with the reason. */
+  /**
+   * Adds a file that the server did not take, with the reason.
+   *
+   * @param {Refusal} refusal
+   */
   refuse({ name, folder, order, error }) {
-    const one = new Case(`refused/${crypto.randomUUID()}`, { name, folder });
+    this.#refusals += 1;
+    const one = new Case(`refused/${this.#refusals}`, { name, folder });
     one.refused = true;
-    const answer = { id: null, name, status: "unreadable", probability: null, reason: "not_taken", detail: inWords(error) };
-    one.push({ ...answer, volume: "", has_map: false });
+    const words = { reason: "not_taken", detail: inWords(error) };
+    one.push({ id: null, name, status: "unreadable", probability: null, ...words, volume: "", has_map: false });
     this.#put(one, order);
     one.decide(this.rule);
-    this.#tell("added", one);
+    this.emit("added", one);
   }
 
+  /** @param {ChosenRule} rule */
   setRule(rule) {
     this.rule = rule;
     for (const one of this.all) one.decide(rule);
-    this.#tell("rule", null);
+    this.emit("rule", null);
   }
 
+  /** @param {Case | null} one */
   select(one) {
     if (this.selected === one) return;
     this.selected = one;
-    this.#tell("selected", one);
+    this.emit("selected", one);
   }
 
+  /** @param {Iterable<Case>} cases */
   remove(cases) {
     const away = new Set(cases);
     this.all = this.all.filter((one) => !away.has(one));
     for (const one of away) this.byKey.delete(one.key);
-    this.#tell("removed", null);
-    if (away.has(this.selected)) this.select(null);
+    this.emit("removed", null);
+    if (this.selected && away.has(this.selected)) this.select(null);
   }
 
+  /** How many cases have each decision. */
   counts() {
     const counts = { tumor: 0, no_tumor: 0, refer: 0, unreadable: 0 };
     for (const one of this.all) counts[one.decision] += 1;
     return counts;
   }
 
+  /**
+   * @param {Case} one
+   * @param {number} order
+   */
   #put(one, order) {
     one.order = order;
     this.all.push(one);
     this.byKey.set(one.key, one);
   }
-
-  #tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
-  }
-}
-
-/** Rows for a table or JSON: an answer a slice, decided by the rule in use; names as `brainsift predict` has them. */
-export function rowsOf(cases) {
-  return cases.flatMap((one) =>
-    one.slices.map((slice) => ({
-      path: one.folder + slice.name,
-      status: slice.status,
-      probability: slice.probability,
-      decision: slice.decision === "unreadable" ? "" : slice.decision,
-      detail: [slice.status === "ok" && slice.decision === "refer" ? UNSURE : "", slice.detail].filter(Boolean).join("; "),
-      volume: slice.volume ? one.folder + slice.volume : "",
-      reason: slice.status !== "ok" ? slice.reason : slice.decision === "refer" ? "unsure" : "",
-    })),
-  );
 }

@@ -1,6 +1,21 @@
+// @ts-check
 // What was dropped or picked -> groups of files, one job each.
 
-const IMAGES_A_JOB = 24;
+/** @import { Limits } from "./api.js" */
+
+/**
+ * @typedef {{ file: File, folder: string }} Found A file, and the folder that it was in, ending with "/"; or "".
+ * @typedef {Found & { place: number }} PlacedFile with its place among all files that were added together.
+ *
+ * @typedef {object} Group Files for one job.
+ * @property {"image" | "nifti" | "zip" | "dicom"} kind
+ * @property {string} folder
+ * @property {PlacedFile[]} files
+ * @property {boolean} [tooMany] whether these DICOM files are more than one job takes. Parts of them would get other
+ *   predictions.
+ */
+
+const IMAGES_PER_JOB = 24;
 const MEGABYTE = 1024 * 1024;
 const NIFTI = /\.nii(\.gz)?$/i;
 const ZIP = /\.zip$/i;
@@ -10,40 +25,77 @@ const SKIPPED = /^(\.|dicomdir$|thumbs\.db$|desktop\.ini$)/i;
 
 const inOrder = new Intl.Collator("en", { numeric: true });
 
+/** @param {FileSystemDirectoryEntry} directory */
 async function entriesOf(directory) {
   const reader = directory.createReader();
+  /** @type {FileSystemEntry[]} */
   const all = [];
   for (;;) {
+    /** @type {FileSystemEntry[]} */
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // 100 at a time
     if (!some.length) return all;
     all.push(...some);
   }
 }
 
-async function walk(entry, folder, found) {
+/**
+ * Lists the files of an entry and of the folders in it; null for each that could not be opened.
+ *
+ * @param {FileSystemEntry} entry
+ * @param {string} folder
+ * @returns {Promise<(Found | null)[]>}
+ */
+async function walk(entry, folder) {
   try {
-    if (entry.isDirectory) {
-      for (const child of await entriesOf(entry)) await walk(child, `${folder}${entry.name}/`, found);
-    } else found.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), folder });
+    if (!isDirectory(entry)) {
+      const file = await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject));
+      return [{ file, folder }];
+    }
+    const found = [];
+    for (const child of await entriesOf(entry)) found.push(...(await walk(child, `${folder}${entry.name}/`)));
+    return found;
   } catch {
-    found.push({ file: null, folder }); // it loses itself, not the others
+    return [null];
   }
 }
 
-/** Files of a drop, folders walked: [{file, folder}]; `file` is null where one could not be opened. */
+/**
+ * @param {FileSystemEntry} entry
+ * @returns {entry is FileSystemDirectoryEntry}
+ */
+const isDirectory = (entry) => entry.isDirectory;
+
+/**
+ * Files of a drop, folders walked; null for each file or folder that could not be opened.
+ *
+ * @param {DataTransfer} transfer
+ * @returns {Promise<(Found | null)[]>}
+ */
 export async function filesOfDrop(transfer) {
   // entries and files have to be taken before the first await, when the transfer closes
   const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.());
-  if (entries.some((entry) => !entry)) return [...transfer.files].map((file) => ({ file, folder: "" }));
+  const files = [...transfer.files].map((file) => ({ file, folder: "" }));
   const found = [];
-  for (const entry of entries) await walk(entry, "", found);
+  for (const entry of entries) {
+    if (!entry) return files;
+    found.push(...(await walk(entry, "")));
+  }
   return found;
 }
 
-/** Files of a picker; those of a folder know their path. */
+/**
+ * Files of a picker; those of a folder know their path.
+ *
+ * @param {Iterable<File>} list
+ * @returns {Found[]}
+ */
 export const filesOfPicker = (list) =>
   [...list].map((file) => ({ file, folder: file.webkitRelativePath.slice(0, -file.name.length) }));
 
+/**
+ * @param {Found} found
+ * @returns {Promise<Group["kind"] | null>} null for what is no image.
+ */
 async function kindOf({ file, folder }) {
   if (NIFTI.test(file.name)) return "nifti";
   if (ZIP.test(file.name)) return "zip";
@@ -52,39 +104,53 @@ async function kindOf({ file, folder }) {
   const head = await file.slice(128, 132).text().catch(() => null); // it is gone: what sends it says so
   if (head === null) return "image";
   if (head === "DICM") return "dicom";
-  return folder ? "" : "image"; // of a folder's odd files none is meant; a file that was picked gets its answer
+  return folder ? null : "image"; // nobody meant the odd files of a folder; a file that was picked gets its prediction
 }
 
-function chunks(files, limits) {
-  const all = [[]];
+/**
+ * Splits files into parts within a number of files and of bytes; a larger file is a part by itself.
+ *
+ * @param {PlacedFile[]} files
+ * @param {number} most
+ * @param {number} mostBytes
+ */
+function split(files, most, mostBytes) {
+  /** @type {PlacedFile[][]} */
+  const parts = [];
+  /** @type {PlacedFile[]} */
+  let part = [];
   let bytes = 0;
   for (const one of files) {
-    const full = all.at(-1).length >= Math.min(limits.count, limits.files) || bytes + one.file.size > limits.bytes;
-    if (full && all.at(-1).length) {
-      all.push([]);
+    if (!part.length || part.length >= most || bytes + one.file.size > mostBytes) {
+      part = [];
+      parts.push(part);
       bytes = 0;
     }
-    all.at(-1).push(one);
+    part.push(one);
     bytes += one.file.size;
   }
-  return all.filter((some) => some.length);
+  return parts;
 }
 
 /**
  * Groups files into jobs: all DICOM files of a folder together, since they may be a series; each volume and archive by
- * itself; images some at a time, so that the first answers come soon.
+ * itself; images some at a time, so that the first predictions come soon.
  *
- * Returns {groups: [{kind, folder, files, tooMany}], skipped, closed}: each file has its `place` among all; `tooMany` of
- * DICOM files that are more than one job takes, and of which parts would get other answers; `skipped` counts files of
- * folders that are not images, `closed` what could not be opened.
+ * @param {(Found | null)[]} found null for what could not be opened.
+ * @param {Limits} limits
+ * @returns {Promise<{ groups: Group[], skipped: number, closed: number }>} `skipped` counts files of folders that are
+ *   not images, `closed` what could not be opened.
  */
-export async function grouped(found, { upload_mb: megabytes, files: most }) {
-  const limits = { files: most, bytes: megabytes * MEGABYTE, count: Infinity };
-  const opened = found.filter(({ file }) => file);
+export async function groupFiles(found, { upload_mb: megabytes, files: most }) {
+  const mostBytes = megabytes * MEGABYTE;
+  const opened = found.filter((one) => one !== null);
   const wanted = opened.filter(({ file, folder }) => !(folder && SKIPPED.test(file.name)));
   wanted.sort((a, b) => inOrder.compare(a.folder, b.folder) || inOrder.compare(a.file.name, b.file.name));
+  /** @type {Group[]} */
   const groups = [];
+  /** @type {Map<string, PlacedFile[]>} */
   const series = new Map();
+  /** @type {PlacedFile[]} */
   const images = [];
   let skipped = opened.length - wanted.length;
   let place = 0;
@@ -100,10 +166,11 @@ export async function grouped(found, { upload_mb: megabytes, files: most }) {
     else if (kind === "image") images.push(one);
     else groups.push({ kind, folder: one.folder, files: [one] });
   }
-  for (const some of chunks(images, { ...limits, count: IMAGES_A_JOB })) groups.push({ kind: "image", folder: "", files: some });
+  for (const files of split(images, Math.min(IMAGES_PER_JOB, most), mostBytes)) groups.push({ kind: "image", folder: "", files });
   for (const [folder, files] of series) {
-    groups.push({ kind: "dicom", folder, files, tooMany: chunks(files, limits).length > 1 });
+    groups.push({ kind: "dicom", folder, files, tooMany: split(files, most, mostBytes).length > 1 });
   }
+  /** @type {(group: Group) => number} */
   const weight = ({ kind, files }) => (kind === "image" ? -1 : files.reduce((sum, { file }) => sum + file.size, 0));
   groups.sort((a, b) => weight(a) - weight(b)); // images in their order, then the smallest volume
   return { groups, skipped, closed: found.length - opened.length };

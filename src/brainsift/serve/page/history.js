@@ -1,34 +1,55 @@
+// @ts-check
 // What was scored before, where the server keeps it: search, open, judge, delete, export.
 
-import { history as api } from "./api.js";
+/** @import { KeptRecord, Model } from "./api.js" */
+/** @import { Decision } from "./decide.js" */
+/** @import { RowNodes } from "./dom.js" */
+
+import { ApiError, history as api } from "./api.js";
 import { Case } from "./cases.js";
-import { summarise } from "./decide.js";
-import { announce, arrange, byId, closing, confirmed, el, setText, step } from "./dom.js";
+import { summarize } from "./decide.js";
+import { announce, arrange, byId, closeByItself, confirm, el, setText, step } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { Bar } from "./scale.js";
-import { counted, inWords, moment, reason } from "./words.js";
+import { VERDICTS, verdicts } from "./verdict.js";
+import { counted, inWords, moment, withoutUnsure } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 200;
-const VERDICTS = { agree: "Agree", disagree: "Disagree", unsure: "Unsure" };
 
+/** @typedef {RowNodes & { one: KeptRecord, verdict: HTMLElement }} Row */
+
+/** @param {KeptRecord} one */
 const ruleOf = ({ threshold, margin }) => ({ threshold, margin });
+/** @type {(one: KeptRecord) => Decision} */
 const decisionOf = ({ decision }) => decision || "unreadable";
 
 /** A case of the history: decided as it was when it was scored. */
 class KeptCase extends Case {
+  /**
+   * @param {KeptRecord} whole
+   * @param {KeptRecord[]} slices of a volume.
+   */
   constructor(whole, slices) {
     super(`kept/${whole.id}`, { name: whole.name });
-    this.kept = Promise.resolve({ whole, slices });
+    this.kept = { whole, slices };
     this.whole = whole;
-    this.answers = slices.length ? slices : [whole];
-    this.slices = this.answers.map((one) => ({ ...one, decision: decisionOf(one), detail: reason(one.detail) }));
-    this.sliceRule = ruleOf(this.answers[0]);
+    this.records = slices.length ? slices : [whole];
+    this.slices = this.records.map((one) => {
+      const { id, name, status, probability, reason, volume, map } = one;
+      const shown = { decision: decisionOf(one), detail: withoutUnsure(one.detail) };
+      return { id, name, status, probability, reason, volume, has_map: map, ...shown };
+    });
+    this.sliceRule = ruleOf(this.records[0]);
     this.rule = ruleOf(whole);
-    const { status, probability } = whole;
-    Object.assign(this, { status, probability, decision: decisionOf(whole), detail: reason(whole.detail) });
-    const { suspicious, nScored } = summarise(this.answers, this.rule);
-    Object.assign(this, { suspicious, nScored });
+    this.status = whole.status;
+    this.probability = whole.probability;
+    this.decision = decisionOf(whole);
+    this.reason = whole.reason;
+    this.detail = withoutUnsure(whole.detail);
+    const { suspicious, nScored } = summarize(this.slices, this.rule);
+    this.suspicious = suspicious;
+    this.nScored = nScored;
   }
 
   get where() {
@@ -39,37 +60,46 @@ class KeptCase extends Case {
     return this.whole.slices > 0;
   }
 
-  layers({ id, picture, map }) {
+  /** @param {number} place */
+  layers(place) {
+    const { id, picture, map } = this.records[place];
     return { pictureUrl: picture ? api.picture(id) : null, mapUrl: map ? api.map(id) : null };
   }
 }
 
 export class HistoryView {
-  #timer = 0;
-  #asked = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {AbortController | null} */
+  #request = null;
   #opening = 0;
+  /** @type {Map<number, Row>} */
+  rows = new Map();
+  /** @type {number | null} */
+  selected = null;
+  total = 0;
 
-  /** `onopen(case)` shows a case, or with null that there is none. */
+  /**
+   * @param {Model} model
+   * @param {(one: Case | null) => void} onopen shows a case, or that there is none.
+   */
   constructor(model, onopen) {
     this.model = model;
     this.onopen = onopen;
-    this.rows = new Map();
-    this.selected = null;
-    this.total = 0;
     byId("history-off").hidden = model.history;
     byId("history-on").hidden = !model.history;
     if (!model.history) return;
-    closing(byId("history-export"));
-    byId("export-images").href = api.table("images");
-    byId("export-cases").href = api.table("cases");
+    closeByItself(byId("history-export", HTMLDetailsElement));
+    byId("export-images", HTMLAnchorElement).href = api.table("images");
+    byId("export-cases", HTMLAnchorElement).href = api.table("cases");
     this.#listen();
   }
 
   /** Reads the newest cases; called whenever the view is opened. */
   refresh() {
-    if (!this.model.history) return undefined;
+    if (!this.model.history) return;
     this.open(this.selected);
-    return this.#load(0);
+    this.#load(0);
   }
 
   #listen() {
@@ -81,33 +111,46 @@ export class HistoryView {
     byId("history-more").addEventListener("click", () => this.#load(this.rows.size));
     byId("delete-case").addEventListener("click", () => this.#remove());
     byId("history-delete-all").addEventListener("click", () => this.#removeAll());
-    document.addEventListener("judged", ({ detail }) => this.#judged(detail));
+    verdicts.on("saved", (one) => this.#update(one));
   }
 
-  /** Goes to the next (1) or the last (-1) case of the list. */
+  /**
+   * Goes to another case of the list.
+   *
+   * @param {number} by 1 for the next, -1 for the one before.
+   */
   step(by) {
-    const open = (id) => this.open(id);
-    step(byId("history-rows"), [...this.rows.keys()], { from: this.selected, by, open, rowOf: (id) => this.rows.get(id) });
+    const [from, ids] = [this.selected, [...this.rows.keys()]];
+    step(byId("history-rows"), ids, { from, by, open: (id) => this.open(id), rowOf: (id) => this.rows.get(id) });
   }
 
-  async #load(offset) {
-    this.#asked?.abort();
-    this.#asked = new AbortController();
-    const query = {
-      query: byId("history-search").value.trim(),
-      decision: byId("history-decision").value,
-      verdict: byId("history-verdicts").value,
-      limit: PAGE,
-      offset,
+  /** What narrows the list down: the search and the two filters. */
+  #wanted() {
+    return {
+      query: byId("history-search", HTMLInputElement).value.trim(),
+      decision: byId("history-decision", HTMLSelectElement).value,
+      verdict: byId("history-verdicts", HTMLSelectElement).value,
     };
+  }
+
+  /** @param {number} offset how many cases to leave out at the top. */
+  async #load(offset) {
+    this.#request?.abort();
+    this.#request = new AbortController();
+    const { signal } = this.#request;
     try {
-      const { total, cases } = await api.list(query, this.#asked.signal);
+      const { total, cases } = await api.list({ ...this.#wanted(), limit: PAGE, offset }, signal);
       this.#show(total, cases, offset);
     } catch (error) {
-      if (error.name !== "AbortError") this.#fail(error);
+      if (!signal.aborted) this.#fail(error);
     }
   }
 
+  /**
+   * @param {number} total
+   * @param {KeptRecord[]} cases
+   * @param {number} offset
+   */
   #show(total, cases, offset) {
     const wasMore = offset > 0 && document.activeElement === byId("history-more");
     if (!offset) this.rows.clear();
@@ -125,19 +168,24 @@ export class HistoryView {
     setText(byId("history-total"), counted(this.total, "case"));
     byId("history-more").hidden = this.rows.size >= this.total;
     byId("history-empty").hidden = this.total > 0;
-    const narrowed = ["history-search", "history-decision", "history-verdicts"].some((id) => byId(id).value);
-    setText(byId("history-empty"), narrowed ? "No kept case fits." : "Nothing yet. What you score from now on is kept here.");
-    byId("history-delete-all").disabled = !this.total && !narrowed;
+    const narrowed = Object.values(this.#wanted()).some(Boolean);
+    setText(byId("history-empty"), narrowed ? "No case matches the search and the filters." : "No cases yet. The server keeps what you score from now on.");
+    byId("history-delete-all", HTMLButtonElement).disabled = !this.total && !narrowed;
   }
 
+  /**
+   * @param {KeptRecord} one
+   * @returns {Row}
+   */
   #row(one) {
     const bar = new Bar();
-    bar.show(one, ruleOf(one));
+    const decision = decisionOf(one);
+    bar.show({ ...one, decision }, ruleOf(one));
     const title = el("span", { class: "case-name", title: one.name }, one.name);
     const button = el("button", { class: "case-open", onclick: () => this.#pick(one.id) }, title);
     const sub = [moment(one.created), one.slices ? counted(one.slices, "slice") : ""].filter(Boolean).join(" · ");
-    const told = el("span", { class: "case-told" }, decisionCell(decisionOf(one)));
-    const words = el("span", { class: "case-words" }, button, el("span", { class: "case-line" }, told, el("span", { class: "case-sub" }, sub)));
+    const line = [el("span", { class: "case-decision" }, decisionCell(decision)), el("span", { class: "case-sub" }, sub)];
+    const words = el("span", { class: "case-words" }, button, el("span", { class: "case-line" }, line));
     const verdict = el("td", { class: "cell-verdict" });
     const node = el(
       "tr",
@@ -151,30 +199,38 @@ export class HistoryView {
     return row;
   }
 
-  /** Opens a case; picked again, it takes the focus. */
+  /**
+   * Opens a case; picked again, it takes the focus.
+   *
+   * @param {number} id
+   */
   async #pick(id) {
     const again = id === this.selected;
     await this.open(id);
     if (again) byId("case-title").focus();
   }
 
+  /** @param {number | null} id */
   async open(id) {
     this.selected = id;
     this.#opening += 1;
     const turn = this.#opening;
     this.#mark();
-    if (!id) return this.onopen(null);
-    const { one } = this.rows.get(id);
+    const one = id !== null && this.rows.get(id)?.one;
+    if (id === null || !one) {
+      this.onopen(null);
+      return;
+    }
     try {
       const [now, slices] = await Promise.all([api.open(id), one.slices ? api.slices(id) : []]);
       if (turn === this.#opening) this.onopen(new KeptCase(Object.assign(one, now), slices));
     } catch (error) {
-      if (error.status === 404) this.#drop(id); // deleted elsewhere
+      if (error instanceof ApiError && error.status === 404) this.#drop(id); // deleted elsewhere
       this.#fail(error);
     }
-    return undefined;
   }
 
+  /** @param {number} id */
   #drop(id) {
     const row = this.rows.get(id);
     if (!row) return;
@@ -193,7 +249,8 @@ export class HistoryView {
     }
   }
 
-  #judged(saved) {
+  /** @param {KeptRecord} saved with its new verdict. */
+  #update(saved) {
     const row = this.rows.get(saved.id);
     if (!row) return;
     Object.assign(row.one, saved);
@@ -201,10 +258,10 @@ export class HistoryView {
   }
 
   async #remove() {
-    const one = this.rows.get(this.selected)?.one;
+    const one = this.selected !== null && this.rows.get(this.selected)?.one;
     if (!one) return;
-    const text = `“${one.name}” and your verdict on it are removed from this server. This cannot be undone.`;
-    if (!(await confirmed({ title: "Delete this case?", text, action: "Delete" }))) return;
+    const text = `“${one.name}” and your verdict on it will be removed from this server. This cannot be undone.`;
+    if (!(await confirm({ title: "Delete this case?", text, action: "Delete" }))) return;
     await this.#deleting(async () => {
       await api.remove(one.id);
       announce(`${one.name} deleted`);
@@ -212,14 +269,15 @@ export class HistoryView {
   }
 
   async #removeAll() {
-    const text = "All kept cases, images and verdicts are removed from this server. This cannot be undone.";
-    if (!(await confirmed({ title: "Delete the whole history?", text, action: "Delete all" }))) return;
+    const text = "All kept cases, images and verdicts will be removed from this server. This cannot be undone.";
+    if (!(await confirm({ title: "Delete the whole history?", text, action: "Delete all" }))) return;
     await this.#deleting(async () => {
       const { deleted } = await api.removeAll();
       announce(`${counted(deleted, "case")} deleted`);
     });
   }
 
+  /** @param {() => Promise<void>} act */
   async #deleting(act) {
     try {
       await act();
@@ -231,12 +289,14 @@ export class HistoryView {
     }
   }
 
+  /** @param {unknown} error */
   #fail(error) {
     byId("history-error").hidden = false;
     setText(byId("history-error"), inWords(error));
   }
 }
 
+/** @param {Row} row */
 function showVerdict({ one, verdict }) {
   const shown = one.verdict ? el("span", { class: "badge", "data-verdict": one.verdict }, VERDICTS[one.verdict]) : "";
   verdict.replaceChildren(shown, one.note ? el("span", { class: "has-note", title: one.note }, "note") : "");

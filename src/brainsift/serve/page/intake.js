@@ -1,27 +1,74 @@
-// Files -> jobs -> cases: a few jobs at a time, answers as they come, again after a reload of the page.
+// @ts-check
+// Files -> jobs -> cases: a few jobs at a time, predictions as they come, again after a reload of the page.
+
+/** @import { Job, Limits } from "./api.js" */
+/** @import { Cases, PlacedPrediction, Refusal } from "./cases.js" */
+/** @import { Found, Group, PlacedFile } from "./files.js" */
 
 import * as api from "./api.js";
-import { grouped } from "./files.js";
+import { Emitter } from "./emitter.js";
+import { groupFiles } from "./files.js";
+
+/**
+ * @typedef {PlacedFile & { order: number }} OrderedFile with its order among all files of the list.
+ * @typedef {{ folder: string, order: number, name: string }} Place What the server does not know of a file.
+ * @typedef {{ folder: string, order: number, places?: Place[] }} KnownJob A job of this list, by its folder and the
+ *   order of its first file; `places` of all of its files where it is for single images.
+ *
+ * @typedef {object} State What becomes of a batch.
+ * @property {string} id of its job; "" before it has one.
+ * @property {AbortController} stop
+ * @property {number} sent share of its bytes that were uploaded.
+ * @property {number} taken predictions that are in the list.
+ * @property {number} scored slices that were scored.
+ * @property {number} expected slices, as far as it is known.
+ *
+ * @typedef {object} Work
+ * @property {Group["kind"] | "known"} kind "known": a job of before the page was reloaded.
+ * @property {OrderedFile[]} files none of a job that is known.
+ * @property {boolean} [tooMany]
+ * @property {Job} [job] where it is known.
+ * @property {boolean} [isAgain] whether it is sent once more.
+ *
+ * @typedef {KnownJob & Work & State} Batch Files that are sent together.
+ */
 
 const AT_A_TIME = 2;
 const KEEP_ALIVE_MS = 10 * 60 * 1000; // a job that nobody touches is forgotten by the server after 30 minutes
 const STORED = "brainsift.jobs";
 const REFUSED = "brainsift.refused";
 
-/** Tells of "progress" and of "trouble" (detail: an error). */
-export class Intake extends EventTarget {
+/** Tells of "progress". @extends {Emitter<{ progress: null }>} */
+export class Intake extends Emitter {
+  /** @type {Batch[]} */
   #waiting = [];
+  /** @type {Set<Batch>} */
   #running = new Set();
-  #jobs = new Map(); // id -> {folder, order, places}
-  #refused = []; // {name, folder, order, error}
+  /** @type {Map<string, KnownJob>} */
+  #jobs = new Map();
+  /** @type {Refusal[]} */
+  #refused = [];
   #order = 0; // of the next file in the list
+  /** Slices to score, since nothing ran the last time; of them, `done` are scored. */
+  total = 0;
+  done = 0;
+  /** See `Missing` in words.js. */
+  skipped = 0;
+  closed = 0;
+  stopped = 0;
+  forgotten = 0;
+  nothing = false;
+  /** Of the first file that was added last: its order, and whether it was the only one. */
+  fresh = { order: -1, alone: false };
 
-  constructor(cases, model) {
+  /**
+   * @param {Cases} cases
+   * @param {{ limits: Limits }} model
+   */
+  constructor(cases, { limits }) {
     super();
     this.cases = cases;
-    this.limits = model.limits;
-    this.fresh = {}; // {order, alone}: of the first file that was added last, and whether it was the only one
-    this.#begin();
+    this.limits = limits;
     setInterval(() => this.#touch(), KEEP_ALIVE_MS);
   }
 
@@ -31,63 +78,67 @@ export class Intake extends EventTarget {
 
   /** What is being uploaded, as a share, where nothing else happens; else null. */
   get sending() {
-    const shares = [...this.#running].map((group) => group.sent);
+    const shares = [...this.#running].map((batch) => batch.sent);
     return shares.length && shares.every((share) => share < 1) ? shares.reduce((a, b) => a + b) / shares.length : null;
   }
 
+  /** @param {(Found | null)[]} found null for what could not be opened. */
   async add(found) {
-    const { groups, skipped, closed } = await grouped(found, this.limits);
+    const { groups, skipped, closed } = await groupFiles(found, this.limits);
     if (!this.busy) this.#begin();
     this.skipped += skipped;
     this.closed += closed;
     this.nothing = !groups.length && !this.busy;
-    const files = groups.flatMap((group) => group.files);
-    for (const file of files) file.order = this.#order + file.place;
-    this.fresh = { order: this.#order, alone: files.length === 1 };
-    this.#order += files.length;
-    for (const group of groups) Object.assign(group, { order: group.files[0].order, expected: group.files.length });
-    this.total += files.length;
-    this.#waiting.push(...groups);
+    const start = this.#order;
+    const batches = groups.map((group) => {
+      const files = group.files.map((one) => ({ ...one, order: start + one.place }));
+      return makeBatch({ ...group, files, order: files[0].order }, files.length);
+    });
+    const count = batches.reduce((sum, { files }) => sum + files.length, 0);
+    this.fresh = { order: start, alone: count === 1 };
+    this.#order += count;
+    this.total += count;
+    this.#waiting.push(...batches);
     this.#start();
   }
 
-  /** Drops what waits and what has no answer yet; images that are being scored come to their end. */
+  /** Drops what waits and what has no prediction yet; images that are being scored come to their end. */
   cancel() {
-    for (const group of this.#waiting) this.total -= group.expected;
-    const unheard = [...this.#running].filter((group) => !group.taken);
-    for (const group of unheard) group.stop.abort(new DOMException("cancelled", "AbortError"));
-    for (const group of [...this.#waiting, ...unheard]) this.stopped += sizeOf(group);
+    for (const batch of this.#waiting) this.total -= batch.expected;
+    const silent = [...this.#running].filter((batch) => !batch.taken);
+    for (const batch of silent) batch.stop.abort(new DOMException("cancelled", "AbortError"));
+    for (const batch of [...this.#waiting, ...silent]) this.stopped += sizeOf(batch);
     this.#waiting = [];
-    this.#tell();
+    this.emit("progress", null);
   }
 
   /** Forgets all cases, here and on the server. */
   async clear() {
     this.cancel();
-    for (const group of this.#running) group.stop.abort(new DOMException("cleared", "AbortError"));
+    for (const batch of this.#running) batch.stop.abort(new DOMException("cleared", "AbortError"));
     const ids = [...this.#jobs.keys()];
     this.#jobs.clear();
     this.#refused = [];
     this.#store();
     this.#forgive();
     this.cases.remove(this.cases.all);
-    this.#tell();
+    this.emit("progress", null);
     await Promise.all(ids.map(api.forget));
   }
 
   /** Brings back the jobs, and what was refused, that this tab had before it was reloaded. */
   async restore() {
-    for (const { name, folder, order, error } of stored(REFUSED)) this.#list({ file: { name }, folder, order }, error);
-    for (const { id, folder, order, places } of stored(STORED)) {
-      const group = { kind: "known", folder, order, places, files: [] };
-      for (const one of [group, ...(places ?? [])]) this.#order = Math.max(this.#order, (one.order ?? 0) + 1);
+    for (const refusal of /** @type {Refusal[]} */ (stored(REFUSED))) this.#list(refusal);
+    for (const { id, ...known } of /** @type {(KnownJob & { id: string })[]} */ (stored(STORED))) {
+      for (const { order } of [known, ...(known.places ?? [])]) this.#order = Math.max(this.#order, order + 1);
       try {
         const job = await api.look(id);
-        this.#jobs.set(id, { folder, order, places });
-        this.#waiting.push({ ...group, job, expected: job.total ?? job.answers.length });
-        this.total += job.total ?? job.answers.length;
+        this.#jobs.set(id, known);
+        const batch = makeBatch({ ...known, kind: "known", files: [], job }, job.total ?? job.answers.length);
+        this.#waiting.push(batch);
+        this.total += batch.expected;
       } catch {
-        this.forgotten += sizeOf(group); // expired, or another server
+        this.forgotten += sizeOf({ ...known, files: [] }); // expired, or another server
       }
     }
     this.#store();
@@ -99,139 +150,176 @@ export class Intake extends EventTarget {
     this.#forgive();
   }
 
-  /** From here on there is nothing without an answer to tell of. */
+  /** From here on there is nothing without a prediction to tell of. */
   #forgive() {
     this.skipped = this.closed = this.stopped = this.forgotten = 0;
-    this.nothing = false; // whether an addition had nothing to score
+    this.nothing = false;
   }
 
   #start() {
     while (this.#running.size < AT_A_TIME && this.#waiting.length) {
-      const group = this.#waiting.shift();
-      Object.assign(group, { stop: new AbortController(), sent: group.job ? 1 : 0, taken: 0, scored: 0 });
-      this.#running.add(group);
-      this.#run(group).finally(() => {
-        this.#running.delete(group);
+      const [batch] = this.#waiting.splice(0, 1);
+      this.#running.add(batch);
+      this.#run(batch).finally(() => {
+        this.#running.delete(batch);
         this.#start();
-        this.#tell();
+        this.emit("progress", null);
       });
     }
-    this.#tell();
+    this.emit("progress", null);
   }
 
-  async #run(group) {
+  /** @param {Batch} batch */
+  async #run(batch) {
     try {
-      const job = group.job ?? (await this.#submit(group));
-      await this.#collect(group, job);
+      const job = batch.job ?? (await this.#submit(batch));
+      await this.#collect(batch, job);
     } catch (error) {
-      if (group.stop.signal.aborted) {
-        this.total -= group.expected - group.taken;
-        this.done -= group.scored - group.taken;
-        if (group.id && !group.taken) await this.#forget(group.id);
-      } else if (error.status === 404 && group.files.length && !group.again) this.#sendAgain(group);
-      else if (error instanceof api.ApiError) this.#refuse(group, error.status === 404 ? LOST : error);
-      else throw error;
+      if (batch.stop.signal.aborted) {
+        this.total -= batch.expected - batch.taken;
+        this.done -= batch.scored - batch.taken;
+        if (batch.id && !batch.taken) await this.#forget(batch.id);
+      } else if (!(error instanceof api.ApiError)) throw error;
+      else if (error.status === 404 && batch.files.length && !batch.isAgain) this.#sendAgain(batch);
+      else this.#refuse(batch, error.status === 404 ? LOST : error);
     }
   }
 
-  async #submit(group) {
-    if (group.tooMany) throw new api.ApiError(0, tooMany(group.files.length, this.limits));
-    const { signal } = group.stop;
+  /**
+   * @param {Batch} batch
+   * @returns {Promise<Job>}
+   */
+  async #submit(batch) {
+    if (batch.tooMany) throw new api.ApiError(0, tooMany(batch.files.length, this.limits));
+    const { signal } = batch.stop;
+    /** @param {number} share */
     const onprogress = (share) => {
-      group.sent = share;
-      this.#tell();
+      batch.sent = share;
+      this.emit("progress", null);
     };
-    const files = group.files.map(({ file }) => file);
+    const files = batch.files.map(({ file }) => file);
     let job;
     try {
       job = await api.submit(files, this.cases.rule.query, { onprogress, signal });
     } catch (error) {
       if (!(error instanceof api.GoneError) || error.files.length === files.length) throw error;
-      this.#leaveOut(group, error);
-      return this.#submit(group);
+      this.#leaveOut(batch, error);
+      return this.#submit(batch);
     }
-    group.sent = 1;
-    group.id = job.id;
-    if (group.kind === "image") group.places = group.files.map(({ file, folder, order }) => ({ folder, order, name: file.name }));
-    this.#jobs.set(job.id, { folder: group.folder, order: group.order, places: group.places });
+    batch.sent = 1;
+    batch.id = job.id;
+    const { kind, folder, order } = batch;
+    if (kind === "image") batch.places = batch.files.map((one) => ({ folder: one.folder, order: one.order, name: one.file.name }));
+    this.#jobs.set(job.id, { folder, order, places: batch.places });
     this.#store();
     return job;
   }
 
-  async #collect(group, first) {
-    const { signal } = group.stop;
-    let job = first;
+  /**
+   * @param {Batch} batch
+   * @param {Job} start the job as it stood first.
+   */
+  async #collect(batch, start) {
+    const { signal } = batch.stop;
+    let job = start;
     for (;;) {
-      this.#take(group, job);
+      this.#take(batch, job);
       if (job.state === "failed" || job.state === "cancelled") throw new api.ApiError(0, job.error ?? STOPPED);
       if (job.state === "done") break;
-      job = await api.follow(job.id, group.taken, signal);
+      job = await api.follow(job.id, batch.taken, signal);
     }
-    this.#expect(group, group.taken);
+    this.#expect(batch, batch.taken);
   }
 
-  #take(group, job) {
-    if (job.total !== null) this.#expect(group, Math.max(job.total, group.taken));
-    const placed = group.places?.length === job.total ? group.places : []; // one answer a file, in their order
-    const fresh = job.answers.filter(({ id }) => id >= group.taken).map((answer) => at(answer, group, placed[answer.id]));
-    group.taken += fresh.length;
-    const scored = Math.max(job.done, group.taken); // answers for a volume come when all of its slices are scored
-    this.done += scored - group.scored;
-    group.scored = scored;
-    this.cases.take(job.id, fresh);
-    this.#tell();
+  /**
+   * @param {Batch} batch
+   * @param {Job} job
+   */
+  #take(batch, { id: job, total, done, answers }) {
+    if (total !== null) this.#expect(batch, Math.max(total, batch.taken));
+    const placed = batch.places?.length === total ? (batch.places ?? []) : []; // one prediction per file, in their order
+    const fresh = answers.filter(({ id }) => id >= batch.taken).map((one) => withPlace(one, batch, placed[one.id]));
+    batch.taken += fresh.length;
+    const scored = Math.max(done, batch.taken); // predictions for a volume come when all of its slices are scored
+    this.done += scored - batch.scored;
+    batch.scored = scored;
+    this.cases.take(job, fresh);
+    this.emit("progress", null);
   }
 
-  #expect(group, count) {
-    this.total += count - group.expected;
-    group.expected = count;
+  /**
+   * @param {Batch} batch
+   * @param {number} count
+   */
+  #expect(batch, count) {
+    this.total += count - batch.expected;
+    batch.expected = count;
   }
 
-  /** The server lost the job, since it was started anew perhaps: what has no answer goes there once more. */
-  #sendAgain(group) {
-    const oneEach = group.kind === "image" && group.expected === group.files.length;
-    const kept = oneEach ? group.taken : 0;
-    const files = group.files.slice(kept);
-    if (kept) this.#jobs.set(group.id, { ...this.#jobs.get(group.id), places: group.places.slice(0, kept) });
-    else this.#jobs.delete(group.id);
+  /**
+   * The server lost the job, perhaps because it was started anew: what has no prediction goes there once more.
+   *
+   * @param {Batch} batch
+   */
+  #sendAgain(batch) {
+    const { kind, folder, order, id, places } = batch;
+    const oneEach = kind === "image" && batch.expected === batch.files.length;
+    const kept = oneEach ? batch.taken : 0;
+    const files = batch.files.slice(kept);
+    if (kept) this.#jobs.set(id, { folder, order, places: places?.slice(0, kept) });
+    else this.#jobs.delete(id);
     this.#store();
-    if (!oneEach) this.cases.remove(this.cases.all.filter((one) => one.job === group.id));
-    this.total += kept + files.length - group.expected;
-    this.done += kept - group.scored;
-    const { kind, folder, order } = group;
-    this.#waiting.unshift({ kind, folder, order, files, expected: files.length, again: true });
+    if (!oneEach) this.cases.remove(this.cases.all.filter((one) => one.job === id));
+    this.total += kept + files.length - batch.expected;
+    this.done += kept - batch.scored;
+    this.#waiting.unshift(makeBatch({ kind, folder, order, files, isAgain: true }, files.length));
   }
 
-  #refuse(group, error) {
-    const open = group.kind === "image" ? group.files.slice(group.taken) : group.taken ? [] : group.files;
-    const whole = { file: { name: group.folder || `${open.length} DICOM files` }, folder: "", order: group.order };
-    for (const one of group.kind === "dicom" && open.length > 1 ? [whole] : open) this.#list(one, error);
-    if (!group.files.length) this.forgotten += Math.max(sizeOf(group) - group.taken, 0);
+  /**
+   * @param {Batch} batch
+   * @param {api.ApiError} error
+   */
+  #refuse(batch, error) {
+    const { kind, folder, order, files, taken } = batch;
+    const open = kind === "image" ? files.slice(taken) : taken ? [] : files;
+    if (kind === "dicom" && open.length > 1) {
+      this.#list({ name: folder || `${open.length} DICOM files`, folder: "", order, error });
+    } else {
+      for (const one of open) this.#list({ name: one.file.name, folder: one.folder, order: one.order, error });
+    }
+    if (!files.length) this.forgotten += Math.max(sizeOf(batch) - taken, 0);
     this.#store();
-    this.done += group.expected - group.scored;
-    this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
+    this.done += batch.expected - batch.scored;
   }
 
-  /** Lists what was refused, now and after a reload. */
-  #list({ file: { name }, folder, order }, { subject, rule, remedy }) {
-    const refused = { name, folder, order, error: { subject, rule, remedy } };
-    this.#refused.push(refused);
-    this.#order = Math.max(this.#order, (order ?? 0) + 1);
-    this.cases.refuse(refused);
+  /**
+   * Lists what was refused, now and after a reload.
+   *
+   * @param {Refusal} refusal
+   */
+  #list({ name, folder, order, error: { subject, rule, remedy } }) {
+    const refusal = { name, folder, order, error: { subject, rule, remedy } };
+    this.#refused.push(refusal);
+    this.#order = Math.max(this.#order, order + 1);
+    this.cases.refuse(refusal);
   }
 
-  /** Refuses the files of an error; the others of the group go on without them. */
-  #leaveOut(group, error) {
-    const [out, left] = [[], []];
-    for (const one of group.files) (error.files.includes(one.file) ? out : left).push(one);
-    for (const one of out) this.#list(one, error);
+  /**
+   * Refuses the files of an error; the others of the batch go on without them.
+   *
+   * @param {Batch} batch
+   * @param {api.GoneError} error
+   */
+  #leaveOut(batch, error) {
+    const out = batch.files.filter(({ file }) => error.files.includes(file));
+    for (const { file, folder, order } of out) this.#list({ name: file.name, folder, order, error });
     this.#store();
-    group.files = left;
-    group.expected -= out.length;
+    batch.files = batch.files.filter((one) => !out.includes(one));
+    batch.expected -= out.length;
     this.done += out.length;
-    this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
   }
 
+  /** @param {string} id of a job. */
   async #forget(id) {
     this.#jobs.delete(id);
     this.#store();
@@ -251,32 +339,63 @@ export class Intake extends EventTarget {
       // storage is refused: a reload starts empty
     }
   }
-
-  #tell() {
-    this.dispatchEvent(new Event("progress"));
-  }
 }
 
-/** An answer with the folder and the order of its file; the server does not know folders, and counts files of the same name. */
-function at(answer, group, place) {
-  const name = place && answer.name.startsWith(place.name) ? place.name : answer.name;
-  const { folder, order } = place ?? group;
-  return { ...answer, name, folder, order };
+/**
+ * @param {KnownJob & Work} work
+ * @param {number} expected
+ * @returns {Batch}
+ */
+const makeBatch = (work, expected) => ({
+  ...work,
+  expected,
+  id: "",
+  stop: new AbortController(),
+  sent: work.job ? 1 : 0,
+  taken: 0,
+  scored: 0,
+});
+
+/**
+ * A prediction with the folder and the order of its file; the server does not know folders, and numbers files of the
+ * same name.
+ *
+ * @param {api.Prediction} prediction
+ * @param {KnownJob} batch
+ * @param {Place} [place]
+ * @returns {PlacedPrediction}
+ */
+function withPlace(prediction, batch, place) {
+  const name = place && prediction.name.startsWith(place.name) ? place.name : prediction.name;
+  const { folder, order } = place ?? batch;
+  return { ...prediction, name, folder, order };
 }
 
-/** Of how many files it is; of a restored volume nobody knows, it counts as one. */
+/**
+ * How many files it is of; of a restored volume nobody knows, it counts as one.
+ *
+ * @param {{ files: unknown[], places?: Place[] }} batch
+ */
 const sizeOf = ({ files, places }) => files.length || (places?.length ?? 1);
 
-const LOST = new api.ApiError(404, { code: "lost", subject: "The server", rule: "lost it before it was scored", remedy: "Drop it again." });
+const LOST = new api.ApiError(404, { code: "lost", subject: "The server", rule: "lost this file before it was scored", remedy: "Drop it again." });
 const STOPPED = { code: "stopped", subject: "The server", rule: "stopped this job", remedy: "Drop the files again." };
 
+/**
+ * @param {number} count
+ * @param {Limits} limits
+ */
 const tooMany = (count, { upload_mb: megabytes, files }) => ({
   code: "upload",
   subject: `These ${count} DICOM files`,
-  rule: `are more than one upload takes, ${files} files or ${megabytes} MB`,
-  remedy: "Start `brainsift serve` with a larger --files or --upload-mb, or hand over one series at a time.",
+  rule: `exceed the limit for one upload: ${files} files or ${megabytes} MB`,
+  remedy: "Start `brainsift serve` with a larger --files or --upload-mb, or drop one series at a time.",
 });
 
+/**
+ * @param {string} key
+ * @returns {unknown[]}
+ */
 function stored(key) {
   try {
     return JSON.parse(sessionStorage.getItem(key) ?? "[]");

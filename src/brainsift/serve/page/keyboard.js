@@ -1,13 +1,34 @@
+// @ts-check
 // Keys for all that the mouse does, and the list of them under "?".
 
+/** @import { CaseView } from "./case.js" */
+/** @import { Stage } from "./stage.js" */
+/** @import { Viewer } from "./viewer.js" */
+
 import { byId, el } from "./dom.js";
+
+/**
+ * @typedef {object} Parts What keys act on.
+ * @property {(by: number) => void} step to another case.
+ * @property {CaseView} view
+ * @property {Viewer} viewer
+ * @property {Stage} stage
+ * @property {() => void} search
+ * @property {() => void} addFiles
+ * @property {() => void} back to the list.
+ * @property {() => boolean} isActive whether there is anything to act on.
+ */
 
 const STORED = "brainsift.keys";
 const TYPING = "input:not([type=checkbox]), textarea, select";
 const SMALL = 0.05;
 const PAN = 40;
 
-/** Each: the keys as shown, what `event.key` may be, the words, and what to do. */
+/**
+ * The shortcuts. Each has the keys as shown, what `event.key` may be, the words, and what to do.
+ *
+ * @type {(parts: Parts) => [shown: string, keys: string[], words: string, act: () => void][]}
+ */
 const shortcuts = ({ step, view, viewer, stage, search, addFiles, back }) => [
   ["↓", ["ArrowDown", "j"], "Next case", () => step(1)],
   ["↑", ["ArrowUp", "k"], "Previous case", () => step(-1)],
@@ -15,11 +36,11 @@ const shortcuts = ({ step, view, viewer, stage, search, addFiles, back }) => [
   ["←", ["ArrowLeft"], "Previous slice", () => view.step(-1)],
   ["Home", ["Home"], "First slice", () => view.go(0)],
   ["End", ["End"], "Last slice", () => view.go(Infinity)],
-  ["S", ["s"], "Most suspicious", () => view.goToMostSuspicious()],
-  ["M", ["m"], "Tumor map on, off", () => stage.toggleMap()],
-  ["C", ["c"], "Contour on, off", () => stage.toggleContour()],
-  ["]", ["]"], "Map stronger", () => stage.setMap({ opacity: viewer.opacity + SMALL })],
-  ["[", ["["], "Map weaker", () => stage.setMap({ opacity: viewer.opacity - SMALL })],
+  ["S", ["s"], "Most suspicious slice", () => view.goToMostSuspicious()],
+  ["M", ["m"], "Show or hide the tumor map", () => stage.toggleMap()],
+  ["C", ["c"], "Show or hide the contour", () => stage.toggleContour()],
+  ["]", ["]"], "Map more opaque", () => stage.setMap({ opacity: viewer.opacity + SMALL })],
+  ["[", ["["], "Map more transparent", () => stage.setMap({ opacity: viewer.opacity - SMALL })],
   ["+", ["+", "="], "Zoom in", () => viewer.zoomIn()],
   ["−", ["-"], "Zoom out", () => viewer.zoomOut()],
   ["0", ["0"], "Fit to the frame", () => viewer.fit()],
@@ -27,15 +48,23 @@ const shortcuts = ({ step, view, viewer, stage, search, addFiles, back }) => [
   ["/", ["/"], "Search", search],
   ["O", ["o"], "Add files", addFiles],
   ["Esc", ["Escape"], "Back to the list", back],
-  ["?", ["?"], "This list", () => byId("shortcuts").showModal()],
+  ["?", ["?"], "Show this list", () => byId("shortcuts", HTMLDialogElement).showModal()],
 ];
 
+/** @type {Record<string, [x: number, y: number]>} */
 const PANS = { ArrowLeft: [PAN, 0], ArrowRight: [-PAN, 0], ArrowUp: [0, PAN], ArrowDown: [0, -PAN] };
 
-export function listen(parts) {
+/**
+ * Listens to keys, and lists them.
+ *
+ * @param {Parts} parts
+ */
+export function listenToKeys(parts) {
   const known = shortcuts(parts);
-  const byKey = new Map(known.flatMap(([, keys, , act]) => keys.map((key) => [key, act])));
-  const enabled = byId("keys-enabled");
+  /** @type {Map<string, () => void>} */
+  const byKey = new Map();
+  for (const [, keys, , act] of known) for (const key of keys) byKey.set(key, act);
+  const enabled = byId("keys-enabled", HTMLInputElement);
   try {
     enabled.checked = localStorage.getItem(STORED) !== "off";
   } catch {
@@ -50,17 +79,17 @@ export function listen(parts) {
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (document.querySelector("dialog[open]") || !enabled.checked || (!parts.active() && event.key !== "?")) return;
-    if (event.target.matches(TYPING) && event.key !== "Escape") return;
+    if (document.querySelector("dialog[open]") || !enabled.checked || (!parts.isActive() && event.key !== "?")) return;
+    if (event.target instanceof Element && event.target.matches(TYPING) && event.key !== "Escape") return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // with Caps Lock, too
-    if (event.shiftKey && PANS[key]) parts.viewer.panBy(...PANS[key]);
-    else if (byKey.has(key)) byKey.get(key)(event);
-    else return;
+    const act = event.shiftKey && PANS[key] ? () => parts.viewer.panBy(...PANS[key]) : byKey.get(key);
+    if (!act) return;
+    act();
     event.preventDefault();
   });
   const rows = known.map(([shown, , words]) => el("div", {}, el("dt", {}, el("kbd", {}, shown)), el("dd", {}, words)));
   const shift = el("dt", {}, el("kbd", {}, "Shift"), " ", el("kbd", {}, "→"));
   rows.push(el("div", {}, shift, el("dd", {}, "Move the picture")));
   byId("shortcut-list").append(...rows);
-  byId("help").addEventListener("click", () => byId("shortcuts").showModal());
+  byId("help").addEventListener("click", () => byId("shortcuts", HTMLDialogElement).showModal());
 }

@@ -1,8 +1,14 @@
+// @ts-check
 // Probabilities drawn against the threshold in use.
 
-import { ofVolumes } from "./decide.js";
+/** @import { Case } from "./cases.js" */
+/** @import { Rule, Status } from "./decide.js" */
+
+import { halfBand, ofVolumes } from "./decide.js";
 import { el, setVariable, svg } from "./dom.js";
 import { label, number } from "./words.js";
+
+/** @typedef {{ probability: number | null, decision: string, status: Status }} Drawn */
 
 /** A thin bar for a row of the list. */
 export class Bar {
@@ -12,39 +18,43 @@ export class Bar {
     this.node = el("span", { class: "bar" }, this.value, this.track);
   }
 
+  /**
+   * @param {Drawn} prediction
+   * @param {Rule} rule
+   */
   show({ probability, decision, status }, rule) {
-    const known = probability !== null;
-    this.value.textContent = number(known ? probability : NaN);
+    this.value.textContent = number(probability);
     this.node.dataset.decision = status === "not_brain_mri" ? "unreadable" : decision;
-    this.track.hidden = !known;
-    setVariable(this.track, "--probability", known ? probability : 0);
+    this.track.hidden = probability === null;
+    setVariable(this.track, "--probability", probability ?? 0);
     setVariable(this.track, "--threshold", rule.threshold);
   }
 }
 
-/** The large scale of the case view: 0 to 1, the threshold, what is referred around even odds, and the answer. */
+/** The large scale of the case view: 0 to 1, the threshold, the abstention margin around 0.5, and the prediction. */
 export class Scale {
   constructor() {
     this.band = el("span", { class: "scale-band" });
     this.fill = el("span", { class: "scale-fill" });
-    this.mark = el("span", { class: "scale-mark" });
     this.limit = el("span", { class: "scale-limit" });
     this.limitWords = el("span", { class: "scale-words" });
-    const track = el("span", { class: "scale-track" }, this.band, this.fill, this.limit, this.mark);
+    const track = el("span", { class: "scale-track" }, this.band, this.fill, this.limit);
     const ends = el("span", { class: "scale-ends" }, el("span", {}, "0"), this.limitWords, el("span", {}, "1"));
     this.node = el("div", { class: "scale", role: "img" }, track, ends);
   }
 
+  /**
+   * @param {Drawn} prediction
+   * @param {Rule} rule
+   */
   show({ probability, decision, status }, rule) {
-    const known = probability !== null;
-    this.node.hidden = !known;
-    if (!known) return;
+    this.node.hidden = probability === null;
+    if (probability === null) return;
     this.node.dataset.decision = status === "not_brain_mri" ? "unreadable" : decision;
     setVariable(this.node, "--probability", probability);
     setVariable(this.node, "--threshold", rule.threshold);
-    const half = 1 / (1 + Math.exp(-rule.margin)) - 0.5;
-    setVariable(this.node, "--margin", half);
-    this.band.hidden = !(half > 0);
+    setVariable(this.node, "--margin", halfBand(rule));
+    this.band.hidden = rule.margin <= 0;
     this.limitWords.textContent = `threshold ${number(rule.threshold)}`;
     const words = `Probability of a tumor ${number(probability)}, threshold ${number(rule.threshold)}: ${label(decision)}`;
     this.node.setAttribute("aria-label", words);
@@ -54,8 +64,9 @@ export class Scale {
 const WIDTH = 1000;
 const HEIGHT = 30;
 
-/** All cases as strokes on one axis: what a threshold parts, at a glance. */
+/** All cases as strokes on one axis, with the threshold that separates them. */
 export class Rug {
+  /** @param {HTMLElement} node where it is drawn. */
   constructor(node) {
     this.marks = svg("g");
     this.band = svg("rect", { class: "rug-band", y: 0, height: HEIGHT });
@@ -67,21 +78,27 @@ export class Rug {
     node.append(this.svg, ends);
   }
 
+  /**
+   * @param {Case[]} cases
+   * @param {Rule} rule
+   */
   show(cases, rule) {
-    const x = (probability) => 2 + probability * (WIDTH - 4);
-    const known = cases.filter((one) => one.probability !== null);
-    this.marks.replaceChildren(
-      ...known.map((one) => {
-        const at = x(one.probability).toFixed(1);
-        const kind = one.status === "not_brain_mri" ? "unreadable" : one.decision;
-        return svg("line", { class: "rug-mark", "data-decision": kind, x1: at, x2: at, y1: 7, y2: HEIGHT - 7 });
-      }),
-    );
-    const half = 1 / (1 + Math.exp(-rule.margin)) - 0.5;
+    /** @param {number} probability */
+    const x = (probability) => String(2 + probability * (WIDTH - 4));
+    this.marks.replaceChildren();
+    for (const { probability, status, decision } of cases) {
+      if (probability === null) continue;
+      const kind = status === "not_brain_mri" ? "unreadable" : decision;
+      const at = { x1: x(probability), x2: x(probability), y1: 7, y2: HEIGHT - 7 };
+      this.marks.append(svg("line", { class: "rug-mark", "data-decision": kind, ...at }));
+    }
+    const half = halfBand(rule);
     this.band.setAttribute("x", x(0.5 - half));
-    this.band.setAttribute("width", Math.max(0, 2 * half * (WIDTH - 4)));
-    for (const [line, { threshold }] of [[this.limit, rule], [this.volumeLimit, ofVolumes(rule)]]) {
-      for (const end of ["x1", "x2"]) line.setAttribute(end, x(threshold));
+    this.band.setAttribute("width", String(Math.max(0, 2 * half * (WIDTH - 4))));
+    const { threshold: volumeThreshold } = ofVolumes(rule);
+    for (const end of ["x1", "x2"]) {
+      this.limit.setAttribute(end, x(rule.threshold));
+      this.volumeLimit.setAttribute(end, x(volumeThreshold));
     }
     this.volumeLimit.toggleAttribute("hidden", !cases.some((one) => one.isVolume));
   }

@@ -1,3 +1,4 @@
+// @ts-check
 // The viewer with its controls, as the case view and the history use it.
 
 import { probe } from "./api.js";
@@ -10,6 +11,7 @@ import { percent } from "./words.js";
 const STORED = "brainsift.map";
 const LOADING_MS = 100; // a picture of another slice that comes sooner takes the place of the last one without a blink
 
+/** @returns {{ opacity: number, showContour: boolean }} */
 function storedMap() {
   try {
     return { opacity: 0.55, showContour: true, ...JSON.parse(localStorage.getItem(STORED) ?? "{}") };
@@ -18,14 +20,22 @@ function storedMap() {
   }
 }
 
+/** @type {(name: string, words: string, onclick: () => void) => HTMLButtonElement} */
 const iconButton = (name, words, onclick) =>
   el("button", { class: "icon-button", type: "button", "aria-label": words, title: words, onclick }, icon(name));
 
+/**
+ * A range input with its name and value.
+ *
+ * @param {string} words
+ * @param {Record<string, string | number>} properties of the input.
+ */
 function slider(words, properties) {
   const input = el("input", { type: "range", ...properties });
   // an <output> would take the label for itself
   const output = el("span", { class: "slider-value", "aria-hidden": "true" });
   const node = el("label", { class: "slider" }, el("span", { class: "slider-name" }, words), output, input);
+  /** @type {(value: number, text: string, limits?: { min?: number, step?: number }) => void} */
   const show = (value, text, limits = {}) => {
     Object.assign(input, limits, { value });
     input.setAttribute("aria-valuetext", text);
@@ -44,18 +54,49 @@ export class Stage {
     this.hint = el("p", { class: "stage-hint", "aria-hidden": "true" });
     this.windowWords = el("p", { class: "window-words", "aria-hidden": "true" }); // the sliders say the same
     this.zoomWords = el("span", { class: "zoom-words" }, "100 %");
-    this.zoomTools = this.#makeZoomTools();
+    this.zoomTools = el(
+      "div",
+      { class: "stage-tools", role: "group", "aria-label": "Zoom" },
+      iconButton("minus", "Zoom out", () => this.viewer.zoomOut()),
+      this.zoomWords,
+      iconButton("plus", "Zoom in", () => this.viewer.zoomIn()),
+      iconButton("fit", "Fit to the frame", () => this.viewer.fit()),
+    );
     this.node = el("div", { class: "canvas-box" }, this.canvas, this.message, this.hint, this.windowWords, this.zoomTools);
     this.viewer = new Viewer(this.canvas);
-    this.tools = this.#makeTools();
-    this.viewer.addEventListener("window", () => this.#showWindow());
-    this.viewer.addEventListener("view", () => setText(this.zoomWords, percent(this.viewer.view.zoom, 0)));
+    this.opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, class: "opacity" });
+    this.opacity.input.addEventListener("input", () => this.setMap({ opacity: Number(this.opacity.input.value) }));
+    this.contour = el("input", { type: "checkbox", role: "switch", class: "switch" });
+    this.contour.addEventListener("change", () => this.setMap({ showContour: this.contour.checked }));
+    this.width = slider("Width", { max: 2 });
+    this.level = slider("Level", { max: 1 });
+    for (const { input } of [this.width, this.level]) input.addEventListener("input", () => this.#setWindow());
+    this.noMap = el("p", { class: "note", hidden: true }, "There is no tumor map for this image.");
+    const contourSwitch = el("label", { class: "switch-row" }, el("span", {}, "Contour"), this.contour);
+    this.mapTools = el("div", { class: "tool-rows" }, this.opacity.node, contourSwitch, legend());
+    const reset = el("button", { class: "link-button", type: "button", onclick: () => this.resetWindow() }, "Reset");
+    this.tools = el(
+      "div",
+      { class: "tools" },
+      el("section", { class: "tool" }, el("h3", {}, "Tumor map"), this.mapTools, this.noMap),
+      el(
+        "section",
+        { class: "tool" },
+        el("div", { class: "tool-head" }, el("h3", {}, "Window"), reset),
+        el("div", { class: "tool-rows" }, this.width.node, this.level.node),
+      ),
+    );
+    this.viewer.on("window", () => this.#showWindow());
+    this.viewer.on("view", () => setText(this.zoomWords, percent(this.viewer.view.zoom, 0)));
     this.setMap(storedMap());
   }
 
   /**
-   * Shows the picture and the map at two addresses; `map` may be null. Resolves to whether the picture was there. Until
-   * it is, no other one stands in its place; with `keepView`, for another slice of the same case, it has a moment.
+   * Shows the picture and the map at two addresses. Until the picture is there, no other one stands in its place; with
+   * `keepView`, for another slice of the same case, it has a moment.
+   *
+   * @param {{ pictureUrl: string, mapUrl: string | null, words: string }} layers `words` describe the picture.
+   * @param {{ keepView?: boolean }} [options]
    */
   async show({ pictureUrl, mapUrl, words }, { keepView = false } = {}) {
     this.#turn += 1;
@@ -65,22 +106,25 @@ export class Stage {
     const late = setTimeout(() => turn === this.#turn && this.#blank("Loading"), LOADING_MS);
     const [shown, map] = await Promise.allSettled([picture(pictureUrl), mapUrl ? picture(mapUrl) : null]);
     clearTimeout(late);
-    if (turn !== this.#turn) return false; // the reader went on
+    if (turn !== this.#turn) return; // the reader went on
     if (shown.status === "rejected") {
       const isAway = shown.reason instanceof TypeError; // as fetch has it
       const gone = "The server no longer has this picture. Drop the file again to see it.";
       this.say(isAway ? "The server cannot be reached. The page tries again by itself." : gone, words);
       if (isAway) probe();
-      return false;
+      return;
     }
     this.message.hidden = true;
-    this.viewer.show({ picture: shown.value, map: map.value ?? null }, { keepView });
+    this.viewer.show({ picture: shown.value, map: map.status === "fulfilled" ? map.value : null }, { keepView });
     this.#showMapTools();
-    this.canvas.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
-    return true;
   }
 
-  /** Shows words in place of a picture. */
+  /**
+   * Shows words in place of a picture.
+   *
+   * @param {string} text
+   * @param {string} [words] for screen readers.
+   */
   say(text, words = text) {
     this.#turn += 1;
     this.#blank(text);
@@ -88,6 +132,7 @@ export class Stage {
     this.#showMapTools();
   }
 
+  /** @param {string} text */
   #blank(text) {
     this.viewer.clear();
     setText(this.windowWords, "");
@@ -95,6 +140,7 @@ export class Stage {
     this.message.hidden = false;
   }
 
+  /** @param {boolean} yes whether the wheel goes through slices. */
   setScrolls(yes) {
     this.viewer.scrolls = yes;
     setText(
@@ -103,6 +149,7 @@ export class Stage {
     );
   }
 
+  /** @param {{ opacity?: number, showContour?: boolean }} look */
   setMap({ opacity = this.viewer.opacity, showContour = this.viewer.showContour }) {
     const bounded = Math.min(Math.max(opacity, 0), 1);
     if (bounded > 0) this.#before = bounded;
@@ -129,60 +176,26 @@ export class Stage {
     this.viewer.setWindow(null);
   }
 
-  #makeZoomTools() {
-    return el(
-      "div",
-      { class: "stage-tools", role: "group", "aria-label": "Zoom" },
-      iconButton("minus", "Zoom out", () => this.viewer.zoomOut()),
-      this.zoomWords,
-      iconButton("plus", "Zoom in", () => this.viewer.zoomIn()),
-      iconButton("fit", "Fit to the frame", () => this.viewer.fit()),
-    );
-  }
-
-  #makeTools() {
-    this.opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, class: "opacity" });
-    this.opacity.input.addEventListener("input", () => this.setMap({ opacity: Number(this.opacity.input.value) }));
-    this.contour = el("input", { type: "checkbox", role: "switch", class: "switch" });
-    this.contour.addEventListener("change", () => this.setMap({ showContour: this.contour.checked }));
-    this.width = slider("Width", { max: 2 });
-    this.level = slider("Level", { max: 1 });
-    for (const { input } of [this.width, this.level]) input.addEventListener("input", () => this.#setWindow());
-    this.noMap = el("p", { class: "note", hidden: true }, "The network drew no map for this image.");
-    const contourSwitch = el("label", { class: "switch-row" }, el("span", {}, "Contour"), this.contour);
-    this.mapTools = el("div", { class: "tool-rows" }, this.opacity.node, contourSwitch, legend());
-    const reset = el("button", { class: "link-button", type: "button", onclick: () => this.resetWindow() }, "Reset");
-    return el(
-      "div",
-      { class: "tools" },
-      el("section", { class: "tool" }, el("h3", {}, "Tumor map"), this.mapTools, this.noMap),
-      el(
-        "section",
-        { class: "tool" },
-        el("div", { class: "tool-head" }, el("h3", {}, "Window"), reset),
-        el("div", { class: "tool-rows" }, this.width.node, this.level.node),
-      ),
-    );
-  }
-
   #setWindow() {
-    if (this.viewer.isEmpty) return;
-    const { low, span } = rangeOf(this.viewer.picture);
+    const { picture } = this.viewer;
+    if (!picture) return;
+    const { low, span } = rangeOf(picture);
     const [width, level] = [this.width, this.level].map(({ input }) => span * Number(input.value));
     this.viewer.setWindow({ width, level: low + level });
   }
 
   #showWindow() {
-    if (this.viewer.isEmpty) return;
-    const { low, span, narrowest, step, inWords, inUnits } = rangeOf(this.viewer.picture);
-    const { width, level } = this.viewer.window;
+    const { picture } = this.viewer;
+    if (!picture) return;
+    const { low, span, narrowest, step, inWords, inUnits } = rangeOf(picture);
+    const { width, level } = this.viewer.windowOf(picture);
     setText(this.windowWords, inUnits ? `W ${inWords(width)} L ${inWords(level)}` : "");
     this.width.show(width / span, inWords(width), { min: narrowest, step });
     this.level.show((level - low) / span, inWords(level), { step });
   }
 
   #showMapTools() {
-    this.tools.hidden = this.zoomTools.hidden = this.viewer.isEmpty;
+    this.tools.hidden = this.zoomTools.hidden = !this.viewer.picture;
     this.mapTools.hidden = !this.viewer.hasMap;
     this.noMap.hidden = this.viewer.hasMap;
   }
@@ -194,6 +207,6 @@ function legend() {
     { class: "legend" },
     el("span", { class: "legend-bar", "aria-hidden": "true" }),
     el("span", { class: "legend-ends" }, el("span", {}, "unlike a tumor"), el("span", {}, "like a tumor")),
-    el("span", { class: "legend-line" }, "The line runs where both are as likely."),
+    el("span", { class: "legend-line" }, "On the yellow line, tumor and no tumor are equally likely."),
   );
 }

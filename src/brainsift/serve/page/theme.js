@@ -1,5 +1,7 @@
+// @ts-check
 // Runs before the first paint, so that the chosen theme does not flash. No module: those wait for the document.
 (() => {
+  /** @type {Record<string, string>} */
   const NEXT = { auto: "light", light: "dark", dark: "auto" };
   const root = document.documentElement;
   let chosen = "auto";
@@ -8,19 +10,21 @@
   } catch {
     // storage is refused: the theme lasts as long as the page
   }
-  root.dataset.theme = chosen in NEXT ? chosen : "auto";
+  if (!(chosen in NEXT)) chosen = "auto";
+  root.dataset.theme = chosen;
 
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
+    if (!button) return;
     const label = () => {
-      const words = `Theme: ${root.dataset.theme === "auto" ? "as the system" : root.dataset.theme}`;
+      const words = `Theme: ${chosen === "auto" ? "same as the system" : chosen}`;
       button.setAttribute("aria-label", words);
       button.title = words;
     };
     button.addEventListener("click", () => {
-      root.dataset.theme = NEXT[root.dataset.theme];
+      root.dataset.theme = chosen = NEXT[chosen];
       try {
-        localStorage.setItem("brainsift.theme", root.dataset.theme);
+        localStorage.setItem("brainsift.theme", chosen);
       } catch {
         // as above
       }

@@ -1,36 +1,49 @@
-// The threshold: by name, by the sensitivity that is wanted, or by the share of errors that may remain.
+// @ts-check
+// The threshold: by name, by its sensitivity, or by the share of errors that may remain.
+
+/** @import { Choice, ChosenRule, Thresholds } from "./decide.js" */
 
 import { makeRule, sensitivityOf } from "./decide.js";
-import { byId, el, setText } from "./dom.js";
+import { all, byId, el, setText } from "./dom.js";
+import { Emitter } from "./emitter.js";
 import { percent, thresholds } from "./words.js";
 
 const STORED = "brainsift.threshold";
+/** @type {Record<string, [title: string, words: string]>} */
 const NAMES = {
-  "": ["Default", "Balanced for images. Confirm for volumes, whose many slices are as many chances of a false alarm."],
-  balanced: ["Balanced", "Misses and false alarms weigh the same: the largest sum of sensitivity and specificity on validation images."],
-  screening: ["Screening", "Few misses: 98\u00a0% of the tumors of the validation images were found. More false alarms."],
-  confirm: ["Confirm", "Few false alarms: 98\u00a0% of the tumor-free validation images were called so. More misses."],
-  even: ["Even", "Even odds: tumor when it is the more likely answer."],
+  "": ["Default", "Balanced for images, Confirm for volumes: each of the many slices of a volume could give a false positive."],
+  balanced: ["Balanced", "Missed tumors and false positives count the same: the largest sum of sensitivity and specificity on the validation images."],
+  screening: ["Screening", "High sensitivity: it found 98\u00a0% of the tumors in the validation images. There are more false positives."],
+  confirm: ["Confirm", "High specificity: it called 98\u00a0% of the tumor-free validation images tumor-free. More tumors are missed."],
+  even: ["Even", "Threshold 0.5: a tumor where that is more likely than not."],
 };
 
+/** @param {string} name */
 const title = (name) => NAMES[name]?.[0] ?? name;
 
-/** Calls `onrule` with the rule whenever the reader chooses another. */
-export class ThresholdPanel {
-  constructor(model, onrule) {
+/** Tells whenever the reader chooses another "rule". @extends {Emitter<{ rule: ChosenRule }>} */
+export class ThresholdPanel extends Emitter {
+  /** What "never" goes back to. @type {Choice} */
+  #unreferred = {};
+
+  /** @param {Thresholds} model */
+  constructor(model) {
+    super();
     this.model = model;
-    this.onrule = onrule;
-    this.slider = byId("sensitivity");
-    this.errors = byId("max-error");
+    this.slider = byId("sensitivity", HTMLInputElement);
+    this.errors = byId("max-error", HTMLSelectElement);
     this.#fill();
-    this.choose(this.#stored());
+    this.rule = storedRule(model);
+    this.#show();
   }
 
+  /** @param {Choice} choice */
   choose(choice) {
-    this.rule = makeRule(choice, this.model);
-    if (!choice.maxError) this.unreferred = choice; // what "never" goes back to
+    const rule = makeRule(choice, this.model);
+    if (!rule) return;
+    this.rule = rule;
     this.#show();
-    this.onrule(this.rule);
+    this.emit("rule", rule);
     try {
       localStorage.setItem(STORED, JSON.stringify(choice));
     } catch {
@@ -40,7 +53,7 @@ export class ThresholdPanel {
 
   #fill() {
     const names = Object.keys(this.model.thresholds);
-    byId("threshold-names").append(...["", ...names].map((name) => this.#radio(name, title(name), () => ({ name }))));
+    byId("threshold-names").append(...["", ...names].map((name) => this.#radio(name)));
     const pairs = this.model.sensitivities;
     byId("by-sensitivity").hidden = !pairs.length;
     if (pairs.length) this.#fillSlider(pairs.map(([sensitivity]) => sensitivity));
@@ -48,38 +61,30 @@ export class ThresholdPanel {
     byId("by-error").hidden = !shares.length || !names.includes("even");
     this.errors.append(
       el("option", { value: "" }, "never"),
-      ...shares.map((share) => el("option", { value: share }, `so that at most ${percent(Number(share), 0)} are wrong`)),
+      ...shares.map((share) => el("option", { value: share }, `for at most ${percent(Number(share), 0)} errors`)),
     );
     this.errors.addEventListener("change", () => {
-      this.choose(this.errors.value ? { maxError: Number(this.errors.value) } : (this.unreferred ?? {}));
+      this.choose(this.errors.value ? { maxError: Number(this.errors.value) } : this.#unreferred);
     });
   }
 
+  /** @param {number[]} known */
   #fillSlider(known) {
     Object.assign(this.slider, { min: Math.min(...known), max: Math.max(...known), step: 0.005 });
     this.slider.addEventListener("input", () => this.choose({ sensitivity: Number(this.slider.value) }));
   }
 
-  #radio(name, words, choice) {
-    const input = el("input", { type: "radio", name: "threshold", value: name, onchange: () => this.choose(choice()) });
-    return el("label", { class: "segment" }, input, el("span", {}, words));
-  }
-
-  #stored() {
-    const fallback = {};
-    try {
-      const choice = JSON.parse(localStorage.getItem(STORED)) ?? fallback;
-      const { threshold, margin } = makeRule(choice, this.model);
-      return Number.isFinite(threshold) && Number.isFinite(margin) ? choice : fallback; // of another network, perhaps
-    } catch {
-      return fallback;
-    }
+  /** @param {string} name */
+  #radio(name) {
+    const input = el("input", { type: "radio", name: "threshold", value: name, onchange: () => this.choose({ name }) });
+    return el("label", { class: "segment" }, input, el("span", {}, title(name)));
   }
 
   #show() {
     const { choice } = this.rule;
+    if (!choice.maxError) this.#unreferred = choice;
     const name = choice.sensitivity || choice.maxError ? null : (choice.name ?? "");
-    for (const radio of document.querySelectorAll("input[name=threshold]")) radio.checked = radio.value === name;
+    for (const radio of all("input[name=threshold]", HTMLInputElement)) radio.checked = radio.value === name;
     this.errors.value = choice.maxError ? String(choice.maxError) : "";
     this.#showSensitivity();
     setText(byId("threshold-name"), this.#named());
@@ -90,7 +95,7 @@ export class ThresholdPanel {
   #showSensitivity() {
     const { choice, threshold } = this.rule;
     const reached = choice.sensitivity ?? sensitivityOf(threshold, this.model.sensitivities);
-    if (reached !== null) this.slider.value = reached;
+    if (reached !== null) this.slider.value = String(reached);
     const words = choice.maxError || reached === null ? "–" : percent(reached);
     setText(byId("sensitivity-value"), words);
     this.slider.setAttribute("aria-valuetext", words);
@@ -104,10 +109,24 @@ export class ThresholdPanel {
 
   #words() {
     const { choice } = this.rule;
-    if (choice.sensitivity) return `The largest threshold that found ${percent(choice.sensitivity)} of the tumors of the validation images.`;
+    if (choice.sensitivity) return `The highest threshold that found ${percent(choice.sensitivity)} of the tumors in the validation images.`;
     if (!choice.maxError) return NAMES[choice.name ?? ""]?.[1] ?? "";
     const referred = this.model.margins[String(choice.maxError)]?.referred;
-    const cost = referred === undefined ? "" : ` Of the validation images ${percent(referred, 0)} were referred.`;
-    return `Answers near even odds are referred, so that of those given at most ${percent(choice.maxError, 0)} are wrong, on images like the validation images.${cost}`;
+    return `Predictions near 0.5 are referred: ${percent(referred, 0)} of the validation images. Of the others, at most ${percent(choice.maxError, 0)} are wrong on images like those.`;
   }
+}
+
+/**
+ * The rule that the reader chose the last time, or the default: the choice may be of another network.
+ *
+ * @param {Thresholds} model
+ */
+function storedRule(model) {
+  try {
+    const rule = makeRule(JSON.parse(localStorage.getItem(STORED) ?? "{}"), model);
+    if (rule) return rule;
+  } catch {
+    // storage is refused, or holds something else
+  }
+  return /** @type {ChosenRule} */ (makeRule({}, model));
 }

@@ -1,4 +1,7 @@
-// The window: which values of a picture are black, which are white, and the greys between them.
+// @ts-check
+// The window: which values of a picture are black, which are white, and the grays between them.
+
+/** @import { Picture, Window } from "./pictures.js" */
 
 import { figure, percent } from "./words.js";
 
@@ -6,14 +9,26 @@ const WIDEST = 2; // of the range of the picture
 const WHOLE_DRAG = 300; // CSS pixels for the width of the window that a picture begins with
 const FINEST_DRAG = 0.1; // of what such a drag does with 8 bits
 
-/** The range of a picture, how fine a window in it can be set (shares of the range), and its values in words. */
-export function rangeOf({ most, values: [first, last] }) {
-  const [low, span, inUnits] = [Math.min(first, last), Math.abs(last - first), most > 255];
-  if (!inUnits) return { low, span, inUnits, narrowest: 0.02, step: 0.01, inWords: (value) => percent(value, 0) };
-  return { low, span, inUnits, narrowest: 0.001, step: 0.001, inWords: (value) => figure(value, span) };
+/**
+ * The range of a picture, how fine a window in it can be set (shares of the range), and its values in words.
+ *
+ * @param {Pick<Picture, "most" | "values">} picture
+ */
+export function rangeOf({ most, values: [start, end] }) {
+  const [low, span, inUnits] = [Math.min(start, end), Math.abs(end - start), most > 255];
+  /** @type {(value: number) => string} */
+  const inWords = inUnits ? (value) => figure(value, span) : (value) => percent(value, 0);
+  return { low, span, inUnits, narrowest: inUnits ? 0.001 : 0.02, step: inUnits ? 0.001 : 0.01, inWords };
 }
 
-/** The window that is wanted, within the range of the picture; one from another slice may lie beyond, but goes no further. */
+/**
+ * A window within the range of the picture. One from another slice may lie beyond, but goes no further.
+ *
+ * @param {Window} wanted
+ * @param {Pick<Picture, "most" | "values">} picture
+ * @param {Window} now the window in use.
+ * @returns {Window}
+ */
 export function bounded({ width, level }, picture, now) {
   const { low, span, narrowest } = rangeOf(picture);
   return {
@@ -22,21 +37,36 @@ export function bounded({ width, level }, picture, now) {
   };
 }
 
+/** @type {(value: number, least: number, most: number, now: number) => number} */
 const within = (value, least, most, now) => Math.min(Math.max(value, Math.min(least, now)), Math.max(most, now));
 
-/** The window after a drag: to the right it is wider, downwards darker; with 16 bits, a narrow one moves more finely. */
+/**
+ * The window after a drag: to the right it is wider, downwards darker; with 16 bits, a narrow one moves more finely.
+ *
+ * @param {Window} window
+ * @param {Pick<Picture, "most" | "window">} picture
+ * @param {number} dx CSS pixels.
+ * @param {number} dy CSS pixels.
+ * @returns {Window}
+ */
 export function dragged({ width, level }, picture, dx, dy) {
   const whole = picture.window.width;
   const reach = picture.most === 255 ? whole : Math.min(Math.max(width, FINEST_DRAG * whole), whole);
   return { width: width + (dx * reach) / WHOLE_DRAG, level: level + (dy * reach) / WHOLE_DRAG };
 }
 
-/** What each grey of a picture looks like, 0 to 255. */
-export function shadesOf({ most, values: [first, last] }, { width, level }) {
+/**
+ * What each gray of a picture looks like.
+ *
+ * @param {Pick<Picture, "most" | "values">} picture
+ * @param {Window} window
+ * @returns {Uint8ClampedArray} 0 to 255 by gray.
+ */
+export function shadesOf({ most, values: [start, end] }, { width, level }) {
   const shades = new Uint8ClampedArray(most + 1);
-  const sign = Math.sign(last - first); // in some files the least value is white
-  for (let grey = 0; grey <= most; grey += 1) {
-    shades[grey] = 255 * (sign * ((first + (grey / most) * (last - first) - level) / width) + 0.5);
+  const sign = Math.sign(end - start); // in some files the least value is white
+  for (let gray = 0; gray <= most; gray += 1) {
+    shades[gray] = 255 * (sign * ((start + (gray / most) * (end - start) - level) / width) + 0.5);
   }
   return shades;
 }

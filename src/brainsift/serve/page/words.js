@@ -1,42 +1,102 @@
-// Numbers and answers -> words.
+// @ts-check
+// Numbers and predictions in words.
 
+/** @import { Decision, Rule, Status } from "./decide.js" */
+
+/** @type {Decision[]} */
 export const DECISIONS = ["tumor", "no_tumor", "refer", "unreadable"];
+/** @type {Record<string, string>} */
 const LABELS = { tumor: "Tumor", no_tumor: "No tumor", refer: "Refer", unreadable: "Unreadable", "": "Unreadable" };
+/** What `brainsift predict` writes into `detail` where a prediction lies within the abstention margin. */
 export const UNSURE = "not sure enough for the wanted share of errors";
 
+/** @param {string} decision */
 export const label = (decision) => LABELS[decision] ?? decision;
 
-/** 0.9312 -> "0.931"; what is no number becomes a dash. */
-export const number = (value, digits = 3) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
+/**
+ * 0.9312 -> "0.931"; what is no number becomes a dash.
+ *
+ * @param {number | null | undefined} value
+ */
+export const number = (value, digits = 3) => (isNumber(value) ? value.toFixed(digits) : "–");
 
-/** 0.9312 -> "93.1 %", with a no-break space. */
-export const percent = (value, digits = 1) => (Number.isFinite(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
+/**
+ * 0.9312 -> "93.1 %", with a no-break space.
+ *
+ * @param {number | null | undefined} value
+ */
+export const percent = (value, digits = 1) => (isNumber(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
 
-/** A value with as many digits as tell a thousand values of a span apart. */
+/**
+ * @param {unknown} value
+ * @returns {value is number}
+ */
+const isNumber = (value) => Number.isFinite(value);
+
+/**
+ * A value with as many digits as tell a thousand values of a span apart.
+ *
+ * @param {number} value
+ * @param {number} span
+ */
 export const figure = (value, span) => value.toFixed(Math.min(Math.max(2 - Math.floor(Math.log10(span)), 0), 20));
 
-/** The thresholds of a rule: "0.556", or "0.556, volumes 0.967". */
+/**
+ * The thresholds of a rule: "0.556", or "0.556, volumes 0.967".
+ *
+ * @param {Rule} rule
+ */
 export const thresholds = ({ threshold, volumeThreshold = threshold }) =>
   volumeThreshold === threshold ? number(threshold) : `${number(threshold)}, volumes ${number(volumeThreshold)}`;
 
+/**
+ * (1200, "case") -> "1,200 cases"
+ *
+ * @param {number} count
+ * @param {string} noun
+ */
 export const counted = (count, noun, plural = `${noun}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`;
 
+/**
+ * Begins with a capital and ends with a full stop.
+ *
+ * @param {string} text
+ */
 export const sentence = (text) => {
   const clean = text.trim();
   if (!clean) return "";
-  const first = clean[0].toUpperCase() + clean.slice(1);
-  return /[.!?…]$/.test(first) ? first : `${first}.`;
+  const capital = clean[0].toUpperCase() + clean.slice(1);
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 };
 
-/** An error as sentences: the rule, then the remedy. */
+/**
+ * An error as sentences: the rule, then the remedy.
+ *
+ * @param {unknown} error of the service, with `subject`, `rule` and `remedy`, or of the browser.
+ */
 export const inWords = (error) => {
-  const rule = error.subject && error.rule ? `${error.subject} ${error.rule}` : error.rule || error.message || String(error);
-  return `${sentence(rule)} ${sentence(error.remedy ?? "")}`.trim();
+  const { subject, rule, remedy, message } = /** @type {Record<string, string | undefined>} */ (Object(error));
+  const words = subject && rule ? `${subject} ${rule}` : rule || message || String(error);
+  return `${sentence(words)} ${sentence(remedy ?? "")}`.trim();
 };
 
-/** What came to no answer and is not in the list either, in sentences; "" where there is nothing of the kind. */
-export function unanswered({ stopped, skipped, closed, forgotten, nothing }) {
+/**
+ * @typedef {object} Missing Counts of what was added and got no prediction.
+ * @property {number} stopped files that were not scored when the reader stopped.
+ * @property {number} skipped files that are no images.
+ * @property {number} closed files and folders that could not be opened.
+ * @property {number} forgotten cases that the server no longer has after a reload.
+ * @property {boolean} nothing whether nothing could be scored.
+ */
+
+/**
+ * What got no prediction and is not in the list either, in sentences; "" where there is nothing of the kind.
+ *
+ * @param {Missing} missing
+ */
+export function missingInWords({ stopped, skipped, closed, forgotten, nothing }) {
+  /** @type {(count: number, noun: string, does: string) => string} */
   const were = (count, noun, does) => `${counted(count, noun)} ${count === 1 ? "was" : "were"} ${does}`;
   const images = skipped === 1 ? "is not an image and was" : "are not images and were";
   return [
@@ -50,11 +110,20 @@ export function unanswered({ stopped, skipped, closed, forgotten, nothing }) {
     .join(" ");
 }
 
-/** "0078.jpg: Tumor, 0.899" */
-export const answered = (name, { decision, probability }) =>
-  `${name}: ${label(decision)}${Number.isFinite(probability) ? `, ${number(probability)}` : ""}`;
+/**
+ * "0078.jpg: Tumor, 0.899"
+ *
+ * @param {string} name
+ * @param {{ decision: string, probability: number | null }} prediction
+ */
+export const predicted = (name, { decision, probability }) =>
+  `${name}: ${label(decision)}${probability === null ? "" : `, ${number(probability)}`}`;
 
-/** "2025-11-25T09:12:33+00:00" -> "25 Nov 2025, 09:12", in the reader's time zone; without the year in this one. */
+/**
+ * "2025-11-25T09:12:33+00:00" -> "25 Nov 2025, 09:12", in the reader's time zone; without the year in this one.
+ *
+ * @param {string} text ISO 8601.
+ */
 export function moment(text) {
   const when = new Date(text);
   if (Number.isNaN(when.getTime())) return text;
@@ -62,27 +131,41 @@ export function moment(text) {
   return when.toLocaleString("en-GB", { day: "numeric", month: "short", year, hour: "2-digit", minute: "2-digit" });
 }
 
-/** What the answer says, in a sentence. */
-export function explain(answer, rule) {
-  const p = number(answer.probability);
+/**
+ * What a prediction for an image or a slice means, in a sentence.
+ *
+ * @param {{ status: Status, decision: Decision, probability: number | null, refused: boolean }} prediction
+ * @param {Rule} rule
+ */
+export function explain({ status, decision, probability, refused }, rule) {
+  const p = number(probability);
   const limit = number(rule.threshold);
-  if (answer.refused) return "This file was not scored.";
-  if (answer.status === "unreadable") return "This file could not be read as an image.";
-  if (answer.status === "not_brain_mri") {
-    return "The network cannot judge this image: it does not look like a brain MRI slice of the kind it has learned from. Its probability means little here.";
+  if (refused) return "This file was not scored.";
+  if (status === "unreadable") return "This file could not be read as an image.";
+  if (status === "not_brain_mri") {
+    return "This image was rejected: it does not look like the brain MRI slices that the network was trained on. Do not rely on its probability.";
   }
-  if (answer.decision === "refer") {
-    return `Too close to even odds: with probability ${p}, the wanted share of wrong answers cannot be kept. A reader should decide.`;
+  if (decision === "refer") {
+    return `The probability of a tumor, ${p}, is too close to 0.5 to keep the error rate that you chose. A human reader should decide.`;
   }
-  if (answer.decision === "tumor") return `The probability of a tumor, ${p}, reaches the threshold of ${limit}.`;
+  if (decision === "tumor") return `The probability of a tumor, ${p}, reaches the threshold of ${limit}.`;
   return `The probability of a tumor, ${p}, stays below the threshold of ${limit}.`;
 }
 
-/** Why, as a sentence: rules of errors begin with their verb, and speak of the file. */
-export const because = ({ status, detail }) => sentence(status === "unreadable" && /^[a-z]/.test(detail) ? `The file ${detail}` : detail);
+/**
+ * The reason for a status, as a sentence: rules of errors begin with their verb, and speak of the file.
+ *
+ * @param {{ status: Status, detail: string }} prediction
+ */
+export const because = ({ status, detail }) =>
+  sentence(status === "unreadable" && /^[a-z]/.test(detail) ? `The file ${detail}` : detail);
 
-/** Why an answer was referred or what else to know, without what depends on the threshold in use. */
-export const reason = (detail) =>
+/**
+ * What `detail` says apart from what depends on the threshold in use.
+ *
+ * @param {string} detail
+ */
+export const withoutUnsure = (detail) =>
   detail
     .split("; ")
     .filter((part) => part && part !== UNSURE)

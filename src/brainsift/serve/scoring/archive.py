@@ -1,4 +1,4 @@
-"""ZIP archives, safe against what they may hold: names that are paths, bombs, archives inside, lies about sizes."""
+"""Unpacks ZIP archives safely: against names that are paths, zip bombs, archives inside, and false sizes."""
 
 import struct
 import zipfile
@@ -17,47 +17,47 @@ _MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 _END, _END_SIZE = b"PK\x05\x06", 22
 _END_OF_64 = b"PK\x06\x07"
 _COMMENT = 65_535
-_ENTRIES_A_FILE = 3  # folders, and what some systems add to each file
-_ENTRY = 1024  # bytes of the directory that an entry may take on average
+_ENTRIES_PER_FILE = 3  # folders, and entries that some systems add to each file
+_ENTRY_BYTES = 1024  # average size of an entry in the directory, at most
 _CHUNK = 256 * 1024
-_MAX_RATIO = 200  # zeros shrink a thousandfold, scans two- to tenfold
-_RATIO_FROM = 32 * MIB  # small archives are harmless
+_MAX_RATIO = 200  # of zeros a thousandth remains, of scans a half to a tenth
+_RATIO_FROM = 32 * MIB  # smaller archives are harmless
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
 _REMEDY = "Pack it again as plain ZIP, or send the files themselves."
 
 
 class Target(Protocol):
-    """Where members go."""
+    """Takes the members of an archive."""
 
     def file(self, sent: str) -> AbstractContextManager[BinaryIO]:
         """Opens a new file."""
 
     def write(self, file: BinaryIO, content: bytes) -> None:
-        """Writes a piece of it."""
+        """Writes a piece of a file."""
 
     def drop_last(self) -> None:
         """Removes the newest file."""
 
 
 def is_archive(path: Path) -> bool:
-    """Tells whether a file starts as a ZIP archive does."""
+    """Returns whether a file starts like a ZIP archive."""
     with path.open("rb") as file:
         return file.read(4) in _MARKS
 
 
 def unpack(path: Path, name: str, target: Target, config: ServeConfig) -> None:
-    """Writes the images, DICOM and NIfTI files of an archive; what else it holds is passed over.
+    """Writes the images, DICOM and NIfTI files of an archive; other members are skipped.
 
     Args:
         path: of the archive.
-        name: what errors call it.
-        target: gets the files, sorted by their names as files of a folder are.
-        config: with the limits. What comes out is counted; what the archive says of it has no say.
+        name: of the archive in errors.
+        target: gets the files, sorted by name like files of a folder.
+        config: the limits. The bytes that come out are counted; the sizes in the archive are not trusted.
 
     Raises:
         UploadError: beyond the limits.
-        UnreadableImageError: broken, encrypted, or packed in a way that is not read here.
+        UnreadableImageError: broken, encrypted, or compressed in an unsupported way.
         InputError: without images.
     """
     _check_directory(path, name, config)
@@ -71,7 +71,7 @@ def unpack(path: Path, name: str, target: Target, config: ServeConfig) -> None:
 
 
 def _check_directory(path: Path, name: str, config: ServeConfig) -> None:
-    """Refuses a directory that would take much memory, before anything reads it."""
+    """Refuses an archive whose directory would take much memory, before anything reads it."""
     with path.open("rb") as file:
         size = path.stat().st_size
         file.seek(max(0, size - _COMMENT - _END_SIZE))
@@ -81,9 +81,9 @@ def _check_directory(path: Path, name: str, config: ServeConfig) -> None:
         raise UnreadableImageError(name, "is a broken ZIP archive", _REMEDY)
     entries, length = struct.unpack("<HL", tail[place + 10 : place + 16])
     if tail[max(0, place - 20) :].startswith(_END_OF_64) or entries == 0xFFFF or length == 0xFFFFFFFF:
-        raise UploadError(name, "is a ZIP64 archive, which is for larger ones than are taken here", _REMEDY)
-    most = _ENTRIES_A_FILE * config.files
-    if entries > most or length > most * _ENTRY:
+        raise UploadError(name, "is a ZIP64 archive, which is not supported", _REMEDY)
+    most = _ENTRIES_PER_FILE * config.files
+    if entries > most or length > most * _ENTRY_BYTES:
         raise UploadError(name, f"has more than {most} members", "Send fewer at a time.")
 
 
@@ -95,7 +95,7 @@ def _write_members(archive: zipfile.ZipFile, name: str, target: Target, config: 
     count = 0
     for member in sorted(members, key=lambda one: (str(PurePosixPath(one.filename).parent), one.filename)):
         if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
-            raise UnreadableImageError(name, "is encrypted, or packed in a way that is not read here", _REMEDY)
+            raise UnreadableImageError(name, "is encrypted, or compressed in an unsupported way", _REMEDY)
         with target.file(member.filename) as file, archive.open(member) as source:
             while piece := source.read(_CHUNK):
                 tally(len(piece))
@@ -109,7 +109,7 @@ def _write_members(archive: zipfile.ZipFile, name: str, target: Target, config: 
 
 
 def _tally(name: str, packed: int, config: ServeConfig) -> Callable[[int], None]:
-    """Returns a function that counts what comes out."""
+    """Returns a function that counts unpacked bytes and refuses too many."""
     total, limit = 0, config.unpacked_mb * MIB
 
     def count(size: int) -> None:
@@ -123,7 +123,7 @@ def _tally(name: str, packed: int, config: ServeConfig) -> Callable[[int], None]
     return count
 
 
-# An archive inside is said to be no image.
+# An archive inside is passed on, so that it is told as no image.
 _KNOWN = frozenset([*IMAGE_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES, ".zip"])
 
 

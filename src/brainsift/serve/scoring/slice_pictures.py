@@ -1,4 +1,4 @@
-"""A slice as the page shows it, and its tumor map at the same size, as PNG."""
+"""Draws a slice as the page shows it, and its tumor map at the same size, as PNG."""
 
 import io
 
@@ -15,20 +15,26 @@ _DEEPEST = 65535
 
 
 def picture_png(grey: standard.Grey, side: int = SIDE) -> bytes:
-    """Draws a slice: 8-bit grey between its 0.5th and 99.5th percentile, the longer side at most so many pixels."""
+    """Draws a slice in 8-bit grey, between its 0.5th and 99.5th percentile.
+
+    Args:
+        grey: (height, width), the slice.
+        side: largest width and height of the picture, pixels; smaller slices keep their size.
+    """
     low, high = _window(grey)
     span = max(high - low, 1e-6)
     return _png(np.clip((grey.astype(np.float32) - np.float32(low)) * np.float32(255 / span), 0, 255), side)
 
 
 def deep_png(loaded: Loaded, side: int = SIDE) -> tuple[bytes, dict[str, str]]:
-    """Packs the whole range of a slice: red is the high byte of 16 bits, green the low one.
+    """Draws the whole range of a slice in 16 bits: red is the high byte, green the low byte.
 
-    Browsers cut PNG of 16 bits to 8.
+    Browsers reduce a PNG file of 16 bits to 8, so the bytes are in two channels.
 
     Returns:
-        The picture, and in the units of the file what 0 and 65535 stand for ("X-Values") and between which values
-        `picture_png` shows the slice ("X-Window"). Of a slice of 8 bits that picture, and no more.
+        The picture, and two headers, both in the units of the file: the values that 0 and 65535 stand for
+        ("X-Values"), and the values between which `picture_png` draws the slice ("X-Window"). For a slice of 8 bits
+        the picture of `picture_png`, and no headers.
     """
     if loaded.image.pixels.dtype == np.uint8:
         return picture_png(loaded.image.grey(), side), {}
@@ -42,13 +48,13 @@ def deep_png(loaded: Loaded, side: int = SIDE) -> tuple[bytes, dict[str, str]]:
         most = least + 1
     deep = np.rint((shown - np.float32(least)) * np.float32(_DEEPEST / (most - least))).astype(np.uint16)
     packed = np.stack([deep >> 8, deep & 255, np.zeros_like(deep)], axis=2).astype(np.uint8)
-    told = {"X-Values": (least, most), "X-Window": (low, max(high, low + 1e-6))}
-    headers = {name: ",".join(str(intercept + slope * one) for one in pair) for name, pair in told.items()}
-    return _encoded(Image.fromarray(packed), compress_level=1), headers  # low bytes are noise, however hard one tries
+    ends = {"X-Values": (least, most), "X-Window": (low, max(high, low + 1e-6))}
+    headers = {name: ",".join(str(intercept + slope * one) for one in pair) for name, pair in ends.items()}
+    return _encoded(Image.fromarray(packed), compress_level=1), headers  # low bytes are noise: more effort saves little
 
 
 def map_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int) -> bytes:
-    """Draws a tumor map laid over its slice, as large as `picture_png` draws that: 255 is a tumor for certain.
+    """Draws a tumor map at the size and place of its slice as `picture_png` draws it; 255 stands for a certain tumor.
 
     Args:
         grey: (height, width), the slice.

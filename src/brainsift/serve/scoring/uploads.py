@@ -209,7 +209,7 @@ class Upload:
             paths = {path_of(piece) for piece in pieces}
             if volume not in volumes:
                 volumes[volume] = shown[paths.pop()] if len(paths) == 1 else next(series)
-        volumes = dict(zip(volumes, _distinct(list(volumes.values())), strict=True))
+        volumes = dict(zip(volumes, _distinct(list(volumes.values())), strict=True))  # a file may hold several
         return [
             (one.name, replace(one, name=shown[path] + one.name.removeprefix(path), volume=volumes[one.volume]))
             for one in found

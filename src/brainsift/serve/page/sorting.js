@@ -1,0 +1,66 @@
+// @ts-check
+// Which cases the list shows, and in what order.
+
+/** @import { Case } from "./cases.js" */
+
+import { DECISIONS, label } from "./words.js";
+
+/** @typedef {"order" | "name" | "decision" | "probability"} SortKey "order": as the files were added. */
+/** @typedef {{ by: SortKey, isDown: boolean }} Sort */
+/** @typedef {Pick<Case, "name" | "folder" | "decision" | "detail" | "probability" | "order">} Listed */
+
+const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+/** @param {Listed} one */
+const suspicion = (one) => one.probability ?? -1;
+
+/** @type {Record<SortKey, (a: Listed, b: Listed) => number>} */
+const COMPARE = {
+  order: (a, b) => a.order - b.order,
+  name: (a, b) => collator.compare(a.folder + a.name, b.folder + b.name),
+  decision: (a, b) => DECISIONS.indexOf(a.decision) - DECISIONS.indexOf(b.decision) || suspicion(b) - suspicion(a),
+  probability: (a, b) => suspicion(a) - suspicion(b),
+};
+
+/** @type {Sort} */
+export const AS_ADDED = { by: "order", isDown: false };
+
+/**
+ * The cases with a decision whose names, decisions or reasons hold all words of a query.
+ *
+ * @template {Listed} T
+ * @param {T[]} cases
+ * @param {{ decision: string, query: string }} wanted `decision` "all" for any.
+ */
+export function filter(cases, { decision, query }) {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  return cases.filter((one) => {
+    const text = `${one.folder}${one.name} ${label(one.decision)} ${one.detail}`.toLowerCase();
+    return (decision === "all" || one.decision === decision) && words.every((word) => text.includes(word));
+  });
+}
+
+/**
+ * The cases in an order.
+ *
+ * @template {Listed} T
+ * @param {T[]} cases
+ * @param {Sort} sort
+ */
+export function sort(cases, { by, isDown }) {
+  const sign = isDown ? -1 : 1;
+  return [...cases].sort((a, b) => sign * COMPARE[by](a, b) || a.order - b.order);
+}
+
+/**
+ * The order after a click on a column. First click: the most telling end first; second: the other; third: as added.
+ *
+ * @param {Sort} now
+ * @param {SortKey} by the column.
+ * @returns {Sort}
+ */
+export function nextSort(now, by) {
+  const isDown = by === "probability";
+  if (now.by !== by) return { by, isDown };
+  return now.isDown === isDown ? { by, isDown: !isDown } : AS_ADDED;
+}

@@ -1,0 +1,60 @@
+// What the exports hold.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { forReport, rowsOf, toCsv, toJson } from "../../src/brainsift/serve/page/rows.js";
+import { UNSURE } from "../../src/brainsift/serve/page/words.js";
+
+const slice = (name, probability, more = {}) => ({ id: 0, name, status: "ok", probability, decision: "tumor", reason: "", detail: "", volume: "", has_map: true, ...more });
+const rule = { threshold: 0.6, margin: 0 };
+const image = { folder: "a/", volume: "", rule, slices: [slice("x.png", 0.91)] };
+const broken = { folder: "", volume: "", rule, slices: [slice("y.png", null, { status: "unreadable", decision: "unreadable", reason: "broken_file", detail: 'is, "odd"' })] };
+const volume = { folder: "b/", volume: "v.nii", rule, slices: [0.2, 0.9, 0.8].map((p, place) => slice(`v.nii#${place + 1}`, p, { volume: "v.nii" })) };
+
+test("one row per slice, with the folder of its file", () => {
+  assert.deepEqual(rowsOf([image, volume]).map(({ path, volume: of }) => [path, of]), [
+    ["a/x.png", ""],
+    ["b/v.nii#1", "b/v.nii"],
+    ["b/v.nii#2", "b/v.nii"],
+    ["b/v.nii#3", "b/v.nii"],
+  ]);
+});
+
+test("what the margin refers says so before all else", () => {
+  const referred = { ...image, slices: [slice("x.png", 0.5, { decision: "refer", detail: "is nearly empty" })] };
+  const rejected = { ...image, slices: [slice("x.png", 0.5, { status: "not_brain_mri", decision: "refer", reason: "colored", detail: "has color" })] };
+  const found = rowsOf([referred, rejected, image]).map(({ detail, reason }) => [detail, reason]);
+  assert.deepEqual(found, [[`${UNSURE}; is nearly empty`, "unsure"], ["has color", "colored"], ["", ""]]);
+});
+
+test("the table quotes what needs it, and leaves out what is not there", () => {
+  assert.equal(toCsv(rowsOf([image, broken])), 'path,status,probability,decision,detail,volume,reason\na/x.png,ok,0.91,tumor,,,\ny.png,unreadable,,,"is, ""odd""",,broken_file\n');
+  assert.equal(toCsv([]), "path,status,probability,decision,detail,volume,reason\n");
+});
+
+test("JSON holds the volumes, the rule and the network", () => {
+  const model = { name: "lite0", version: "0.1.0", network_sha256: "4d5d", notice: "Research use only." };
+  const found = JSON.parse(toJson([image, broken, volume], rule, model));
+  assert.deepEqual(found.model, { name: "lite0", version: "0.1.0", network_sha256: "4d5d" });
+  assert.deepEqual([found.notice, found.threshold, found.margin, found.answers.length], ["Research use only.", 0.6, 0, 5]);
+  const [{ probability, ...of }] = found.volumes;
+  assert.ok(Math.abs(probability - 1.9 / 3) < 1e-12);
+  const suspicious = ["b/v.nii#2", "b/v.nii#3", "b/v.nii#1"];
+  const counts = { n_slices: 3, n_scored: 3, n_not_brain_mri: 0, n_unreadable: 0 };
+  assert.deepEqual(of, { volume: "b/v.nii", ...counts, decision: "tumor", threshold: 0.6, reason: "", suspicious });
+});
+
+test("a volume that was not scored is referred", () => {
+  const unread = { ...volume, slices: [slice("v.nii#1", null, { status: "unreadable", volume: "v.nii" })] };
+  const [found] = JSON.parse(toJson([unread], rule, {})).volumes;
+  assert.deepEqual([found.n_slices, found.n_scored, found.n_unreadable, found.n_not_brain_mri], [1, 0, 1, 0]);
+  assert.deepEqual([found.probability, found.decision, found.reason, found.suspicious], [null, "refer", "no_usable_slice", []]);
+});
+
+test("the service is asked for a report by job and folder, with what it did not take", () => {
+  const of = (job, folder, ...ids) => ({ job, folder, name: "n", detail: "d", slices: ids.map((id) => ({ id })) });
+  assert.deepEqual(forReport([of("one", "", 3, 4), of(null, "f/", null), of("two", "", 0), of("one", "f/", 1), of("one", "", 7)]), {
+    slices: [{ job: "one", folder: "", slices: [3, 4, 7] }, { job: "two", folder: "", slices: [0] }, { job: "one", folder: "f/", slices: [1] }],
+    refused: [{ name: "f/n", detail: "d" }],
+  });
+});

@@ -1,0 +1,48 @@
+"""No view has a serious accessibility barrier (axe-core)."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from .actions import PHONE, open_case, wait_until_scored
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("look", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_no_serious_barrier_in_any_view(open_page, files, images, look):
+    page = open_page(**look)
+    options = {"resultTypes": ["violations"]}
+    if "color_scheme" in look:  # only colors differ from the light page
+        options["runOnly"] = {"type": "rule", "values": ["color-contrast"]}
+    found = {}
+    page.evaluate(Axe().axe_script)
+
+    def check(view):
+        violations = page.evaluate("options => axe.run(options).then(({ violations }) => violations)", options)
+        serious = [one for one in violations if one["impact"] in ("serious", "critical")]
+        found[view] = [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in serious]
+
+    check("empty")
+    page.set_input_files("#pick-files", [*images, files / "head.nii.gz"])
+    wait_until_scored(page, len(images) + 1)
+    page.locator(".threshold").evaluate("details => { details.open = true; }")
+    check("list")
+    for name in ("head.nii.gz", "holiday.png"):
+        open_case(page, name)
+        check(name)
+        if "is_mobile" in look:
+            page.get_by_role("button", name="Back to the list").click()
+    if not look:
+        open_case(page, "broken.png")
+        check("broken.png")
+        page.get_by_role("button", name="Table only").click()
+        check("table")
+        page.locator("#help").click()
+        check("shortcuts")
+        page.keyboard.press("Escape")
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-rows button").first.click()
+    check("history")
+    page.get_by_role("link", name="About").click()
+    check("about")
+    assert not {view: serious for view, serious in found.items() if serious}

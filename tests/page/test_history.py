@@ -1,0 +1,140 @@
+"""The history: search, open, delete, export; a volume and its slices."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from .actions import SHADES, drop, hold_back, open_case, read_shades, wait_until, wait_until_scored
+
+pytestmark = pytest.mark.browser
+
+
+def test_history_is_searched_judged_exported_and_deleted(open_page, server, images):
+    page = open_page()
+    drop(page, images)
+    wait_until_scored(page, len(images))
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-decision").select_option("unreadable")
+    expect(page.locator("#history-rows tr").filter(has_not_text="Unreadable")).to_have_count(0)
+    expect(page.locator("#history-rows tr").filter(has_text="broken.png").first).to_be_visible()
+    page.locator("#history-decision").select_option("")
+    page.locator("#history-search").fill("tumor-12")
+    expect(page.locator("#history-rows tr").filter(has_not_text="tumor-12.png")).to_have_count(0)
+    kept = page.locator("#history-rows tr").filter(has_text="tumor-12.png")
+    kept.first.get_by_role("button").click()
+    expect(page.locator("#case-title")).to_have_text("tumor-12.png")
+    wait_until(page, lambda: page.locator("#stage canvas").evaluate(SHADES)["colored"] > 500)
+    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    expect(page.locator(".save-state").first).to_have_text("Saved")
+    page.locator("#case-verdict textarea").first.fill("a vessel")
+    page.locator("#case-verdict textarea").first.blur()
+    expect(kept.first.locator(".badge")).to_have_text("Disagree")
+    expect(kept.first.locator(".has-note")).to_be_visible()
+    page.locator("#history-verdicts").select_option("disagree")
+    expect(page.locator("#history-total")).to_have_text("1 case")
+    with page.expect_download() as saved:
+        page.locator("#history-export summary").click()
+        page.locator("#export-images").click()
+    table = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text(encoding="utf-8"))))
+    assert [(found["verdict"], found["note"]) for found in table if found["verdict"]] == [("disagree", "a vessel")]
+    page.locator("#delete-case").click()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator("#history-total")).to_have_text("1 case")
+    page.locator("#delete-case").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("#history-empty")).to_be_visible()
+    page.locator("#history-verdicts").select_option("")
+    page.locator("#history-search").fill("")
+    expect(page.locator("#history-rows tr").first).to_be_visible()
+    page.locator("#history-delete-all").click()
+    page.get_by_role("button", name="Delete all").last.click()
+    expect(page.locator("#history-total")).to_have_text("0 cases")
+
+
+def test_a_case_that_was_deleted_elsewhere_leaves_the_list(open_page, server, images):
+    page = open_page(strict=False)  # Chromium writes to its console that it is not there
+    drop(page, images[-1:])
+    wait_until_scored(page, 1)
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    first = page.locator("#history-rows tr").first
+    first.evaluate("row => row.id = 'going'")
+    newest = requests.get(f"{server}/api/v1/history", params={"limit": 1}).json()["cases"][0]["id"]
+    assert requests.delete(f"{server}/api/v1/history/{newest}").ok
+    first.get_by_role("button").click()
+    expect(page.locator("#going")).to_have_count(0)
+    expect(page.locator("#history-error")).to_be_visible()
+    expect(page.locator("#case-body")).to_be_hidden()
+
+
+def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, images):
+    page = open_page(strict=False)  # Chromium writes to its console that what was deleted is not there
+    drop(page, [images[0], files / "head.nii.gz"])
+    wait_until_scored(page, 2)
+    open_case(page, "head.nii.gz")
+    parts = ("#prediction-number", "#prediction-scale", "#prediction-words")
+    shown = [page.locator(part).inner_text() for part in parts]
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-search").fill("head.nii")
+    expect(page.locator("#history-rows tr").filter(has_not_text="head.nii.gz")).to_have_count(0)
+    kept = page.locator("#history-rows tr").first
+    expect(kept).to_contain_text("9 slices")
+    kept.get_by_role("button").click()
+    expect(page.locator("#case-body")).to_be_visible()  # hidden, it still holds what was shown before
+    expect(page.locator("#case-where")).to_contain_text("network")
+    expect(page.locator("#prediction-kind")).to_have_text("Volume, 9 slices")
+    assert [page.locator(part).inner_text() for part in parts] == shown
+    expect(page.locator("#strip .strip-bar")).to_have_count(9)
+    wait_until(page, lambda: read_shades(page)["colored"] > 500)
+    page.keyboard.press("Home")
+    expect(page.locator("#slice-number")).to_have_text("1 / 9")
+    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    expect(kept.locator(".badge")).to_have_text("Disagree")
+    page.locator("#slice-verdict summary").click()
+    expect(page.locator("#slice-verdict-title")).to_have_text("Verdict on slice 1 only")
+    page.locator("#slice-verdict label", has_text="Unsure").click()
+    expect(page.locator("#slice-verdict .save-state")).to_have_text("Saved")
+    page.get_by_role("button", name="Next slice").click()
+    expect(page.locator("#slice-verdict input:checked")).to_have_count(0)
+    tables = {}
+    for of in ("cases", "images"):
+        page.locator("#history-export summary").click()
+        with page.expect_download() as saved:
+            page.locator(f"#export-{of}").click()
+        rows = csv.DictReader(io.StringIO(Path(saved.value.path()).read_text(encoding="utf-8")))
+        tables[of] = [(row["verdict"], row["label"]) for row in rows if row["name"].startswith("head.nii.gz")]
+    assert ("disagree", "0" if "Tumor" in page.locator("#prediction-decision").inner_text() else "1") in tables["cases"]
+    assert ("unsure", "") in tables["images"] and ("disagree", "0") not in tables["images"]
+    page.locator("#delete-case").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("link", name="Cases").click()
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+    expect(page.locator("#delete-case")).to_be_hidden()
+
+
+def test_a_case_of_the_history_that_comes_late_stays_there(open_page, files, images):
+    page = open_page()
+    drop(page, [images[-1], files / "head.nii.gz"])
+    wait_until_scored(page, 2)
+    open_case(page, "head.nii.gz")
+    expect(page.locator("#case-verdict")).to_be_visible()  # it is kept
+    open_case(page, images[-1].name)
+    page.get_by_role("link", name="History").click()
+    with hold_back(page, "**/history/*/slices") as let_go:
+        with page.expect_request("**/history/*/slices"):
+            page.locator("#history-rows tr").filter(has_text="head.nii.gz").first.get_by_role("button").click()
+        page.get_by_role("link", name="Cases").click()
+        expect(page.locator("#case-title")).to_have_text(images[-1].name)
+        with page.expect_response("**/history/*/slices"):
+            let_go()
+    page.evaluate("() => fetch('/api/v1/model').then((reply) => reply.text())")
+    expect(page.locator("#case-where")).to_be_empty()
+    expect(page.locator("#case-title")).to_have_text(images[-1].name)
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("#case-where")).to_contain_text("network")
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")

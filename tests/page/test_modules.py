@@ -1,0 +1,49 @@
+"""The page's modules: the tests of those without a document, under Node.js, and the types of all."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+COMPILER = ROOT / "node_modules/typescript/bin/tsc"
+
+
+@pytest.fixture
+def run_node():
+    """Runs Node.js in the root of the repository; gives what it printed."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node: install Node.js, 18 or newer")
+
+    def run(*arguments):
+        result = subprocess.run(
+            [node, *arguments], check=False, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    return run
+
+
+def test_modules_without_a_document_pass_their_tests(run_node):
+    tests = sorted(HERE.glob("*.test.mjs"))
+    report = run_node("--test", "--test-reporter=tap", *tests)
+    passed = re.search(r"^# pass (\d+)$", report, re.MULTILINE)
+    assert int(passed[1]) >= len(tests) > 0
+
+
+@pytest.mark.slow
+def test_types_hold(run_node):
+    if not COMPILER.is_file():
+        pytest.skip("needs typescript: run `npm install` in the root of the repository")
+    run_node(COMPILER, "-p", ".")
+
+
+def test_all_modules_are_checked():
+    modules = sorted((ROOT / "src/brainsift/serve/page").glob("*.js"))
+    assert modules
+    assert [path.name for path in modules if not path.read_text(encoding="utf-8").startswith("// @ts-check\n")] == []

@@ -1,0 +1,136 @@
+"""The threshold decides as Python does, for images and for volumes."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from brainsift.cli.main import main
+from brainsift.core.reasons import Reason
+from brainsift.inference.bundle import load_bundle, write_bundle
+from brainsift.inference.decision import Prediction, log_odds, make_rule
+from brainsift.inference.predictor import Predictor
+from brainsift.inference.volume_decision import summarise_volumes
+
+from .actions import WORDS, download, drop, read_counts, wait_until, wait_until_scored
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bundle):
+    page = open_page()
+    drop(page, images)
+    wait_until_scored(page, len(images))
+
+    def told(**choice):
+        answers = Predictor(bundle, threads=1, **choice).predict(images)
+        found = Counter(WORDS[answer.decision] for answer in answers)
+        return {label: found[label] for label in WORDS.values()} | {"All": len(images)}
+
+    for name in ("Screening", "Confirm", "Even", "Balanced"):
+        page.locator("#threshold-names label", has_text=name).click()
+        expect(page.locator("#threshold-value")).to_have_text(f"{bundle.thresholds[name.lower()]:.3f}")
+        named = told(threshold=name.lower())
+        wait_until(page, lambda named=named: read_counts(page) == named)
+    page.locator("#sensitivity").fill("0.97")
+    expect(page.locator("#threshold-value")).to_have_text(f"{bundle.threshold(0.97):.3f}")
+    wanted = told(threshold=0.97)
+    wait_until(page, lambda: read_counts(page) == wanted)
+    promised = min(bundle.margins, key=float)
+    page.locator("#max-error").select_option(promised)
+    expect(page.locator("input[name=threshold]:checked")).to_have_count(0)
+    page.locator("#max-error").select_option("never")
+    expect(page.locator("#threshold-value")).to_have_text(f"{bundle.threshold(0.97):.3f}")
+    page.locator("#max-error").select_option(promised)
+    page.locator("#threshold-names label", has_text="Even").click()
+    expect(page.locator("#threshold-name")).to_have_text("Even")
+    page.locator("#max-error").select_option(promised)
+    referred = told(max_error=float(promised))
+    wait_until(page, lambda: read_counts(page) == referred)
+    assert len({json.dumps(one, sort_keys=True) for one in (told(), wanted, referred)}) > 1
+    page.reload()  # the choice and the cases outlive it
+    wait_until_scored(page, len(images))
+    expect(page.locator("#max-error")).to_have_value(promised)
+    wait_until(page, lambda: read_counts(page) == referred)
+
+
+def test_a_volume_is_decided_at_confirm_unless_a_threshold_is_wanted(open_page, serving, files, tmp_path, bundle):
+    scan = files / "head.nii.gz"
+    (volume,) = summarise_volumes(Predictor(bundle, threads=1).predict([scan]), make_rule(bundle))
+    limits = {"balanced": volume.probability - 0.01, "confirm": volume.probability + 0.01, "even": 0.5}
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    write_bundle(replace(bundle, folder=tmp_path / "bundle", thresholds=limits))
+    arguments = ["--bundle", str(tmp_path / "bundle"), "--threads", "1"]
+
+    def told(*wanted):
+        main(["predict", *arguments, *wanted, str(scan), "--volumes", str(tmp_path / "v.csv")])
+        (found,) = csv.DictReader((tmp_path / "v.csv").open())
+        return found["decision"], float(found["threshold"])
+
+    with serving(load_bundle(tmp_path / "bundle"), threads=1) as running:
+        page = open_page(running.url)
+        drop(page, [scan])
+        wait_until_scored(page, 1)
+        for name in ("", "balanced", "confirm"):
+            if name:
+                page.locator("#threshold-names label", has_text=name.capitalize()).click()
+            limit = limits[name or "confirm"]
+            decision = "tumor" if volume.probability >= limit else "no_tumor"
+            assert told(*(["--threshold", name] if name else [])) == (decision, limit)
+            parts = [("files", (scan.name, scan.read_bytes()))]
+            reply = requests.post(
+                f"{running.url}/api/v1/predict", files=parts, params={"threshold": name} if name else {}
+            )
+            assert [(one["decision"], one["threshold"]) for one in reply.json()["volumes"]] == [(decision, limit)]
+            expect(page.locator("#prediction .decision")).to_have_text(WORDS[decision])
+            expect(page.locator("#prediction-scale")).to_contain_text(f"threshold {limit:.3f}")
+            shown = json.loads(download(page, "#export-json"))["volumes"]
+            assert [(one["decision"], one["threshold"]) for one in shown] == [(decision, limit)]
+
+
+RULES = """async (cases) => {
+  const { decide, makeRule, ofVolumes, summarize } = await import("/page/decide.js");
+  const model = await (await fetch("/api/v1/model")).json();
+  return cases.map(({choice, answers}) => {
+    const rule = makeRule(choice, model);
+    const {decision, probability, reason, suspicious} = summarize(answers, ofVolumes(rule));
+    const decisions = answers.map((one) => decide(one, rule));
+    return [ofVolumes(rule).threshold, decisions, decision, probability, reason, suspicious];
+  });
+}"""
+
+
+def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
+    rng = np.random.default_rng(3)
+    wishes = [({}, {}), ({"sensitivity": 0.97}, {"threshold": 0.97})]
+    wishes += [({"name": name}, {"threshold": name}) for name in bundle.thresholds]
+    wishes += [({"maxError": float(share)}, {"max_error": float(share)}) for share in bundle.margins]
+    cases, expected = [], []
+    for turn in range(200):
+        choice, wanted = wishes[turn % len(wishes)]
+        rule = make_rule(bundle, **wanted)
+        answers = []
+        for place in range(rng.integers(2, 9)):
+            status = rng.choice(["ok", "ok", "ok", "not_brain_mri", "unreadable"])
+            probability = None if status == "unreadable" else round(float(rng.beta(2, 1)) ** 0.2, 6)
+            logit = None if probability is None else log_odds(probability)
+            decision = "unreadable" if logit is None else "refer"
+            decision = rule.decide(logit) if status == "ok" else decision
+            why = rng.choice([Reason.BLANK, Reason.HARDLY_ANY_HEAD]) if status == "not_brain_mri" else Reason.NONE
+            answers.append(Prediction(str(place), str(status), logit, decision, Reason(why), volume="v"))
+        (volume,) = summarise_volumes(answers, rule)
+        told = "unreadable" if {answer.status for answer in answers} == {"unreadable"} else volume.decision
+        suspicious = [int(name) for name in volume.suspicious]
+        decisions = [one.decision for one in answers]
+        probability = pytest.approx(volume.probability, abs=2e-6)  # the page has six digits of the slices
+        expected.append([volume.threshold, decisions, told, probability, volume.reason, suspicious])
+        cases.append({"choice": choice, "answers": [one.to_dict() for one in answers]})
+    found = open_page().evaluate(RULES, cases)
+    assert found == expected
+    assert len({one[2] for one in expected}) > 2 and len({one[4] for one in expected}) > 3

@@ -1,0 +1,19 @@
+"""What the tests of the service share."""
+
+import time
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Waits for something that another thread or process does: ``until(lambda: job.over)``; a minute at most."""
+    return _until
+
+
+def _until(happens):
+    deadline = time.monotonic() + 60
+    while not (found := happens()):
+        assert time.monotonic() < deadline, "it did not happen within a minute"
+        time.sleep(0.01)
+    return found
