@@ -8,6 +8,7 @@ import pytest
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from brainsift.auditing.findings import Probe
 from brainsift.auditing.shortcuts import PROTOCOLS, probe, sample_groups
 from brainsift.core.progress import Progress
 from brainsift.stats.metrics import scores
@@ -32,7 +33,7 @@ def collection(*, groups=60, copies=3, seed=0, width=(200, 200), rim=(0, 0)):
 def run(**options):
     calls = []
     found = probe(*collection(**options), report=calls.append)
-    return {(row["name"], row["protocol"]): row for row in found}, calls
+    return {(row.name, row.protocol): row for row in found}, calls
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def shortcuts():
 
 
 def accuracy(found, name, protocol):
-    return found[0][name, protocol]["accuracy"]["value"]
+    return found[0][name, protocol].accuracy.value
 
 
 @pytest.mark.slow
@@ -59,11 +60,11 @@ def test_every_probe_runs_under_both_protocols(plain):
 
 
 def test_entries_keep_their_contract(plain):
-    for row in json.loads(json.dumps(list(plain[0].values()), allow_nan=False)):
-        assert (row["n"], row["n_groups"]) == (180, 60) and row["meaning"]
-        for metric in ("accuracy", "balanced_accuracy", "roc_auc"):
-            interval = row[metric]
-            assert 0 <= interval["low"] <= interval["value"] <= interval["high"] <= 1
+    for row in plain[0].values():
+        assert Probe.from_json(json.loads(json.dumps(row.to_json(), allow_nan=False))) == row
+        assert (row.n, row.n_groups) == (180, 60) and row.meaning
+        for interval in (row.accuracy, row.balanced_accuracy, row.roc_auc):
+            assert 0 <= interval.low <= interval.value <= interval.high <= 1
 
 
 @pytest.mark.slow
@@ -75,8 +76,8 @@ def test_a_shortcut_is_found(shortcuts, name, protocol):
 
 def test_size_alone_tells_nothing_where_sizes_are_equal(plain):
     found = plain[0]["image size", "grouped"]
-    assert found["roc_auc"]["value"] == pytest.approx(0.5, abs=0.1)
-    assert found["balanced_accuracy"]["value"] == pytest.approx(0.5, abs=0.1)
+    assert found.roc_auc.value == pytest.approx(0.5, abs=0.1)
+    assert found.balanced_accuracy.value == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["nearest neighbour", "shuffled labels"])
@@ -93,13 +94,13 @@ def test_shuffled_labels_stay_near_chance_without_copies(shortcuts):
 def test_shuffled_labels_are_dealt_many_times(plain):
     for protocol, (lowest, highest) in {"random": (0.9, 1.0), "grouped": (0.45, 0.55)}.items():
         row = plain[0]["shuffled labels", protocol]
-        value, spread = row["balanced_accuracy"], row["spread"]["balanced_accuracy"]
-        assert row["dealings"] == 100 and set(row["spread"]) == {"accuracy", "balanced_accuracy", "roc_auc"}
-        assert lowest <= value["value"] <= highest
-        assert spread["low"] <= value["value"] <= spread["high"] and "100 dealings" in row["meaning"]
+        value, spread = row.balanced_accuracy, row.spread["balanced_accuracy"]
+        assert row.dealings == 100 and set(row.spread) == {"accuracy", "balanced_accuracy", "roc_auc"}
+        assert lowest <= value.value <= highest
+        assert spread["low"] <= value.value <= spread["high"] and "100 permutations" in row.meaning
     # the mean is better known than what one dealing gives
-    assert value["high"] - value["low"] < (spread["high"] - spread["low"]) / 2
-    assert "spread" not in plain[0]["border", "grouped"]
+    assert value.high - value.low < (spread["high"] - spread["low"]) / 2
+    assert plain[0]["border", "grouped"].spread is None
 
 
 @pytest.mark.slow
@@ -111,17 +112,17 @@ def test_copies_are_fitted_once_with_the_same_result(shortcuts):
     trees = ExtraTreesClassifier(100, random_state=0)
     sides = table[["width", "height"]].to_numpy(np.float32)
     expected = cross_val_predict(trees, sides, table["label"], cv=folds, method="predict_proba")[:, 1]
-    assert 0.6 < row["accuracy"]["value"] < 0.95
+    assert 0.6 < row.accuracy.value < 0.95
     for metric in ("accuracy", "balanced_accuracy", "roc_auc"):
-        assert row[metric]["value"] == pytest.approx(scores(table["label"], expected)[metric], abs=1e-9)
+        assert getattr(row, metric).value == pytest.approx(scores(table["label"], expected)[metric], abs=1e-9)
 
 
 @pytest.mark.slow
 def test_the_nearest_neighbour_is_the_nearest_of_the_other_folds():
     table, frames = collection(groups=20, copies=1, seed=5)
     frames[1::2] = frames[::2] ^ 3  # each looks like one of the other class, which mostly is in another fold
-    found = {(row["name"], row["protocol"]): row for row in probe(table, frames)}
-    assert found["nearest neighbour", "random"]["accuracy"]["value"] < 0.35
+    found = {(row.name, row.protocol): row for row in probe(table, frames)}
+    assert found["nearest neighbour", "random"].accuracy.value < 0.35
 
 
 def test_of_many_images_whole_groups_are_drawn():

@@ -183,11 +183,4 @@ def _probes(
     if "role" in manifest:
         chosen &= manifest["role"] != "external"
     rows = sample_groups(manifest[chosen], seed=config.seed)
-    found = probe(
-        rows,
-        sketches.frames_of(rows),
-        seed=config.seed,
-        workers=workers,
-        report=report,
-    )
-    return tuple(Probe.from_json(entry, "probe") for entry in found)
+    return tuple(probe(rows, sketches.frames_of(rows), seed=config.seed, workers=workers, report=report))

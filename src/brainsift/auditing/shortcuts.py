@@ -10,7 +10,7 @@ where it lies beyond that spread.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -21,9 +21,11 @@ from sklearn import config_context
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from brainsift.auditing.findings import Probe
 from brainsift.auditing.fingerprint import SIDE, Bytes
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.images.plausibility import border_of
+from brainsift.stats.intervals import Interval
 from brainsift.stats.metrics import mean_interval, score_intervals
 
 PROTOCOLS = ("random", "grouped")
@@ -45,7 +47,7 @@ _MEANING = {
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
-Entry = dict[str, Any]
+Scores = dict[str, Interval]
 
 
 def sample_groups(table: pd.DataFrame, *, seed: int = 0, limit: int = MAX_IMAGES) -> pd.DataFrame:
@@ -58,7 +60,7 @@ def sample_groups(table: pd.DataFrame, *, seed: int = 0, limit: int = MAX_IMAGES
 
 def probe(
     table: pd.DataFrame, frames: Bytes, *, seed: int = 0, workers: int = 1, report: Report = silent
-) -> list[Entry]:
+) -> list[Probe]:
     """Runs all probes.
 
     Args:
@@ -69,10 +71,8 @@ def probe(
         report: takes the progress.
 
     Returns:
-        One entry per probe and protocol: name, protocol, accuracy, balanced_accuracy and roc_auc as {value, low, high}
-        (95 %, bootstrap of groups), n, n_groups, meaning. Permuted labels ("shuffled labels") also have "dealings", the
-        number of permutations, and "spread", the 2.5th and the 97.5th percentile over single permutations as
-        {low, high} per score. Empty where a class has fewer than five groups.
+        One record per probe and protocol. Permuted labels ("shuffled labels") also have their spread and the number of
+        permutations. Empty where a class has fewer than five groups.
     """
     labels, groups = table["label"].to_numpy(np.int64), pd.factorize(table["group"])[0]
     if min(table.groupby("label")["group"].nunique().reindex([0.0, 1.0], fill_value=0)) < _FOLDS:
@@ -81,11 +81,11 @@ def probe(
     sizes = table[["width", "height"]].to_numpy(np.int64)
     thumbnails = _shrunk(frames).reshape(len(frames), -1)
     found = []
-    for entry in chain(
+    for one in chain(
         _by_trees({"image size": sizes, "border": border_of(frames)}, images, seed, workers),
         _by_nearest(thumbnails, images, seed),
     ):
-        found.append(entry)
+        found.append(one)
         report(Progress("probes", len(found), len(_MEANING) * len(PROTOCOLS)))
     return found
 
@@ -109,35 +109,38 @@ def _folds(labels: Ints, groups: npt.NDArray[np.intp], protocol: str, seed: int)
     return folds
 
 
-def _by_trees(rules: dict[str, npt.NDArray[Any]], images: _Images, seed: int, workers: int) -> Iterator[Entry]:
+def _by_trees(rules: dict[str, npt.NDArray[Any]], images: _Images, seed: int, workers: int) -> Iterator[Probe]:
     for name, features in rules.items():
         for protocol in PROTOCOLS:
             trees = ExtraTreesClassifier(_TREES, random_state=seed, n_jobs=workers)
             probabilities = _cross_fitted(trees, features, images.labels, images.folds[protocol])
-            yield _entry(name, protocol, images, _scores(probabilities, images, seed))
+            yield _probe(name, protocol, images, _scores(probabilities, images, seed))
 
 
-def _by_nearest(thumbnails: Floats, images: _Images, seed: int) -> Iterator[Entry]:
+def _by_nearest(thumbnails: Floats, images: _Images, seed: int) -> Iterator[Probe]:
     nearest = _nearest(thumbnails, images.folds)
     for protocol in PROTOCOLS:
         found = images.labels[nearest[protocol]].astype(float)
-        yield _entry("nearest neighbour", protocol, images, _scores(found, images, seed))
+        yield _probe("nearest neighbour", protocol, images, _scores(found, images, seed))
     permuted = _permuted(images.labels, images.groups, seed)
     for protocol in PROTOCOLS:
-        entry = _entry(
-            "shuffled labels", protocol, images, _mean_scores(permuted, nearest[protocol], images.groups, seed)
-        )
-        yield entry | {"meaning": f"{entry['meaning']}; {_spread_words(entry)}"}
+        means, spread = _mean_scores(permuted, nearest[protocol], images.groups, seed)
+        one = _probe("shuffled labels", protocol, images, means)
+        low, high = (100 * spread["balanced_accuracy"][bound] for bound in ("low", "high"))
+        words = f"95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
+        meaning = f"{one.meaning}; the mean of {len(permuted)} permutations, {words}"
+        yield replace(one, meaning=meaning, spread=spread, dealings=len(permuted))
 
 
-def _entry(name: str, protocol: str, images: _Images, scores: Entry) -> Entry:
-    counts = {"n": len(images.labels), "n_groups": len(np.unique(images.groups))}
-    return {"name": name, "protocol": protocol, **scores, **counts, "meaning": _MEANING[name]}
+def _probe(name: str, protocol: str, images: _Images, scores: Scores) -> Probe:
+    accuracy, balanced, auc = (scores[metric] for metric in _METRICS)
+    counts = len(images.labels), len(np.unique(images.groups))
+    return Probe(name, protocol, accuracy, balanced, auc, *counts, meaning=_MEANING[name])
 
 
-def _scores(probabilities: Floats, images: _Images, seed: int) -> Entry:
+def _scores(probabilities: Floats, images: _Images, seed: int) -> Scores:
     scores = score_intervals(images.labels, probabilities, images.groups, seed=seed)
-    return {metric: scores[metric].to_json() for metric in _METRICS}
+    return {metric: scores[metric] for metric in _METRICS}
 
 
 def _cross_fitted(trees: ExtraTreesClassifier, features: npt.NDArray[Any], labels: Ints, folds: Ints) -> Floats:
@@ -182,7 +185,9 @@ def _permuted(labels: Ints, groups: npt.NDArray[np.intp], seed: int) -> Ints:
     return np.stack([random.permutation(labels[first])[groups] for _ in range(_PERMUTATIONS)])
 
 
-def _mean_scores(permuted: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray[np.intp], seed: int) -> Entry:
+def _mean_scores(
+    permuted: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray[np.intp], seed: int
+) -> tuple[Scores, dict[str, dict[str, float]]]:
     """Scores the nearest neighbour on labels (k, n): means with intervals, and the spread of single permutations.
 
     Each image gets the share of permutations in which it is right; for balanced accuracy every permutation weighs both
@@ -191,15 +196,9 @@ def _mean_scores(permuted: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDAr
     right = permuted[:, nearest] == permuted
     share = permuted.mean(axis=1, keepdims=True)
     balanced = right * (0.5 / np.where(permuted == 1, share, 1 - share))
-    found: Entry = {"spread": {}, "dealings": len(permuted)}
+    means, spread = {}, {}
     for metric, values in zip(_METRICS, (right, balanced, balanced), strict=True):
         low, high = np.percentile(values.mean(axis=1), (2.5, 97.5))
-        found[metric] = mean_interval(values.mean(axis=0), groups, seed=seed).to_json()
-        found["spread"][metric] = {"low": float(low), "high": float(high)}
-    return found
-
-
-def _spread_words(entry: Entry) -> str:
-    low, high = (100 * entry["spread"]["balanced_accuracy"][bound] for bound in ("low", "high"))
-    spread = f"95 % of which give a balanced accuracy of {low:.1f} to {high:.1f} %"
-    return f"the mean of {entry['dealings']} permutations, {spread}"
+        means[metric] = mean_interval(values.mean(axis=0), groups, seed=seed)
+        spread[metric] = {"low": float(low), "high": float(high)}
+    return means, spread
