@@ -1,14 +1,14 @@
 """The search: on validation data only, stored, pruned, resumable."""
 
-import json
 import sqlite3
 from dataclasses import replace
 
 import pytest
 
 from brainsift.core.errors import RunError, UsageError
-from brainsift.training.recipes import make_config
-from brainsift.training.tune import TuneConfig, read_tuning, tune
+from brainsift.training.recipes import TuneConfig, make_config
+from brainsift.training.searches import Search
+from brainsift.training.tune import tune
 
 BASE = make_config("compact", size=32, batch_size=8, threads=1, precision="fp32", augment=0.0)
 
@@ -18,16 +18,16 @@ def test_search_is_stored_and_goes_on(parted, tmp_path):
     cache = tmp_path / "cache"
     test_free = parted[parted["part"] != "test"]
     first = tune(test_free, BASE, TuneConfig(trials=2, trial_epochs=1), tmp_path / "tune", cache=cache)
-    assert len(first["trials"]) == 2
-    assert first["trials"][0]["learning_rate"] == BASE.learning_rate  # the recipe's own values come first
+    assert len(first.trials) == 2
+    assert first.trials[0].settings["learning_rate"] == BASE.learning_rate  # the recipe's own values come first
     whole = tune(parted, BASE, TuneConfig(trials=4, trial_epochs=1), tmp_path / "tune", cache=cache)
-    assert [trial["number"] for trial in whole["trials"]] == [0, 1, 2, 3]
-    assert whole["trials"][:2] == first["trials"]
-    rates = [trial["learning_rate"] for trial in whole["trials"]]
+    assert [trial.number for trial in whole.trials] == [0, 1, 2, 3]
+    assert whole.trials[:2] == first.trials
+    rates = [trial.settings["learning_rate"] for trial in whole.trials]
     assert len(set(rates)) == 4
-    values = [trial["value"] for trial in whole["trials"] if trial["state"] == "complete"]
-    assert whole["best"]["value"] == min(values)
-    assert read_tuning(tmp_path / "tune") == json.loads(json.dumps(whole))
+    values = [trial.value for trial in whole.trials if trial.state == "complete"]
+    assert whole.best["value"] == min(values)
+    assert Search.read(tmp_path / "tune" / "tuning.json") == whole
     assert sqlite3.connect(tmp_path / "tune" / "trials.sqlite").execute("select count(*) from trials").fetchone() == (
         4,
     )
@@ -45,16 +45,16 @@ def test_an_interrupted_search_keeps_its_finished_trials(parted, tmp_path):
     config = TuneConfig(trials=3, trial_epochs=1)
     with pytest.raises(KeyboardInterrupt):
         tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache", report=interrupt)
-    assert read_tuning(tmp_path / "tune") is None
+    assert not (tmp_path / "tune" / "tuning.json").exists()
     found = tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache")
-    assert len(found["trials"]) == 3
+    assert len(found.trials) == 3
 
 
 @pytest.mark.slow
 def test_a_folder_of_another_search_is_refused(parted, tmp_path):
     place, cache, config = tmp_path / "tune", tmp_path / "cache", TuneConfig(trials=1, trial_epochs=1)
     found = tune(parted, BASE, config, place, cache=cache)
-    assert tune(parted, replace(BASE, device="cpu"), config, place, cache=cache)["trials"] == found["trials"]
+    assert tune(parted, replace(BASE, device="cpu"), config, place, cache=cache).trials == found.trials
     with pytest.raises(RunError, match="holds a search with other settings: size, batch_size"):
         tune(parted, replace(BASE, size=48, batch_size=16), config, place, cache=cache)
     with pytest.raises(RunError, match="other settings: search"):
@@ -79,7 +79,7 @@ def test_trials_leave_no_log(parted, tmp_path, monkeypatch):
 def test_trials_without_a_finite_loss_are_pruned(parted, tmp_path):
     hopeless, config = replace(BASE, learning_rate=1e8), TuneConfig(trials=2, trial_epochs=1, search=("learning_rate",))
     found = tune(parted, hopeless, config, tmp_path / "tune", cache=tmp_path / "cache")
-    assert [trial["state"] for trial in found["trials"]] == ["pruned", "complete"]
+    assert [trial.state for trial in found.trials] == ["pruned", "complete"]
     with pytest.raises(RunError, match="no trial had a finite loss"):
         tune(parted, hopeless, TuneConfig(trials=1, search=("dropout",)), tmp_path / "other", cache=tmp_path / "cache")
 

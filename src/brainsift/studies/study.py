@@ -266,7 +266,7 @@ def _tuned(manifest: pd.DataFrame, model: str, folder: Path, config: StudyConfig
     base = make_config(model, **_settings(config))
     settings = TuneConfig(trials=config.trials, trial_epochs=config.trial_epochs, seed=config.seed)
     report = within(report, f"tune {model}")
-    return Search.from_json(tune(table, base, settings, place, cache=folder / "cache", report=report), "tuning")
+    return tune(table, base, settings, place, cache=folder / "cache", report=report)
 
 
 def _summaries(runs: Sequence[StudyRun], folder: Path) -> list[StudySummary]:

@@ -4,8 +4,10 @@ Optuna samples settings (TPE, Bergstra et al. 2011), stops hopeless trials early
 an SQLite file, so that an interrupted search can go on.
 """
 
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ import optuna
 import pandas as pd
 
 from brainsift.core.errors import RunError
-from brainsift.core.files import read_json, write_json
 from brainsift.core.progress import Report, silent, within
 from brainsift.training.recipes import TrainConfig, TuneConfig
 from brainsift.training.runs import claim
+from brainsift.training.searches import Search, Trial
 from brainsift.training.train import train
 
 SPACE: dict[str, Callable[[optuna.Trial], Any]] = {
@@ -38,7 +40,7 @@ def tune(
     *,
     cache: Path,
     report: Report = silent,
-) -> dict[str, Any]:
+) -> Search:
     """Searches settings for one network; goes on where an earlier search in the folder stopped.
 
     Args:
@@ -51,8 +53,7 @@ def tune(
         report: takes the progress of each trial.
 
     Returns:
-        ``model``, ``trials`` (number, value, state and each setting), ``best``, ``importance`` (fANOVA, Hutter et
-        al. 2014; share of the variance of the validation loss) and ``base``, also written to tuning.json.
+        What it found, also written to tuning.json.
 
     Raises:
         RunError: the folder holds a search on other images or with other settings, or no trial had a finite loss.
@@ -61,7 +62,6 @@ def tune(
     seen = table[table["part"].isin(["train", "validation"])].reset_index(drop=True)
     base = replace(base, epochs=config.trial_epochs, seed=config.seed, log="none")
     claim(folder, {**asdict(base), "search": list(config.search)}, seen, "a search")
-    search = _open_search(folder, base, config)
 
     def objective(trial: optuna.Trial) -> float:
         trial_folder = folder / "trial"
@@ -83,24 +83,31 @@ def tune(
             raise optuna.TrialPruned from None
         return min(losses)
 
-    while (n_left := config.trials - len(search.get_trials(deepcopy=False, states=OPEN))) > 0:
-        search.optimize(objective, n_trials=min(n_left, 1))
-    shutil.rmtree(folder / "trial", ignore_errors=True)
-    if not search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
-        raise RunError(folder, "no trial had a finite loss", "Search in another folder with a smaller --learning-rate.")
-    result = _summary(search, base, config)
-    write_json(folder / "tuning.json", result)
+    with _quiet():
+        search = _open_search(folder, base, config)
+        while len(search.get_trials(deepcopy=False, states=OPEN)) < config.trials:
+            search.optimize(objective, n_trials=1)
+        shutil.rmtree(folder / "trial", ignore_errors=True)
+        if not search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+            remedy = "Search in another folder with a smaller --learning-rate."
+            raise RunError(folder, "no trial had a finite loss", remedy)
+        result = _summary(search, base, config)
+    result.write(folder / "tuning.json")
     return result
 
 
-def read_tuning(folder: Path) -> dict[str, Any] | None:
-    """Returns what an earlier `tune` wrote, or None."""
-    path = folder / "tuning.json"
-    return read_json(path) if path.exists() else None
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Optuna from printing each trial."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{folder.resolve()}/trials.sqlite"
     name = f"{base.model} {base.recipe} {config.trial_epochs} epochs: {', '.join(config.search)}"
     n_before = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
@@ -117,19 +124,18 @@ def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.
     return search
 
 
-def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> dict[str, Any]:
+def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> Search:
     trials = search.get_trials(deepcopy=False, states=OPEN)
     finished = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
-    importance = optuna.importance.get_param_importances(search) if len(finished) > 3 else {}
-    return {
-        "model": base.model,
-        "recipe": base.recipe,
-        "epochs": config.trial_epochs,
-        "seed": config.seed,
-        "trials": [
-            {"number": trial.number, "value": trial.value, "state": trial.state.name.lower(), **trial.params}
-            for trial in trials
-        ],
-        "best": {"value": search.best_value, **search.best_params},
-        "importance": importance,
-    }
+    return Search(
+        model=base.model,
+        recipe=base.recipe,
+        epochs=config.trial_epochs,
+        seed=config.seed,
+        trials=tuple(
+            Trial(one.number, math.nan if one.value is None else one.value, one.state.name.lower(), dict(one.params))
+            for one in trials
+        ),
+        best={"value": search.best_value, **search.best_params},
+        importance=optuna.importance.get_param_importances(search) if len(finished) > 3 else {},
+    )

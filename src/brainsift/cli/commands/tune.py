@@ -26,7 +26,6 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.datasets.labelling import parse_rules
     from brainsift.datasets.split import with_subsets
     from brainsift.reports.write import write_tuning_report
-    from brainsift.training.searches import Search
     from brainsift.training.tune import tune
 
     mapping = parse_rules(arguments.map)
@@ -34,10 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
     base = make_config(**{"model": "compact", **given(arguments, TrainConfig)})
     folder = arguments.output
     with progress_bar() as report:
-        found = tune(
+        search = tune(
             table, base, make(arguments, TuneConfig), folder, cache=arguments.cache or folder / "cache", report=report
         )
-    search = Search.from_json(found, "tuning.json")
     write_tuning_report(search, folder / "report.html")
     rows = [(name, f"{value:.4g}") for name, value in search.best.items()]
     show_table(f"Best of {len(search.trials)} trials of {search.model}", ("", "value"), rows)
