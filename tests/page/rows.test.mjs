@@ -32,6 +32,11 @@ test("the table quotes what needs it, and leaves out what is not there", () => {
   assert.equal(toCsv([]), "path,status,probability,decision,detail,volume,reason\n");
 });
 
+test("no name or text is a formula for a spreadsheet", () => {
+  const named = { ...image, folder: "", slices: [slice("=1+1.png", -0.5, { detail: "@x", volume: "-v" })] };
+  assert.equal(toCsv(rowsOf([named])).split("\n")[1], "./=1+1.png,ok,-0.5,tumor,'@x,'-v,");
+});
+
 test("JSON holds the volumes, the rule and the network", () => {
   const model = { name: "lite0", version: "0.1.0", network_sha256: "4d5d", notice: "Research use only." };
   const found = JSON.parse(toJson([image, broken, volume], rule, model));

@@ -36,15 +36,22 @@ export function rowsOf(cases) {
   );
 }
 
-/** @param {string | number | null} value */
-const quoted = (value) => {
-  const text = value === null ? "" : String(value);
+/**
+ * One cell of the table. No text is taken for a formula by a spreadsheet: names of files and texts of headers come from
+ * others. `csv_writer` of the package has the same rule.
+ *
+ * @param {Column} column
+ * @param {string | number | null} value
+ */
+const cell = (column, value) => {
+  const formula = typeof value === "string" && /^[=+\-@\t\r\n]/.test(value);
+  const text = `${formula ? (column === "path" ? "./" : "'") : ""}${value ?? ""}`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
 /** @param {Row[]} rows */
 export const toCsv = (rows) =>
-  [COLUMNS, ...rows.map((row) => COLUMNS.map((name) => quoted(row[name])))].map((cells) => `${cells.join(",")}\n`).join("");
+  [COLUMNS, ...rows.map((row) => COLUMNS.map((name) => cell(name, row[name])))].map((cells) => `${cells.join(",")}\n`).join("");
 
 /**
  * The prediction for a volume, of one slice too, as `brainsift predict --volumes` gives it.
