@@ -83,6 +83,7 @@ def _is_module(name: str) -> bool:
     return inside in MODULES or inside in PACKAGES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in _TOP])
 def test_a_module_imports_only_what_its_package_may(module):
     own = package_of(module)

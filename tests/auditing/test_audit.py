@@ -251,6 +251,7 @@ def test_no_readable_image_is_a_finding_not_a_failure(tmp_path):
     json.dumps(result.findings.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_folder_is_enough_and_what_is_found_can_be_kept(phantoms, tmp_path):
     result = audit(phantoms, QUICK, output=tmp_path)
     assert result.findings.totals.files == len(result.manifest) > 0

@@ -3,6 +3,7 @@
 from itertools import chain
 
 import pydicom
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
@@ -52,6 +53,7 @@ def test_plain_images_fill_chunks_and_volumes_stay_whole(tmp_path):
 FILES = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["1.2", "1.3", "nifti", ""])), max_size=8)
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(FILES, st.integers(1, 5))
 def test_chunks_give_the_slices_that_all_files_at_once_give(tmp_path_factory, files, size):

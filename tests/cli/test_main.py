@@ -105,6 +105,7 @@ def test_words_that_no_command_takes_exit_with_2(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_wrong_values_exit_with_2(manifest, tmp_path, capsys):
     out = tmp_path / "out"
     code, line = refusal(capsys, "split", manifest, "-o", out, "--folds", 1)

@@ -88,6 +88,7 @@ def test_names_that_are_no_utf8_come_back_the_same(tmp_path):
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, st.sampled_from([0.0, 1.0, None])), min_size=1, max_size=5))
 def test_any_text_comes_back_without_blanks_around_it(tmp_path_factory, rows):

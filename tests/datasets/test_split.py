@@ -89,6 +89,7 @@ def test_source_out_tests_on_the_whole_source(table, config):
     assert (result["part"][(joined["group"] == "g0") & (joined["source"] != "a")] == "").all()
 
 
+@pytest.mark.slow
 def test_more_patients_of_a_source_go_to_the_test_part():
     table = manifest(groups=100, twins=0)
     table["patient"] = np.where(table["source"] == "a", table["group"], "")
@@ -105,6 +106,7 @@ def test_more_patients_of_a_source_go_to_the_test_part():
         SplitConfig(test_patients=("a",))
 
 
+@pytest.mark.slow
 def test_folds_cover_everything_once():
     table = manifest(groups=100)
     tested = [split(table, SplitConfig(fold=fold)) for fold in range(5)]
@@ -126,6 +128,7 @@ def test_sizes_and_class_balance_are_alike():
     assert np.ptp(by_source.to_numpy(), axis=0).max() < 0.06
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_split():
     table = manifest()
     assert split(table, SplitConfig(seed=1)).equals(split(table, SplitConfig(seed=1)))
@@ -260,6 +263,7 @@ def test_too_little_to_split():
         split(manifest(groups=1, size=1), SplitConfig("random"))
 
 
+@pytest.mark.slow
 def test_a_file_is_split_as_its_table_is(tmp_path):
     table = manifest()
     write_manifest(table, tmp_path / "manifest.csv")

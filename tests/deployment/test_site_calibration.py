@@ -49,6 +49,7 @@ def test_too_few_images_are_refused(site, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_patients", [2, 3])
 def test_few_patients_give_fewer_folds(site, tmp_path, n_patients):
     bundle, cases = site
@@ -58,6 +59,7 @@ def test_few_patients_give_fewer_folds(site, tmp_path, n_patients):
         adapt(bundle, replace(cases, groups=np.zeros(150).astype(str)), tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_confirm_never_falls_below_that_of_the_bundle(site, tmp_path):
     bundle, cases = site
     labels = (cases.logits > 2).astype(float)  # told apart without an error
@@ -82,6 +84,7 @@ def test_what_the_bundle_refuses_teaches_nothing(tmp_path):
     assert "no such file" in cases.left_out[1][1]
 
 
+@pytest.mark.slow
 def test_a_fitting_bundle_gains_nothing_for_sure(site, tmp_path):
     bundle, cases = site
     chance = np.random.default_rng(1)

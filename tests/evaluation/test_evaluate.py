@@ -83,6 +83,7 @@ def test_file_is_strict_json_with_null_for_what_is_undefined(run):
     assert json.loads(text)["external"]["healthy"]["scores"]["roc_auc"]["value"] is None
 
 
+@pytest.mark.slow
 def test_temperature_comes_from_validation_only_and_calibrates(tmp_path):
     run = run_folder(tmp_path / "hot", predictions(800, heat=8.0))
     results = evaluate.evaluate_run(run, **FAST)
@@ -105,6 +106,7 @@ def test_images_without_a_group_stand_alone(tmp_path):
     assert results.leaky
 
 
+@pytest.mark.slow
 def test_leaks_are_measured_not_declared(tmp_path):
     table = predictions()
     table.loc[table["part"] == "test", "part"] = np.resize(["test", "train"], 200)  # tears each group apart
@@ -151,6 +153,7 @@ def test_a_run_is_decided_where_predict_would_decide(run):
     assert (stored["threshold"], stored["threshold_name"]) == (results.threshold, "balanced")
 
 
+@pytest.mark.slow
 def test_another_threshold_can_be_asked_for(run):
     screening = evaluate.evaluate_run(run, threshold="screening", **FAST)
     confirm = evaluate.evaluate_run(run, threshold="confirm", **FAST)
@@ -275,6 +278,7 @@ def test_a_manifest_needs_no_more_than_path_and_label():
         evaluate.evaluate_predictions(table, truth.assign(label=2), **FAST)
 
 
+@pytest.mark.slow
 def test_one_function_evaluates_runs_and_tables(run, tmp_path):
     table, truth = decided(0.5)
     assert evaluate.evaluate(run).test.n == 200
@@ -305,6 +309,7 @@ def test_users_mistakes(tmp_path):
         evaluate.evaluate_predictions(truth.assign(path="x" + truth["path"])[["path", "probability"]], truth)
 
 
+@pytest.mark.slow
 def test_summary_pools_folds(tmp_path):
     external = predictions(60, seed=9, part="external", source="btp")
     folders = [
@@ -356,6 +361,7 @@ def test_comparison_of_a_good_and_a_bad_run(tmp_path):
     assert by["brier_loss", "paired bootstrap"].difference.value < 0
 
 
+@pytest.mark.slow
 def test_each_run_is_compared_at_its_own_threshold(tmp_path):
     sure = run_folder(tmp_path / "sure", predictions())
     shifted = run_folder(tmp_path / "shifted", predictions().assign(logit=lambda t: t["logit"] + 2))

@@ -9,12 +9,14 @@ from hypothesis.extra import numpy as hnp
 from brainsift.images.resample import block_means, product, resize
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=20, max_side=70)), st.integers(1, 20))
 def test_bytes_are_summed_sooner_to_the_same_means(grey, cell):
     np.testing.assert_array_equal(block_means(grey, cell), block_means(grey.astype(np.float32), cell))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=150)),

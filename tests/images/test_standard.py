@@ -171,6 +171,7 @@ def test_the_input_is_left_alone():
     np.testing.assert_array_equal(pixels, before)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     grey=st.tuples(st.integers(16, 90), st.integers(16, 90)).flatmap(
@@ -200,6 +201,7 @@ def test_real_images(data):
     assert min(shares) > 0.15
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(side=st.tuples(st.integers(1, 14), st.integers(1, 14)), seed=st.integers(0, 10_000))
 def test_tiny_images_are_scaled_without_a_warning(side, seed):
@@ -245,6 +247,7 @@ def test_percentiles_are_those_of_numpy(values, percent):
         assert percentile_of(values, percent, highest=highest.size) == pytest.approx(expected, rel=tolerance, abs=0)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     hnp.arrays(

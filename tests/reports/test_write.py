@@ -290,6 +290,7 @@ def test_page_says_what_it_is(page):
     assert page.count("<svg") > 12
 
 
+@pytest.mark.slow
 def test_a_report_can_be_made_again_from_the_file(study, page, tmp_path):
     results, folder = study
     results.write(tmp_path / "results.json")
@@ -363,6 +364,7 @@ def test_missing_pieces_leave_gaps_not_errors(study, tmp_path):
     assert "expect less than this" in page
 
 
+@pytest.mark.slow
 def test_several_searches_stand_below_each_other(study, tmp_path):
     results, folder = study
     other = replace(results.tuning[0], model="lite0")
@@ -400,6 +402,7 @@ def test_a_notebook_shows_a_study(study):
     assert "A made-up study" in shown and "<svg" in shown and "grouped" in shown and "random (leaky)" in shown
 
 
+@pytest.mark.slow
 def test_audit_report_and_notebook(study, tmp_path):
     results, folder = study
     manifest = read_manifest(folder / "manifest.csv")
@@ -427,6 +430,7 @@ def test_audit_report_and_notebook(study, tmp_path):
     assert "1 file that cannot be used" in shown and "<svg" in shown and "7\u202f600" in shown
 
 
+@pytest.mark.slow
 def test_audit_report_of_a_collection_without_a_readable_file(tmp_path):
     result = audit(collect([str(write_broken(tmp_path / "broken"))]), AuditConfig(workers=1), output=tmp_path)
     write.write_audit_report(result, tmp_path / "audit.html")
@@ -441,6 +445,7 @@ def write_broken(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_tuning_report(study, tmp_path):
     write.write_tuning_report(study[0].tuning[0], tmp_path / "tuning.html")
     page = (tmp_path / "tuning.html").read_text()

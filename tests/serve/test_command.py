@@ -161,6 +161,7 @@ def test_the_client_does_what_the_page_does(served, tmp_path):
         Client("http://127.0.0.1:1").model()
 
 
+@pytest.mark.slow
 def test_a_patient_client_waits_for_a_busy_service(serving, tmp_path):
     path = picture(tmp_path / "a.png", 1)
     with serving(queue=1) as running:

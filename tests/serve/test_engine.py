@@ -136,6 +136,7 @@ def test_a_busy_queue_estimates_the_time_to_wait():
         one.release()
 
 
+@pytest.mark.slow
 def test_a_small_job_overtakes_a_large_one(engine, make, ended):
     large, small = make([head(f"l{n}") for n in range(200)]), make([head("s")])
     engine.submit(large)

@@ -240,6 +240,7 @@ def test_clients_that_vanish_in_the_middle_leave_nothing(served, path, until):
     assert served.service.store.used == kept and kept - before in (0, len(picture()))
 
 
+@pytest.mark.slow
 def test_who_vanishes_while_a_volume_is_scored_costs_no_more_of_it(serving, until):
     volume = nifti(np.stack([HEAD] * 2000, axis=2).astype(np.int16))
     with serving() as running:

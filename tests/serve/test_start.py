@@ -115,6 +115,7 @@ def result_of(script, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_threads_of_the_service_import_nothing(kinds, tmp_path):
     found = result_of(SERVE, tmp_path / "kept", kinds)
     assert found["late"] == []

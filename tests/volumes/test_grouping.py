@@ -4,6 +4,7 @@ import itertools
 import shutil
 import tracemalloc
 
+import pytest
 from PIL import Image
 
 from brainsift.volumes.grouping import Unit, units_of
@@ -90,6 +91,7 @@ def test_plain_images_pass_through_one_by_one():
     assert taken == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_memory_stays_small_however_many_files_follow_a_dicom_file(dicom, tmp_path):
     first = str(dicom.save(tmp_path / "a.dcm", dicom.head))
     files = itertools.chain(
