@@ -34,7 +34,29 @@ def test_names_of_tumors(name):
     assert label_from_name(name) == TUMOR
 
 
-@pytest.mark.parametrize("name", ["", "pred", "train", "Testing", "images", "T1", "no_idea", "yesterday", "nodes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "pred",
+        "train",
+        "Testing",
+        "images",
+        "T1",
+        "no_idea",
+        "yesterday",
+        "nodes",
+        "tumor-",
+        "tumor (-)",
+        "-tumor",
+        "!tumor",
+        "tumor?",
+        "tumor+",
+        "нет tumor",
+        "无tumor",
+        "kein_tümor",
+    ],
+)
 def test_names_that_say_nothing(name):
     assert label_from_name(name) is None
 
@@ -84,7 +106,7 @@ def test_the_order_of_the_classes():
 
 
 @settings(deadline=None)
-@given(st.sampled_from(["no_tumor", "glioma", "pred"]), st.sampled_from(["", " ", "_", "-"]), st.booleans())
+@given(st.sampled_from(["no_tumor", "glioma", "pred"]), st.sampled_from(["", " ", "_"]), st.booleans())
 def test_case_and_separators_do_not_matter(name, separator, upper):
     changed = separator + name.replace("_", separator) + separator
     assert label_from_name(changed.upper() if upper else changed) == label_from_name(name)

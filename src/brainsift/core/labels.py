@@ -28,6 +28,8 @@ _TUMOR_NAMES = frozenset(
     craniopharyngioma hemangioblastoma granuloma tuberculoma
     """.split()  # noqa: SIM905
 )
+# Letters of another script and signs may turn the meaning round: "нет tumor", "tumor (-)", "tumor?".
+_SIGN = re.compile(r"[^a-z\s\d_.,:=()-]|^\s*-|-\s*([^a-z\s]|$)", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:[.,]\d+)?")
 _CONTRAST = re.compile(r"[\s_-]+(t1c\+?|t1ce|t1gd|t1|t2|flair)$", re.IGNORECASE)
 
@@ -46,10 +48,12 @@ def label_from_name(name: str) -> Literal[0, 1] | None:
 
     >>> label_from_name("No_Tumor"), label_from_name("Glioblastoma T1C+"), label_from_name("pred")
     (0, 1, None)
-    >>> label_from_name("tumor_2"), label_from_name("0 tumors")
-    (1, None)
+    >>> label_from_name("tumor_2"), label_from_name("0 tumors"), label_from_name("tumor (-)")
+    (1, None, None)
     """
     words = _CONTRAST.sub("", name.strip())
+    if _SIGN.search(_NUMBER.sub(" ", words)):
+        return None
     letters = re.sub(r"[^a-z]", "", words.lower())
     if letters not in _NO_TUMOR_NAMES | _TUMOR_NAMES:
         return None
