@@ -60,7 +60,7 @@ class Labelling:
         for name, ruling in self.rules.items():
             if ruling not in RULINGS:
                 remedy = 'Map it to 1 (tumor), 0 (no tumor) or "skip" (left out).'
-                raise UsageError(name, f"is mapped to {ruling!r}, which is no label", remedy)
+                raise UsageError(name, f"is mapped to {ruling!r}, which is not a label", remedy)
 
     def of_file(self, path: Path, root: Path) -> Ruling | None:
         """Returns what the rules say of a file of the collection ``root``; one with a wildcard goes first.

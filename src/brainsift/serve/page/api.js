@@ -285,7 +285,7 @@ function send(url, form, onprogress, signal) {
 }
 
 /**
- * Reads the start of a file. Not of a slice: in Chromium one of a file that is gone is empty, and no error.
+ * Reads the start of a file itself. In Chromium, a slice of a file that has gone is empty, without an error.
  *
  * @param {File} file
  */

@@ -94,7 +94,7 @@ export const filesOfPicker = (list) =>
 
 /**
  * @param {Found} found
- * @returns {Promise<Group["kind"] | null>} null for what is no image.
+ * @returns {Promise<Group["kind"] | null>} null if the file is not an image.
  */
 async function kindOf({ file, folder }) {
   if (NIFTI.test(file.name)) return "nifti";

@@ -14,7 +14,7 @@ export const UNSURE = "not sure enough for the wanted share of errors";
 export const label = (decision) => LABELS[decision] ?? decision;
 
 /**
- * 0.9312 -> "0.931"; what is no number becomes a dash.
+ * 0.9312 -> "0.931"; a missing number becomes a dash.
  *
  * @param {number | null | undefined} value
  */
