@@ -111,7 +111,7 @@ def test_the_mapping_goes_before_the_names_that_are_known(tmp_path):
 
 def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path):
     picture(tmp_path / "Grade A/a_b.png")
-    with pytest.raises(UsageError, match="no label"):
+    with pytest.raises(UsageError, match="is not a label"):
         collect([str(tmp_path)], {"grade a": 2})
     with pytest.raises(UsageError, match=r"--map grade b: matches no folder"):
         collect([str(tmp_path)], {"grade a": 1, "grade b": 0})
