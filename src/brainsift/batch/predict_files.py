@@ -7,12 +7,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from brainsift.batch.heatmaps import Heatmaps
 from brainsift.core.errors import UsageError
 from brainsift.core.files import check_writable, csv_rows, json_rows, write_csv
 from brainsift.core.progress import Progress, Report, silent
+from brainsift.core.records import Record
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.decision import COLUMNS, Prediction, make_rule
 from brainsift.inference.predictor import Predictor
@@ -27,7 +28,7 @@ _DRAW_LOCALLY = "Use the engine local, for the images that need a look."
 
 
 @dataclass(frozen=True)
-class BatchResult:
+class BatchResult(Record):
     """What was predicted, and what was written.
 
     Attributes:
@@ -37,6 +38,8 @@ class BatchResult:
         volumes: the predictions for volumes, in order.
         written: the tables, the report and the folder of the tumor maps, as far as they were wanted.
     """
+
+    SCHEMA: ClassVar[int] = 1
 
     n: int
     by_status: dict[str, int]

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
 from brainsift.core.reasons import Reason
+from brainsift.core.records import OMITTED, Record
 from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, log_odds, rounded
 from brainsift.inference.display import graph_html, picture_html, result_html
 from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, nearly_empty
@@ -33,8 +35,10 @@ _WRONG_FILE = (Reason.OTHER_MODALITY, Reason.OTHER_BODY_PART, Reason.SEVERAL_IMA
 
 
 @dataclass(frozen=True)
-class VolumePrediction:
+class VolumePrediction(Record):
     """The result for a volume.
+
+    `to_dict` is a row of a table; `to_json` holds all, exact, and `from_json` reads it back.
 
     Attributes:
         volume: path of the NIfTI file or name of the DICOM series.
@@ -51,6 +55,8 @@ class VolumePrediction:
         slices: the predictions for its slices, in order; empty where they are not kept.
     """
 
+    SCHEMA: ClassVar[int] = 1
+
     volume: str
     n_slices: int
     n_scored: int
@@ -62,7 +68,7 @@ class VolumePrediction:
     suspicious: tuple[str, ...]
     reason: Reason = Reason.NONE
     detail: str = ""
-    slices: tuple[Prediction, ...] = field(default=(), repr=False, compare=False)
+    slices: tuple[Prediction, ...] = field(default=(), repr=False, compare=False, metadata=OMITTED)
 
     @property
     def logit(self) -> float | None:
