@@ -14,7 +14,6 @@ from brainsift.core.errors import UsageError
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.core.records import UNWRITTEN, Record
 from brainsift.inference.bundle import Bundle
-from brainsift.inference.display import picture_html, result_html
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
@@ -67,6 +66,8 @@ class Prediction(Record):
 
     def _repr_html_(self) -> str:
         """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""
+        from brainsift.inference.display import picture_html, result_html  # only a notebook needs it
+
         rows = {name: value for name, value in self.to_dict().items() if name != "reason"}
         return result_html([picture_html(self.path, self.tumor_map)], rows)
 

@@ -9,7 +9,6 @@ import numpy as np
 from brainsift.core.reasons import Reason
 from brainsift.core.records import OMITTED, Record
 from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, log_odds, rounded
-from brainsift.inference.display import graph_html, picture_html, result_html
 from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, nearly_empty
 
 VOLUME_COLUMNS = (
@@ -77,6 +76,8 @@ class VolumePrediction(Record):
 
     def _repr_html_(self) -> str:
         """Shows itself in a notebook: the most suspicious slices, a graph of all where they are kept, and a table."""
+        from brainsift.inference.display import graph_html, picture_html, result_html  # only a notebook needs it
+
         maps = {one.path: one.tumor_map for one in self.slices}
         pictures = [picture_html(name, maps.get(name)) for name in self.suspicious]
         if self.slices:
