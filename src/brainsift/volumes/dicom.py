@@ -14,6 +14,7 @@ import numpy as np
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import LIMITS, Limits
+from brainsift.volumes.acquisition import acquisition_of
 from brainsift.volumes.dicom_header import (
     B_VALUES,
     EXPORT_AGAIN,
@@ -116,6 +117,8 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
             broken.append((path, error))
     found = stacks_of(frames, name)
     volumes = {piece.volume for piece in found} or {name}
+    if broken:
+        found = [replace(piece, acquisition=replace(piece.acquisition, incomplete=True)) for piece in found]
     if broken and len(volumes) > 1:
         files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
         words = f"{files} of the series cannot be read, and may belong here"
@@ -189,7 +192,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
     notes = [f"its header says that it is {_TYPES[word]}" for word in dict.fromkeys(types) if word in _TYPES][:1]
     notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
-        replace(piece, rejection=header_reason(look), note="; ".join(notes)),
+        replace(piece, rejection=header_reason(look), note="; ".join(notes), acquisition=acquisition_of(look)),
         instance=text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),
