@@ -324,7 +324,7 @@ function volumeWords(one, rule) {
   const mean = `The largest mean probability of three adjacent slices, ${number(one.probability)}`;
   const slice = number(one.sliceRule.threshold);
   const isHigher = rule.threshold > one.sliceRule.threshold;
-  const why = isHigher ? ` It is higher than for a single slice (${slice}), because each of many slices can give a false alarm.` : "";
+  const why = isHigher ? ` That is higher than the threshold for a single slice, ${slice}, because each of many slices can give a false alarm.` : "";
   if (one.reason === "too_few_slices") return "Too few slices of this volume could be scored. A human reader should decide.";
   const end = ` ${one.nScored} of ${one.slices.length} slices were scored.`;
   if (one.decision === "refer") return `${mean}, is too close to 0.5 to keep the error rate that you chose. A human reader should decide.${end}`;
