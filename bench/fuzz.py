@@ -491,7 +491,8 @@ def _dicom_reference(path: Path) -> Reference:
             except Exception:
                 pixel_array(_completed(pydicom.dcmread(path, force=True)), index=number - 1)
         except Exception as error:
-            frames[f"{path.name}#{number}"] = _words(error)
+            if "missing dependencies" not in str(error):  # else there is no reference: JPEG Lossless
+                frames[f"{path.name}#{number}"] = _words(error)
     return Reference(*frames.values()) if count <= 1 else Reference("", frames)
 
 

@@ -12,7 +12,7 @@ import random
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -30,6 +30,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     MRImageStorage,
     RLELossless,
 )
@@ -513,19 +515,45 @@ def dicom_bytes(pixels: np.ndarray, syntax: UID = ExplicitVRLittleEndian, **tags
     frames = [pixels] if pixels.ndim == 2 else list(pixels)
     if syntax in _UNCOMPRESSED:
         made.PixelData = plain
-    elif syntax == RLELossless:
+    elif syntax in (RLELossless, JPEGLSLossless):
         made.PixelData = plain
         made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        made.compress(RLELossless)
+        made.compress(syntax, generate_instance_uid=False)
     else:
-        kind = {JPEGBaseline8Bit: "JPEG", JPEG2000Lossless: "JPEG2000"}[syntax]
-        options = {"no_jp2": True} if kind == "JPEG2000" else {}
-        made.PixelData = encapsulate([_saved(Image.fromarray(frame), kind, **options) for frame in frames])
+        made.PixelData = encapsulate([_ENCODERS[syntax](frame) for frame in frames])
         made["PixelData"].is_undefined_length = True
     made["PixelData"].VR = "OW" if bits > 8 and syntax in _UNCOMPRESSED else "OB"
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, made, enforce_file_format=True)
     return stream.getvalue()
+
+
+def _jpeg_lossless(pixels: np.ndarray) -> bytes:
+    """Encodes 16 bits as JPEG Lossless, each pixel predicted from its left neighbour (ITU-T T.81, annex H)."""
+    samples = pixels.astype(np.int64)
+    before = np.roll(samples, 1, axis=1)
+    before[1:, 0] = samples[:-1, 0]
+    before[0, 0] = 1 << 15
+    bits = ""
+    for difference in (samples - before).ravel().tolist():
+        size = abs(difference).bit_length()
+        bits += f"{size:04b}" if size < 9 else f"{18 + size - 9:05b}"
+        if size:
+            bits += f"{difference if difference > 0 else difference + (1 << size) - 1:0{size}b}"
+    bits += "1" * (-len(bits) % 8)
+    packed = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    rows, columns = (side.to_bytes(2, "big") for side in pixels.shape)
+    # Nine codes of 4 bits and eight of 5, so that no code has only ones.
+    tables = b"\xff\xc4\0\x24\0" + bytes([0, 0, 0, 9, 8, *[0] * 11]) + bytes(range(17))
+    frame = b"\xff\xc3\0\x0b\x10" + rows + columns + b"\1\1\x11\0"
+    return b"\xff\xd8" + tables + frame + b"\xff\xda\0\x08\1\1\0\1\0\0" + packed + b"\xff\xd9"
+
+
+_ENCODERS: dict[UID, Callable[[np.ndarray], bytes]] = {
+    JPEGBaseline8Bit: lambda frame: _saved(Image.fromarray(frame), "JPEG"),
+    JPEG2000Lossless: lambda frame: _saved(Image.fromarray(frame), "JPEG2000", no_jp2=True),
+    JPEGLosslessSV1: _jpeg_lossless,
+}
 
 
 def _dicoms() -> list[Base]:
@@ -542,6 +570,8 @@ def _dicoms() -> list[Base]:
         "runs": dicom_bytes(wide, RLELossless),
         "jpeg": dicom_bytes(grey, JPEGBaseline8Bit),
         "jpeg2000": dicom_bytes(wide, JPEG2000Lossless),
+        "lossless": dicom_bytes(wide, JPEGLosslessSV1),
+        "ls": dicom_bytes(wide, JPEGLSLossless),
         "frames": dicom_bytes(stack),
         "jpegs": dicom_bytes(stack, JPEGBaseline8Bit),
         "inverted": dicom_bytes(wide, PhotometricInterpretation="MONOCHROME1"),
