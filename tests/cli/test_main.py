@@ -40,6 +40,11 @@ def bundle(run):
     return folder
 
 
+@pytest.fixture(scope="module")
+def image(phantoms):
+    return str(min((phantoms / "tumor").iterdir()))
+
+
 def refusal(capsys, *words):
     """Runs a command; returns its exit code and its one line on standard error."""
     capsys.readouterr()
@@ -214,23 +219,20 @@ def test_predict_tells_what_it_cannot_write_before_it_scores(tmp_path, capsys, m
     assert (code, "brainsift[pdf]" in line) == (2, True)
 
 
-@pytest.mark.slow
-def test_a_table_can_go_to_standard_output(audited, bundle):
-    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
-    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path, "--csv", "/dev/stdout"]
+def test_a_table_can_go_to_standard_output(image):
+    command = [sys.executable, "-m", "brainsift", "predict", image, "--csv", "/dev/stdout"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("path,status,probability,decision,detail,volume,reason\n" + path)
+    assert done.stdout.startswith("path,status,probability,decision,detail,volume,reason\n" + image)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_exits_with_3(audited, bundle, capsys):
-    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
-    code, line = refusal(capsys, "predict", "--bundle", bundle, path, "--json", "/dev/full")
+def test_a_full_disk_exits_with_3(image, capsys):
+    code, line = refusal(capsys, "predict", image, "--json", "/dev/full")
     assert (code, "No space left on device. Make room" in line) == (3, True)
 
 
-def test_fewer_threads_than_none_exit_with_2(phantoms, bundle, tmp_path, capsys):
-    code, line = refusal(capsys, "predict", "--bundle", bundle, phantoms, "--threads", -1)
+def test_fewer_threads_than_none_exit_with_2(phantoms, tmp_path, capsys):
+    code, line = refusal(capsys, "predict", phantoms, "--threads", -1)
     assert (code, "threads: must be 0 or more, not -1" in line) == (2, True)
     code, line = refusal(capsys, "audit", phantoms, "-o", tmp_path / "out", "--workers", -1)
     assert (code, "workers: must be 0 or more, not -1" in line) == (2, True)
@@ -249,6 +251,7 @@ def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
     assert f"br35h={tmp_path / 'br35h'}" in said  # the way out
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_used_exits_with_5(manifest, run, tmp_path, capsys):
     code, line = refusal(capsys, "evaluate", tmp_path / "nowhere")
     assert (code, "config.json: no such file" in line) == (5, True)
@@ -290,6 +293,7 @@ def test_split_writes_parts_and_train_takes_them(manifest, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_train_records_its_split_and_settings(run):
     config = read_json(run / "config.json")
     assert (config["protocol"], config["fold"], config["epochs"], config["size"]) == ("grouped", 1, 1, 32)
@@ -297,6 +301,7 @@ def test_train_records_its_split_and_settings(run):
     assert read_json(run / "results.json")["test"]["n"] > 0
 
 
+@pytest.mark.slow
 def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path, capsys):
     paths = [path for path, status in zip(audited["path"], audited["status"], strict=True) if status == "ok"][:30]
     table = tmp_path / "answers.csv"
@@ -314,28 +319,27 @@ def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path,
     assert code == 2 and "sensitivity" in line
 
 
-def test_predict_says_what_it_could_not_read_and_exits_with_3(audited, bundle, tmp_path, capsys):
+def test_predict_says_what_it_could_not_read_and_exits_with_3(image, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"no image")
-    good = audited.loc[audited["status"] == "ok", "path"].iloc[0]
-    assert main(["predict", "--bundle", str(bundle), good, str(tmp_path / "broken.png")]) == 3
+    assert main(["predict", image, str(tmp_path / "broken.png")]) == 3
     shown = capsys.readouterr()
     first, second = shown.out.splitlines()
-    assert first.startswith(f"{good}\t")
+    assert first.startswith(f"{image}\t")
     assert second.startswith(f"{tmp_path / 'broken.png'}\tunreadable\t")
     assert "Not a medical device." in shown.err
 
 
-def test_a_name_that_is_no_utf8_stops_nothing(phantoms, bundle, tmp_path):
+def test_a_name_that_is_no_utf8_stops_nothing(phantoms, tmp_path):
     folder, name = tmp_path / "scans" / "tumor", os.fsdecode(b"M\xfcller.png")
     folder.mkdir(parents=True)
     first, *_ = sorted((phantoms / "tumor").glob("*.png"))
     (folder / name).write_bytes(first.read_bytes())
     (folder / os.fsdecode(b"gone\xfc.png")).symlink_to("nowhere")
-    words = ["predict", "--bundle", str(bundle), str(folder)]
+    words = ["predict", str(folder)]
     table, entries, page = (tmp_path / one for one in ("a.csv", "a.json", "a.html"))
     assert main([*words, "--csv", str(table), "--json", str(entries), "--report", str(page)]) == 3
     assert Path(read_json(entries)[0]["path"]).name == name
-    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), "-"]
+    command = [sys.executable, "-m", "brainsift", "predict", "-"]
     named = os.fsencode(folder / name) + b"\n"
     done = subprocess.run(
         command, input=named, capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
@@ -347,11 +351,10 @@ def test_a_name_that_is_no_utf8_stops_nothing(phantoms, bundle, tmp_path):
         assert "gone\\udcfc.png" in one.read_text(encoding="utf-8")
 
 
-def test_a_reader_that_went_away_is_no_failure(audited, bundle):
-    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+def test_a_reader_that_went_away_is_no_failure(image):
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path]
+    command = [sys.executable, "-m", "brainsift", "predict", image]
     # Unbuffered, there would be nothing left for Python's own flush at exit.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
