@@ -239,6 +239,7 @@ def test_fewer_threads_than_none_exit_with_2(phantoms, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there

@@ -396,6 +396,7 @@ def test_tumor_free_source_is_judged_by_specificity(study, tmp_path):
     assert page.count("†") == 3  # two lines of btp_t1ce and the note
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_a_study(study):
     shown = study[0]._repr_html_()
     assert Page(shown).open == [] and Page(shown).loaded == []

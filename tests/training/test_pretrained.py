@@ -85,6 +85,7 @@ def test_torchvision_names_are_understood(tmp_path):
         assert torch.equal(model.body.state_dict()[key], value)
 
 
+@pytest.mark.slow
 def test_wrong_files_are_refused(tmp_path):
     model, images = networks.build("resnet50"), torch.rand(2, 1, 64, 64)
     with pytest.raises(InputError, match="no such file"):
@@ -103,6 +104,7 @@ def test_broken_files_are_refused(tmp_path, name):
         pretrained.load(networks.build("mobilenet"), "mobilenet", str(tmp_path / name), torch.rand(2, 1, 64, 64))
 
 
+@pytest.mark.slow
 def test_without_a_network_training_starts_from_scratch(monkeypatch):
     monkeypatch.setattr(pretrained, "_hub_answers", lambda: False)
     said = pretrained.load(networks.build("resnet50"), "resnet50", "auto", torch.rand(2, 1, 64, 64))
