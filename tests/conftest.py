@@ -45,8 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Runs in two processes where neither tests nor a number of processes are named."""
     option = config.option
-    asks_nothing = getattr(option, "numprocesses", 0) is None and not option.usepdb and not _are_named(config)
-    if asks_nothing and not hasattr(config, "workerinput"):
+    is_one_of_several = hasattr(config, "workerinput")
+    if getattr(option, "numprocesses", 1) is None and not (is_one_of_several or option.usepdb or _are_named(config)):
         option.numprocesses = 2
 
 
@@ -74,21 +74,27 @@ def _is_inner_loop(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks tests by what they use, leaves out what is not in the inner loop, puts tests of the trained network first.
+    """Marks tests by what they use, leaves out what is not in the inner loop, puts what shares costly work first.
 
-    The first of several processes gets these, so that the network is trained once.
+    The first of several processes gets these: so the network is trained once, the heads are drawn once, and one
+    process imports what networks are made of.
     """
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         for fixture, marker in (("small_run", "slow"), ("data", "real")):
             if fixture in fixtures:
                 item.add_marker(marker)
-    items.sort(key=lambda item: "small_run" not in getattr(item, "fixturenames", ()))
+    items.sort(key=_place)
     if not _is_inner_loop(config):
         return
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in _OUTSIDE_THE_INNER_LOOP)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool]:
+    fixtures = getattr(item, "fixturenames", ())
+    return "small_run" not in fixtures, "phantoms" not in fixtures and item.path.parent.name != "training"
 
 
 @pytest.hookimpl(wrapper=True)

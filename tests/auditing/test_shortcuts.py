@@ -59,6 +59,7 @@ def test_every_probe_runs_under_both_protocols(plain):
     assert calls == [Progress("probes", step, 8) for step in range(1, 9)]
 
 
+@pytest.mark.slow
 def test_entries_keep_their_contract(plain):
     for row in plain[0].values():
         assert Probe.from_json(json.loads(json.dumps(row.to_json(), allow_nan=False))) == row
