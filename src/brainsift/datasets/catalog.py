@@ -165,9 +165,9 @@ def _read(spec: SourceSpec, labelling: Labelling) -> list[Record]:
 
 def _record(
     path: Path | str, source: str, label: float, *, channel: str = "", patient: str = "", contrast: str = "",
-    kind: str = "", mask: str = "",
+    plane: str = "", kind: str = "", mask: str = "",
 ) -> Record:  # fmt: skip
-    values = (str(path), channel, source, float(label), patient, contrast, kind, mask)
+    values = (str(path), channel, source, float(label), patient, contrast, plane, kind, mask)
     return dict(zip(SOURCE_COLUMNS, values, strict=True))
 
 
@@ -231,6 +231,7 @@ def _read_lgg(folder: Path, name: str, labelling: Labelling) -> list[Record]:
             channel=_LGG_CHANNELS[contrast],
             patient=row.patient,
             contrast=contrast,
+            plane="axial",
             mask=row.mask,
         )
         for row in table.itertuples()
@@ -341,12 +342,14 @@ SOURCES: dict[str, Source] = {
                _read_kinds44),
         Source("tumor_free", "slices without tumor of six collections; old age, white-matter lesions, MS",
                "CC BY 4.0 (MS); none stated", None, _list_reader("tumor_free", "manifest.csv", NO_TUMOR)),
+        Source("more", "three planes: glioma; without tumor stroke, MS, healthy heads",
+               "CC0 (stroke); research use; none stated", None, _list_reader("more", "manifest.csv")),
         Source("external", "for validation only, never for training: hospitals that stand nowhere else",
                "as its sources", None, _list_reader("external", "manifest.csv")),
         Source("phantom", "slices drawn by brainsift", "free of rights", None,
                _list_reader("phantom", "phantoms.csv")),
         Source("folder", "any folder with one folder per class", "as its owner says", None, _read_folder),
-        Source("csv", "a CSV file: path[,source,label,patient,channel,contrast,kind,mask]", "as its owner says", None,
-               _read_csv),
+        Source("csv", "a CSV file: path[,source,label,patient,channel,contrast,plane,kind,mask]",
+               "as its owner says", None, _read_csv),
     )
 }  # fmt: skip
