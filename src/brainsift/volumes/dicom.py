@@ -24,6 +24,7 @@ from brainsift.volumes.dicom_header import (
     number_of,
     read_dataset,
     text_of,
+    transfer_syntax,
     value_of,
     values_of,
     vector_of,
@@ -168,10 +169,10 @@ def _frames(path: str, limits: Limits) -> list[Frame]:
     if count <= 1:
         look = flat_header(header, 0)
         return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size)]
-    frames = []
+    frames, syntax = [], transfer_syntax(header)
     for index in range(count):
         look, name = flat_header(header, index), f"{path}#{index + 1}"
-        piece = Slice(name, "", partial(load_frame, path, index, look, name, limits))
+        piece = Slice(name, "", partial(load_frame, path, index, look, syntax=syntax, name=name, limits=limits))
         frames.append(_frame(look, piece, path, index, size))
     return frames
 
