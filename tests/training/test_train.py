@@ -230,7 +230,7 @@ def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
 
 @pytest.mark.slow
 def test_the_release_recipe_trains_and_repeats_itself(parted, cache, tmp_path):
-    often = {"transplant": 1.0, "strip": 0.5, "drawn": 0.5, "letters": 0.5}
+    often = {"transplant": 1.0, "strip": 0.5, "drawn": 0.5, "letters": 0.5, "findings": 1.0, "reframed": 1.0}
     settings = make_config("compact", "release", **SMALL, epochs=2, epoch_images=64, **often)
     first, again = (train(parted, settings, tmp_path / name, cache=cache) for name in ("first", "again"))
     assert same(weights(first), weights(again))
