@@ -4,7 +4,8 @@
 /** @import { Geometry } from "./api.js" */
 
 import { probe } from "./api.js";
-import { el, icon, setText } from "./dom.js";
+import { fail } from "./banner.js";
+import { announce, el, icon, setText } from "./dom.js";
 import { picture } from "./pictures.js";
 import { Viewer } from "./viewer.js";
 import { rangeOf } from "./window.js";
@@ -64,6 +65,7 @@ export class Stage {
       this.zoomWords,
       iconButton("plus", "Zoom in", () => this.viewer.zoomIn()),
       iconButton("fit", "Fit to the frame", () => this.viewer.fit()),
+      iconButton("copy", "Copy the picture", () => this.copy().catch(fail)),
     );
     this.node = el("div", { class: "canvas-box" }, this.canvas, ...this.sides, this.message, this.hint, this.windowWords, this.zoomTools);
     this.viewer = new Viewer(this.canvas);
@@ -145,6 +147,16 @@ export class Stage {
     for (const node of this.sides) setText(node, "");
     setText(this.message, text);
     this.message.hidden = false;
+  }
+
+  /** Puts the picture as it is shown, with its map, on the clipboard. */
+  async copy() {
+    const { canvas } = this;
+    const png = new Promise((resolve, reject) => {
+      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The browser made no picture."))), "image/png");
+    });
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": /** @type {Promise<Blob>} */ (png) })]);
+    announce("The picture is on the clipboard.");
   }
 
   /** @param {boolean} yes whether the wheel goes through slices. */
