@@ -488,6 +488,7 @@ def test_a_fault_of_ours_is_not_blamed_on_a_volume(tmp_path, monkeypatch):
         nifti_slices(nifti(tmp_path / "a.nii", turned(volume())))[0].read()
 
 
+@pytest.mark.slow
 def test_the_first_volumes_of_a_fresh_process_are_read_by_several_threads(tmp_path):
     names = [str(nifti(tmp_path / f"{number}.nii.gz", turned(volume()))) for number in range(8)]
     code = (
