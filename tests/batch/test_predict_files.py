@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -53,6 +54,55 @@ def test_one_call_writes_all_that_is_wanted(scans, tmp_path):
     assert result.written == tuple(tmp_path / name for name in ("a.csv", "a.json", "v.csv", "r.html", "maps"))
     assert heard[-1] == Progress("scoring", 8, 8)
     assert BatchResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_a_map_or_a_report_that_cannot_be_written_costs_itself_and_no_table(scans, tmp_path):
+    """The folder of the maps and that of the report go while the files are scored, and so does an image."""
+    files = [tmp_path / f"{number}.png" for number in range(4)]
+    for file in files:
+        shutil.copy(scans / "0.png", file)
+
+    def disturb(progress):
+        if progress.done == 1:
+            files[1].unlink()  # it is scored already, and read again for its map
+            (tmp_path / "page").write_text("no folder")
+
+    result = predict_files(
+        files,
+        csv=tmp_path / "a.csv",
+        heatmaps=tmp_path / "maps",
+        report=tmp_path / "page" / "r.html",
+        threads=1,
+        progress=disturb,
+    )
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [row["path"] for row in rows] == list(map(str, files)) and result.n == 4
+    assert result.by_status == {"ok": 4}
+    assert sorted(path.name[:5] for path in (tmp_path / "maps").iterdir()) == ["00000", "00002", "00003"]
+    assert result.written == (tmp_path / "a.csv", tmp_path / "maps")
+    maps, page = result.unwritten
+    assert "maps cannot be written" in maps and "no such file" in maps and "r.html cannot be written" in page
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "words"),
+    [
+        ("csv", "a.xlsx", "ends in .xlsx, but what is written is CSV"),
+        ("volumes", "v.json", "ends in .json, but what is written is CSV"),
+        ("json", "a.CSV", "ends in .csv, but what is written is JSON"),
+        ("report", "r.docx", "ends in .docx, but what is written is HTML or HTM or PDF"),
+    ],
+)
+def test_a_name_that_promises_another_format_is_refused(scans, tmp_path, option, name, words):
+    with pytest.raises(UsageError, match=words):
+        predict_files(scans, **{option: tmp_path / name})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_maps_that_is_a_file_is_refused_before_anything_is_scored(scans, tmp_path):
+    (tmp_path / "maps").touch()
+    with pytest.raises(InputError, match="is no folder"):
+        predict_files(scans, csv=tmp_path / "a.csv", heatmaps=tmp_path / "maps", each=lambda _: pytest.fail("scored"))
 
 
 def test_a_list_is_taken_path_by_path(scans):

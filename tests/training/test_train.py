@@ -119,6 +119,35 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
+def test_no_room_for_the_checkpoint_is_told_in_words_and_leaves_nothing_half_written(parted, cache, tmp_path):
+    write_manifest(parted, tmp_path / "split.csv")
+    undisturbed = weights(train(parted, small(), tmp_path / "undisturbed", cache=cache))
+    script = (
+        "import resource, sys\nfrom brainsift.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\nsys.exit(main(sys.argv[1:]))\n"
+    )
+    flags = [word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    words = [
+        "train",
+        str(tmp_path / "split.csv"),
+        "-o",
+        str(tmp_path / "run"),
+        "--cache",
+        str(cache),
+        "--epochs",
+        "2",
+        *flags,
+    ]
+    full = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
+    assert full.returncode == 3 and "Traceback" not in full.stderr
+    assert "File too large" in full.stderr and "Make room" in full.stderr
+    assert not [path.name for path in (tmp_path / "run").iterdir() if path.name[0] == "." or path.suffix == ".pt"]
+    subprocess.run([sys.executable, "-m", "brainsift", *words], check=True, capture_output=True)
+    assert same(undisturbed, weights(tmp_path / "run"))
+
+
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(parted, cache, tmp_path):
     folder = train(parted, small(), tmp_path / "run", cache=cache)
     before = (folder / "weights.safetensors").stat().st_mtime_ns

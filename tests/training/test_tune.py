@@ -74,6 +74,14 @@ def test_a_search_that_was_killed_in_its_first_trial_tries_the_recipe_again(part
 
 
 @pytest.mark.slow
+def test_a_file_of_trials_that_cannot_be_used_is_told_in_words(parted, tmp_path):
+    (tmp_path / "tune").mkdir()
+    (tmp_path / "tune" / "trials.sqlite").write_text("no database, but as long as the header of one " * 20)
+    with pytest.raises(RunError, match=r"trials.sqlite: cannot be read or written: file is not a database"):
+        tune(parted, BASE, TuneConfig(trials=1, trial_epochs=1), tmp_path / "tune", cache=tmp_path / "cache")
+
+
+@pytest.mark.slow
 def test_a_folder_of_another_search_is_refused(parted, tmp_path):
     place, cache, config = tmp_path / "tune", tmp_path / "cache", TuneConfig(trials=1, trial_epochs=1)
     found = tune(parted, BASE, config, place, cache=cache)

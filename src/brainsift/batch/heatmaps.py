@@ -35,17 +35,18 @@ class Heatmaps:
         Raises:
             UnreadableImageError: the image is gone.
         """
+        number = self._count
+        self._count += 1
         if prediction.tumor_map is not None:
             stem = Path(prediction.path).stem
             if len(os.fsencode(stem)) > _LONGEST_STEM:
                 stem = os.fsencode(stem)[:_LONGEST_STEM].decode("utf-8", "ignore")
-            path = self._folder / f"{self._count:05d}-{stem}.png"  # the number keeps images of one name apart
+            path = self._folder / f"{number:05d}-{stem}.png"  # the number keeps images of one name apart
             picture = overlay(read_slice(prediction.path).grey(), prediction.tumor_map, size=self._size)
             with replacing(path) as temporary:
                 picture.save(temporary)
             if prediction.volume:
                 self._of_volumes[prediction.path] = path
-        self._count += 1
 
     def write_montages(self, volumes: Sequence[VolumePrediction]) -> None:
         """Writes one montage per volume, of the overlays of its most suspicious slices."""

@@ -3,14 +3,14 @@
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from brainsift.core.errors import UsageError
-from brainsift.core.files import check_writable, csv_rows, json_rows, write_csv
+from brainsift.core.errors import InputError, UsageError, in_one_line
+from brainsift.core.files import check_format, check_writable, csv_rows, json_rows, write_csv
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.core.records import Record
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
@@ -32,7 +32,8 @@ class BatchResult(Record):
         by_status: their number by status.
         by_decision: their number by decision; "" for what is unreadable.
         volumes: the predictions for volumes, in order.
-        written: the tables, the report and the folder of the tumor maps, as far as they were wanted.
+        written: the tables, the report and the folder of the tumor maps, as far as they were wanted and written.
+        unwritten: in words, what of the report and the tumor maps could not be written; the tables are whole.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -42,6 +43,7 @@ class BatchResult(Record):
     by_decision: dict[str, int]
     volumes: tuple[VolumePrediction, ...]
     written: tuple[Path, ...]
+    unwritten: tuple[str, ...] = ()
 
 
 def predict_files(
@@ -66,7 +68,8 @@ def predict_files(
 ) -> BatchResult:
     """Predicts for many files, and writes what is wanted as the predictions come.
 
-    What is in memory does not grow with the number of files. A table that cannot be written whole is not written.
+    What is in memory does not grow with the number of files. A table that cannot be written whole is not written. A
+    tumor map or a report that cannot be written costs itself, not the tables.
 
     Args:
         paths: images, DICOM and NIfTI files, folders and patterns.
@@ -100,7 +103,7 @@ def predict_files(
         raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
     wanted = threshold if sensitivity is None else sensitivity
     _check_engine(engine, heatmaps=heatmaps, report=report, workers=workers, address=address, threads=threads)
-    _check_targets([Path(table) for table in (csv, json, volumes) if table], Path(report) if report else None)
+    _check_targets([(csv, ".csv"), (json, ".json"), (volumes, ".csv")], heatmaps, report)
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
     named = map(str, [paths] if isinstance(paths, str | Path) else paths)
@@ -117,10 +120,12 @@ def predict_files(
         from brainsift.pages.batch_page import Cases  # its templates cost start-up time
 
         cases = Cases()
+    losses = _Losses()
     with ExitStack() as stack:
         rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
-        takers = [taker.add for taker in (collector, maps, cases) if taker] + ([each] if each else [])
+        takers = [collector.add, *([each] if each else [])]
+        drawers = [(place, taker.add) for place, taker in ((heatmaps, maps), (report, cases)) if taker]
         if engine == "ray":
             options = {"threshold": wanted, "max_error": max_error}
             predictions = _on_ray(stack, listing, bundle, options, workers=workers, address=address, spooled=not expand)
@@ -132,6 +137,9 @@ def predict_files(
                 write_row(one.to_dict())
             for take in takers:
                 take(one)
+            for place, draw in drawers:
+                with losses.of(place):
+                    draw(one)
             statuses[one.status] += 1
             decisions[one.decision] += 1
             progress(Progress("scoring", number, max(number, expected)))
@@ -139,11 +147,37 @@ def predict_files(
     if volumes:
         write_csv(Path(volumes), VOLUME_COLUMNS, (volume.to_dict() for volume in found))
     if cases and report:
-        cases.write(found, bundle, rule.threshold, Path(report))
+        with losses.of(report):
+            cases.write(found, bundle, rule.threshold, Path(report))
     if maps:
-        maps.write_montages(found)
-    written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps) if path)
-    return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written)
+        with losses.of(heatmaps):
+            maps.write_montages(found)
+    written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps) if path and Path(path).exists())
+    return BatchResult(
+        statuses.total(), dict(statuses), dict(decisions), tuple(found), written, unwritten=losses.in_words()
+    )
+
+
+class _Losses:
+    """What could not be written beside the tables."""
+
+    def __init__(self) -> None:
+        self._causes: dict[str, list[str]] = {}
+
+    @contextmanager
+    def of(self, output: str | Path | None) -> Iterator[None]:
+        """Notes a file that cannot be written, or read for it."""
+        try:
+            yield
+        except (OSError, InputError) as error:
+            self._causes.setdefault(str(output), []).append(in_one_line(error))
+
+    def in_words(self) -> tuple[str, ...]:
+        """Returns a sentence per output."""
+        return tuple(
+            f"{output} cannot be written: {causes[0]}{f' ({len(causes)} times)' if len(causes) > 1 else ''}"
+            for output, causes in self._causes.items()
+        )
 
 
 def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
@@ -168,14 +202,26 @@ def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
             raise UsageError(name, rule, remedy)
 
 
-def _check_targets(tables: Iterable[Path], report: Path | None) -> None:
-    """Refuses files that cannot be written, before anything is scored."""
-    for table in tables:
-        check_writable(table)
+def _check_targets(
+    tables: Iterable[tuple[str | Path | None, str]], heatmaps: str | Path | None, report: str | Path | None
+) -> None:
+    """Refuses files that cannot be written, and names that promise another format, before anything is scored.
+
+    Args:
+        tables: each with the suffix of its format; None for one that is not wanted.
+        heatmaps: the folder of the tumor maps.
+        report: the page.
+    """
+    for table, suffix in tables:
+        if table:
+            check_format(Path(table), suffix)
+            check_writable(Path(table))
+    if heatmaps:
+        check_writable(Path(heatmaps) / "00000.png")
     if report:
         from brainsift.pages.html import check_page  # its templates cost start-up time
 
-        check_page(report)
+        check_page(Path(report))
 
 
 def _on_ray(

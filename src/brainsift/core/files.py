@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from brainsift.core.errors import InputError
+from brainsift.core.errors import InputError, UsageError
 
 try:
     import fcntl
@@ -21,6 +21,10 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a text starts that a spreadsheet may run
+
+_FORMATS = frozenset(
+    [".csv", ".tsv", ".json", ".html", ".htm", ".pdf", ".xlsx", ".xls", ".ods", ".docx", ".doc", ".odt", ".parquet"]
+)
 
 _LONGEST_SUFFIX = 32  # bytes
 
@@ -109,6 +113,22 @@ def check_writable(path: Path) -> None:
         raise InputError(path, f"cannot be written: {place} is read-only", "Name a file in another folder.")
 
 
+def check_format(path: Path, *suffixes: str) -> None:
+    """Refuses a name that promises another format than what is written.
+
+    Args:
+        path: of the file; a suffix that belongs to no format, or none, says nothing.
+        suffixes: of the formats that are written.
+
+    Raises:
+        UsageError: the suffix is that of another format.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _FORMATS and suffix not in suffixes:
+        rule = f"ends in {suffix}, but what is written is {' or '.join(one[1:].upper() for one in suffixes)}"
+        raise UsageError(path, rule, f"Write for example {path.with_suffix(suffixes[0]).name}.")
+
+
 def _refuse_folder(path: Path) -> None:
     if path.is_dir():
         raise InputError(path, "is a folder, where a file shall be written", "Name a file in it.")
@@ -116,6 +136,12 @@ def _refuse_folder(path: Path) -> None:
 
 def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes ``content``, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from brainsift.core.errors import UsageError
-from brainsift.core.files import replacing, write_text
+from brainsift.core.files import write_bytes, write_text
 from brainsift.core.labels import CLASS_NAMES
 
 CONTRASTS = ("t1", "t1ce", "t2", "flair")
@@ -189,18 +189,13 @@ def _write_files(folder: Path, files: list[_File]) -> Path:
     rows.writerow(COLUMNS)
     for file in files:
         path, mask = f"{CLASS_NAMES[file.label]}/{file.name}", ""
-        _write_bytes(folder / path, file.content)
+        write_bytes(folder / path, file.content)
         if file.label:
             mask = f"masks/{Path(file.name).stem}.png"
-            _write_bytes(folder / mask, _encoded(file.phantom.mask.astype(np.uint8) * np.uint8(255), ".png"))
+            write_bytes(folder / mask, _encoded(file.phantom.mask.astype(np.uint8) * np.uint8(255), ".png"))
         rows.writerow((path, "phantom", file.label, file.patient, file.phantom.contrast, mask))
     write_text(folder / MANIFEST, table.getvalue())
     return folder / MANIFEST
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _subject(rng: _Rng) -> _Subject:

@@ -12,7 +12,7 @@ from PIL import ImageFile
 from brainsift import __version__
 from brainsift.core import text
 from brainsift.core.errors import MissingExtraError, in_one_line
-from brainsift.core.files import check_writable, replacing, write_text
+from brainsift.core.files import check_format, check_writable, replacing, write_text
 
 _FILTERS = ("shown", "span", "words", "p_value", "thousands", "duration")
 
@@ -48,9 +48,11 @@ def check_page(out: Path) -> None:
     """Refuses a page that `write_page` could not write, before work is spent on its content.
 
     Raises:
+        UsageError: its name promises another format.
         InputError: no file can be written there.
         MissingExtraError: a PDF without the extra `pdf`.
     """
+    check_format(out, ".html", ".htm", ".pdf")
     check_writable(out)
     if _is_pdf(out):
         _printer()

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
-from brainsift.core.files import read_json, replacing, write_json
+from brainsift.core.files import read_json, write_bytes, write_json
 from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.training import devices, networks
 from brainsift.training.augment import to_input
@@ -108,8 +108,8 @@ def finish(
     rows: npt.NDArray[np.int64],
 ) -> None:
     """Writes the network and its predictions, and deletes the checkpoint."""
-    with replacing(folder / "weights.safetensors") as temporary:
-        save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, temporary)
+    weights = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
+    write_bytes(folder / "weights.safetensors", save(weights))
     write_manifest(_predictions(table, model, pixels, rows), folder / "predictions.csv")
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 

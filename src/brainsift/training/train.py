@@ -5,6 +5,7 @@ enough to do it again. During training it also holds checkpoint.pt. Every epoch 
 seed and its own number, so that a run that was killed goes on to the same final weights.
 """
 
+import io
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from brainsift.core import environment
 from brainsift.core.errors import ManifestError, RunError
-from brainsift.core.files import read_json, replacing, write_json
+from brainsift.core.files import read_json, replacing, write_bytes, write_json
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.datasets.split import with_subsets
 from brainsift.training import devices, networks, pretrained, trackers
@@ -311,8 +312,9 @@ class _Trainer:
     def _save(self, state: _State) -> None:
         with replacing(self.folder / "curve.csv") as temporary:
             pd.DataFrame(state.curve).to_csv(temporary, index=False)
-        with replacing(self.folder / "checkpoint.pt") as temporary:
-            torch.save(state.to_dict(), temporary)
+        checkpoint = io.BytesIO()  # of a disk that is full, torch says something else
+        torch.save(state.to_dict(), checkpoint)
+        write_bytes(self.folder / "checkpoint.pt", checkpoint.getvalue())
 
 
 def _check_parts(table: pd.DataFrame) -> None:

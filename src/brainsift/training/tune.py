@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from sqlalchemy.exc import SQLAlchemyError
 
-from brainsift.core.errors import RunError
+from brainsift.core.errors import RunError, in_one_line
 from brainsift.core.progress import Report, silent, within
 from brainsift.training.recipes import TrainConfig, TuneConfig
 from brainsift.training.runs import claim
@@ -87,7 +88,7 @@ def tune(
     def ended() -> list[optuna.trial.FrozenTrial]:
         return search.get_trials(deepcopy=False, states=OPEN)
 
-    with _quiet():
+    with _quiet(), _storage_errors(folder / "trials.sqlite"):
         search = _open_search(folder, base, config)
         while (place := len(ended())) < config.trials:
             # Each trial has a seed of its own, so that one that was interrupted is drawn again as it was.
@@ -112,6 +113,18 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turns errors of the file of the trials, such as those of a full disk, into ours."""
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        remedy = "Make room, or check its folder; then start again with the same -o."
+        rule = f"cannot be read or written: {in_one_line(getattr(cause, 'orig', None) or cause or error)}"
+        raise RunError(path, rule, remedy) from error
 
 
 def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.Study:

@@ -1,4 +1,6 @@
-"""Tell tumor from no tumor in images, DICOM, NIfTI and folders. Exit code 3: at least one file is unreadable.
+"""Tell tumor from no tumor in images, DICOM, NIfTI and folders.
+
+Exit code 3: at least one file is unreadable, or a tumor map or the report could not be written.
 
 brainsift predict scans 'more/**/*.png' --csv answers.csv
 find scans -newer last-run | brainsift predict - --json answers.json
@@ -92,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"{decisions['refer']} to refer ({statuses['not_brain_mri']} of them no brain MRI), "
             f"{statuses['unreadable']} unreadable"
         )
-    return _UNREADABLE if statuses["unreadable"] else 0
+    for words in result.unwritten:
+        print(f"brainsift predict: {words}", file=sys.stderr)
+    return _UNREADABLE if statuses["unreadable"] or result.unwritten else 0
 
 
 def _print_line(one: Prediction) -> None:
