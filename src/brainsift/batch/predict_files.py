@@ -7,27 +7,24 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from brainsift.batch.heatmaps import Heatmaps
 from brainsift.core.errors import UsageError
 from brainsift.core.files import check_writable, csv_rows, json_rows, write_csv
 from brainsift.core.progress import Progress, Report, silent
+from brainsift.core.records import Record
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.decision import COLUMNS, Prediction, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
 from brainsift.volumes.inputs import find_images, read_list
 
-if TYPE_CHECKING:
-    from brainsift.pages.batch_page import Cases
-
 Engine = Literal["local", "ray"]
 _DRAW_LOCALLY = "Use the engine local, for the images that need a look."
 
 
 @dataclass(frozen=True)
-class BatchResult:
+class BatchResult(Record):
     """What was predicted, and what was written.
 
     Attributes:
@@ -37,6 +34,8 @@ class BatchResult:
         volumes: the predictions for volumes, in order.
         written: the tables, the report and the folder of the tumor maps, as far as they were wanted.
     """
+
+    SCHEMA: ClassVar[int] = 1
 
     n: int
     by_status: dict[str, int]
@@ -97,7 +96,9 @@ def predict_files(
     >>> predict_files("nowhere.png", expand=False).by_status
     {'unreadable': 1}
     """
-    wanted = _wanted_threshold(threshold, sensitivity)
+    if threshold is not None and sensitivity is not None:
+        raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
+    wanted = threshold if sensitivity is None else sensitivity
     _check_engine(engine, heatmaps=heatmaps, report=report, workers=workers, address=address, threads=threads)
     _check_targets([Path(table) for table in (csv, json, volumes) if table], Path(report) if report else None)
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
@@ -106,8 +107,16 @@ def predict_files(
     listing = partial(find_images, list(named)) if expand else partial(iter, named)
     expected = sum(1 for _ in listing()) if expand else 0
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
-    maps = Heatmaps(Path(heatmaps), size=bundle.size) if heatmaps else None
-    cases = _cases() if report else None
+    maps = None
+    if heatmaps:
+        from brainsift.batch.heatmaps import Heatmaps  # start-up does without it
+
+        maps = Heatmaps(Path(heatmaps), size=bundle.size)
+    cases = None
+    if report:
+        from brainsift.pages.batch_page import Cases  # its templates cost start-up time
+
+        cases = Cases()
     with ExitStack() as stack:
         rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
@@ -135,12 +144,6 @@ def predict_files(
         maps.write_montages(found)
     written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps) if path)
     return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written)
-
-
-def _wanted_threshold(threshold: str | None, sensitivity: float | None) -> str | float | None:
-    if threshold is not None and sensitivity is not None:
-        raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
-    return threshold if sensitivity is None else sensitivity
 
 
 def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
@@ -173,12 +176,6 @@ def _check_targets(tables: Iterable[Path], report: Path | None) -> None:
         from brainsift.pages.html import check_page  # its templates cost start-up time
 
         check_page(report)
-
-
-def _cases() -> "Cases":
-    from brainsift.pages.batch_page import Cases
-
-    return Cases()
 
 
 def _on_ray(
