@@ -25,6 +25,7 @@ BASE = (
     "volumes",
     "inference",
     "pages",
+    "dicom_results",
     "batch",
     "serve",
     "serve.scoring",
