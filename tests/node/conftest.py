@@ -2,21 +2,30 @@
 
 import ctypes
 import fcntl
+import io
+import json
 import os
 import shutil
 import socket
 import struct
 import subprocess
+import sys
 import time
+import urllib.request
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from brainsift.images.phantom import draw
+from brainsift.node.journal import Journal
+from brainsift.node.settings import read_settings
 
 TOOLS = ("Orthanc", "storescu", "dcmsend", "dcmqrscp", "dcmodify", "gdcmconv", "openssl")
 PATIENT = {
@@ -155,6 +164,97 @@ def write_series(folder, *, count=6, seed=1, side=96, start=0, study=None, serie
 def send(port, *files, caller="STORESCU", called="BRAINSIFT", check=True, options=()):
     """Sends files by DCMTK's dcmsend, which negotiates what they need."""
     return run("dcmsend", "-aet", caller, "-aec", called, *options, "127.0.0.1", port, *files, check=check)
+
+
+@contextmanager
+def orthanc(folder, node_port, *, called="BRAINSIFT", port=None, web_port=None, **more):
+    """Runs an Orthanc that knows the node; yields its ports and its REST interface."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, web_port = port or free_port(), web_port or free_port()
+    plugins = "/usr/share/orthanc/plugins"
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "Plugins": [f"{plugins}/libOrthancDicomWeb.so", f"{plugins}/libOrthancGdcm.so"],
+        "HttpPort": web_port,
+        "DicomPort": port,
+        "DicomAet": "ORTHANC",
+        "DicomCheckCalledAet": True,
+        "DicomAlwaysAllowStore": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "OverwriteInstances": False,
+        "StableAge": 1,
+        "DicomScpTimeout": 10,
+        "DicomModalities": {
+            "brainsift": {"AET": called, "Host": "127.0.0.1", "Port": node_port, "AllowStorageCommitment": True},
+            "sender": {"AET": "STORESCU", "Host": "127.0.0.1", "Port": 1},
+        },
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        **more,
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with (folder / "log").open("w") as log, process(program("Orthanc"), folder / "orthanc.json", stderr=log) as running:
+        until(lambda: listens(web_port) and listens(port))
+        yield SimpleNamespace(
+            port=port, web_port=web_port, process=running, folder=folder, get=partial(_rest, web_port)
+        )
+
+
+def _rest(port, path, body=None):
+    """Asks Orthanc's REST interface: GET, or POST with a body."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        content = reply.read()
+    return content if path.endswith("/file") else json.loads(content)
+
+
+def instances(archive):
+    """Returns the data sets that an Orthanc has, by their SOPInstanceUID."""
+    found = {}
+    for name in archive.get("/instances"):
+        content = archive.get(f"/instances/{name}/file")
+        one = pydicom.dcmread(io.BytesIO(content))
+        found[one.SOPInstanceUID] = one
+    return found
+
+
+def results(archive):
+    """Returns the results that an Orthanc has: what is not of the scanner."""
+    return [one for one in instances(archive).values() if one.Modality != "MR"]
+
+
+def node_settings(folder, *, port, web_port=0, text="", target=None, quiet_s=1.0, node=None):
+    """Writes the settings of a node; returns the path of the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    where = ""
+    if target:
+        where = f'[[targets]]\nname = "archive"\nae_title = "ORTHANC"\nport = {target}\n'
+    (folder / "node.toml").write_text(
+        f'folder = "{node or folder / "node"}"\n[dicom]\nport = {port}\n[web]\nport = {web_port}\nstore = true\n'
+        f"[series]\nquiet_s = {quiet_s}\n[network]\nthreads = 1\n[keep]\nreserve_mb = 1\n{where}{text}"
+    )
+    return folder / "node.toml"
+
+
+@contextmanager
+def running_node(config, port, *, environment=None):
+    """Runs `brainsift node`; its log is beside the settings."""
+    log = config.parent / "log.txt"
+    with (
+        log.open("a") as stream,
+        process(
+            sys.executable, "-m", "brainsift", "node", config, stdout=stream, stderr=stream, env=environment
+        ) as running,
+    ):
+        until(lambda: running.poll() is not None or listens(port), seconds=60)
+        assert running.poll() is None, log.read_text()
+        yield running
+
+
+def journal_of(config):
+    """Opens the journal of a node that runs, or ran."""
+    return Journal(read_settings(config).folder)
 
 
 @contextmanager

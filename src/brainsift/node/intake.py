@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainsift.core.errors import InputError, RefusedObjectError, UsageError
-from brainsift.node.journal import Arrival, InstanceRow, Journal
+from brainsift.node.journal import Arrival, InstanceRow, Journal, SeriesRow
 from brainsift.volumes.dicom import read_bytes
 from brainsift.volumes.dicom_header import FRAMES, LOOK, PLACE, SERIES, text_of, transfer_syntax
 
@@ -128,6 +128,11 @@ class Intake:
         known = {one.name: one.id for one in self.journal.series()}
         for folder in (self.folder / "series").iterdir():
             self.remove_replaced(folder.name, known.get(folder.name, 0))
+
+    def remove_images(self, series: SeriesRow) -> None:
+        """Removes the images of a series; the journal keeps what they were."""
+        self.journal.forget_files(series.id)
+        self.remove_replaced(series.name, series.id)
 
     def remove_replaced(self, name: str, series: int) -> None:
         """Removes the images of a series that the journal does not name."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from brainsift.core.errors import NodeError, in_one_line
+from brainsift.dicom_results.result_set import Reference
 
 FILE = "journal.sqlite"
 SCHEMA = 1
@@ -62,6 +63,7 @@ CREATE TABLE versions (
     network TEXT NOT NULL,
     files TEXT NOT NULL DEFAULT '', -- JSON: names of its objects; empty until they are made
     notes TEXT NOT NULL DEFAULT '',
+    reports TEXT NOT NULL DEFAULT '',  -- JSON: series and object UID of the report of each volume, or null
     PRIMARY KEY (series, number)
 ) WITHOUT ROWID;
 CREATE TABLE deliveries (
@@ -135,6 +137,7 @@ class VersionRow:
     network: str
     files: tuple[str, ...]
     notes: tuple[str, ...]
+    reports: tuple[Reference | None, ...]
     ended: bool
 
 
@@ -246,6 +249,11 @@ class Journal:
             InstanceRow(**row) for row in self._rows("SELECT * FROM instances WHERE series = ? ORDER BY uid", series)
         ]
 
+    def number_of_images(self, series_uid: str) -> int:
+        """Returns how many images came of the series with a SeriesInstanceUID."""
+        query = "SELECT count(*) FROM instances WHERE series IN (SELECT id FROM series WHERE uid = ?)"
+        return int(self._rows(query, series_uid)[0][0])
+
     # -- series --------------------------------------------------------------------------------------------------------
 
     def series(self, *, state: SeriesState | None = None, changed: bool = False) -> list[SeriesRow]:
@@ -254,6 +262,10 @@ class Journal:
         wanted += " AND changed_since IS NOT NULL" if changed else ""
         values = () if state is None else (state,)
         return [SeriesRow(**row) for row in self._rows(f"SELECT * FROM series WHERE {wanted} ORDER BY last", *values)]
+
+    def numbered(self, series: int) -> SeriesRow:
+        """Returns a series by its number."""
+        return SeriesRow(**self._rows("SELECT * FROM series WHERE id = ?", series)[0])
 
     def named(self, name: str) -> SeriesRow | None:
         """Returns a series by its name or the start of it; None where there is none, or several."""
@@ -301,14 +313,26 @@ class Journal:
         return [_version(row) for row in rows]
 
     def publish(
-        self, version: VersionRow, files: Sequence[str], *, notes: Sequence[str], targets: Sequence[str], at: float
+        self,
+        version: VersionRow,
+        files: Sequence[str],
+        *,
+        notes: Sequence[str],
+        reports: Sequence[Reference | None],
+        targets: Sequence[str],
+        at: float,
     ) -> None:
         """Records the objects of a version, which are on the disk, and hands them to the targets."""
         with self.writing() as connection:
             key = (version.series, version.number)
             connection.execute(
-                "UPDATE versions SET files = ?, notes = ? WHERE series = ? AND number = ?",
-                (json.dumps(list(files)), json.dumps(list(notes)), *key),
+                "UPDATE versions SET files = ?, notes = ?, reports = ? WHERE series = ? AND number = ?",
+                (
+                    json.dumps(list(files)),
+                    json.dumps(list(notes)),
+                    json.dumps([one and [one.series_instance_uid, one.sop_instance_uid] for one in reports]),
+                    *key,
+                ),
             )
             connection.executemany(
                 "INSERT INTO deliveries (series, version, target, created, due) VALUES (?, ?, ?, ?, ?)",
@@ -326,14 +350,24 @@ class Journal:
                 (state, reason, at, series),
             )
 
-    def rescore(self, series: Sequence[int], *, at: float) -> None:
-        """Has series scored again; a new version of their results is made only if images or network are others."""
+    def rescore(self, series: Sequence[int], *, at: float) -> int:
+        """Has series scored again whose images are still here; returns how many.
+
+        A new version of their results is made only if images or network are others.
+        """
         with self.writing() as connection:
-            for one in series:
+            here = [one for one in series if all(row.file for row in self.instances(one))]
+            for one in here:
                 connection.execute("DELETE FROM versions WHERE series = ? AND files = '[]'", (one,))
                 connection.execute(
                     "UPDATE series SET changed_since = coalesce(changed_since, ?) WHERE id = ?", (at, one)
                 )
+            return len(here)
+
+    def expire(self) -> int:
+        """Has the images and results removed of series that were delivered or skipped; returns how many."""
+        with self.writing() as connection:
+            return connection.execute("UPDATE series SET ended = 0 WHERE state IN ('delivered', 'skipped')").rowcount
 
     def forget_files(self, series: int) -> None:
         """Records that the images of a series were removed."""
@@ -396,6 +430,11 @@ class Journal:
         rows = self._rows("SELECT state, count(*) AS count FROM series GROUP BY state")
         return {row["state"]: row["count"] for row in rows}
 
+    def delivery_counts(self) -> dict[tuple[str, str], int]:
+        """Returns the number of deliveries by target and state."""
+        rows = self._rows("SELECT target, state, count(*) AS count FROM deliveries GROUP BY target, state")
+        return {(row["target"], row["state"]): row["count"] for row in rows}
+
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._lock, self._errors():
             return self._connection.execute(query, values).fetchall()
@@ -416,4 +455,5 @@ def _version(row: sqlite3.Row) -> VersionRow:
     values = {**row, "forced": bool(row["forced"]), "ended": bool(row["files"])}
     for name in ("files", "notes"):
         values[name] = tuple(json.loads(row[name] or "[]"))
+    values["reports"] = tuple(one and Reference(*one) for one in json.loads(row["reports"] or "[]"))
     return VersionRow(**values)

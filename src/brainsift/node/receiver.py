@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from brainsift.core.errors import BrainsiftError, RefusedObjectError, UsageError, in_one_line
+from brainsift.node.commitments import COMMITMENT, Commitments
 from brainsift.node.event_log import log_event
 from brainsift.node.intake import ACCEPTED, NOT_READ, Intake, readable_syntaxes
 from brainsift.node.settings import Dicom, Tls
 
 _HANDSHAKE_S = 10.0
 _IDLE_S = 120.0  # without a message, after which an association ends
-_FAILED = 0x0110  # processing failure, PS3.7, annex C
+_NOT_AUTHORISED, _FAILED = 0x0124, 0x0110  # processing failure, PS3.7, annex C
 _PDU_BYTES = 131_072
 
 
@@ -26,12 +27,20 @@ class Receiver:
         settings: titles, addresses, limits.
         intake: gets the objects.
         count: is called with the outcome of each object: "new", "known", "changed" or "refused".
+        commitments: gets replies to requests for storage commitment; None takes none.
 
     Raises:
         UsageError: the address is not one of this machine, or the port is taken.
     """
 
-    def __init__(self, settings: Dicom, intake: Intake, *, count: Callable[[str], None] = lambda outcome: None) -> None:
+    def __init__(
+        self,
+        settings: Dicom,
+        intake: Intake,
+        *,
+        count: Callable[[str], None] = lambda outcome: None,
+        commitments: Commitments | None = None,
+    ) -> None:
         from pynetdicom import AE, evt
         from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -49,17 +58,21 @@ class Receiver:
         syntaxes = readable_syntaxes()
         for sop_class in ACCEPTED:
             entity.add_supported_context(sop_class, syntaxes)
-        self.handlers: list[Any] = [
+        handlers: list[Any] = [
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_CONN_CLOSE, self._closed),
             (evt.EVT_REJECTED, self._rejected),
         ]
+        if commitments:
+            # Whoever replies is the one that stores, and asks for that role when it opens the association.
+            entity.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
+            handlers.append((evt.EVT_N_EVENT_REPORT, commitments.put))
         try:
             server: Any = entity.start_server(
                 (settings.host, settings.port),
                 block=False,
                 ssl_context=server_context(settings.tls) if settings.tls else None,
-                evt_handlers=self.handlers,
+                evt_handlers=handlers,
             )
         except OSError as error:
             rule = f"cannot listen on {settings.host}:{settings.port}: {error.strerror or in_one_line(error)}"
@@ -93,6 +106,10 @@ class Receiver:
 
     def _store(self, event: Any) -> int:
         request = event.request
+        if event.assoc.requestor.ae_title.strip() == self._settings.ae_title:
+            self._count("refused")
+            log_event("object refused", level=logging.WARNING, why="its sender has the AE title of this node")
+            return _NOT_AUTHORISED
         try:
             # Not `event.dataset`: decoding and encoding it again would change what was sent, and take more memory.
             taken = self._intake.take(
