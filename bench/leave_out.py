@@ -20,7 +20,7 @@ import pandas as pd
 from side_by_side import hardware, machine_line
 from sklearn.metrics import roc_auc_score
 
-from brainsift.evaluation.evaluate import calibrated_predictions
+from brainsift.evaluation.calibrated_run import calibrated_predictions
 from brainsift.stats import calibration
 
 # The two Kaggle collections share most of their pictures, so they are left out together.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brainsift.batch.predict_files import predict_files
+from brainsift.batch.predict_files import BatchResult, predict_files
 from brainsift.core.errors import InputError, UsageError
 from brainsift.core.progress import Progress
 from brainsift.images.phantom import draw
@@ -52,6 +52,7 @@ def test_one_call_writes_all_that_is_wanted(scans, tmp_path):
     assert "scan.nii" in (tmp_path / "r.html").read_text()
     assert result.written == tuple(tmp_path / name for name in ("a.csv", "a.json", "v.csv", "r.html", "maps"))
     assert heard[-1] == Progress("scoring", 8, 8)
+    assert BatchResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
 def test_a_list_is_taken_path_by_path(scans):

@@ -3,12 +3,14 @@
 import json
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import pytest
 
 from brainsift.core.errors import InputError
-from brainsift.core.records import OMITTED, REMAINING, Record
+from brainsift.core.reasons import Reason
+from brainsift.core.records import OMITTED, REMAINING, UNWRITTEN, Record
 from brainsift.stats.intervals import Interval
 
 
@@ -78,3 +80,22 @@ def test_what_does_not_fit_is_named(change, words):
 def test_no_object_is_refused():
     with pytest.raises(InputError, match="must be a JSON object, not list"):
         Whole.from_json([])
+
+
+@dataclass(frozen=True)
+class Answer(Record):
+    side: Literal["left", "right"]
+    why: Reason = Reason.NONE
+    files: tuple[Path, ...] = ()
+    pixels: object = field(default=None, metadata=UNWRITTEN)
+
+
+def test_words_of_a_closed_list_paths_and_what_is_never_written():
+    stored = Answer("left", Reason.BLANK, (Path("a/b.csv"),), pixels=object()).to_json()
+    assert stored == {"side": "left", "why": str(Reason.BLANK), "files": ["a/b.csv"]}
+    again = Answer.from_json({**stored, "pixels": "smuggled"})
+    assert again == Answer("left", Reason.BLANK, (Path("a/b.csv"),))
+    assert type(again.why) is Reason and again.pixels is None
+    for broken in ({"side": "middle"}, {"side": "left", "why": "because"}, {"side": "left", "files": [1]}):
+        with pytest.raises(InputError, match=list(broken)[-1]):
+            Answer.from_json(broken)

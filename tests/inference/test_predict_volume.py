@@ -1,5 +1,7 @@
 """One volume by its path: its slices, and its prediction with theirs."""
 
+import json
+
 import nibabel
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from PIL import Image
 from brainsift.core.errors import InputError, UsageError
 from brainsift.images.phantom import draw
 from brainsift.inference.predictor import Predictor, predict_volume
-from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.inference.volume_decision import VolumePrediction, summarise_volumes
 from brainsift.volumes.reader import read_volume
 
 
@@ -32,6 +34,8 @@ def test_a_volume_is_predicted_as_among_many(tmp_path):
     found = predict_volume(path, predictor=predictor)
     assert found == expected and list(found.slices) == slices
     assert predict_volume(str(path)) == expected
+    again = VolumePrediction.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False)))
+    assert again == found and again.slices == found.slices and again.slices[0].tumor_map is None
 
 
 def test_of_several_volumes_one_is_named(tmp_path):

@@ -17,7 +17,8 @@ from PIL import Image
 from brainsift.cli.main import main
 from brainsift.core.errors import BundleError, InputError, RunError, UsageError
 from brainsift.deployment.export import export_run
-from brainsift.evaluation.evaluate import calibrated_predictions, evaluate_run
+from brainsift.evaluation.calibrated_run import calibrated_predictions
+from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle, write_bundle
 from brainsift.inference.decision import make_rule

@@ -19,7 +19,8 @@ from brainsift.auditing.findings import Findings, Probe, Totals
 from brainsift.core import text
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest, write_manifest
-from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
+from brainsift.evaluation.compare_runs import compare_runs, summarise_runs
+from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.evaluation.run_results import Undisputed
 from brainsift.images import phantom
 from brainsift.reports import write

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from brainsift import __version__
@@ -191,7 +190,9 @@ def count_findings(
         seconds: of each stage, "reading" and "near-duplicates" among them.
     """
     readable = manifest[manifest["status"] == "ok"]
-    flagged = {name: _has(manifest, name) for name in ("conflict", "near_conflict", "off_topic")}
+    flags = [set(words.split(";")) for words in manifest["flags"]]
+    names = ("conflict", "near_conflict", "off_topic")
+    flagged = {name: np.array([name in of_one for of_one in flags], bool) for name in names}
     similarity = pairs["similarity"]
     sizes = manifest["width"].astype(str) + "×" + manifest["height"].astype(str)
     classes = manifest["label"].map({1.0: "tumor", 0.0: "no tumor"}).fillna("unlabelled")
@@ -231,10 +232,6 @@ def count_findings(
         seconds=seconds,
         cost_of_a_million=_cost_of_a_million(len(manifest), len(readable), seconds),
     )
-
-
-def _has(manifest: pd.DataFrame, flag: str) -> npt.NDArray[np.bool_]:
-    return np.array([flag in flags.split(";") for flags in manifest["flags"]], bool)
 
 
 def _counts(labels: pd.Series, keys: pd.Series) -> tuple[Count, ...]:

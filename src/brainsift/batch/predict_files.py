@@ -4,32 +4,31 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from brainsift.batch.dicom_sets import DicomSets
-from brainsift.batch.heatmaps import Heatmaps
 from brainsift.core.errors import UsageError
 from brainsift.core.files import check_writable, csv_rows, json_rows, write_csv
 from brainsift.core.progress import Progress, Report, silent
+from brainsift.core.records import OMITTED, Record
 from brainsift.dicom_results.result_set import ResultOptions
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
-from brainsift.inference.decision import COLUMNS, Prediction, make_rule
+from brainsift.inference.decision import COLUMNS, Prediction, Rule, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
 from brainsift.volumes.inputs import find_images, read_list
 
 if TYPE_CHECKING:
-    from brainsift.pages.batch_page import Cases
+    from brainsift.batch.dicom_sets import DicomSets
 
 Engine = Literal["local", "ray"]
 _DRAW_LOCALLY = "Use the engine local, for the images that need a look."
 
 
 @dataclass(frozen=True)
-class BatchResult:
+class BatchResult(Record):
     """What was predicted, and what was written.
 
     Attributes:
@@ -42,12 +41,14 @@ class BatchResult:
         left_out: why a DICOM object could not be made, one sentence each, the name of the volume first.
     """
 
+    SCHEMA: ClassVar[int] = 1
+
     n: int
     by_status: dict[str, int]
     by_decision: dict[str, int]
     volumes: tuple[VolumePrediction, ...]
     written: tuple[Path, ...]
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
 
 def predict_files(
@@ -102,13 +103,15 @@ def predict_files(
         UsageError: options that exclude each other, or a threshold or a share that the bundle does not know.
         InputError: a path that does not exist, or a file that cannot be written; before anything is scored.
         BundleError: the bundle is missing or altered.
-        MissingExtraError: a PDF without the extra `pdf`, the engine ray without the extra `ray`, DICOM objects without the
-            extra `dicom`.
+        MissingExtraError: a PDF without the extra `pdf`, the engine ray without the extra `ray`, or DICOM objects
+            without the extra `dicom`.
 
     >>> predict_files("nowhere.png", expand=False).by_status
     {'unreadable': 1}
     """
-    wanted = _wanted_threshold(threshold, sensitivity)
+    if threshold is not None and sensitivity is not None:
+        raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
+    wanted = threshold if sensitivity is None else sensitivity
     _check_engine(
         engine, heatmaps=heatmaps, report=report, dicom=dicom, workers=workers, address=address, threads=threads
     )
@@ -119,9 +122,17 @@ def predict_files(
     listing = partial(find_images, list(named)) if expand else partial(iter, named)
     expected = sum(1 for _ in listing()) if expand else 0
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
-    maps = Heatmaps(Path(heatmaps), size=bundle.size) if heatmaps else None
-    cases = _cases() if report else None
-    sets = DicomSets(Path(dicom), bundle, rule, dicom_options) if dicom else None
+    maps = None
+    if heatmaps:
+        from brainsift.batch.heatmaps import Heatmaps  # start-up does without it
+
+        maps = Heatmaps(Path(heatmaps), size=bundle.size)
+    cases = None
+    if report:
+        from brainsift.pages.batch_page import Cases  # its templates cost start-up time
+
+        cases = Cases()
+    sets = _dicom_sets(Path(dicom), bundle, rule, dicom_options) if dicom else None
     with ExitStack() as stack:
         rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
@@ -152,12 +163,6 @@ def predict_files(
     written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps, dicom) if path)
     left_out = tuple(sets.left_out) if sets else ()
     return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written, left_out)
-
-
-def _wanted_threshold(threshold: str | None, sensitivity: float | None) -> str | float | None:
-    if threshold is not None and sensitivity is not None:
-        raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
-    return threshold if sensitivity is None else sensitivity
 
 
 def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
@@ -193,10 +198,10 @@ def _check_targets(tables: Iterable[Path], report: Path | None) -> None:
         check_page(report)
 
 
-def _cases() -> "Cases":
-    from brainsift.pages.batch_page import Cases
+def _dicom_sets(folder: Path, bundle: Bundle, rule: Rule, options: ResultOptions) -> "DicomSets":
+    from brainsift.batch.dicom_sets import DicomSets  # start-up does without it
 
-    return Cases()
+    return DicomSets(folder, bundle, rule, options)
 
 
 def _on_ray(

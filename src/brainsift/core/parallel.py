@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import TypeVar
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -31,6 +33,13 @@ def map_in_order(
     ['0', '1', '2', '3']
     """
     remaining = iter(tasks)
+    first = list(islice(remaining, 2))
+    if len(first) < 2:  # needs no thread, and a command for one image need not load what starts them
+        yield from map(function, first)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    remaining = chain(first, remaining)
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

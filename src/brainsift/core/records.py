@@ -9,11 +9,12 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from enum import Enum
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from brainsift.core.errors import InputError
 from brainsift.core.files import read_json, write_json
@@ -27,6 +28,8 @@ OMITTED = {"omitted": True}
 """Metadata of a field that is left out of the JSON while it is None or empty."""
 REMAINING = {"remaining": True}
 """Metadata of a dictionary whose entries are written beside the other fields, not under a name of their own."""
+UNWRITTEN = {"unwritten": True}
+"""Metadata of a field with a default that the JSON never holds, such as an array."""
 
 
 class Record:
@@ -43,6 +46,8 @@ class Record:
         values: JsonObject = {"schema": self.SCHEMA} if self.SCHEMA else {}
         for one in fields(self):  # type: ignore[arg-type]
             value = getattr(self, one.name)
+            if one.metadata.get("unwritten"):
+                continue
             if one.metadata.get("remaining"):
                 values |= _plain(value)
             elif value or not one.metadata.get("omitted"):
@@ -69,6 +74,8 @@ class Record:
         arguments = {}
         for one in fields(cls):  # type: ignore[arg-type]
             place = f"{subject}, {one.name}"
+            if one.metadata.get("unwritten"):
+                continue
             if one.metadata.get("remaining"):
                 rest = {name: value for name, value in values.items() if name not in known | {"schema"}}
                 arguments[one.name] = _typed(hints[one.name], rest, place)
@@ -103,6 +110,8 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Path | Enum):
+        return str(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Real) and not isinstance(value, Integral):
@@ -131,6 +140,11 @@ def _typed(hint: Any, value: Any, place: str) -> Any:  # noqa: PLR0911
         return {str(key): _typed(inner[1], item, f"{place}, {key}") for key, item in value.items()}
     if origin in (list, tuple) and isinstance(value, list | tuple):
         return origin(_typed(inner[0], item, f"{place}, {number}") for number, item in enumerate(value))
+    if origin is Literal and value in inner:
+        return value
+    if isinstance(hint, type) and issubclass(hint, Path | Enum) and isinstance(value, str):
+        with suppress(ValueError):
+            return hint(value)
     if hint is float and (value is None or (isinstance(value, int | float) and not isinstance(value, bool))):
         return math.nan if value is None else float(value)
     if hint is Any or (

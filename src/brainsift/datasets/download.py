@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from brainsift.core.errors import BrainsiftError, DownloadError, MissingExtraError, SourceError, UsageError
 from brainsift.core.files import read_json, write_json
@@ -19,6 +18,7 @@ MARKER = ".brainsift-fetch.json"
 # kagglehub keeps a partial archive only in its own cache, so its cache is put beside the collections.
 _STAGING = ".kagglehub"
 _PAGE = "https://www.kaggle.com/datasets/"
+_CREDENTIALS = "Check KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, and accept the terms on the page if asked. "
 _REASONS = {
     401: "Kaggle refuses the credentials (HTTP 401)",
     403: "Kaggle refuses access (HTTP 403)",
@@ -102,7 +102,10 @@ def _images(name: str, place: Path) -> int:
 
 def _download(name: str, folder: Path) -> str:
     """Downloads a collection and moves it to its place in one step; returns its version."""
-    hub = _kagglehub()
+    try:
+        import kagglehub as hub
+    except ImportError:
+        raise MissingExtraError.of("fetch", "kagglehub", "train") from None
     handle = str(SOURCES[name].kaggle)
     staging = folder / _STAGING
     try:
@@ -116,14 +119,6 @@ def _download(name: str, folder: Path) -> str:
         raise _explained(error, name, folder) from error
     shutil.rmtree(_staged(staging, handle), ignore_errors=True)
     return unpacked.name
-
-
-def _kagglehub() -> ModuleType:
-    try:
-        import kagglehub
-    except ImportError:
-        raise MissingExtraError.of("fetch", "kagglehub", "train") from None
-    return kagglehub
 
 
 def _staged(staging: Path, handle: str) -> Path:
@@ -168,7 +163,8 @@ def _explained(error: Exception, name: str, folder: Path) -> BrainsiftError:
         if status is None:
             return DownloadError(handle, f"Kaggle cannot be reached ({_short(error)})", f"Is there a network? {again}")
         reason = _REASONS.get(status, f"Kaggle returns HTTP {status}")
-        return DownloadError(handle, reason, f"{_credentials(status)}{manual_remedy(name, folder)}")
+        credentials = _CREDENTIALS if status in (401, 403) else ""
+        return DownloadError(handle, reason, f"{credentials}{manual_remedy(name, folder)}")
     if isinstance(error, OSError):
         return DownloadError(handle, f"cannot be written to {folder} ({error})", f"Free space there. {again}")
     return DownloadError(handle, f"could not be downloaded ({_short(error)})", manual_remedy(name, folder))
@@ -179,12 +175,6 @@ def _is_damage(error: Exception) -> bool:
 
     unpacking = isinstance(error, ValueError) and "Unsupported archive" in str(error)
     return unpacking or isinstance(error, (zipfile.BadZipFile, DataCorruptionError))
-
-
-def _credentials(status: int) -> str:
-    if status not in (401, 403):
-        return ""
-    return "Check KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, and accept the terms on the page if asked. "
 
 
 def _short(error: Exception) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, sha256_of
-from brainsift.evaluation.evaluate import calibrated_run
+from brainsift.evaluation.calibrated_run import calibrated_run
 from brainsift.evaluation.localization import read_maps
 from brainsift.evaluation.run_results import RunResults
 from brainsift.images.preprocess import network_input

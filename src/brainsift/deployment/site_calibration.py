@@ -121,7 +121,7 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
     predictor, rows = Predictor(bundle), table[table["label"].notna()]
     read, left_out = [], []
     for row in rows.itertuples():
-        one = predictor.score(_image(row.path, row.channel) if row.channel else row.path)
+        one = predictor.score(decode(row.path).grey(row.channel) if row.channel else row.path)
         if one.status == "ok":
             read.append((row.label, one.logit, str(row.patient)))
         else:
@@ -135,10 +135,6 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
         patients_known=bool(read) and all(patients),
         left_out=tuple(left_out),
     )
-
-
-def _image(path: str, channel: str) -> npt.NDArray[np.generic]:
-    return decode(path).grey(channel)
 
 
 def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> SiteReport:

@@ -1,5 +1,5 @@
 """Scores of a run on its test set, and of its tumor maps against masks.
 
-Modules: evaluate, localization, run_results.
+Modules: evaluate, evaluate_predictions, compare_runs, calibrated_run, set_scores, localization, run_results.
 May import: core, images, inference, datasets, stats, training.
 """

@@ -12,10 +12,10 @@ from brainsift.core.errors import MissingExtraError
 
 
 def baseline(rgb: npt.NDArray[np.uint8], size: int = 128) -> npt.NDArray[np.uint8]:
-    """Crops to the largest bright outline and equalises the saturation.
+    """Crops to the largest bright contour and equalises the saturation.
 
-    The outline is sought on the image already squeezed into the square; the saturation of grey images is 0 nearly
-    everywhere, so that its equalisation changes coloured pixels only. Both are as the study did them.
+    The contour is found after the image was resized to the square. The saturation of grey images is 0 nearly
+    everywhere, so its equalisation changes coloured pixels only. The study did both in this way.
 
     Args:
         rgb: (height, width, 3) uint8.
@@ -37,7 +37,7 @@ def baseline(rgb: npt.NDArray[np.uint8], size: int = 128) -> npt.NDArray[np.uint
 
 
 def _outline_box(cv2: Any, square: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Returns left, top, width, height of the largest outline, or of the whole image where there is none."""
+    """Returns left, top, width and height of the largest contour, or of the whole image if there is none."""
     equalised = cv2.equalizeHist(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY))
     _, mask = cv2.threshold(cv2.GaussianBlur(equalised, (3, 3), 0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

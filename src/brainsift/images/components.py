@@ -30,7 +30,7 @@ def labels(mask: Mask) -> npt.NDArray[np.int32]:
 
 
 def _patches(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.int64]:
-    """Returns the number of the patch of each run, from the places in the whole mask where runs start and stop."""
+    """Returns the patch number of each run, from the places in the flat mask where the runs start and stop."""
     parents = list(range(starts.size + 1))
     _join_runs(starts.tolist(), stops.tolist(), stride, parents)
     roots = np.array(parents)

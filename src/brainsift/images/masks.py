@@ -1,4 +1,4 @@
-"""Outlines of tumors, as collections store them: mask images and VIA annotation files."""
+"""Segmentation masks of tumors, as collections store them: mask images and VIA annotation files."""
 
 import json
 import math
@@ -18,7 +18,7 @@ _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, Image.Decom
 
 
 def load_mask(ref: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Reads the outline of a tumor.
+    """Reads the segmentation mask of a tumor.
 
     Args:
         ref: path of a mask image (tumor where it is not black), or ``<VIA JSON file>#<name of the image>``.
@@ -29,7 +29,7 @@ def load_mask(ref: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         (H, W), True inside the tumor.
 
     Raises:
-        SourceError: the reference leads nowhere, or to something that is no outline.
+        SourceError: the reference leads nowhere, or to something that is no mask.
 
     Source: VGG Image Annotator 2; ellipses carry their rotation in radians.
     """
@@ -40,7 +40,7 @@ def load_mask(ref: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         raise _unreadable(ref, error) from error
 
 
-def outline_sha256(ref: str) -> str:
+def mask_sha256(ref: str) -> str:
     """Returns a hash of what `load_mask` reads, "" for no reference.
 
     Raises:
@@ -75,7 +75,7 @@ def _parsed(ref: str) -> tuple[Path, str]:
 
 
 def _unreadable(ref: str, error: Exception) -> SourceError:
-    return SourceError(ref, f"is no readable outline ({error!r})", "Restore the file, or empty the column `mask`.")
+    return SourceError(ref, f"is no readable mask ({error!r})", "Restore the file, or empty the column `mask`.")
 
 
 @lru_cache(maxsize=8)

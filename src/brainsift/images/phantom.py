@@ -1,4 +1,4 @@
-"""Drawn head slices with and without a drawn tumor, with outlines: for the demo and for tests.
+"""Drawn head slices with and without a drawn tumor, with masks: for the demo and for tests.
 
 Both classes come from the same generator: head, contrast, size, brightness, noise and small bright spots vary in the
 same way, and nothing but the drawn tumor tells them apart. Everything follows from the seed.
@@ -105,7 +105,7 @@ def draw(seed: int, *, tumor: bool, size: int = 192) -> Phantom:
         size: side in pixels.
 
     Returns:
-        The slice with its outline.
+        The slice with its mask.
 
     >>> drawn = draw(1, tumor=True)
     >>> drawn.pixels.shape, bool(drawn.mask.any()), draw(1, tumor=False).mask.any().item()
@@ -155,7 +155,7 @@ class _File:
 
 
 def _patients(rng: _Rng) -> Iterator[_File]:
-    """Yields slice after slice, two to four of each patient, with and without tumor in turn."""
+    """Yields slices: two to four per patient; one patient has a tumor, the next has none."""
     for number in itertools.count():
         subject, size = _subject(rng), int(rng.choice(_SIZES))
         suffix, colour = str(rng.choice((".png", ".jpg"))), rng.random() < 0.2
@@ -304,7 +304,7 @@ def _head(subject: _Subject, places: _Places, tissue: _Places) -> tuple[_Floats,
 
 
 def _paint_brain(image: _Floats, subject: _Subject, tissue: _Places, outside: _Floats) -> None:
-    """Paints from the furrows inwards; ``outside`` is the distance from the brain's surface, below 0 inside."""
+    """Paints the brain from its folds inward; ``outside`` is the distance from its surface, negative inside."""
     tone, pixel = _TISSUES[subject.contrast], tissue.pixel
     # Furrows wind along the zero line of smooth noise, and get rarer with depth.
     winding, wander = (_texture(subject.texture + n, image.shape, cells) for n, cells in ((0, 19), (1, 9)))
@@ -330,7 +330,7 @@ def _organs(width: float) -> tuple[tuple[str, tuple[_Ellipse, ...]], ...]:
 
 
 def _add_tumor(image: _Floats, brain: _Floats, subject: _Subject, places: _Places) -> npt.NDArray[np.bool_]:
-    """Paints oedema, rim and core in place, and returns the outline of the rim."""
+    """Paints edema, rim and core into the image, and returns the mask of rim and core."""
     tone, tumor = _TUMORS[subject.contrast], subject.tumor
     wander = _texture(subject.texture + 2, image.shape, 12)
     distance = _blob(tumor, places)
@@ -384,14 +384,14 @@ def _paint(image: _Floats, tone: float | _Floats, cover: _Floats) -> None:
 
 
 def _texture(seed: int, shape: tuple[int, ...], cells: int) -> _Floats:
-    """Returns smooth noise around 0, about one hill a cell."""
+    """Returns smooth noise around 0, with about one hill per cell."""
     hills = np.random.default_rng(seed).normal(0, 1, (cells, cells)).astype(np.float32)
     smooth = Image.fromarray(hills).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(smooth), -2, 2).astype(np.float32) / 2
 
 
 def _scanned(image: _Floats, subject: _Subject, rng: _Rng) -> npt.NDArray[np.uint8]:
-    """Adds what a scanner adds: uneven coils, tissue grain, Rician noise, and someone's choice of window."""
+    """Adds what a scanner adds: bias field, texture, Rician noise, and a choice of window."""
     image = image * (1 + subject.bias * _texture(subject.texture + 3, image.shape, 3))
     image *= 1 + 0.05 * _texture(subject.texture + 4, image.shape, 48)
     image = np.clip(image, 0, None) ** subject.gamma * subject.gain

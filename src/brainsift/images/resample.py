@@ -26,7 +26,7 @@ def block_means(grey: Grey, cell: int) -> Floats:
 
 
 def _byte_block_sums(grey: Grey, cell: int) -> Floats:
-    """Returns the sums of blocks of at most 16 x 16 bytes, which 16 bits hold: the same, and sooner."""
+    """Returns the sums of blocks of at most 16 x 16 bytes. They fit into 16 bits, which is faster than float32."""
     lines = grey[::cell].astype(np.uint16)
     for line in range(1, cell):
         np.add(lines, grey[line::cell], out=lines)
@@ -58,7 +58,7 @@ def resize(pixels: Grey, height: int, width: int) -> Floats:
 
 
 def product(left: Floats, right: Floats, *, out: Floats | None = None) -> Floats:
-    """Returns a matrix product, computed in blocks for which OpenBLAS starts no threads, unless there is one row alone.
+    """Returns a matrix product, computed in blocks that are too small for OpenBLAS to start threads for them.
 
     Args:
         left: (n, k).
@@ -78,7 +78,7 @@ def product(left: Floats, right: Floats, *, out: Floats | None = None) -> Floats
 
 @lru_cache(maxsize=128)
 def _bands(length: int, size: int) -> list[tuple[slice, slice, Floats]]:
-    """Returns the triangle filter as bands of its matrix, where alone it is not 0: outputs, inputs, weights."""
+    """Returns the triangle filter as the bands of its matrix that are not 0: outputs, inputs, weights."""
     scale, n_bands = length / size, -(-size // _BAND)
     reach = np.float32(max(scale, 1.0))
     centres = (np.arange(n_bands * _BAND, dtype=np.float32) + 0.5) * np.float32(scale) - np.float32(0.5)

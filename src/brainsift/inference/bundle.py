@@ -9,14 +9,18 @@ bundle.json    preprocessing, labels, temperature, thresholds, provenance, and t
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from brainsift.core.errors import BundleError, UsageError
 from brainsift.core.files import read_json, sha256_of, write_json
 from brainsift.core.labels import CLASS_NAMES
+from brainsift.core.records import JsonObject
 from brainsift.core.shares import check_share
 from brainsift.images import standard
 from brainsift.inference.familiarity import Familiarity
+
+if TYPE_CHECKING:
+    from brainsift.inference.provenance import Provenance
 
 SHIPPED = Path(__file__).parent / "shipped"
 """The folder of the bundle that comes with the package."""
@@ -41,7 +45,7 @@ class Bundle:
         sensitivities: pairs of a sensitivity and the largest threshold that reached it on validation data.
         margins: by the largest share of wrong decisions, the abstention margin: how far the calibrated logit has to be
             from 0 so that an image is not referred; see `calibration.margins`.
-        provenance: data, settings, figures, versions.
+        provenance: data, settings, figures, versions, as bundle.json holds them; see `facts`.
         notice: what the user has to know.
     """
 
@@ -55,7 +59,7 @@ class Bundle:
     thresholds: dict[str, float]
     sensitivities: list[list[float]] = field(default_factory=list)
     margins: dict[str, dict[str, float]] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: JsonObject = field(default_factory=dict)
     notice: str = "Research use only. Not a medical device."
 
     @property
@@ -67,6 +71,17 @@ class Bundle:
     def scope(self) -> Path:
         """Path of the file with the features of known head slices; not every bundle has it."""
         return self.folder / "scope.npz"
+
+    @property
+    def facts(self) -> "Provenance":
+        """How the bundle was made, and how well it does.
+
+        Raises:
+            InputError: bundle.json holds something else there.
+        """
+        from brainsift.inference.provenance import Provenance  # a prediction does without; its records cost start-up
+
+        return Provenance.from_json(self.provenance, f"{self.folder / 'bundle.json'}, provenance")
 
     def familiarity(self) -> Familiarity | None:
         """Returns how far an image may be from the known head slices; None where the bundle does not say."""
@@ -104,7 +119,7 @@ class Bundle:
             raise UsageError("max_error", f"{max_error} cannot be promised", remedy)
         return min(promised)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Returns what bundle.json holds: the fields, the version of all that they depend on, and the checksums."""
         values = asdict(self)
         del values["folder"]
@@ -135,7 +150,7 @@ class Bundle:
         return {path.name: sha256_of(path.read_bytes()) for path in (self.network, self.scope) if path.is_file()}
 
     @classmethod
-    def _versions(cls) -> dict[str, Any]:
+    def _versions(cls) -> JsonObject:
         return {"schema": cls.SCHEMA, "intensity": standard.VERSION, "labels": list(CLASS_NAMES)}
 
 

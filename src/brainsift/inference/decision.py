@@ -5,15 +5,15 @@ Nothing is rounded here; only `Prediction.to_dict` rounds, for tables, JSON and 
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import UsageError
 from brainsift.core.reasons import Reason, Rejection
+from brainsift.core.records import UNWRITTEN, Record
 from brainsift.inference.bundle import Bundle
-from brainsift.inference.display import picture_html, result_html
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
@@ -26,8 +26,10 @@ _LARGEST_LOGIT = 700.0  # exp() of more overflows
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Record):
     """The result for one image, or for one slice of a volume.
+
+    `to_dict` is a row of a table; `to_json` holds all but the tumor map, exact, and `from_json` reads it back.
 
     Attributes:
         path: as given; of a slice ``scan.nii.gz#12``, ``file.dcm``, or ``file.dcm#3`` for a frame.
@@ -44,13 +46,15 @@ class Prediction:
             names another rule that refused it first. It does not count when a volume lacks scored slices.
     """
 
+    SCHEMA: ClassVar[int] = 1
+
     path: str
     status: Status
     logit: float | None
     decision: Decision
     reason: Reason = Reason.NONE
     detail: str = ""
-    tumor_map: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    tumor_map: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False, metadata=UNWRITTEN)
     volume: str = ""
     note: str = ""
     nearly_empty: bool = False
@@ -62,6 +66,8 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""
+        from brainsift.inference.display import picture_html, result_html  # only a notebook needs it
+
         rows = {name: value for name, value in self.to_dict().items() if name != "reason"}
         return result_html([picture_html(self.path, self.tumor_map)], rows)
 

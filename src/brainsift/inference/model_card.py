@@ -28,7 +28,7 @@ threshold."""
 
 def model_card(bundle: Bundle) -> str:
     """Returns the card as Markdown."""
-    facts = Provenance.of(bundle.provenance)
+    facts = bundle.facts
     sections = [
         ("Intended use", _INTENDED),
         ("What it must not be used for", _NOT),
@@ -47,7 +47,7 @@ def model_card(bundle: Bundle) -> str:
 
 def statements(bundle: Bundle) -> list[tuple[str, str]]:
     """Returns titles and sentences of the card without figures, as plain text."""
-    leakage = _LEAKY if Provenance.of(bundle.provenance).leaky else _LEAKAGE
+    leakage = _LEAKY if bundle.facts.leaky else _LEAKAGE
     titles = ("Intended use", "What it must not be used for", "Leakage controls", "Limits")
     texts = (_INTENDED, _NOT, leakage, _LIMITS)
     return [(title, " ".join(text.replace("*", "").split())) for title, text in zip(titles, texts, strict=True)]

@@ -1,6 +1,5 @@
 """How a bundle was made: data, settings, figures. `model_card` prints it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,8 +54,3 @@ class Provenance(Record):
     figures: tuple[SourceScores, ...] = ()
     maps: dict[str, MapScores] = field(default_factory=dict)
     site: SiteScores | None = field(default=None, metadata=OMITTED)
-
-    @classmethod
-    def of(cls, provenance: Mapping[str, Any]) -> "Provenance":
-        """Reads the entry ``provenance`` of a bundle, whatever of it is there."""
-        return cls.from_json(provenance, "bundle.json, provenance")

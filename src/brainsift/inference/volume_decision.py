@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
 from brainsift.core.reasons import Reason
+from brainsift.core.records import OMITTED, Record
 from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, log_odds, rounded
-from brainsift.inference.display import graph_html, picture_html, result_html
 from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, nearly_empty
 
 VOLUME_COLUMNS = (
@@ -33,8 +34,10 @@ WRONG_FILE = (Reason.OTHER_MODALITY, Reason.OTHER_BODY_PART, Reason.SEVERAL_IMAG
 
 
 @dataclass(frozen=True)
-class VolumePrediction:
+class VolumePrediction(Record):
     """The result for a volume.
+
+    `to_dict` is a row of a table; `to_json` holds all, exact, and `from_json` reads it back.
 
     Attributes:
         volume: path of the NIfTI file or name of the DICOM series.
@@ -51,6 +54,8 @@ class VolumePrediction:
         slices: the predictions for its slices, in order; empty where they are not kept.
     """
 
+    SCHEMA: ClassVar[int] = 1
+
     volume: str
     n_slices: int
     n_scored: int
@@ -62,7 +67,7 @@ class VolumePrediction:
     suspicious: tuple[str, ...]
     reason: Reason = Reason.NONE
     detail: str = ""
-    slices: tuple[Prediction, ...] = field(default=(), repr=False, compare=False)
+    slices: tuple[Prediction, ...] = field(default=(), repr=False, compare=False, metadata=OMITTED)
 
     @property
     def logit(self) -> float | None:
@@ -71,6 +76,8 @@ class VolumePrediction:
 
     def _repr_html_(self) -> str:
         """Shows itself in a notebook: the most suspicious slices, a graph of all where they are kept, and a table."""
+        from brainsift.inference.display import graph_html, picture_html, result_html  # only a notebook needs it
+
         maps = {one.path: one.tumor_map for one in self.slices}
         pictures = [picture_html(name, maps.get(name)) for name in self.suspicious]
         if self.slices:

@@ -14,7 +14,7 @@ from brainsift.core import text
 from brainsift.core.errors import BrainsiftError
 from brainsift.datasets.manifest import read_manifest
 from brainsift.datasets.protocols import is_leaky
-from brainsift.evaluation.evaluate import calibrated_run
+from brainsift.evaluation.calibrated_run import calibrated_run
 from brainsift.reports import galleries
 from brainsift.reports.audit_page import probe_block, total_tiles
 from brainsift.reports.search_page import search_block

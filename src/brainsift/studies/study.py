@@ -25,7 +25,8 @@ from brainsift.datasets.labelling import Labelling, Ruling
 from brainsift.datasets.manifest import read_manifest, refuse_conflicts
 from brainsift.datasets.protocols import SplitConfig, is_leaky
 from brainsift.datasets.split import split, twin_counts
-from brainsift.evaluation.evaluate import compare_runs, evaluate_run, summarise_runs
+from brainsift.evaluation.compare_runs import compare_runs, summarise_runs
+from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, StudySummary, families
 from brainsift.studies.study_results import StudyResults
 from brainsift.studies.study_settings import StudyConfig

@@ -124,11 +124,12 @@ def believe(results: StudyResults) -> list[str]:
     )
     outside = {name: scores for name, scores in chosen.external.items() if scores.main_metric == "balanced_accuracy"}
     sentences += _about_leaks(results, chosen) + _about_blind_rules(results) + _about_outside(outside)
+    worst = [scores.scores["balanced_accuracy"].value for scores in outside.values()]
     if results.phantom:
         advice = "Believe that the software works; for anything else, use real images."
     elif not outside:
         advice = "No image of another source was tested: on your own images expect less than this."
-    elif _worst(outside) < chosen.pooled["balanced_accuracy"].value - _NOTABLE:
+    elif min(worst) < chosen.pooled["balanced_accuracy"].value - _NOTABLE:
         advice = "On your own images expect the figures of the unseen sources, not those of the held-out groups."
     else:
         advice = "The unseen sources agree with the held-out groups; your own images may still differ from both."
@@ -209,7 +210,3 @@ def _about_outside(outside: dict[str, MeanScores]) -> list[str]:
     if guessing:
         sentence += f" On {' and '.join(guessing)} it is no better than guessing."
     return [sentence]
-
-
-def _worst(outside: dict[str, MeanScores]) -> float:
-    return min(one.scores["balanced_accuracy"].value for one in outside.values())

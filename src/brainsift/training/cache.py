@@ -22,7 +22,7 @@ from brainsift.core.environment import cores
 from brainsift.core.errors import UsageError
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.images import standard
-from brainsift.images.masks import outline_sha256
+from brainsift.images.masks import mask_sha256
 from brainsift.images.preprocess import PREPROCESSINGS, preprocess, preprocess_outline
 
 _BATCH = 256
@@ -82,7 +82,7 @@ def cached_masks(
     """
     read = delayed(partial(preprocess_outline, size=size))
     chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
-    hashes = manifest["mask"].where(chosen, "").map(outline_sha256)
+    hashes = manifest["mask"].where(chosen, "").map(mask_sha256)
     keys = (_image_keys(manifest) + ":" + hashes).where(chosen, "")
     with _opened(folder, "outline", (size, size)) as store:
         return _cached(

@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluates."""
-    from brainsift.evaluation.evaluate import evaluate_predictions, evaluate_run
+    from brainsift.evaluation.evaluate import evaluate_run
+    from brainsift.evaluation.evaluate_predictions import evaluate_predictions
 
     if bool(arguments.predictions) != bool(arguments.manifest) or not (arguments.runs or arguments.predictions):
         raise UsageError("arguments", "need run folders, or --predictions with --manifest", "Give one of the two.")
@@ -79,7 +80,7 @@ def _name_or_number(text: str) -> str | float:
 
 
 def _compare(first: Path, second: Path, *, threshold: str | float | None, sensitivity: float | None) -> None:
-    from brainsift.evaluation.evaluate import compare_runs
+    from brainsift.evaluation.compare_runs import compare_runs
 
     found = compare_runs(first, second, threshold=threshold, sensitivity=sensitivity)
     rows = [(row.metric, row.test, difference(row.difference, 4), p_value(row.p_value)) for row in found.comparisons]
