@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from importlib.util import find_spec
 
 from brainsift import __version__
 from brainsift.core.errors import MissingExtraError
@@ -17,6 +18,7 @@ from brainsift.dicom_results.structured_report import make_report
 from brainsift.inference.bundle import Bundle
 from brainsift.inference.decision import Rule
 from brainsift.inference.volume_decision import VolumePrediction
+from brainsift.pages.html import check_printer
 
 
 def build_results(
@@ -51,10 +53,7 @@ def build_results(
         MissingExtraError: without the extra `dicom`, or for the page without the extra `pdf`.
         InputError: a file is gone.
     """
-    try:
-        import highdicom  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of("DICOM results", str(error.name), "dicom") from None
+    check_extras(options)
     source = read_source(volume)
     if fault := source.reference_fault():
         return ResultSet((), (f"no DICOM object: {fault}",))
@@ -90,6 +89,18 @@ def build_results(
     if options.pdf:
         objects.append(make_printed_report(assembly, volume, bundle, rule, forced=forced))
     return ResultSet(tuple(objects), tuple(left_out))
+
+
+def check_extras(options: ResultOptions) -> None:
+    """Refuses objects that could not be made, before work is spent on their content.
+
+    Raises:
+        MissingExtraError: without the extra `dicom`, or for the page without the extra `pdf`.
+    """
+    if find_spec("highdicom") is None:
+        raise MissingExtraError.of("DICOM objects", "highdicom", "dicom")
+    if options.pdf:
+        check_printer()
 
 
 def _made_with(bundle: Bundle, rule: Rule, checksums: dict[str, str]) -> dict[str, object]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 MANUFACTURER = "brainsift"
 MODEL = "brainsift"
+EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "ContributingEquipmentSequence")
+"""Elements that `is_own_result` looks at, beside the UIDs of the series and of the object."""
 _MARK = b"brsift"  # the first six bytes of each UUID
 _ROOT = "2.25."
 _MARK_SHIFT = 128 - 8 * len(_MARK)
@@ -52,7 +54,7 @@ def is_own_result(dataset: "Dataset") -> str:
         return "series"
     if _is_ours(dataset):
         return "manufacturer and model"
-    if any(_is_ours(item) for item in value_of(dataset, "ContributingEquipmentSequence") or []):
+    if any(_is_ours(item) for item in value_of(dataset, EQUIPMENT[2]) or []):
         return "contributing equipment"
     return ""
 
@@ -63,5 +65,4 @@ def _is_marked(uid: str) -> bool:
 
 
 def _is_ours(equipment: "Dataset") -> bool:
-    made_by = (text_of(equipment, "Manufacturer"), text_of(equipment, "ManufacturerModelName"))
-    return made_by == (MANUFACTURER, MODEL)
+    return tuple(text_of(equipment, name) for name in EQUIPMENT[:2]) == (MANUFACTURER, MODEL)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from brainsift.core.errors import InputError
 from brainsift.core.reasons import Reason
+from brainsift.dicom_results.identity import EQUIPMENT, is_own_result
 from brainsift.images.decode import LIMITS
 from brainsift.inference.decision import Prediction
-from brainsift.inference.volume_decision import VolumePrediction
+from brainsift.inference.volume_decision import WRONG_FILE, VolumePrediction
 from brainsift.volumes.dicom_header import (
     FRAMES,
     HEADER,
@@ -52,7 +53,7 @@ COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImag
 """Elements that a picture made of the images has to repeat."""
 _REFERENCES = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID")
 _WHO = ("PatientID", "PatientName", "StudyInstanceUID")
-_TAGS: list[str | int] = [*HEADER, *PATIENT_AND_STUDY, *COMPRESSION, *_REFERENCES, "SliceThickness"]
+_TAGS: list[str | int] = [*HEADER, *PATIENT_AND_STUDY, *COMPRESSION, *_REFERENCES, *EQUIPMENT, "SliceThickness"]
 _ITEM = b"\xfe\xff\x00\xe0"  # the tag (FFFE,E000), little endian
 _LONGEST = 0xFFFF  # bytes of a value whose length is written in 16 bits
 _ALIKE = 1e-3  # directions and spacings that differ by less, in mm
@@ -116,6 +117,7 @@ class Source:
         compression: elements for pictures, as they are in the first image; empty where nothing was lost.
         procedures: value, scheme and meaning of the codes of the procedure.
         patients: how many different patients and studies the images name.
+        own: whether one of the images is a result of brainsift.
     """
 
     slices: tuple[SourceSlice, ...]
@@ -123,6 +125,7 @@ class Source:
     compression: tuple["RawDataElement", ...] = ()
     procedures: tuple[tuple[str, str, str], ...] = ()
     patients: int = 0
+    own: bool = False
 
     @cached_property
     def by_path(self) -> dict[str, SourceSlice]:
@@ -133,6 +136,10 @@ class Source:
         """Tells why no object can refer to the images; "" where they have all that it takes."""
         if not self.slices:
             return "none of its files is a DICOM image that can be read"
+        if self.own:
+            return "its images are results of brainsift"
+        if all(one.prediction.reason in WRONG_FILE for one in self.slices):
+            return "its images are no MR of a head"
         for place, name in enumerate(_REFERENCES[:4]):
             if not all(one.uids[place] for one in self.slices):
                 return f"the images have no {name}, or none that is a UID"
@@ -173,12 +180,13 @@ def read_source(volume: VolumePrediction) -> Source:
     """
     slices: list[SourceSlice] = []
     headers: dict[str, tuple[References, Dataset] | None] = {}
-    found, who = Source(()), set[tuple[object, ...]]()
+    found, who, own = Source(()), set[tuple[object, ...]](), False
     for prediction in volume.slices:
         path, frame = split_name(prediction.path)
         if path not in headers:
             headers[path] = None
             if (header := _header(path)) is not None:
+                own |= bool(is_own_result(header))
                 who.add(tuple(element.value for element in verbatim(header, _WHO)))
                 if len(who) == 1 and not found.patient_and_study:
                     found = _common(header)
@@ -186,7 +194,7 @@ def read_source(volume: VolumePrediction) -> Source:
         known = headers[path]
         if known is not None:
             slices.append(_source_slice(prediction, *known, path, frame))
-    return replace(found, slices=tuple(slices), patients=len(who))
+    return replace(found, slices=tuple(slices), patients=len(who), own=own)
 
 
 def verbatim(header: "Dataset", tags: Iterable[str | int]) -> list["RawDataElement"]:

@@ -53,7 +53,16 @@ def check_page(out: Path) -> None:
     """
     check_writable(out)
     if _is_pdf(out):
-        _printer()
+        check_printer()
+
+
+def check_printer() -> None:
+    """Refuses to go on without what prints a PDF.
+
+    Raises:
+        MissingExtraError: without the extra `pdf`.
+    """
+    _printer()
 
 
 def write_page(out: Path, html: str) -> None:
