@@ -28,6 +28,7 @@ from brainsift.node.journal import Journal
 from brainsift.node.settings import read_settings
 
 TOOLS = ("Orthanc", "storescu", "dcmsend", "dcmqrscp", "dcmodify", "gdcmconv", "openssl")
+ROOT = Path(__file__).parents[2]
 PATIENT = {
     "PatientName": "Zwetschgenbaum^Aurelia Quendoline",
     "PatientID": "ZQ-77120934",
@@ -54,14 +55,26 @@ def network():
             pytest.skip(f"needs dicom: {package} is not installed")
     if missing := [tool for tool in TOOLS if program(tool) is None]:
         pytest.skip(f"needs pacs: {', '.join(missing)} not installed")
+    try:
+        with loopback_only():
+            yield
+    except PermissionError as error:
+        pytest.skip(f"needs pacs: no network namespace: {error}")
+
+
+@contextmanager
+def loopback_only():
+    """Runs a block, and the threads and programs that it starts, in a network with this machine alone."""
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/self/ns/net").open() as before:
         if libc.unshare(_CLONE_NEWNET):
-            pytest.skip(f"needs pacs: no network namespace: {os.strerror(ctypes.get_errno())}")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # what `ip link set lo up` does
-            fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 0x1 | 0x40))
-        yield
-        libc.setns(before.fileno(), _CLONE_NEWNET)
+            raise PermissionError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # what `ip link set lo up` does
+                fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 0x1 | 0x40))
+            yield
+        finally:
+            libc.setns(before.fileno(), _CLONE_NEWNET)
 
 
 def program(name):

@@ -7,9 +7,10 @@ import { UNSURE } from "../../src/brainsift/serve/page/words.js";
 
 const slice = (name, probability, more = {}) => ({ id: 0, name, status: "ok", probability, decision: "tumor", reason: "", detail: "", volume: "", has_map: true, ...more });
 const rule = { threshold: 0.6, margin: 0 };
-const image = { folder: "a/", volume: "", rule, slices: [slice("x.png", 0.91)] };
-const broken = { folder: "", volume: "", rule, slices: [slice("y.png", null, { status: "unreadable", decision: "unreadable", reason: "broken_file", detail: 'is, "odd"' })] };
-const volume = { folder: "b/", volume: "v.nii", rule, slices: [0.2, 0.9, 0.8].map((p, place) => slice(`v.nii#${place + 1}`, p, { volume: "v.nii" })) };
+const image = { folder: "a/", scored: null, rule, slices: [slice("x.png", 0.91)] };
+const broken = { folder: "", scored: null, rule, slices: [slice("y.png", null, { status: "unreadable", decision: "unreadable", reason: "broken_file", detail: 'is, "odd"' })] };
+const scored = { volume: "v.nii", exact_probability: 1.9 / 3, n_slices: 3, n_scored: 3, n_not_brain_mri: 0, n_unreadable: 0, reason: "", detail: "", note: "" };
+const volume = { folder: "b/", scored, suspicious: [1, 2, 0], rule, slices: [0.2, 0.9, 0.8].map((p, place) => slice(`v.nii#${place + 1}`, p, { volume: "v.nii" })) };
 
 test("one row per slice, with the folder of its file", () => {
   assert.deepEqual(rowsOf([image, volume]).map(({ path, volume: of }) => [path, of]), [
@@ -22,9 +23,14 @@ test("one row per slice, with the folder of its file", () => {
 
 test("what the margin refers says so before all else", () => {
   const referred = { ...image, slices: [slice("x.png", 0.5, { decision: "refer", detail: "is nearly empty" })] };
-  const rejected = { ...image, slices: [slice("x.png", 0.5, { status: "not_brain_mri", decision: "refer", reason: "colored", detail: "has color" })] };
+  const rejected = { ...image, slices: [slice("x.png", 0.5, { status: "not_brain_mri", decision: "not_brain_mri", reason: "colored", detail: "has color" })] };
   const found = rowsOf([referred, rejected, image]).map(({ detail, reason }) => [detail, reason]);
   assert.deepEqual(found, [[`${UNSURE}; is nearly empty`, "unsure"], ["has color", "colored"], ["", ""]]);
+});
+
+test("what is no brain MRI is referred in the table, as the command line has it", () => {
+  const rejected = { ...image, slices: [slice("x.png", 0.97, { status: "not_brain_mri", decision: "not_brain_mri" })] };
+  assert.deepEqual(rowsOf([rejected, broken]).map(({ status, decision }) => [status, decision]), [["not_brain_mri", "refer"], ["unreadable", ""]]);
 });
 
 test("the table quotes what needs it, and leaves out what is not there", () => {
@@ -50,7 +56,8 @@ test("JSON holds the volumes, the rule and the network", () => {
 });
 
 test("a volume that was not scored is referred", () => {
-  const unread = { ...volume, slices: [slice("v.nii#1", null, { status: "unreadable", volume: "v.nii" })] };
+  const nothing = { ...scored, exact_probability: null, n_slices: 1, n_scored: 0, n_unreadable: 1, reason: "no_usable_slice" };
+  const unread = { ...volume, scored: nothing, slices: [slice("v.nii#1", null, { status: "unreadable", volume: "v.nii" })] };
   const [found] = JSON.parse(toJson([unread], rule, {})).volumes;
   assert.deepEqual([found.n_slices, found.n_scored, found.n_unreadable, found.n_not_brain_mri], [1, 0, 1, 0]);
   assert.deepEqual([found.probability, found.decision, found.reason, found.suspicious], [null, "refer", "no_usable_slice", []]);

@@ -26,7 +26,7 @@ def draw_volume(seed, count):
     return np.stack(slices)
 
 
-def write_series(folder, seed, count):
+def write_series(folder, seed, count, **tags):
     """DICOM files without a suffix, as archives have them."""
     folder.mkdir(parents=True)
     series = generate_uid()
@@ -41,6 +41,8 @@ def write_series(folder, seed, count):
         made.Rows, made.Columns = pixels.shape
         made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
         made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
+        for name, value in tags.items():
+            setattr(made, name, value)
         made.PixelData = pixels.astype(np.uint16).tobytes()
         pydicom.dcmwrite(folder / f"IM{place + 1:04d}", made, enforce_file_format=True)
 

@@ -34,7 +34,7 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
         for name in ("status", "decision", "reason", "detail"):
             assert found[name] == getattr(answer, name)
         assert found["probability"] == ("" if answer.probability is None else str(round(answer.probability, 6)))
-    page.locator("#filters button", has_text="Refer").click()
+    page.locator("#filters button", has_text="Not a brain MRI").click()
     expect(page.locator("#case-rows tr")).to_have_count(1)
     saved = json.loads(download(page, "#export-json"))
     assert [answer["path"] for answer in saved["answers"]] == ["holiday.png"]

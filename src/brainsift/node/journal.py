@@ -341,10 +341,21 @@ class Journal:
             connection.execute("UPDATE series SET state = 'sending' WHERE id = ?", (version.series,))
             self._settle(version.series, at)
 
-    def end(self, series: int, state: Literal["skipped", "failed"], reason: str, *, at: float) -> None:
-        """Records that a series got no results, and why."""
+    def end(
+        self, series: int, state: Literal["skipped", "failed"], reason: str, *, at: float, incomplete: bool = False
+    ) -> None:
+        """Records that a series got no results, and why.
+
+        Args:
+            series: its number.
+            state: what became of it.
+            reason: in words.
+            at: when.
+            incomplete: whether it is scored once the images that are missing came again, although they are known.
+        """
+        ended = "DELETE FROM versions" if incomplete else "UPDATE versions SET files = '[]'"
         with self.writing() as connection:
-            connection.execute("UPDATE versions SET files = '[]' WHERE series = ? AND files = ''", (series,))
+            connection.execute(f"{ended} WHERE series = ? AND files = ''", (series,))
             connection.execute(
                 "UPDATE series SET state = ?, reason = ?, ended = ?, changed_since = NULL WHERE id = ?",
                 (state, reason, at, series),

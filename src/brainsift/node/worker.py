@@ -176,7 +176,7 @@ class Worker:
         """Scores a series and makes its results; returns why there are none."""
         rows = self._journal.instances(series.id)
         if any(one.file is None for one in rows):
-            self._journal.end(series.id, "failed", MISSING_EARLIER, at=self._clock())
+            self._journal.end(series.id, "failed", MISSING_EARLIER, at=self._clock(), incomplete=True)
             return MISSING_EARLIER
         folder = self._intake.folder / "series" / series.name
         paths, reason = choose([folder / str(one.file) for one in rows])

@@ -14,6 +14,7 @@ import numpy as np
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import LIMITS, Limits
+from brainsift.volumes.acquisition import acquisition_of
 from brainsift.volumes.dicom_header import (
     B_VALUES,
     EXPORT_AGAIN,
@@ -24,6 +25,7 @@ from brainsift.volumes.dicom_header import (
     number_of,
     read_dataset,
     text_of,
+    transfer_syntax,
     value_of,
     values_of,
     vector_of,
@@ -116,6 +118,8 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
             broken.append((path, error))
     found = stacks_of(frames, name)
     volumes = {piece.volume for piece in found} or {name}
+    if broken:
+        found = [replace(piece, acquisition=replace(piece.acquisition, incomplete=True)) for piece in found]
     if broken and len(volumes) > 1:
         files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
         words = f"{files} of the series cannot be read, and may belong here"
@@ -168,10 +172,10 @@ def _frames(path: str, limits: Limits) -> list[Frame]:
     if count <= 1:
         look = flat_header(header, 0)
         return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size)]
-    frames = []
+    frames, syntax = [], transfer_syntax(header)
     for index in range(count):
         look, name = flat_header(header, index), f"{path}#{index + 1}"
-        piece = Slice(name, "", partial(load_frame, path, index, look, name, limits))
+        piece = Slice(name, "", partial(load_frame, path, index, look, syntax=syntax, name=name, limits=limits))
         frames.append(_frame(look, piece, path, index, size))
     return frames
 
@@ -189,7 +193,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
     notes = [f"its header says that it is {_TYPES[word]}" for word in dict.fromkeys(types) if word in _TYPES][:1]
     notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
-        replace(piece, rejection=header_reason(look), note="; ".join(notes)),
+        replace(piece, rejection=header_reason(look), note="; ".join(notes), acquisition=acquisition_of(look)),
         instance=text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),

@@ -2,19 +2,22 @@
 // What the exports hold: the table of `brainsift predict --csv`, the same as JSON with the volumes, and what the service
 // needs for its report.
 
-/** @import { Model, ReportRequest } from "./api.js" */
+/** @import { Model, ReportRequest, VolumePrediction } from "./api.js" */
 /** @import { Case } from "./cases.js" */
 /** @import { Rule } from "./decide.js" */
 
-import { summarize } from "./decide.js";
+import { decideVolume } from "./decide.js";
 import { UNSURE } from "./words.js";
 
 /** @typedef {"path" | "status" | "probability" | "decision" | "detail" | "volume" | "reason"} Column */
 /** @typedef {Record<Column, string | number | null>} Row */
-/** @typedef {Pick<Case, "folder" | "volume" | "slices" | "rule">} Exported */
+/** @typedef {Pick<Case, "folder" | "volume" | "slices" | "rule" | "suspicious" | "scored">} Exported */
 
 /** @type {Column[]} */
 const COLUMNS = ["path", "status", "probability", "decision", "detail", "volume", "reason"];
+
+/** `brainsift predict` refers what is no brain MRI; the column `status` tells it. @type {Record<string, string>} */
+const WRITTEN = { not_brain_mri: "refer", unreadable: "" };
 
 /**
  * One row per slice, decided by the rule in use; names as `brainsift predict` has them.
@@ -28,7 +31,7 @@ export function rowsOf(cases) {
       path: folder + slice.name,
       status: slice.status,
       probability: slice.probability,
-      decision: slice.decision === "unreadable" ? "" : slice.decision,
+      decision: WRITTEN[slice.decision] ?? slice.decision,
       detail: [slice.status === "ok" && slice.decision === "refer" ? UNSURE : "", slice.detail].filter(Boolean).join("; "),
       volume: slice.volume ? folder + slice.volume : "",
       reason: slice.status !== "ok" ? (slice.reason ?? "") : slice.decision === "refer" ? "unsure" : "",
@@ -56,24 +59,30 @@ export const toCsv = (rows) =>
 /**
  * The prediction for a volume, of one slice too, as `brainsift predict --volumes` gives it.
  *
- * @param {Exported} volume
+ * @param {Exported & { scored: VolumePrediction }} volume
  */
-function volumeOf({ folder, volume, slices, rule }) {
-  const { nScored, probability, decision, suspicious, reason } = summarize(slices, rule);
-  const nUnreadable = slices.filter(({ status }) => status === "unreadable").length;
+function volumeOf({ folder, slices, rule, suspicious, scored }) {
+  const { decision, probability, reason } = decideVolume(scored, rule);
+  const { volume, n_slices, n_scored, n_not_brain_mri, n_unreadable } = scored;
   return {
     volume: folder + volume,
-    n_slices: slices.length,
+    n_slices,
     probability,
-    decision: nScored ? decision : "refer",
+    decision: probability === null ? "refer" : decision,
     threshold: rule.threshold,
-    suspicious: suspicious.map((place) => folder + slices[place].name),
-    n_scored: nScored,
-    n_not_brain_mri: slices.length - nScored - nUnreadable,
-    n_unreadable: nUnreadable,
+    suspicious: (n_scored ? suspicious : []).map((place) => folder + slices[place].name),
+    n_scored,
+    n_not_brain_mri,
+    n_unreadable,
     reason,
   };
 }
+
+/**
+ * @param {Exported} one
+ * @returns {one is Exported & { scored: VolumePrediction }}
+ */
+const isScoredVolume = (one) => one.scored !== null;
 
 /**
  * The predictions with all that is needed to understand them.
@@ -84,7 +93,7 @@ function volumeOf({ folder, volume, slices, rule }) {
  */
 export function toJson(cases, rule, { name, version, network_sha256, notice }) {
   const head = { model: { name, version, network_sha256 }, notice, made: new Date().toISOString() };
-  const volumes = cases.filter((one) => one.volume).map(volumeOf);
+  const volumes = cases.filter(isScoredVolume).map(volumeOf);
   const { threshold, margin } = rule;
   return JSON.stringify({ ...head, threshold, margin, answers: rowsOf(cases), volumes }, null, 1);
 }

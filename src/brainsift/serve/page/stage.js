@@ -95,13 +95,15 @@ export class Stage {
    * Shows the picture and the map at two addresses. Until the picture is there, no other one stands in its place; with
    * `keepView`, for another slice of the same case, it has a moment.
    *
-   * @param {{ pictureUrl: string, mapUrl: string | null, words: string }} layers `words` describe the picture.
+   * @param {{ pictureUrl: string, mapUrl: string | null, words: string, noMap: string }} layers `words` describe the
+   *   picture; `noMap` says why there is no map.
    * @param {{ keepView?: boolean }} [options]
    */
-  async show({ pictureUrl, mapUrl, words }, { keepView = false } = {}) {
+  async show({ pictureUrl, mapUrl, words, noMap }, { keepView = false } = {}) {
     this.#turn += 1;
     const turn = this.#turn;
     this.canvas.setAttribute("aria-label", words);
+    setText(this.noMap, noMap);
     if (!keepView) this.#blank("Loading");
     const late = setTimeout(() => turn === this.#turn && this.#blank("Loading"), LOADING_MS);
     const [shown, map] = await Promise.allSettled([picture(pictureUrl), mapUrl ? picture(mapUrl) : null]);
