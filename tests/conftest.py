@@ -27,7 +27,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIRABLE = ("chromium", "data", "dicom", "docs", "git", "log", "node", "pacs", "pango", "ray", "train", "typescript")
+REQUIRABLE = (
+    "chromium",
+    "data",
+    "dcmtk",
+    "dicom",
+    "dicom3tools",
+    "docs",
+    "gdcm",
+    "git",
+    "log",
+    "node",
+    "pacs",
+    "pango",
+    "ray",
+    "train",
+    "typescript",
+)
 _REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]
 _OUTSIDE_THE_INNER_LOOP = ("slow", "browser", "real")
 

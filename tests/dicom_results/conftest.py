@@ -4,14 +4,11 @@ import shutil
 import subprocess
 from datetime import datetime
 from functools import cache
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-for package in ("highdicom", "pynetdicom"):
-    pytest.importorskip(package, reason=f"needs dicom: {package} is not installed")
-
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
@@ -118,12 +115,12 @@ def write_enhanced(folder, *, count=_COUNT, **tags):
 
 _BARE = dict.fromkeys([*PATIENT, "BodyPartExamined", "SeriesNumber", "ImageType", "InstanceNumber"])
 CASES = {
-    "axial": lambda folder: write_series(folder),
+    "axial": write_series,
     "sagittal": lambda folder: write_series(folder, plane="sagittal"),
     "coronal": lambda folder: write_series(folder, plane="coronal"),
     "oblique": lambda folder: write_series(folder, plane="oblique"),
     "anisotropic": lambda folder: write_series(folder, shrink=2),
-    "enhanced": lambda folder: write_enhanced(folder),
+    "enhanced": write_enhanced,
     "anonymised": lambda folder: write_series(folder, **_BARE),
     "utf8": lambda folder: write_series(
         folder, SpecificCharacterSet="ISO_IR 192", PatientName="Ямада^Τάρο=山田^太郎", StudyDescription="tête"
@@ -151,6 +148,8 @@ def results_of(volume, **options):
 @pytest.fixture(scope="session")
 def results():
     """What draws series, predicts them and makes their results."""
+    if find_spec("highdicom") is None:
+        pytest.skip("needs dicom: highdicom is not installed")
     return SimpleNamespace(
         cases=CASES,
         planes=PLANES,
@@ -184,7 +183,8 @@ def check():
 
     def run(program, *arguments):
         if shutil.which(program) is None:
-            pytest.skip(f"needs pacs: {program} is not installed")
+            need = "dcmtk" if program == "dsrdump" else "dicom3tools"
+            pytest.skip(f"needs {need}: {program} is not installed")
         done = subprocess.run(
             [program, *map(str, arguments)],
             stdout=subprocess.PIPE,

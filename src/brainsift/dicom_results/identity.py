@@ -4,7 +4,7 @@ import hashlib
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from brainsift.volumes.dicom_header import text_of, value_of
+from brainsift.volumes.dicom_header import plain_text_of, text_of, value_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -61,15 +61,8 @@ def is_own_result(dataset: "Dataset") -> str:
 
 
 def uid_of(header: "Dataset", name: str) -> str:
-    """Returns a UID as it is, even one that the standard forbids; "" where there is none of digits and dots.
-
-    No warning quotes it.
-    """
-    if name not in header:
-        return ""
-    value = header.get_item(name).value
-    uid = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
-    uid = uid.strip("\0 ")
+    """Returns a UID as it is, even one that the standard forbids; "" where there is none of digits and dots."""
+    uid = plain_text_of(header, name)
     return uid if _UID_LETTERS.issuperset(uid) else ""
 
 

@@ -25,6 +25,7 @@ from brainsift.volumes.dicom_header import (
     number_of,
     read_dataset,
     text_of,
+    transfer_syntax,
     value_of,
     values_of,
     vector_of,
@@ -284,7 +285,10 @@ def _without_names(header: "Dataset") -> "Dataset":
 
 
 def _source_slice(prediction: Prediction, uids: References, header: "Dataset", path: str, frame: int) -> SourceSlice:
-    look, load = flat_header(header, max(frame - 1, 0)), partial(load_file, path, LIMITS)
+    look, syntax = flat_header(header, max(frame - 1, 0)), transfer_syntax(header)
+    load = partial(load_file, path, LIMITS)
+    if frame:
+        load = partial(load_frame, path, frame - 1, look, syntax=syntax, name=prediction.path, limits=LIMITS)
     return SourceSlice(
         prediction,
         uids,
@@ -294,7 +298,7 @@ def _source_slice(prediction: Prediction, uids: References, header: "Dataset", p
         position=vector_of(look, "ImagePositionPatient", 3),
         spacing=vector_of(look, "PixelSpacing", 2),
         thickness=_thickness(header),
-        load=partial(load_frame, path, frame - 1, look, prediction.path, LIMITS) if frame else load,
+        load=load,
     )
 
 

@@ -15,6 +15,7 @@ from brainsift.core.reasons import Reason
 from brainsift.images.components import Mask
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
 from brainsift.images.padding import without_padding
+from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom_header import (
     EXPORT_AGAIN,
     dicom_errors,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _Array = npt.NDArray[Any]
 
-_DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install pylibjpeg with its plugins."
+_DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install python-gdcm."
 
 
 def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = LIMITS) -> Loaded:
@@ -59,20 +60,23 @@ def load_file(path: str, limits: Limits) -> Loaded:
     return load_dataset(read_dataset(path, path, limits), name=path, limits=limits)
 
 
-def load_frame(path: str, index: int, look: "Dataset", name: str, limits: Limits) -> Loaded:
+def load_frame(path: str, index: int, look: "Dataset", *, syntax: Any, name: str, limits: Limits) -> Loaded:
     """Renders one frame of a file.
 
     Args:
         path: of the file.
         index: of the frame, from 0.
         look: its own header, of `flat_header`.
+        syntax: transfer syntax of the file.
         name: what errors call it.
         limits: what is decoded at all.
     """
     from pydicom.pixels import pixel_array
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    syntax = transfer_syntax(read_dataset(path, name, limits, tags=["Rows"]))
-    return _rendered(partial(pixel_array, path, index=index), look, name, syntax, limits)
+    # pydicom finds a frame in a file by its place, which a deflated file does not have.
+    source: Any = read_dataset(path, name, limits) if syntax == DeflatedExplicitVRLittleEndian else path
+    return _rendered(partial(pixel_array, source, index=index), look, name, syntax, limits)
 
 
 def rescale_fault(look: "Dataset") -> str:
@@ -122,6 +126,7 @@ def _rendered(decode: Callable[[], Any], look: "Dataset", name: str, syntax: Any
 def _check_syntax(name: str, syntax: Any) -> None:
     from pydicom.pixels import get_decoder
 
+    jpeg_lossless.register()
     try:
         known = get_decoder(syntax).is_available
     except NotImplementedError:

@@ -17,6 +17,7 @@ from brainsift.core.reasons import Reason
 from brainsift.core.walk import walk
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, without_waiting
 from brainsift.images.pages import Pages, may_hold_pages
+from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
 from brainsift.volumes.grouping import DICOM, Unit, units_of
@@ -260,4 +261,5 @@ def import_decoders() -> None:
     import pydicom.pixels
     import pydicom.uid  # noqa: F401
 
+    jpeg_lossless.register()
     Image.init()

@@ -1,0 +1,139 @@
+"""Compressed DICOM is read by the base install, to the last bit where the compression keeps it.
+
+The files come from encoders that are not ours: those of DCMTK and GDCM where they are installed, and those that pydicom
+has as files.
+"""
+
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, get_frame
+
+from brainsift.core.errors import UnreadableImageError
+from brainsift.volumes.reader import find_slice
+
+EIGHT = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+DCMTK = {
+    "JPEG Lossless SV1": ["dcmcjpeg", "+e1"],
+    **{f"JPEG Lossless, predictor {number}": ["dcmcjpeg", "+el", "+sv", str(number)] for number in range(1, 8)},
+    "JPEG-LS": ["dcmcjpls"],
+    "RLE": ["dcmcrle"],
+    "deflated": ["dcmconv", "+td"],
+}
+GDCM = {
+    "JPEG Lossless by GDCM": ["gdcmconv", "--jpeg"],
+    "JPEG-LS by GDCM": ["gdcmconv", "--jpegls"],
+    "JPEG 2000": ["gdcmconv", "--j2k"],
+    "RLE by GDCM": ["gdcmconv", "--rle"],
+}
+TOOLS = DCMTK | GDCM
+KINDS = ("unsigned", "signed", "signed of 12 bits", "noise", "bytes", "colours")
+
+
+def needs(tool, name):
+    if not shutil.which(tool):
+        pytest.skip(f"needs {'gdcm' if tool == 'gdcmconv' else 'dcmtk'}: {tool} is not installed")
+    if "JPEG-LS" in name:
+        needs_jpeg_ls()
+
+
+def needs_jpeg_ls():
+    if find_spec("jpeg_ls") is None:
+        pytest.skip("pyjpegls has no wheel for this Python")
+
+
+def plain_file(path, dicom, kind, **more):
+    """An uncompressed slice, of one kind of pixels."""
+    head = dicom.head
+    deep = head.astype(np.int32) * 16 + np.arange(head.shape[1]) % 13
+    pixels, tags = {
+        "unsigned": (deep.astype(np.uint16), {"BitsStored": 12, "HighBit": 11}),
+        "signed": ((deep - 900).astype(np.int16), {}),
+        "signed of 12 bits": ((deep // 2 - 900).astype(np.int16), {"BitsStored": 12, "HighBit": 11}),
+        "noise": (np.random.default_rng(0).integers(0, 1 << 16, head.shape).astype(np.uint16), {}),
+        "bytes": (head, EIGHT),
+        "colours": (
+            np.stack([head, head[::-1], head.T], axis=-1),
+            {**EIGHT, "SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0},
+        ),
+    }[kind]
+    rows, columns = head.shape
+    return dicom.save(path, pixels, **{"PixelData": pixels.tobytes(), "Rows": rows, "Columns": columns, **tags, **more})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_compressed_slice_is_the_plain_one(tmp_path, dicom, name, kind):
+    needs(TOOLS[name][0], name)
+    plain = plain_file(tmp_path / "plain.dcm", dicom, kind)
+    subprocess.run([*TOOLS[name], plain, tmp_path / "packed.dcm"], check=True)
+    packed = pydicom.dcmread(tmp_path / "packed.dcm")
+    assert packed.file_meta.TransferSyntaxUID not in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+    loaded, wanted = find_slice(tmp_path / "packed.dcm").load(), find_slice(plain).load()
+    assert np.array_equal(loaded.image.pixels, wanted.image.pixels)
+    assert np.array_equal(loaded.values().grey, wanted.values().grey)
+    assert np.array_equal(packed.pixel_array, pydicom.dcmread(plain).pixel_array)
+
+
+@pytest.mark.parametrize("name", ["JPEG Lossless SV1", "JPEG-LS", "RLE", "deflated", "JPEG 2000"])
+def test_each_frame_of_a_compressed_file_is_its_own(tmp_path, dicom, name):
+    needs(TOOLS[name][0], name)
+    frames = np.stack([dicom.head * np.uint16(8), dicom.head.T * np.uint16(9), dicom.head[::-1] * np.uint16(10)])
+    plain = dicom.save(tmp_path / "plain.dcm", frames, NumberOfFrames=3)
+    subprocess.run([*TOOLS[name], plain, tmp_path / "packed.dcm"], check=True)
+    for number in (3, 1, 2):
+        found = find_slice(f"{tmp_path / 'packed.dcm'}#{number}").read().pixels
+        assert np.array_equal(found, frames[number - 1])
+
+
+@pytest.mark.parametrize(
+    ("packed", "plain"),
+    [
+        ("MR_small_RLE.dcm", "MR_small.dcm"),
+        ("MR_small_jp2klossless.dcm", "MR_small.dcm"),
+        ("MR_small_jpeg_ls_lossless.dcm", "MR_small.dcm"),
+        ("SC_rgb_rle_2frame.dcm", ""),
+        ("image_dfl.dcm", ""),
+    ],
+)
+def test_files_that_others_compressed_are_read(packed, plain):
+    if "jpeg_ls" in packed:
+        needs_jpeg_ls()
+    path = get_testdata_file(packed, download=False)
+    assert path, f"pydicom has no {packed} any more"
+    found = find_slice(f"{path}#1" if "2frame" in packed else path).read().pixels
+    if plain:
+        assert np.array_equal(found, find_slice(get_testdata_file(plain, download=False)).read().pixels)
+    assert np.ptp(found) > 0
+
+
+@pytest.mark.parametrize("name", ["JPEG Lossless SV1", "JPEG Lossless, predictor 6", "JPEG-LS", "RLE", "JPEG 2000"])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+@pytest.mark.parametrize("filled", [True, False])
+def test_compressed_pixels_that_end_early_are_no_image(tmp_path, dicom, name, share, filled):
+    needs(TOOLS[name][0], name)
+    plain = plain_file(tmp_path / "plain.dcm", dicom, "unsigned")
+    subprocess.run([*TOOLS[name], plain, tmp_path / "packed.dcm"], check=True)
+    packed = pydicom.dcmread(tmp_path / "packed.dcm")
+    frame = get_frame(packed.PixelData, 0, number_of_frames=1)
+    kept = frame[: int(share * len(frame))]
+    packed.PixelData = encapsulate([kept + bytes(len(frame) - len(kept)) if filled else kept])
+    packed.save_as(tmp_path / "cut.dcm")
+    with pytest.raises(UnreadableImageError, match="cannot be decoded"):
+        find_slice(tmp_path / "cut.dcm").read()
+
+
+def test_a_compression_that_is_not_decoded_says_so_and_what_to_do(tmp_path, dicom):
+    made = pydicom.dcmread(dicom.save(tmp_path / "a.dcm", dicom.head))
+    made.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+    made["PixelData"].is_undefined_length = True
+    made.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.201"  # High-Throughput JPEG 2000
+    made.save_as(tmp_path / "b.dcm")
+    with pytest.raises(UnreadableImageError, match=r"High-Throughput.*gdcmconv --raw.*install python-gdcm"):
+        find_slice(Path(tmp_path / "b.dcm")).read()
