@@ -28,8 +28,21 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRABLE = (
-    *("chromium", "data", "dcmtk", "dicom", "docs", "gdcm", "git"),
-    *("log", "node", "pacs", "pango", "ray", "train", "typescript"),
+    "chromium",
+    "data",
+    "dcmtk",
+    "dicom",
+    "dicom3tools",
+    "docs",
+    "gdcm",
+    "git",
+    "log",
+    "node",
+    "pacs",
+    "pango",
+    "ray",
+    "train",
+    "typescript",
 )
 _REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]
 _OUTSIDE_THE_INNER_LOOP = ("slow", "browser", "real")

@@ -30,6 +30,10 @@ _DESCRIPTIONS: dict[Kind, tuple[int, str, str]] = {
     "fractional": (9904, "SEG", "brainsift tumor map"),
     "pdf": (9905, "DOC", "brainsift page"),
 }
+_NEVER_ABSENT = """
+    PatientName PatientID PatientBirthDate PatientSex
+    StudyID StudyDate StudyTime AccessionNumber ReferringPhysicianName
+""".split()  # noqa: SIM905 - may be empty
 _EVIDENCE = ("ReferencedSeriesSequence",)  # lists whole files, each once; elsewhere a reference may name one frame
 
 
@@ -73,10 +77,8 @@ class Assembly:
         image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, self.stand_in(f"{one.uids.instance}#{one.frame}")
         image.StudyInstanceUID, image.SeriesInstanceUID = self.stand_in(one.uids.study), self.stand_in(one.uids.series)
         image.Modality = "MR"
-        for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"):
-            setattr(image, name, "")
-        for name in ("StudyID", "StudyDate", "StudyTime", "AccessionNumber"):
-            setattr(image, name, "")
+        for name in _NEVER_ABSENT:
+            setattr(image, name, None)
         image.Rows, image.Columns = one.shape
         if one.uids.frame_of_reference:
             image.FrameOfReferenceUID = self.stand_in(one.uids.frame_of_reference)
@@ -87,7 +89,8 @@ class Assembly:
         ):
             if vector is not None:
                 setattr(image, name, [_decimal(value) for value in vector])
-        image.SliceThickness = _decimal(one.thickness or 0.0)
+        if one.thickness is not None:
+            image.SliceThickness = _decimal(one.thickness)
         return image
 
     def finish(self, dataset: "Dataset", kind: Kind, number: int = 1) -> ResultObject:
@@ -98,8 +101,9 @@ class Assembly:
             kind: of the object.
             number: counts the objects of the kind from 1.
         """
-        from pydicom.charset import convert_encodings
+        from pydicom.charset import convert_encodings, default_encoding
         from pydicom.dataset import FileMetaDataset
+        from pydicom.filewriter import correct_ambiguous_vr
         from pydicom.uid import UID, ExplicitVRLittleEndian
 
         series = self.uid(kind)
@@ -107,18 +111,18 @@ class Assembly:
         self._describe(dataset, kind, number, series, uid)
         images = {self.stand_in(f"{one.uids.instance}#{one.frame}"): one for one in self.source.slices}
         _restore(dataset, self.stand_ins, images)
+        correct_ambiguous_vr(dataset, True)
+        for name in _NEVER_ABSENT:
+            setattr(dataset, name, None)
         for element in self.source.patient_and_study:
             dataset[element.tag] = element
-        for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"):
-            dataset.setdefault(name, None)
-        for name in ("AccessionNumber", "ReferringPhysicianName"):
-            dataset.setdefault(name, None)
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, UID(uid)
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.file_meta, dataset.preamble = meta, b"\0" * 128
         # As if it had been read in the encoding that it is written in: then bytes stay as they are.
-        dataset.set_original_encoding(False, True, convert_encodings(dataset.get("SpecificCharacterSet")))
+        letters = dataset.get("SpecificCharacterSet")
+        dataset.set_original_encoding(False, True, convert_encodings(letters) if letters else default_encoding)
         written = io.BytesIO()
         dataset.save_as(written, enforce_file_format=True)
         study = self.source.slices[0].uids.study

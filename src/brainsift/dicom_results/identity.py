@@ -4,7 +4,7 @@ import hashlib
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from brainsift.volumes.dicom_header import text_of, value_of
+from brainsift.volumes.dicom_header import plain_text_of, text_of, value_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -15,6 +15,7 @@ EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "ContributingEquipmentSequ
 """Elements that `is_own_result` looks at, beside the UIDs of the series and of the object."""
 _MARK = b"brsift"  # the first six bytes of each UUID
 _ROOT = "2.25."
+_UID_LETTERS = frozenset("0123456789.")
 _MARK_SHIFT = 128 - 8 * len(_MARK)
 
 
@@ -50,13 +51,19 @@ def is_own_result(dataset: "Dataset") -> str:
         The sign by which it was recognised: "series", "manufacturer and model" or "contributing equipment"; "" where
         there is none.
     """
-    if any(_is_marked(text_of(dataset, tag)) for tag in ("SeriesInstanceUID", "SOPInstanceUID")):
+    if any(_is_marked(uid_of(dataset, tag)) for tag in ("SeriesInstanceUID", "SOPInstanceUID")):
         return "series"
     if _is_ours(dataset):
         return "manufacturer and model"
     if any(_is_ours(item) for item in value_of(dataset, EQUIPMENT[2]) or []):
         return "contributing equipment"
     return ""
+
+
+def uid_of(header: "Dataset", name: str) -> str:
+    """Returns a UID as it is, even one that the standard forbids; "" where there is none of digits and dots."""
+    uid = plain_text_of(header, name)
+    return uid if _UID_LETTERS.issuperset(uid) else ""
 
 
 def _is_marked(uid: str) -> bool:

@@ -91,22 +91,25 @@ def make_segmentation(assembly: Assembly, bundle: Bundle, *, fractional: bool) -
         anatomic_regions=[codes.SCT.Brain],
         display_color=CIELabColor(*_COLOR),
     )
-    made = Segmentation(
-        source_images=[assembly.stand_in_image(one) for one in assembly.source.slices],
-        pixel_array=frames,
-        segmentation_type="FRACTIONAL" if fractional else "BINARY",
-        segment_descriptions=[segment],
-        series_instance_uid=assembly.uid("map series"),
-        series_number=1,
-        sop_instance_uid=assembly.uid("map"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL,
-        software_versions=__version__,
-        device_serial_number=assembly.network,
-        content_description=f"{BANNER}. Where the network sees a tumor; no delineation.",
-        content_label="TUMOR_MAP",
-    )
+    try:
+        made = Segmentation(
+            source_images=[assembly.stand_in_image(one) for one in assembly.source.slices],
+            pixel_array=frames,
+            segmentation_type="FRACTIONAL" if fractional else "BINARY",
+            segment_descriptions=[segment],
+            series_instance_uid=assembly.uid("map series"),
+            series_number=1,
+            sop_instance_uid=assembly.uid("map"),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MODEL,
+            software_versions=__version__,
+            device_serial_number=assembly.network,
+            content_description=f"{BANNER}. Where the network sees a tumor; no delineation.",
+            content_label="TUMOR_MAP",
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # its words may quote what stands in a header
+        return None, f"highdicom cannot use the geometry of the images ({type(error).__name__})"
     kind: Kind = "fractional" if fractional else "segmentation"
     _complete(made, assembly, kind)
     return assembly.finish(made, kind), ""
@@ -132,8 +135,5 @@ def _complete(made: "Dataset", assembly: Assembly, kind: Kind) -> None:
         item.DimensionOrganizationUID = organization
     for name in ("ContentCreatorName", "PositionReferenceIndicator"):
         setattr(made, name, "")
-    if assembly.source.slices[0].thickness is None:
-        for shared in made.SharedFunctionalGroupsSequence:
-            del shared.PixelMeasuresSequence[0].SliceThickness
     for element in assembly.source.compression:
         made[element.tag] = element

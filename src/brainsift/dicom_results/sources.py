@@ -6,6 +6,7 @@ Nothing here turns a name or an identifier of a patient into a value of pydicom,
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,18 +14,18 @@ import numpy.typing as npt
 
 from brainsift.core.errors import InputError
 from brainsift.core.reasons import Reason
-from brainsift.dicom_results.identity import EQUIPMENT, is_own_result
+from brainsift.dicom_results.identity import EQUIPMENT, is_own_result, uid_of
 from brainsift.images.decode import LIMITS
 from brainsift.inference.decision import Prediction
 from brainsift.inference.volume_decision import WRONG_FILE, VolumePrediction
 from brainsift.volumes.dicom_header import (
     FRAMES,
     HEADER,
-    SERIES,
     flat_header,
     number_of,
     read_dataset,
     text_of,
+    transfer_syntax,
     value_of,
     values_of,
     vector_of,
@@ -57,7 +58,6 @@ _TAGS: list[str | int] = [*HEADER, *PATIENT_AND_STUDY, *COMPRESSION, *_REFERENCE
 _ITEM = b"\xfe\xff\x00\xe0"  # the tag (FFFE,E000), little endian
 _LONGEST = 0xFFFF  # bytes of a value whose length is written in 16 bits
 _ALIKE = 1e-3  # directions and spacings that differ by less, in mm
-_UID_LETTERS = frozenset("0123456789.")
 
 Vector = npt.NDArray[np.float64]
 
@@ -153,17 +153,19 @@ class Source:
             "ImageOrientationPatient": [one.orientation for one in slices],
             "ImagePositionPatient": [one.position for one in slices],
             "PixelSpacing": [one.spacing for one in slices],
+            "SliceThickness": [one.thickness for one in slices],
         }
         lacking = next((name for name, values in needed.items() if any(value is None for value in values)), "")
         if lacking:
             return f"the images have no {lacking}"
-        orientations, positions, spacings = (np.array(values) for values in list(needed.values())[1:])
+        orientations, positions, spacings = (np.array(values) for values in list(needed.values())[1:4])
         faults = {
             "are of several series": len({one.uids.series for one in slices}) > 1,
             "have several frames of reference": len(set(needed["FrameOfReferenceUID"])) > 1,
             "differ in size": any(one.shape != first.shape for one in slices),
             "lie in different planes": not np.allclose(orientations, orientations[0], atol=_ALIKE),
             "differ in the spacing of pixels": not np.allclose(spacings, spacings[0], atol=_ALIKE),
+            "share identifiers": len({(one.uids.instance, one.frame) for one in slices}) < len(slices),
             "share places": len(np.unique(positions.round(3), axis=0)) < len(slices),
         }
         return next((f"the images {words}" for words, found in faults.items() if found), "")
@@ -184,13 +186,16 @@ def read_source(volume: VolumePrediction) -> Source:
     for prediction in volume.slices:
         path, frame = split_name(prediction.path)
         if path not in headers:
+            if prediction.status != "unreadable" and not Path(path).is_file():
+                rule = "is gone, or no file: a DICOM object is made of the images that were scored"
+                raise InputError(path, rule, "Keep them until it is made.", reason=Reason.MISSING_FILE)
             headers[path] = None
             if (header := _header(path)) is not None:
                 own |= bool(is_own_result(header))
                 who.add(tuple(element.value for element in verbatim(header, _WHO)))
                 if len(who) == 1 and not found.patient_and_study:
                     found = _common(header)
-                headers[path] = (References(*(_uid(header, name) for name in _REFERENCES)), _without_names(header))
+                headers[path] = (References(*(uid_of(header, name) for name in _REFERENCES)), _without_names(header))
         known = headers[path]
         if known is not None:
             slices.append(_source_slice(prediction, *known, path, frame))
@@ -257,9 +262,7 @@ def _header(path: str) -> "Dataset | None":
         return None
     try:
         return read_dataset(path, path, LIMITS, tags=_TAGS)
-    except InputError as error:
-        if error.reason is Reason.MISSING_FILE:
-            raise
+    except InputError:
         return None
 
 
@@ -275,13 +278,17 @@ def _common(header: "Dataset") -> Source:
 
 def _without_names(header: "Dataset") -> "Dataset":
     """Takes the names and identifiers away, which else would be turned into values with the rest."""
-    for name in {*PATIENT_AND_STUDY, *_REFERENCES} & {one for one in SERIES if one in header}:
-        del header[name]
+    for name in {*PATIENT_AND_STUDY, *_REFERENCES}:
+        if name in header:
+            del header[name]
     return header
 
 
 def _source_slice(prediction: Prediction, uids: References, header: "Dataset", path: str, frame: int) -> SourceSlice:
-    look, load = flat_header(header, max(frame - 1, 0)), partial(load_file, path, LIMITS)
+    look, syntax = flat_header(header, max(frame - 1, 0)), transfer_syntax(header)
+    load = partial(load_file, path, LIMITS)
+    if frame:
+        load = partial(load_frame, path, frame - 1, look, syntax=syntax, name=prediction.path, limits=LIMITS)
     return SourceSlice(
         prediction,
         uids,
@@ -291,18 +298,8 @@ def _source_slice(prediction: Prediction, uids: References, header: "Dataset", p
         position=vector_of(look, "ImagePositionPatient", 3),
         spacing=vector_of(look, "PixelSpacing", 2),
         thickness=_thickness(header),
-        load=partial(load_frame, path, frame - 1, look, prediction.path, LIMITS) if frame else load,
+        load=load,
     )
-
-
-def _uid(header: "Dataset", name: str) -> str:
-    """Returns a UID as it is; "" where there is none. It need not be one that the standard allows."""
-    if name not in header:
-        return ""
-    value = header.get_item(name).value
-    uid = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
-    uid = uid.strip("\0 ")
-    return uid if _UID_LETTERS.issuperset(uid) else ""
 
 
 def _thickness(header: "Dataset") -> float | None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from brainsift.core.errors import InputError, RefusedObjectError, UsageError
 from brainsift.node.journal import Arrival, InstanceRow, Journal, SeriesRow
+from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom import read_bytes
 from brainsift.volumes.dicom_header import FRAMES, LOOK, PLACE, SERIES, text_of, transfer_syntax
 
@@ -207,6 +208,7 @@ def _refused(status: int, rule: str, remedy: str) -> RefusedObjectError:
 
 def readable_syntaxes() -> list[str]:
     """Returns the transfer syntaxes whose pixels can be decoded here."""
+    jpeg_lossless.register()
     from pydicom.pixels import get_decoder
     from pydicom.uid import AllTransferSyntaxes
 

@@ -55,8 +55,8 @@ class _Scored:
     rule: Rule
     cases: list[int] = field(default_factory=list)
 
-    def volumes(self) -> list[VolumePrediction]:
-        return [self.volume]
+    def results(self) -> tuple[list[Prediction], list[VolumePrediction]]:
+        return self.predictions, [self.volume]
 
     def load(self, place: int) -> Loaded:
         return find_slice(self.paths[place]).load()

@@ -21,17 +21,15 @@ class Scored(Protocol):
     """What can be recorded: a job of the service, or a series of a node.
 
     Attributes:
-        predictions: for its slices, in order; those of a volume follow each other.
         rule: that decided them.
         cases: gets the numbers of its cases.
     """
 
-    predictions: list[Prediction]
     rule: Rule
     cases: list[int]
 
-    def volumes(self) -> list[VolumePrediction]:
-        """Returns the predictions for its volumes, in order."""
+    def results(self) -> tuple[list[Prediction], list[VolumePrediction]]:
+        """Returns the predictions for its slices, in order, and for the volumes that they belong to."""
 
     def load(self, place: int) -> Loaded:
         """Reads a slice."""
