@@ -53,7 +53,7 @@ def beside(folder: Path, **settings: float) -> Iterator[tuple[Any, Path, int]]:
 
 def latency(folder: Path, slices: tuple[int, ...] = (24, 200), quiet_s: float = 1.0) -> None:
     """Prints the seconds from the last image to the last result in Orthanc, without the quiet time."""
-    with beside(folder, quiet_s=quiet_s) as (_, config, port), running_node(config, port):
+    with beside(folder, quiet_s=quiet_s) as (_, config, port), running_node(config):
         for number, count in enumerate(slices, 1):
             files = write_series(folder / f"in{number}", seed=number, count=count, side=256)
             send(port, *files)
@@ -70,7 +70,7 @@ def receive(folder: Path, count: int = 500) -> None:
     port, other = free_port(), free_port()
     (folder / "scp").mkdir()
     words = (program("storescp"), "-aet", "BRAINSIFT", "-od", folder / "scp", other)
-    with process(*words), running_node(node_settings(folder / "n", port=port, quiet_s=3600), port):
+    with process(*words), running_node(node_settings(folder / "n", port=port, quiet_s=3600)):
         until(lambda: listens(other))
         for name, where in (("storescp", other), ("node", port)):
             start = time.monotonic()
@@ -80,7 +80,7 @@ def receive(folder: Path, count: int = 500) -> None:
 
 def memory(folder: Path, series: int = 500) -> None:
     """Prints the node's memory after every tenth of the series, six slices each."""
-    with beside(folder, quiet_s=0.2) as (_, config, port), running_node(config, port) as node:
+    with beside(folder, quiet_s=0.2) as (_, config, port), running_node(config) as node:
         for number in range(1, series + 1):
             files = write_series(folder / "in", seed=number % 7 + 1, count=6, series=f"1.2.3.{number}")
             send(port, *files)
@@ -112,14 +112,14 @@ def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, 
         The state in which it was killed, and the number of versions.
     """
     with beside(folder, quiet_s=0.5) as (archive, config, port):
-        with running_node(config, port) as node:
+        with running_node(config) as node:
             send(port, *files, check=False)
             time.sleep(wait_s)
             node.kill()
             node.wait()
         journal = journal_of(config)
         state = [one.state for one in journal.series()]
-        with running_node(config, port):
+        with running_node(config):
             send(port, *files)  # an archive sends again what it got no reply for
             until(lambda: journal.counts() == {"delivered": 1}, seconds=120)
             time.sleep(1)
@@ -137,7 +137,7 @@ def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, 
             connection.execute("UPDATE series SET state = 'scoring'")
         for path in made:
             path.unlink()
-        with running_node(config, port):
+        with running_node(config):
             until(lambda: journal.counts() == {"delivered": 1}, seconds=120)
         again = {path: path.read_bytes() for path in (folder / "n/node/results").rglob("*.dcm")}
         assert again == made, "not the same bytes"

@@ -251,16 +251,18 @@ def node_settings(folder, *, port, web_port=0, text="", target=None, quiet_s=1.0
 
 
 @contextmanager
-def running_node(config, port, *, environment=None):
+def running_node(config, *, environment=None):
     """Runs `brainsift node`; its log is beside the settings."""
     log = config.parent / "log.txt"
+    log.touch()
+    before = log.read_text().count("node started")
     with (
         log.open("a") as stream,
         process(
             sys.executable, "-m", "brainsift", "node", config, stdout=stream, stderr=stream, env=environment
         ) as running,
     ):
-        until(lambda: running.poll() is not None or listens(port), seconds=60)
+        until(lambda: running.poll() is not None or log.read_text().count("node started") > before, seconds=60)
         assert running.poll() is None, log.read_text()
         yield running
 

@@ -51,7 +51,7 @@ def test_a_series_that_orthanc_sends_comes_back_with_its_results_once(beside, tm
     config = node_settings(tmp_path / "n", port=beside.node_port, target=beside.port)
     files = write_series(tmp_path / "in")
     send(beside.port, *files, called="ORTHANC")
-    with running_node(config, beside.node_port):
+    with running_node(config):
         (series,) = beside.get("/series")
         beside.get("/modalities/brainsift/store", series.encode())
         ended(config)
@@ -75,7 +75,7 @@ def test_a_series_that_orthanc_sends_comes_back_with_its_results_once(beside, tm
 
 def test_late_slices_make_a_second_version_that_names_the_first(beside, tmp_path):
     config = node_settings(tmp_path / "n", port=beside.node_port, target=beside.port)
-    with running_node(config, beside.node_port):
+    with running_node(config):
         send(beside.node_port, *write_series(tmp_path / "in"))
         ended(config)
         (first,) = [one for one in results(beside) if one.Modality == "SR"]
@@ -102,7 +102,7 @@ def test_late_slices_make_a_second_version_that_names_the_first(beside, tmp_path
 )
 def test_what_is_no_original_head_is_skipped_and_nothing_is_sent(beside, tmp_path, tags, reason):
     config = node_settings(tmp_path / "n", port=beside.node_port, target=beside.port)
-    with running_node(config, beside.node_port):
+    with running_node(config):
         send(beside.node_port, *write_series(tmp_path / "in", count=3, **tags))
         ended(config, state="skipped")
         (series,) = journal_of(config).series()
@@ -114,7 +114,7 @@ def test_what_is_no_original_head_is_skipped_and_nothing_is_sent(beside, tmp_pat
 def test_two_studies_over_four_associations_at_once_are_two_results(beside, tmp_path):
     config = node_settings(tmp_path / "n", port=beside.node_port, target=beside.port, quiet_s=2)
     one, two = (write_series(tmp_path / name, seed=seed, count=12) for name, seed in (("a", 1), ("b", 2)))
-    with running_node(config, beside.node_port):
+    with running_node(config):
         senders = [
             subprocess.Popen([program("dcmsend"), "-aec", "BRAINSIFT", "127.0.0.1", str(beside.node_port), *files])
             for files in ([*one[:6], *two[6:]], [*two[:6], *one[6:]], one[3:9], two[3:9])
@@ -162,7 +162,7 @@ every_s = 0.5
     pushed = write_series(tmp_path / "pushed", seed=2, count=4)
     dropped = write_series(tmp_path / "dropped", seed=3, count=4)
     send(beside.port, *pulled, called="ORTHANC")
-    with running_node(config, beside.node_port):
+    with running_node(config):
         status, reply = stow(web_port, pushed)
         assert status == 200
         assert len(reply["00081199"]["Value"]) == 4
@@ -191,7 +191,7 @@ def test_nothing_that_the_node_writes_for_people_names_the_patient(beside, tmp_p
     text = f'[[targets]]\nname = "away"\nae_title = "AWAY"\nport = {free_port()}\n'
     config = node_settings(tmp_path / "n", port=beside.node_port, web_port=web_port, target=beside.port, text=text)
     written = []
-    with running_node(config, beside.node_port):
+    with running_node(config):
         files = write_series(tmp_path / "in", count=4)
         broken = tmp_path / "broken.dcm"
         content = bytearray(files[0].read_bytes())
@@ -240,7 +240,7 @@ def test_a_second_pacs_gets_the_results_as_well(tmp_path):
         f"ORTHANC {tmp_path / 'db'} RW (200, 1024mb) ANY\nAETable END\n"
     )
     config = node_settings(tmp_path / "n", port=port, target=other)
-    with process(program("dcmqrscp"), "-c", tmp_path / "qr.cfg"), running_node(config, port):
+    with process(program("dcmqrscp"), "-c", tmp_path / "qr.cfg"), running_node(config):
         send(port, *write_series(tmp_path / "in", count=4))
         ended(config)
         kept = [
@@ -254,7 +254,7 @@ def test_a_second_pacs_gets_the_results_as_well(tmp_path):
 def test_storage_commitment_where_the_target_offers_it(beside, tmp_path):
     text = "commit = true\n"
     config = node_settings(tmp_path / "n", port=beside.node_port, target=beside.port, text=text)
-    with running_node(config, beside.node_port):
+    with running_node(config):
         send(beside.node_port, *write_series(tmp_path / "in", count=4))
         ended(config)
         assert not [one.error for one in journal_of(config).deliveries() if one.error]
