@@ -2,22 +2,26 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from brainsift.core.errors import InputError, UsageError, in_one_line
 from brainsift.core.files import check_format, check_writable, csv_rows, json_rows, write_csv
 from brainsift.core.progress import Progress, Report, silent
-from brainsift.core.records import Record
+from brainsift.core.records import OMITTED, Record
+from brainsift.dicom_results.result_set import ResultOptions
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
-from brainsift.inference.decision import COLUMNS, Prediction, make_rule
+from brainsift.inference.decision import COLUMNS, Prediction, Rule, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
 from brainsift.volumes.inputs import find_images, read_list
+
+if TYPE_CHECKING:
+    from brainsift.batch.dicom_sets import DicomSets
 
 Engine = Literal["local", "ray"]
 _DRAW_LOCALLY = "Use the engine local, for the images that need a look."
@@ -32,8 +36,11 @@ class BatchResult(Record):
         by_status: their number by status.
         by_decision: their number by decision; "" for what is unreadable.
         volumes: the predictions for volumes, in order.
-        written: the tables, the report and the folder of the tumor maps, as far as they were wanted and written.
-        unwritten: in words, what of the report and the tumor maps could not be written; the tables are whole.
+        written: the tables, the report and the folders of the tumor maps and of the DICOM objects, as far as they were
+            wanted and written.
+        left_out: why a DICOM object could not be made, one sentence each, the name of the volume first.
+        unwritten: what of the report, the tumor maps and the DICOM objects could not be written, one sentence each; the
+            tables are whole.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -43,7 +50,8 @@ class BatchResult(Record):
     by_decision: dict[str, int]
     volumes: tuple[VolumePrediction, ...]
     written: tuple[Path, ...]
-    unwritten: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    unwritten: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
 
 def predict_files(
@@ -59,6 +67,8 @@ def predict_files(
     volumes: str | Path | None = None,
     heatmaps: str | Path | None = None,
     report: str | Path | None = None,
+    dicom: str | Path | None = None,
+    dicom_options: ResultOptions = ResultOptions(),  # noqa: B008 - frozen
     engine: Engine = "local",
     workers: int = 0,
     address: str = "",
@@ -83,6 +93,9 @@ def predict_files(
         volumes: table to write, one row per volume.
         heatmaps: folder for each image with the tumor map over it, and one montage per volume.
         report: page to write, with the most suspicious images and why; HTML, or PDF where the name ends in .pdf.
+        dicom: folder for the result of each DICOM series as DICOM objects, one folder per volume; needs the extra
+            `dicom`.
+        dicom_options: which objects those are.
         engine: "local" for threads of this process, "ray" for worker processes here or on many machines.
         workers: of the engine ray; 0 for one per core.
         address: of a running Ray cluster, host:port or ``auto``; "" starts one here.
@@ -94,7 +107,8 @@ def predict_files(
         UsageError: options that exclude each other, or a threshold or a share that the bundle does not know.
         InputError: a path that does not exist, or a file that cannot be written; before anything is scored.
         BundleError: the bundle is missing or altered.
-        MissingExtraError: a PDF without the extra `pdf`, or the engine ray without the extra `ray`.
+        MissingExtraError: a PDF without the extra `pdf`, the engine ray without the extra `ray`, or DICOM objects
+            without the extra `dicom`.
 
     >>> predict_files("nowhere.png", expand=False).by_status
     {'unreadable': 1}
@@ -102,7 +116,9 @@ def predict_files(
     if threshold is not None and sensitivity is not None:
         raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
     wanted = threshold if sensitivity is None else sensitivity
-    _check_engine(engine, heatmaps=heatmaps, report=report, workers=workers, address=address, threads=threads)
+    _check_engine(
+        engine, heatmaps=heatmaps, report=report, dicom=dicom, workers=workers, address=address, threads=threads
+    )
     _check_targets([(csv, ".csv"), (json, ".json"), (volumes, ".csv")], heatmaps, report)
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
@@ -110,22 +126,24 @@ def predict_files(
     listing = partial(find_images, list(named)) if expand else partial(iter, named)
     expected = sum(1 for _ in listing()) if expand else 0
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
-    maps = None
+    drawings = _Drawings()
     if heatmaps:
         from brainsift.batch.heatmaps import Heatmaps  # start-up does without it
 
         maps = Heatmaps(Path(heatmaps), size=bundle.size)
-    cases = None
+        drawings.take(heatmaps, maps.add, maps.write_montages)
     if report:
         from brainsift.pages.batch_page import Cases  # its templates cost start-up time
 
         cases = Cases()
-    losses = _Losses()
+        drawings.take(report, cases.add, lambda found: cases.write(found, bundle, rule.threshold, Path(report)))
+    sets = _dicom_sets(Path(dicom), bundle, rule, dicom_options) if dicom else None
+    if sets and dicom:
+        drawings.take(dicom, sets.add, lambda _: sets.finish())
     with ExitStack() as stack:
         rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
-        takers = [collector.add, *([each] if each else [])]
-        drawers = [(place, taker.add) for place, taker in ((heatmaps, maps), (report, cases)) if taker]
+        takers = [collector.add, drawings.add, *([each] if each else [])]
         if engine == "ray":
             options = {"threshold": wanted, "max_error": max_error}
             predictions = _on_ray(stack, listing, bundle, options, workers=workers, address=address, spooled=not expand)
@@ -137,47 +155,65 @@ def predict_files(
                 write_row(one.to_dict())
             for take in takers:
                 take(one)
-            for place, draw in drawers:
-                with losses.of(place):
-                    draw(one)
             statuses[one.status] += 1
             decisions[one.decision] += 1
             progress(Progress("scoring", number, max(number, expected)))
     found = collector.finish()
     if volumes:
         write_csv(Path(volumes), VOLUME_COLUMNS, (volume.to_dict() for volume in found))
-    if cases and report:
-        with losses.of(report):
-            cases.write(found, bundle, rule.threshold, Path(report))
-    if maps:
-        with losses.of(heatmaps):
-            maps.write_montages(found)
-    written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps) if path and Path(path).exists())
+    drawings.finish(found)
+    targets = [Path(path) for path in (csv, json, volumes, report, heatmaps, dicom) if path]
+    written = tuple(path for path in targets if path.exists())
+    left_out = tuple(sets.left_out) if sets else ()
     return BatchResult(
-        statuses.total(), dict(statuses), dict(decisions), tuple(found), written, unwritten=losses.in_words()
+        statuses.total(), dict(statuses), dict(decisions), tuple(found), written, left_out, drawings.unwritten()
     )
 
 
-class _Losses:
-    """What could not be written beside the tables."""
+class _Drawings:
+    """What is drawn beside the tables; what of it cannot be written costs itself alone."""
 
     def __init__(self) -> None:
+        self._takers: list[tuple[str, Callable[[Prediction], object]]] = []
+        self._finishers: list[tuple[str, Callable[[Sequence[VolumePrediction]], object]]] = []
         self._causes: dict[str, list[str]] = {}
 
+    def take(
+        self,
+        place: str | Path,
+        taker: Callable[[Prediction], object],
+        finisher: Callable[[Sequence[VolumePrediction]], object],
+    ) -> None:
+        """Adds an output: what takes each prediction, and what takes the volumes at the end."""
+        self._takers.append((str(place), taker))
+        self._finishers.append((str(place), finisher))
+
+    def add(self, prediction: Prediction) -> None:
+        """Hands a prediction on."""
+        for place, taker in self._takers:
+            with self._losing(place):
+                taker(prediction)
+
+    def finish(self, volumes: Sequence[VolumePrediction]) -> None:
+        """Hands the volumes on."""
+        for place, finisher in self._finishers:
+            with self._losing(place):
+                finisher(volumes)
+
+    def unwritten(self) -> tuple[str, ...]:
+        """Returns a sentence per output that is not whole."""
+        return tuple(
+            f"{place} cannot be written: {causes[0]}{f' ({len(causes)} times)' if len(causes) > 1 else ''}"
+            for place, causes in self._causes.items()
+        )
+
     @contextmanager
-    def of(self, output: str | Path | None) -> Iterator[None]:
-        """Notes a file that cannot be written, or read for it."""
+    def _losing(self, place: str) -> Iterator[None]:
+        """Notes a file that cannot be written, or an image that cannot be read again."""
         try:
             yield
         except (OSError, InputError) as error:
-            self._causes.setdefault(str(output), []).append(in_one_line(error))
-
-    def in_words(self) -> tuple[str, ...]:
-        """Returns a sentence per output."""
-        return tuple(
-            f"{output} cannot be written: {causes[0]}{f' ({len(causes)} times)' if len(causes) > 1 else ''}"
-            for output, causes in self._causes.items()
-        )
+            self._causes.setdefault(place, []).append(in_one_line(error))
 
 
 def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
@@ -188,6 +224,7 @@ def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
         "ray": {
             "heatmaps": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
             "report": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
+            "dicom": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
             "threads": ("is not known to the engine ray: each worker has one thread", "Set workers instead."),
         },
         "local": {
@@ -222,6 +259,12 @@ def _check_targets(
         from brainsift.pages.html import check_page  # its templates cost start-up time
 
         check_page(Path(report))
+
+
+def _dicom_sets(folder: Path, bundle: Bundle, rule: Rule, options: ResultOptions) -> "DicomSets":
+    from brainsift.batch.dicom_sets import DicomSets  # start-up does without it
+
+    return DicomSets(folder, bundle, rule, options)
 
 
 def _on_ray(
