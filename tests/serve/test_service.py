@@ -489,6 +489,7 @@ def reported(url, body, **query):
     return requests.post(f"{url}/api/v1/report.html", json=body, params=query)
 
 
+@pytest.mark.slow
 def test_a_report_shows_slices_of_several_jobs_by_one_rule(served, folder):
     jobs = []
     for _ in range(2):
