@@ -58,7 +58,7 @@ def test_the_letters_stand_at_their_sides(case, monkeypatch, name):
         if set(words) <= set("LRPAHF"):
             across, along = np.array(place) - middle
             sides = ("left", "right") if abs(across) > abs(along) else ("top", "bottom")
-            found[sides[across + along > 0]] = words
+            found[sides[int(across + along > 0)]] = words
     assert tuple(found[side] for side in ("right", "left", "bottom", "top")) == SIDES[name]
 
 
