@@ -10,6 +10,7 @@ from PIL import Image
 from brainsift.core.errors import BrainsiftError
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
+from brainsift.volumes.acquisition import UNKNOWN, Acquisition
 from brainsift.volumes.windowing import Values
 
 NEARLY_EMPTY = Rejection(Reason.HARDLY_ANY_HEAD, "hardly any of the head is in this slice")
@@ -52,6 +53,7 @@ class Slice:
         load: reads it.
         rejection: why, by its header, it is no MR of a head; None where nothing speaks against that.
         note: what a reader of the answer should know: only the first volume was read, for instance.
+        acquisition: what the header says of how it was made.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Slice:
     load: Callable[[], Loaded]
     rejection: Rejection | None = None
     note: str = ""
+    acquisition: Acquisition = UNKNOWN
 
     def read(self) -> DecodedImage:
         """Returns the pixels.

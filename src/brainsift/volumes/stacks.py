@@ -110,7 +110,8 @@ def stacks_of(frames: Sequence[Frame], name: str) -> list[Slice]:
         gaps = _gaps(ordered)
         for frame in ordered:
             note = "; ".join(filter(None, (frame.slice.note, gaps)))
-            found.append(replace(frame.slice, volume=volume, note=note))
+            acquisition = replace(frame.slice.acquisition, incomplete=bool(gaps))
+            found.append(replace(frame.slice, volume=volume, note=note, acquisition=acquisition))
     return found
 
 
