@@ -25,6 +25,7 @@ _TEXT = 15
 _WIDTH = 480  # of a strip, at least
 _BANNER_COLOR, _TEXT_COLOR, _LETTER_COLOR = (255, 96, 64), (225, 225, 225), (120, 220, 255)
 _HEAD_AND_FEET = str.maketrans("SI", "HF")  # what others call superior and inferior
+_SIDES: dict[Decision, str] = {"tumor": "above", "no_tumor": "below", "refer": "too near to", "": "without"}
 _WORDS: dict[Decision, str] = {"tumor": "tumor", "no_tumor": "no tumor", "refer": "refer to a human", "": "unreadable"}
 
 
@@ -53,8 +54,8 @@ def suspicious_pictures(
         one = assembly.source.by_path.get(path)
         if one is not None:
             found = one.prediction
-            of_slice = f"slice {places[path]} of {volume.n_slices}: {_words(found.probability, found.decision)}"
-            lines = [f"{of_slice} (threshold {rule.threshold:.3f})", of_series]
+            of_slice = f"slice {places[path]} of {volume.n_slices}: probability {found.probability:.3f}"
+            lines = [f"{of_slice}, {_SIDES[found.decision]} the threshold {rule.threshold:.3f}", of_series]
             drawn.append((one, draw_capture(one, bundle.size, lines)))
     return drawn
 
