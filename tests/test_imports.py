@@ -31,6 +31,7 @@ BASE = (
     "serve.scoring",
     "serve.history",
     "serve.http",
+    "node",
     "cli",
 )
 _TOP = ("client", "__main__", "__init__")  # modules beside the packages; they may import anything
