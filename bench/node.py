@@ -99,7 +99,6 @@ def kill(folder: Path, times: int = 50, seed: int = 0) -> None:
     for number in range(times):
         wait_s = generator.choice((0.3, 3, 10)) * generator.random()  # while it receives, scores or sends
         sets.append(killed_once(folder / f"round{number}", files, wait_s=wait_s))
-        )
         print(json.dumps(sets[-1]), flush=True)
         shutil.rmtree(folder / f"round{number}")
     print(json.dumps({"rounds": times, "rounds_with_one_set": [one["versions"] for one in sets].count(1)}))
