@@ -112,7 +112,7 @@ def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, 
     Returns:
         The state in which it was killed, and the number of versions.
     """
-    with beside(folder, quiet_s=0.5) as (archive, config, port):
+    with beside(folder, quiet_s=2.0) as (archive, config, port):
         sender = (program("dcmsend"), "-aec", "BRAINSIFT", "127.0.0.1", port, *files)
         with running_node(config) as node, process(*sender):
             time.sleep(wait_s)
