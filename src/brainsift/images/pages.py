@@ -17,6 +17,8 @@ from brainsift.images.decode import (
     read_content,
 )
 
+PAGED = ("TIFF", "GIF", "PNG", "WEBP", "MPO")
+"""Formats that may hold several pictures, in Pillow's words."""
 _MAX_PAGES = 65_535
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_SUBFILE, _REDUCED_OR_MASK = 254, 0b101

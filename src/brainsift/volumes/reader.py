@@ -15,6 +15,7 @@ from PIL import Image
 from brainsift.core.errors import InputError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
 from brainsift.core.walk import walk
+from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, without_waiting
 from brainsift.images.pages import Pages, may_hold_pages
 from brainsift.volumes import jpeg_lossless
@@ -100,17 +101,22 @@ def slices_of(files: Iterable[str | Path | Unit], *, limits: Limits = LIMITS) ->
 
 def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
     """Lists the slices of files that are read together; a file that cannot be read is one slice that says why."""
-    path = unit.paths[0]
     if unit.kind in (DICOM, "nifti"):
         import_decoders()  # its slices may be read by several threads
+    if unit.kind == DICOM:
+        return dicom_slices(unit.paths, unit.volume, limits=limits)
+    with collected_warnings() as words:
+        found = _file_slices(unit.paths[0], unit.kind, limits)
+    return [piece.noted(*words) for piece in found]
+
+
+def _file_slices(path: str, kind: str, limits: Limits) -> list[Slice]:
     try:
-        if unit.kind == DICOM:
-            return dicom_slices(unit.paths, unit.volume, limits=limits)
-        if unit.kind == "nifti":
+        if kind == "nifti":
             return nifti_slices(path, limits=limits)
-        pages = Pages(path, limits) if unit.kind == "pages" else None
+        pages = Pages(path, limits) if kind == "pages" else None
     except InputError as error:
-        return [broken_slice(path, path if unit.kind == "nifti" else "", error)]
+        return [broken_slice(path, path if kind == "nifti" else "", error)]
     if pages is None or pages.numbers == [1]:
         return [Slice(path, "", lambda: Loaded(_decoded(path, limits)))]
     if len(pages.numbers) == 1:  # behind a reduced copy of it
