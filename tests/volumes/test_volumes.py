@@ -152,6 +152,15 @@ def test_lookup_tables_are_followed(tmp_path, frames):
     assert like(colours[..., 0], HEAD) > 0.9999 and like(colours[..., 1], HEAD) > 0.999 and not colours[..., 2].any()
 
 
+@pytest.mark.parametrize(
+    ("tags", "shape"), [({"PixelAspectRatio": [2, 1]}, (128, 64)), ({"PixelAspectRatio": [1, 2]}, (64, 128))]
+)
+def test_the_ratio_of_pixels_counts_where_their_spacing_is_missing(tmp_path, tags, shape):
+    assert read_slice(save(tmp_path / "a.dcm", HEAD, **tags)).pixels.shape == shape
+    spaced = save(tmp_path / "b.dcm", HEAD, PixelSpacing=[1, 1], **tags)
+    assert read_slice(spaced).pixels.shape == HEAD.shape
+
+
 def test_series_of_a_folder_are_kept_apart_and_in_order(tmp_path):
     order = np.random.default_rng(0).permutation(12)
     for name, index in zip(range(12), order, strict=True):
