@@ -20,6 +20,7 @@ from brainsift.volumes.dicom_header import (
     EXPORT_AGAIN,
     dicom_errors,
     flat_header,
+    is_packed,
     number_of,
     read_dataset,
     text_of,
@@ -80,8 +81,10 @@ def load_frame(path: str, index: int, look: "Dataset", *, syntax: Any, name: str
     from pydicom.pixels import pixel_array
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    # pydicom finds a frame in a file by its place, which a deflated file does not have.
-    source: Any = read_dataset(path, name, limits) if syntax == DeflatedExplicitVRLittleEndian else path
+    # pydicom finds a frame in a file by its place, which a file that is packed as a whole does not have.
+    with dicom_errors(name):
+        packed = syntax == DeflatedExplicitVRLittleEndian or is_packed(path)
+    source: Any = read_dataset(path, name, limits) if packed else path
     return _rendered(partial(pixel_array, source, index=index), look, name, syntax, limits)
 
 

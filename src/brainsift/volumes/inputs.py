@@ -37,7 +37,7 @@ def read_list(lines: Iterable[str]) -> Iterator[str]:
 def _found(name: str) -> Iterable[str]:
     if Path(name).is_dir():
         if next(_walk(name), None) is None:
-            endings = f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes in .dcm, .ima, .nii or .nii.gz."
+            endings = f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes in .dcm, .nii.gz and the like."
             raise InputError(name, "holds no image", endings)
         return _walk(name)
     if Path(name).exists():

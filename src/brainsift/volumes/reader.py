@@ -22,22 +22,17 @@ from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
 from brainsift.volumes.grouping import DICOM, Unit, units_of
-from brainsift.volumes.nifti import GZIP, is_nifti, nifti_slices
+from brainsift.volumes.nifti import GZIP, MGH_SUFFIXES, is_volume, nifti_slices, unpacked
 from brainsift.volumes.slices import Loaded, Slice, broken_slice
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *MGH_SUFFIXES, ".mha", ".mhd", ".nrrd", ".nhdr")
+"""Of the files of one volume each."""
 _DICOM_MARK = slice(128, 132)
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _CONVERT = {
-    ".dcm.gz": "Unpack it first: gunzip {name}",
-    ".mgz": "Convert it: mri_convert {name} volume.nii.gz",
-    ".mgh": "Convert it: mri_convert {name} volume.nii.gz",
     ".mnc": "Convert it: mnc2nii {name} volume.nii",
-    ".mha": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
-    ".mhd": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
-    ".nrrd": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
-    ".nhdr": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
 }
 _HEAD_BYTES = 352
 _PACKED_BYTES = 4096
@@ -46,8 +41,8 @@ _PACKED_BYTES = 4096
 def kind_of(path: str | Path) -> str:
     """Tells "dicom", "nifti", "pages" (an image that may hold several pictures) or "" of a file from its first bytes.
 
-    DICOM files without the mark at byte 128 count where they end in .dcm or .ima, and what ends in .nii or .nii.gz is
-    taken for NIfTI, unless it starts as an image does.
+    DICOM files without the mark at byte 128 count where they end in .dcm or .ima, and what ends as volumes do is taken
+    for one, unless it starts as an image does. "nifti" stands for all files that hold one volume.
     """
     try:
         # A Path and a buffer would cost more than the reading.
@@ -57,14 +52,13 @@ def kind_of(path: str | Path) -> str:
                 head += file.read(_PACKED_BYTES - _HEAD_BYTES)
     except OSError:
         return ""
-    if head[_DICOM_MARK] == b"DICM":
+    if unpacked(head)[_DICOM_MARK] == b"DICM":
         return DICOM
-    if is_nifti(head):
+    if is_volume(head, name := Path(path).name.lower()):
         return "nifti"
     if head.startswith(_IMAGES):
         return "pages" if may_hold_pages(head) else ""
-    name = Path(path).name.lower()
-    return DICOM if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(NIFTI_SUFFIXES) else ""
+    return DICOM if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(VOLUME_SUFFIXES) else ""
 
 
 def is_volume_name(path: Path) -> bool:
@@ -74,7 +68,7 @@ def is_volume_name(path: Path) -> bool:
     identifiers of DICOM do, and exports call theirs .dicom or .MR.
     """
     name = path.name.lower()
-    if name.endswith((*NIFTI_SUFFIXES, *DICOM_SUFFIXES, *_CONVERT)):
+    if name.endswith((*VOLUME_SUFFIXES, *DICOM_SUFFIXES, *_CONVERT)):
         return True
     return name != "dicomdir" and kind_of(path) in (DICOM, "nifti")
 
@@ -257,6 +251,7 @@ def import_decoders() -> None:
     one of them may get a module that is not complete, and a good file then looks broken.
     """
     import nibabel.fileholders
+    import nibabel.freesurfer.mghformat
     import nibabel.nifti1
     import nibabel.nifti2
     import nibabel.orientations  # noqa: F401

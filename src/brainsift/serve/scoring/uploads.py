@@ -27,7 +27,7 @@ from brainsift.volumes.slices import Slice
 
 RAW_TYPES = ("application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip")
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
-_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".ima")  # they tell a kind that the content may not show
+_SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh", ".dcm", ".ima")  # they tell a kind that the content may not show
 _LONGEST_NAME = 200
 
 
