@@ -1,7 +1,10 @@
 """What the tests share: which of them run, what may be skipped, where the real images are, and drawn heads.
 
-`pytest` runs the inner loop. `pytest --all` also runs what takes long (`slow`), what needs a browser (`browser`) and
-what needs the real images (`real`). A test that is named, by file or by `-m`, always runs.
+`pytest` runs the inner loop, in two processes. `pytest --all` also runs what takes long (`slow`), what needs a browser
+(`browser`) and what needs the real images (`real`). A test that is named, by file or by `-m`, always runs.
+
+The inner loop imports no file of which all tests are left out: one that says `pytestmark = pytest.mark.slow`, or
+`browser`. Put there what imports a large package that no other test needs.
 
 `BRAINSIFT_REQUIRE=chromium,data` turns a skip into a failure where its reason begins with `needs chromium:` or
 `needs data:`. It is for machines on which these are installed.
@@ -30,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIRABLE = ("chromium", "data", "dcmtk", "docs", "gdcm", "git", "log", "node", "pango", "ray", "train", "typescript")
 _REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]
 _OUTSIDE_THE_INNER_LOOP = ("slow", "browser", "real")
+_LEFT_OUT_AS_A_WHOLE = re.compile(rf"^pytestmark = pytest\.mark\.({'|'.join(_OUTSIDE_THE_INNER_LOOP)})$", re.MULTILINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,29 +41,60 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run also the tests marked slow, browser and real")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Runs in two processes where neither tests nor a number of processes are named."""
+    option = config.option
+    is_one_of_several = hasattr(config, "workerinput")
+    if getattr(option, "numprocesses", 1) is None and not (is_one_of_several or option.usepdb or _are_named(config)):
+        option.numprocesses = 2
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuses names in BRAINSIFT_REQUIRE that require nothing."""
+    """Refuses names in BRAINSIFT_REQUIRE that require nothing; loads a plugin that takes long to import, if needed."""
     if unknown := sorted(set(_REQUIRED) - set(REQUIRABLE)):
         raise pytest.UsageError(f"BRAINSIFT_REQUIRE: {unknown} is none of {', '.join(REQUIRABLE)}")
+    if not _is_inner_loop(config) and find_spec("schemathesis"):  # tests/serve/test_requests.py
+        config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files of which no test is in the inner loop, before they are imported."""
+    if not _is_inner_loop(config) or collection_path.suffix != ".py":
+        return None
+    return bool(_LEFT_OUT_AS_A_WHOLE.search(collection_path.read_text(encoding="utf-8"))) or None
+
+
+def _are_named(config: pytest.Config) -> bool:
+    return config.args_source is pytest.Config.ArgsSource.ARGS or bool(config.getoption("markexpr"))
+
+
+def _is_inner_loop(config: pytest.Config) -> bool:
+    return not config.getoption("all") and not _are_named(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks tests by what they use, leaves out what is not in the inner loop, puts tests of the trained network first.
+    """Marks tests by what they use, leaves out what is not in the inner loop, puts what shares costly work first.
 
-    The first of several processes gets these, so that the network is trained once.
+    The first of several processes gets these: so the network is trained once, the heads are drawn once, and one
+    process imports what networks are made of.
     """
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         for fixture, marker in (("small_run", "slow"), ("data", "real")):
             if fixture in fixtures:
                 item.add_marker(marker)
-    items.sort(key=lambda item: "small_run" not in getattr(item, "fixturenames", ()))
-    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.getoption("markexpr")
-    if config.getoption("all") or named:
+    items.sort(key=_place)
+    if not _is_inner_loop(config):
         return
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in _OUTSIDE_THE_INNER_LOOP)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool]:
+    fixtures = getattr(item, "fixturenames", ())
+    return "small_run" not in fixtures, "phantoms" not in fixtures and item.path.parent.name != "training"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -117,7 +152,7 @@ def audited(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "pd.Dat
     from brainsift.datasets.catalog import collect
 
     folder = tmp_path_factory.mktemp("audit")
-    return audit(collect([f"phantom={phantoms}"]), AuditConfig(workers=1), cache=folder).manifest
+    return audit(collect([f"phantom={phantoms}"]), AuditConfig(probes=False, workers=1), cache=folder).manifest
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 sys.path.append(str(DOCS / "site"))
 from notebooks import INSTALL, markdown_of, run_tutorial  # noqa: E402
 
+pytestmark = pytest.mark.slow
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.py"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs(path):
     notebook = run_tutorial(path)
@@ -33,7 +33,6 @@ def test_a_tutorial_installs_brainsift_in_one_line(path):
     assert first.source in ("%pip install -q brainsift", '%pip install -q "brainsift[train]"')
 
 
-@pytest.mark.slow
 def test_an_error_in_a_tutorial_is_an_error(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("# %% [markdown]\n# # Broken\n\n# %%\n1 / 0\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -35,6 +35,7 @@ def cosine(first, second):
     return float(vectors[0] @ vectors[1])
 
 
+@settings(max_examples=30)
 @given(grey=greys)
 def test_any_image_gives_two_views_and_a_box(grey):
     drawn = sketch(grey)
@@ -89,12 +90,14 @@ def test_other_heads_are_farther_than_copies():
     assert table.diagonal().min() > 0.98
 
 
+@settings(max_examples=30)
 @given(view=views, orientation=orientations)
 def test_turning_vectors_is_turning_views(view, orientation):
     direct = descriptors(turned(view, orientation)[None])
     assert np.allclose(direct, turned_descriptors(descriptors(view[None]), orientation), atol=1e-4)
 
 
+@settings(max_examples=30)
 @given(view=views)
 def test_vectors_have_length_one_or_zero(view):
     length = float(np.linalg.norm(descriptors(view[None])))
@@ -109,6 +112,7 @@ def test_eight_orientations_are_those_of_a_square():
     assert shown == square and len(shown) == ORIENTATIONS
 
 
+@settings(max_examples=50)
 @given(orientation=orientations, rows=st.tuples(st.integers(0, 20), st.integers(30, 64)), left=st.integers(0, 30))
 def test_turned_box_bounds_what_was_in_the_box(orientation, rows, left):
     view = np.zeros((SIDE, SIDE), np.uint8)
@@ -119,6 +123,7 @@ def test_turned_box_bounds_what_was_in_the_box(orientation, rows, left):
     assert moved[top:bottom, first:last].all() and moved.sum() == (bottom - top) * (last - first)
 
 
+@settings(max_examples=30)
 @given(view=views)
 def test_equalised_keeps_order_and_ignores_monotone_changes(view):
     levels = equalised(view)

@@ -59,6 +59,7 @@ def test_every_probe_runs_under_both_protocols(plain):
     assert calls == [Progress("probes", step, 8) for step in range(1, 9)]
 
 
+@pytest.mark.slow
 def test_entries_keep_their_contract(plain):
     for row in plain[0].values():
         assert Probe.from_json(json.loads(json.dumps(row.to_json(), allow_nan=False))) == row
@@ -74,23 +75,27 @@ def test_a_shortcut_is_found(shortcuts, name, protocol):
     assert accuracy(shortcuts, name, protocol) > 0.95
 
 
+@pytest.mark.slow
 def test_size_alone_tells_nothing_where_sizes_are_equal(plain):
     found = plain[0]["image size", "grouped"]
     assert found.roc_auc.value == pytest.approx(0.5, abs=0.1)
     assert found.balanced_accuracy.value == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nearest neighbour", "shuffled labels"])
 def test_copies_leak_on_random_folds_only(plain, name):
     assert accuracy(plain, name, "random") > 0.9
     assert accuracy(plain, name, "grouped") == pytest.approx(0.5, abs=0.2)
 
 
+@pytest.mark.slow
 def test_shuffled_labels_stay_near_chance_without_copies(shortcuts):
     for protocol in PROTOCOLS:
         assert accuracy(shortcuts, "shuffled labels", protocol) == pytest.approx(0.5, abs=0.25)
 
 
+@pytest.mark.slow
 def test_labels_are_permuted_many_times(plain):
     for protocol, (lowest, highest) in {"random": (0.9, 1.0), "grouped": (0.45, 0.55)}.items():
         row = plain[0]["shuffled labels", protocol]

@@ -11,6 +11,7 @@ import pytest
 from brainsift import __version__
 from brainsift.cli.main import COMMANDS, command_parser, main
 from brainsift.core.files import read_json
+from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.inference.bundle import load_bundle
 
@@ -38,6 +39,11 @@ def bundle(run):
     folder = run.parent / "bundle"
     assert main(["export", str(run), "-o", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def image(phantoms):
+    return str(min((phantoms / "tumor").iterdir()))
 
 
 def refusal(capsys, *words):
@@ -214,29 +220,27 @@ def test_predict_tells_what_it_cannot_write_before_it_scores(tmp_path, capsys, m
     assert (code, "brainsift[pdf]" in line) == (2, True)
 
 
-@pytest.mark.slow
-def test_a_table_can_go_to_standard_output(audited, bundle):
-    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
-    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path, "--csv", "/dev/stdout"]
+def test_a_table_can_go_to_standard_output(image):
+    command = [sys.executable, "-m", "brainsift", "predict", image, "--csv", "/dev/stdout"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("path,status,probability,decision,detail,volume,reason\n" + path)
+    assert done.stdout.startswith("path,status,probability,decision,detail,volume,reason\n" + image)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_exits_with_3(audited, bundle, capsys):
-    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
-    code, line = refusal(capsys, "predict", "--bundle", bundle, path, "--json", "/dev/full")
+def test_a_full_disk_exits_with_3(image, capsys):
+    code, line = refusal(capsys, "predict", image, "--json", "/dev/full")
     assert (code, "No space left on device. Make room" in line) == (3, True)
 
 
-def test_fewer_threads_than_none_exit_with_2(phantoms, bundle, tmp_path, capsys):
-    code, line = refusal(capsys, "predict", "--bundle", bundle, phantoms, "--threads", -1)
+def test_fewer_threads_than_none_exit_with_2(phantoms, tmp_path, capsys):
+    code, line = refusal(capsys, "predict", phantoms, "--threads", -1)
     assert (code, "threads: must be 0 or more, not -1" in line) == (2, True)
     code, line = refusal(capsys, "audit", phantoms, "-o", tmp_path / "out", "--workers", -1)
     assert (code, "workers: must be 0 or more, not -1" in line) == (2, True)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
@@ -249,6 +253,7 @@ def test_no_network_exits_with_4(tmp_path, capsys, monkeypatch):
     assert f"br35h={tmp_path / 'br35h'}" in said  # the way out
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_used_exits_with_5(manifest, run, tmp_path, capsys):
     code, line = refusal(capsys, "evaluate", tmp_path / "nowhere")
     assert (code, "config.json: no such file" in line) == (5, True)
@@ -290,6 +295,7 @@ def test_split_writes_parts_and_train_takes_them(manifest, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_train_records_its_split_and_settings(run):
     config = read_json(run / "config.json")
     assert (config["protocol"], config["fold"], config["epochs"], config["size"]) == ("grouped", 1, 1, 32)
@@ -297,6 +303,7 @@ def test_train_records_its_split_and_settings(run):
     assert read_json(run / "results.json")["test"]["n"] > 0
 
 
+@pytest.mark.slow
 def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path, capsys):
     paths = [path for path, status in zip(audited["path"], audited["status"], strict=True) if status == "ok"][:30]
     table = tmp_path / "answers.csv"
@@ -314,28 +321,27 @@ def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path,
     assert code == 2 and "sensitivity" in line
 
 
-def test_predict_says_what_it_could_not_read_and_exits_with_3(audited, bundle, tmp_path, capsys):
+def test_predict_says_what_it_could_not_read_and_exits_with_3(image, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"no image")
-    good = audited.loc[audited["status"] == "ok", "path"].iloc[0]
-    assert main(["predict", "--bundle", str(bundle), good, str(tmp_path / "broken.png")]) == 3
+    assert main(["predict", image, str(tmp_path / "broken.png")]) == 3
     shown = capsys.readouterr()
     first, second = shown.out.splitlines()
-    assert first.startswith(f"{good}\t")
+    assert first.startswith(f"{image}\t")
     assert second.startswith(f"{tmp_path / 'broken.png'}\tunreadable\t")
     assert "Not a medical device." in shown.err
 
 
-def test_a_name_that_is_no_utf8_stops_nothing(phantoms, bundle, tmp_path):
+def test_a_name_that_is_no_utf8_stops_nothing(phantoms, tmp_path):
     folder, name = tmp_path / "scans" / "tumor", os.fsdecode(b"M\xfcller.png")
     folder.mkdir(parents=True)
     first, *_ = sorted((phantoms / "tumor").glob("*.png"))
     (folder / name).write_bytes(first.read_bytes())
     (folder / os.fsdecode(b"gone\xfc.png")).symlink_to("nowhere")
-    words = ["predict", "--bundle", str(bundle), str(folder)]
+    words = ["predict", str(folder)]
     table, entries, page = (tmp_path / one for one in ("a.csv", "a.json", "a.html"))
     assert main([*words, "--csv", str(table), "--json", str(entries), "--report", str(page)]) == 3
     assert Path(read_json(entries)[0]["path"]).name == name
-    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), "-"]
+    command = [sys.executable, "-m", "brainsift", "predict", "-"]
     named = os.fsencode(folder / name) + b"\n"
     done = subprocess.run(
         command, input=named, capture_output=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
@@ -347,11 +353,10 @@ def test_a_name_that_is_no_utf8_stops_nothing(phantoms, bundle, tmp_path):
         assert "gone\\udcfc.png" in one.read_text(encoding="utf-8")
 
 
-def test_a_reader_that_went_away_is_no_failure(audited, bundle):
-    path = audited.loc[audited["status"] == "ok", "path"].iloc[0]
+def test_a_reader_that_went_away_is_no_failure(image):
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "brainsift", "predict", "--bundle", str(bundle), path]
+    command = [sys.executable, "-m", "brainsift", "predict", image]
     # Unbuffered, there would be nothing left for Python's own flush at exit.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
@@ -381,6 +386,50 @@ def test_tune_searches_and_writes_its_page(manifest, tmp_path, capsys):
     assert "Best of 1 trials of compact" in capsys.readouterr().out
     assert read_json(tmp_path / "tuning.json")["trials"][0]["dropout"] == 0.2
     assert (tmp_path / "report.html").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_cross_fitting_scores_every_image_once_by_a_network_that_has_not_seen_it(phantoms, tmp_path, capsys):
+    folder = tmp_path / "crossfit"
+    words = ["release", "--data", f"phantom={phantoms}", "-o", str(folder), "--epoch-images", "64", *SMALL]
+    assert main([*words, "--folds", "2", "--fold", "0"]) == 0
+    assert "Not all folds are there yet" in capsys.readouterr().out
+    assert not (folder / "out_of_fold.csv").exists()
+    before = (folder / "fold-0-of-2" / "weights.safetensors").stat().st_mtime_ns
+    for fold in ("1", "0"):  # the second time fold 0 is there
+        assert main([*words, "--folds", "2", "--fold", fold]) == 0
+    assert (folder / "fold-0-of-2" / "weights.safetensors").stat().st_mtime_ns == before
+    assert "out of fold" in capsys.readouterr().out
+    splits = [read_manifest(folder / f"fold-{number}-of-2" / "split.csv") for number in (0, 1)]
+    for table in splits:
+        assert set(table["part"]) == {"train", "validation"}  # every image teaches or is scored
+        assert not set(table["group"][table["part"] == "train"]) & set(table["group"][table["part"] == "validation"])
+    pooled = read_manifest(folder / "out_of_fold.csv")
+    assert sorted(pooled["path"]) == sorted(splits[0]["path"])
+    for run, rows in pooled.groupby("run"):
+        table = splits[int(run[5])]
+        assert set(rows["path"]) == set(table["path"][table["part"] == "validation"])
+    found = read_json(folder / "cross_fit.json")["out_of_fold"]
+    assert found["runs"] == ["fold-0-of-2", "fold-1-of-2"] and found["scores"]["n"] == len(pooled)
+
+
+@pytest.mark.slow
+def test_sources_left_out_choose_temperature_and_thresholds(phantoms, tmp_path, capsys):
+    table = collect([f"phantom={phantoms}"])
+    table["source"] = ["a" if place // 24 % 2 else "b" for place in range(len(table))]
+    write_manifest(table, tmp_path / "mine.csv")
+    words = ["release", "--data", str(tmp_path / "mine.csv"), "-o", str(tmp_path / "out"), "--epoch-images", "64"]
+    for source in ("a", "b"):
+        assert main([*words, *SMALL, "--hold-out", source]) == 0
+    rows = read_manifest(tmp_path / "out" / "left_out.csv")
+    assert {(run, source) for run, source in zip(rows["run"], rows["source"], strict=True)} == {
+        ("without-a", "a"),
+        ("without-b", "b"),
+    }
+    found = read_json(tmp_path / "out" / "cross_fit.json")["left_out"]
+    assert set(found["thresholds"]) == {"balanced", "screening", "confirm"} and found["temperature"] > 0
+    assert main([*words, *SMALL, "--hold-out", "a", "--fold", "1"]) == 2
+    assert "not both" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -16,8 +16,6 @@ from brainsift.core.errors import DownloadError, MissingExtraError, UsageError
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.download import FETCHABLE, MARKER, fetch
 
-kagglehub = pytest.importorskip("kagglehub", reason="needs train: pip install 'brainsift[train]'")
-
 
 def archive(names, padding=0) -> bytes:
     """Zips small drawn heads: a bright disc on black, noise for a tissue."""

@@ -71,6 +71,7 @@ def test_runs_are_scored_on_the_test_part_alone(run, parted, capsys):
     assert "pointing game" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_outlines_there_is_nothing_to_score(run, parted):
     with pytest.raises(RunError, match="has a mask"):
         score_maps(run, parted.assign(mask=""), cache=run.parent / "cache")

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-WORDS = {"tumor": "Tumor", "no_tumor": "No tumor", "refer": "Refer", "": "Unreadable"}
+WORDS = {
+    "tumor": "Tumor",
+    "no_tumor": "No tumor",
+    "refer": "Refer",
+    "not_brain_mri": "Not a brain MRI",
+    "unreadable": "Unreadable",
+}
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 SHADES = """canvas => {
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
@@ -26,6 +32,11 @@ DROP = """(files) => {
     document.body.dispatchEvent(new DragEvent(type, {dataTransfer: transfer, bubbles: true, cancelable: true}));
   }
 }"""
+
+
+def called(answer):
+    """What the page calls a prediction: its decision, or its status where it was not scored."""
+    return WORDS[answer.decision if answer.status == "ok" else answer.status]
 
 
 def drop(page, paths):

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  decide, halfBand, logOdds, makeRule, marginFor, ofVolumes, sensitivityOf, summarize, thresholdFor,
+  decide, decideVolume, halfBand, logOdds, makeRule, marginFor, mostSuspicious, ofVolumes, reaches, sensitivityOf, thresholdFor,
 } from "../../src/brainsift/serve/page/decide.js";
 
 const RULE = { threshold: 0.6, margin: 0 };
@@ -12,9 +12,10 @@ const MODEL = {
   sensitivities: [[0.9, 0.8], [0.95, 0.6], [0.99, 0.1]],
   margins: { 0.01: { margin: 3, referred: 0.3 }, 0.05: { margin: 1, referred: 0.1 } },
 };
-const scored = (probability) => ({ status: "ok", probability });
-const unreadable = { status: "unreadable", probability: null };
-const other = { status: "not_brain_mri", probability: 0.99 };
+const scored = (probability) => ({ status: "ok", probability, logit: logOdds(probability) });
+const unreadable = { status: "unreadable", probability: null, logit: null };
+const other = { ...scored(0.99), status: "not_brain_mri" };
+const volume = (exact_probability, more = {}) => ({ exact_probability, n_slices: 5, n_scored: 5, n_unreadable: 0, reason: "", detail: "", note: "", ...more });
 
 test("the threshold itself is a tumor", () => {
   assert.equal(decide(scored(0.6), RULE), "tumor");
@@ -23,7 +24,7 @@ test("the threshold itself is a tumor", () => {
 
 test("only what was scored is decided", () => {
   assert.equal(decide(unreadable, RULE), "unreadable");
-  assert.equal(decide(other, RULE), "refer");
+  assert.equal(decide(other, RULE), "not_brain_mri");
 });
 
 test("within the abstention margin, a prediction is referred; at its edge it is not", () => {
@@ -39,41 +40,45 @@ test("certain probabilities have a finite logit", () => {
   assert.equal(logOdds(0.5), 0);
 });
 
-test("a volume is the largest mean of three adjacent scored slices", () => {
-  const slices = [scored(0.1), scored(0.9), unreadable, scored(0.6), scored(0.9), other, scored(0.3)];
-  const { probability, decision, reason, nScored, suspicious } = summarize(slices, RULE);
-  assert.ok(Math.abs(probability - 0.8) < 1e-12);
-  assert.deepEqual([decision, reason, nScored, suspicious], ["tumor", "", 5, [1, 4, 3, 6, 0]]);
+test("the exact logit decides, not the six digits of the probability", () => {
+  const logit = logOdds(0.5999996);
+  assert.equal(decide({ status: "ok", probability: 0.6, logit }, RULE), "no_tumor");
 });
 
-test("a volume is referred where it is within the margin, or fewer than half or three of its slices could be scored", () => {
-  const summary = (...slices) => {
-    const { decision, reason, detail } = summarize(slices, RULE);
-    return [decision, reason, detail];
-  };
-  const few = (scoredSlices, all) => ["refer", "too_few_slices", `only ${scoredSlices} of ${all} slices with some of the head could be scored`];
-  const high = scored(0.9);
-  assert.deepEqual(summary(high, high, high, other, other, unreadable), ["tumor", "", ""]);
-  assert.deepEqual(summary(high, high, high, other, other, unreadable, other), few(3, 7));
-  assert.deepEqual(summary(high, high, other), ["tumor", "", ""]);
-  assert.deepEqual(summary(high, other, other), few(1, 3));
-  assert.deepEqual(summary(high, high, unreadable, other), few(2, 4));
-  const end = { ...other, reason: "blank", nearly_empty: true };
-  assert.deepEqual(summary(end, end, high, high, high, end, end), ["tumor", "", ""]);
-  const same = Array.from({ length: 3 }, () => scored(0.6949920503468803));
-  assert.equal(summarize(same, { threshold: 0.6949920503468803, margin: 0 }).decision, "tumor");
-  const { decision, reason } = summarize([scored(0.5), scored(0.5)], { threshold: 0.5, margin: 1 });
-  assert.deepEqual([decision, reason], ["refer", "unsure"]);
+test("a threshold that is the score of an image reaches it, whatever the last digit of exp() is", () => {
+  for (let step = 1; step < 2000; step += 1) {
+    const logit = (step - 1000) / 97;
+    const probability = 1 / (1 + Math.exp(-logit));
+    assert.ok(reaches(probability * (1 - Number.EPSILON), probability) && !reaches(probability - 1e-12, probability));
+  }
 });
 
-test("fewer than three slices are averaged as they are", () => {
-  assert.ok(Math.abs(summarize([scored(0.9), scored(0.2)], RULE).probability - 0.55) < 1e-12);
+test("a volume is laid against its threshold", () => {
+  const found = [0.6, 0.5999].map((p) => decideVolume(volume(p, { note: "read in part", detail: "read in part" }), RULE));
+  assert.deepEqual(found.map(({ status, decision, reason, detail }) => [status, decision, reason, detail]), [
+    ["ok", "tumor", "", "read in part"],
+    ["ok", "no_tumor", "", "read in part"],
+  ]);
 });
 
-test("a volume without a scored slice is referred, without a readable one it is unreadable", () => {
-  const nothing = { probability: null, reason: "no_usable_slice", detail: "", nScored: 0, suspicious: [] };
-  assert.deepEqual(summarize([unreadable, other], RULE), { ...nothing, status: "not_brain_mri", decision: "refer" });
-  assert.deepEqual(summarize([unreadable], RULE), { ...nothing, status: "unreadable", decision: "unreadable" });
+test("a volume with too few slices stays referred; one within the margin is referred as long as there is one", () => {
+  const few = volume(0.9, { reason: "too_few_slices", detail: "only 3 of 7" });
+  assert.deepEqual(decideVolume(few, RULE), { status: "ok", probability: 0.9, decision: "refer", reason: "too_few_slices", detail: "only 3 of 7" });
+  const unsure = volume(0.5, { reason: "unsure", detail: "not sure enough", note: "" });
+  const { decision, reason, detail } = decideVolume(unsure, { threshold: 0.5, margin: 1 });
+  assert.deepEqual([decision, reason, detail], ["refer", "unsure", ""]);
+  assert.equal(decideVolume(unsure, RULE).decision, "no_tumor");
+});
+
+test("a volume without a scored slice is no brain MRI, without a readable one it is unreadable", () => {
+  const nothing = { n_scored: 0, reason: "no_usable_slice", detail: "no slice could be scored" };
+  const found = [0, 5].map((unread) => decideVolume(volume(null, { ...nothing, n_unreadable: unread }), RULE));
+  assert.deepEqual(found.map(({ status, decision }) => [status, decision]), [["not_brain_mri", "not_brain_mri"], ["unreadable", "unreadable"]]);
+});
+
+test("the most suspicious slices are the five largest of those that were scored", () => {
+  assert.deepEqual(mostSuspicious([0.1, 0.9, 0.6, 0.95, 0.3, 0.2].map(scored).concat(unreadable, other)), [3, 1, 2, 4, 5]);
+  assert.deepEqual(mostSuspicious([unreadable, other]), []);
 });
 
 test("the threshold for a sensitivity is the largest that reached it, and back", () => {

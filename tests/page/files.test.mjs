@@ -55,6 +55,47 @@ test("images are split by number and by bytes; each file is in one job", async (
   assert.deepEqual((await groupFiles([found("a.png", { size: 2 ** 21 })], LIMITS)).groups.map(names), [["a.png"]]);
 });
 
+/** A DICOM header, explicit and little endian: pairs of tag and value, in order. */
+function header(elements, { syntax = "1.2.840.10008.1.2.1" } = {}) {
+  const bytes = [];
+  const put = (group, element, kind, value) => {
+    const text = value.length % 2 ? `${value}\0` : value;
+    bytes.push(group & 255, group >> 8, element & 255, element >> 8, ...new TextEncoder().encode(kind));
+    bytes.push(text.length & 255, text.length >> 8, ...new TextEncoder().encode(text));
+  };
+  put(2, 0x10, "UI", syntax);
+  const implicit = syntax === "1.2.840.10008.1.2";
+  for (const [group, element, kind, value] of elements) {
+    if (Array.isArray(value)) bytes.push(group & 255, group >> 8, element & 255, element >> 8, ...value);
+    else if (!implicit) put(group, element, kind, value);
+    else {
+      const text = value.length % 2 ? `${value}\0` : value;
+      bytes.push(group & 255, group >> 8, element & 255, element >> 8, text.length, 0, 0, 0, ...new TextEncoder().encode(text));
+    }
+  }
+  return new Uint8Array([...new Uint8Array(128), ...new TextEncoder().encode("DICM"), ...bytes]);
+}
+const dicom = (name, folder, elements, options) => ({ folder, file: Object.assign(new Blob([header(elements, options)]), { name }) });
+/** A sequence without a length, with the same tag inside: it says nothing of the file. */
+const NESTED = [0x53, 0x51, 0, 0, 255, 255, 255, 255, 0xfe, 0xff, 0, 0xe0, 255, 255, 255, 255, 0x20, 0, 0x0e, 0, 0x55, 0x49, 2, 0, 0x39, 0, 0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0, 0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
+
+test("the files of one series are one job, in whichever folders they lie, and those of another are another", async () => {
+  const uid = (value) => [[0x20, 0x0d, "UI", "1.1"], [0x20, 0x0e, "UI", value]];
+  const files = [
+    dicom("1", "study/a/", uid("1.2")), dicom("2", "study/b/", [[8, 0x1140, "SQ", NESTED], ...uid("1.2")]), dicom("3", "study/b/", uid("1.3")),
+    dicom("4", "study/c/", uid("1.2"), { syntax: "1.2.840.10008.1.2" }),
+  ];
+  const { groups } = await groupFiles(files, LIMITS);
+  assert.deepEqual(groups.map((one) => [one.folder, names(one)]), [["study/b/", ["3"]], ["study/", ["1", "2", "4"]]]);
+});
+
+test("without an identifier, a person keeps files together, else the folder", async () => {
+  const named = (name, folder) => dicom(name, folder, [[0x10, 0x20, "LO", "7731"], [0x28, 0x10, "US", "xx"]]);
+  const bare = (name, folder) => dicom(name, folder, [[0x28, 0x10, "US", "xx"]]);
+  const { groups } = await groupFiles([named("1", "a/"), named("2", "b/"), bare("3", "a/"), bare("4", "b/")], LIMITS);
+  assert.deepEqual(groups.map((one) => [one.folder, names(one)]), [["a/", ["3"]], ["b/", ["4"]], ["", ["1", "2"]]]);
+});
+
 test("a series that is more than one upload stays whole, and says so", async () => {
   const series = Array.from({ length: 3 }, (_, place) => found(`${place}.dcm`, { folder: "s/", size: 400_000 }));
   for (const [limits, tooMany] of [[LIMITS, true], [{ ...LIMITS, upload_mb: 2 }, false], [{ files: 2, upload_mb: 2 }, true]]) {

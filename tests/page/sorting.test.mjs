@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AS_ADDED, filter, nextSort, sort } from "../../src/brainsift/serve/page/sorting.js";
+import { AS_ADDED, NEAREST, filter, nextSort, sort } from "../../src/brainsift/serve/page/sorting.js";
 
-const listed = (name, decision, probability, order, more = {}) => ({ name, folder: "", detail: "", decision, probability, order, ...more });
+const listed = (name, decision, probability, order, more = {}) => ({ name, folder: "", detail: "", status: "ok", decision, probability, order, rule: { threshold: 0.5, margin: 0 }, attention: [], ...more });
 const CASES = [
   listed("scan10.png", "tumor", 0.9, 0),
   listed("scan9.png", "no_tumor", 0.2, 1),
@@ -41,6 +41,17 @@ test("three clicks on a column lead back to as added", () => {
   assert.deepEqual(clicks("name"), [{ by: "name", isDown: false }, { by: "name", isDown: true }, AS_ADDED]);
   assert.deepEqual(clicks("probability"), [{ by: "probability", isDown: true }, { by: "probability", isDown: false }, AS_ADDED]);
   assert.deepEqual(nextSort({ by: "name", isDown: true }, "decision"), { by: "decision", isDown: false });
+});
+
+test("what was rejected ranks last, however large its number", () => {
+  const cases = [listed("xray", "not_brain_mri", 0.99, 0, { status: "not_brain_mri" }), listed("a", "no_tumor", 0.01, 1)];
+  assert.deepEqual(names(sort(cases, { by: "probability", isDown: true })), ["a", "xray"]);
+});
+
+test("what needs a look comes the nearest to the threshold first, what has no number last", () => {
+  const look = (name, probability, order, more = {}) => listed(name, "tumor", probability, order, { attention: ["near"], ...more });
+  const cases = [look("far", 0.99, 0), look("none", null, 1), look("below", 0.45, 2), look("near", 0.52, 3), look("other", null, 4), listed("sure", "tumor", 0.9, 5)];
+  assert.deepEqual(names(sort(filter(cases, { query: "", decision: "look" }), NEAREST)), ["near", "below", "far", "none", "other"]);
 });
 
 test("the filter takes one decision, the search all of its words", () => {

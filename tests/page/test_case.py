@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from brainsift.inference.predictor import Predictor
 
-from .actions import WORDS, drop, open_case, wait_until_scored
+from .actions import called, drop, open_case, wait_until_scored
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +45,9 @@ def test_a_volume_is_scrolled(open_page, files, bundle):
     expect(page.locator("#strip .strip-bar")).to_have_count(len(answers))
     page.locator("#slice-slider").fill("1")
     expect(page.locator("#slice-title")).to_have_text("Slice 1")
-    expect(page.locator("#slice-decision")).to_have_text(WORDS[answers[0].decision])
+    level = {"tumor": "Above", "no_tumor": "Below"}.get(answers[0].decision)
+    limit = bundle.thresholds["balanced"]
+    expect(page.locator("#slice-decision")).to_have_text(f"{level} {limit:.3f}" if level else called(answers[0]))
     box = page.locator("#strip svg").bounding_box()
     page.mouse.click(box["x"] + box["width"] - 3, box["y"] + 10)
     expect(number).to_have_text(f"{len(answers)} / {len(answers)}")

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  UNSURE, because, counted, explain, figure, inWords, label, missingInWords, moment, number, percent, predicted, sentence,
-  thresholds, withoutUnsure,
+  attentionInWords, because, counted, explain, figure, inWords, label, missingInWords, moment, number, percent, predicted, sentence,
+  sliceLabel, thresholds,
 } from "../../src/brainsift/serve/page/words.js";
 
 test("numbers have fixed digits, and a dash stands for none", () => {
@@ -51,6 +51,8 @@ test("what got no prediction is counted in words", () => {
 test("a prediction is said in short", () => {
   assert.equal(predicted("a.png", { decision: "tumor", probability: 0.8994 }), "a.png: Tumor, 0.899");
   assert.equal(predicted("a.png", { decision: "", probability: null }), "a.png: Unreadable");
+  assert.equal(predicted("a.png", { decision: "not_brain_mri", probability: 0.97 }), "a.png: Not a brain MRI");
+  assert.equal(predicted("Slice 3", { decision: "tumor", probability: 0.97 }, "Above 0.460"), "Slice 3: Above 0.460, 0.970");
   assert.equal(label("something new"), "something new");
 });
 
@@ -71,10 +73,21 @@ test("each kind of prediction has its own explanation", () => {
   for (const text of words.slice(0, 2)) assert.match(text, /0\.556/);
 });
 
-test("a reason speaks of the file, and leaves out what depends on the threshold", () => {
+test("a reason speaks of the file", () => {
   assert.equal(because({ status: "unreadable", detail: "is empty: 0 bytes" }), "The file is empty: 0 bytes.");
   assert.equal(because({ status: "unreadable", detail: "The server lost it." }), "The server lost it.");
   assert.equal(because({ status: "not_brain_mri", detail: "has color" }), "Has color.");
-  assert.equal(withoutUnsure(`${UNSURE}; is nearly empty`), "is nearly empty");
-  assert.equal(withoutUnsure(UNSURE), "");
+});
+
+test("a slice of a volume is above or below the threshold, never a tumor", () => {
+  const rule = { threshold: 0.4595, margin: 0 };
+  const found = ["tumor", "no_tumor", "refer", "not_brain_mri", "unreadable"].map((decision) => sliceLabel({ decision }, rule));
+  assert.deepEqual(found, ["Above 0.460", "Below 0.460", "Refer", "Not a brain MRI", "Unreadable"]);
+});
+
+test("each reason to look has its own sentence", () => {
+  const names = ["unsure", "unconfirmed", "no_focus", "near", "child", "incomplete", "other_contrast", "burned_in"];
+  const words = names.map(attentionInWords);
+  assert.equal(new Set(words).size, names.length);
+  for (const text of words) assert.match(text, /^[A-Z].*\.$/);
 });

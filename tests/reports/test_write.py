@@ -30,6 +30,8 @@ from brainsift.studies.study_records import Claim, StudyComparison, StudyRun, St
 from brainsift.studies.study_results import StudyResults
 from brainsift.training.searches import Search
 
+pytestmark = pytest.mark.slow
+
 FAST = {"n_resamples": 60, "threshold": "even"}
 # strength of the signal by (protocol, model, recipe), and on the unseen source
 RUNS = {
@@ -254,7 +256,6 @@ def report_of(results, folder, out):
     return out.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_each_chart_is_a_file_of_its_own(written, page):
     names = sorted(path.name for path in (written / "figures").iterdir())
     assert len(names) == page.count('<svg role="img"') == 20
@@ -291,7 +292,6 @@ def test_page_says_what_it_is(page):
     assert page.count("<svg") > 12
 
 
-@pytest.mark.slow
 def test_a_report_can_be_made_again_from_the_file(study, page, tmp_path):
     results, folder = study
     results.write(tmp_path / "results.json")
@@ -300,7 +300,6 @@ def test_a_report_can_be_made_again_from_the_file(study, page, tmp_path):
     assert report_of(again, folder, tmp_path / "report.html") == page
 
 
-@pytest.mark.slow
 def test_accuracy_is_also_told_where_copies_agree(study, tmp_path):
     results, folder = study
     agreed = Undisputed(90, 45, Interval(0.12345, 0.1, 0.2))
@@ -342,7 +341,6 @@ def test_choice_looks_at_validation_not_at_test(study):
     assert study_results.choose(replace(study[0], summary=tuple(summary))).model == "compact"
 
 
-@pytest.mark.slow
 def test_phantoms_are_labelled(study, tmp_path):
     results, folder = study
     page = report_of(replace(results, phantom=True), folder, tmp_path / "r.html")
@@ -351,7 +349,6 @@ def test_phantoms_are_labelled(study, tmp_path):
     assert "Believe that the software works" in page
 
 
-@pytest.mark.slow
 def test_missing_pieces_leave_gaps_not_errors(study, tmp_path):
     results, _ = study
     bare = replace(results, runs=(), summary=(), comparisons=(), tuning=(), claims=(), audit=findings())
@@ -365,7 +362,6 @@ def test_missing_pieces_leave_gaps_not_errors(study, tmp_path):
     assert "expect less than this" in page
 
 
-@pytest.mark.slow
 def test_several_searches_stand_below_each_other(study, tmp_path):
     results, folder = study
     other = replace(results.tuning[0], model="lite0")
@@ -378,14 +374,12 @@ def test_rules_no_better_than_guessing(study):
     assert any("no better than guessing" in one for one in study_results.believe(replace(study[0], audit=audit)))
 
 
-@pytest.mark.slow
 def test_only_a_leaky_split(study, tmp_path):
     results, folder = study
     leaky = replace(results, summary=tuple(row for row in results.summary if row.leaky))
     assert "Only a leaky split was tried" in report_of(leaky, folder, tmp_path / "leaky.html")
 
 
-@pytest.mark.slow
 def test_tumor_free_source_is_judged_by_specificity(study, tmp_path):
     results, folder = study
     summary = []
@@ -403,7 +397,6 @@ def test_a_notebook_shows_a_study(study):
     assert "A made-up study" in shown and "<svg" in shown and "grouped" in shown and "random (leaky)" in shown
 
 
-@pytest.mark.slow
 def test_audit_report_and_notebook(study, tmp_path):
     results, folder = study
     manifest = read_manifest(folder / "manifest.csv")
@@ -431,7 +424,6 @@ def test_audit_report_and_notebook(study, tmp_path):
     assert "1 file that cannot be used" in shown and "<svg" in shown and "7\u202f600" in shown
 
 
-@pytest.mark.slow
 def test_audit_report_of_a_collection_without_a_readable_file(tmp_path):
     result = audit(collect([str(write_broken(tmp_path / "broken"))]), AuditConfig(workers=1), output=tmp_path)
     write.write_audit_report(result, tmp_path / "audit.html")
@@ -446,7 +438,6 @@ def write_broken(folder):
     return folder
 
 
-@pytest.mark.slow
 def test_tuning_report(study, tmp_path):
     write.write_tuning_report(study[0].tuning[0], tmp_path / "tuning.html")
     page = (tmp_path / "tuning.html").read_text()

@@ -123,6 +123,7 @@ def test_threads_of_the_service_import_nothing(kinds, tmp_path):
     assert found["pages"] == [200] * 4
 
 
+@pytest.mark.slow
 def test_threads_of_the_predictor_import_nothing(kinds, tmp_path):
     found = result_of(PREDICT, tmp_path, kinds)
     assert found["late"] == []

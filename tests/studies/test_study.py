@@ -98,6 +98,7 @@ def test_an_interrupted_study_goes_on_with_the_run_at_hand(done):
     assert all(words.startswith(f"{RUNS[1]}: ") for words in done.said_at_end)
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing_again(done):
     assert done.at_second_end == done.at_end
     assert done.said == done.said_at_end
@@ -108,11 +109,13 @@ def test_a_finished_study_trains_nothing_again(done):
     assert again["seconds"] >= first["seconds"] > first["training_seconds"]  # of all starts
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_study_of_other_images_is_refused(done, phantoms, tmp_path):
     with pytest.raises(RunError, match="other settings: data, external"):
         run_study([f"phantom={tmp_path / 'other'}"], done.folder, CONFIG)
 
 
+@pytest.mark.slow
 def test_results_have_their_schema_and_stand_in_the_folder(done):
     results = read_json(done.folder / "results.json")
     assert results == json.loads(json.dumps(done.again.to_json()))
@@ -132,6 +135,7 @@ def test_results_have_their_schema_and_stand_in_the_folder(done):
     assert {claim["model"]: claim["accuracy"] for claim in results["claims"]} == study.CLAIMS
 
 
+@pytest.mark.slow
 def test_the_random_split_is_called_leaky_and_has_twins(done):
     random, grouped = done.results.runs
     assert (random.leaky, grouped.leaky) == (True, False)
@@ -140,6 +144,7 @@ def test_the_random_split_is_called_leaky_and_has_twins(done):
     assert [(row.protocol, row.leaky) for row in done.results.summary] == [("random", True), ("grouped", False)]
 
 
+@pytest.mark.slow
 def test_summaries_pool_the_test_sets(done):
     for run, row in zip(done.results.runs, done.results.summary, strict=True):
         assert (row.n_folds, row.family) == (1, run.family)
@@ -148,6 +153,7 @@ def test_summaries_pool_the_test_sets(done):
         assert row.external["outside"].n == run.results.external["outside"].n
 
 
+@pytest.mark.slow
 def test_external_copies_of_training_images_are_left_out_and_counted(done):
     manifest = read_manifest(done.folder / "manifest.csv")
     left_out = done.results.external_overlap["outside"]

@@ -1,5 +1,7 @@
 """Transplants: what changes is the tumor, and labels and masks change with it."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from brainsift.images.standard import standard, standard_outline
 from brainsift.training.lesion_transplant import transplant
 
 
+@cache
 def _batch(n=24, size=64):
     drawn = [draw(seed, tumor=seed % 2 == 0) for seed in range(n)]
     images = torch.from_numpy(network_input(np.stack([standard(one.pixels, size) for one in drawn])))

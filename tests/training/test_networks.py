@@ -9,8 +9,10 @@ from brainsift.training.augment import degrade
 from brainsift.training.devices import choose_device
 from brainsift.training.recipes import MODELS, RECIPES, make_config
 
+LARGE = pytest.param("resnet50", marks=pytest.mark.slow)
 
-@pytest.mark.parametrize("name", networks.MODELS)
+
+@pytest.mark.parametrize("name", [LARGE if name == "resnet50" else name for name in networks.MODELS])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_gives_one_logit_an_image(name, channels):
     model = networks.build(name, in_channels=channels, size=64).eval()
@@ -43,7 +45,7 @@ def test_softmax_logits_become_log_odds():
     assert torch.allclose(torch.sigmoid(networks.log_odds(outputs)), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
+@pytest.mark.parametrize("name", ["mobilenet", LARGE])
 def test_twice_preprocessed_pixels_are_nearly_constant(name):
     wrong = networks.build(name, in_channels=3, twice_preprocessed=True)
     images = torch.rand(2, 3, 8, 8)
@@ -114,6 +116,15 @@ def test_a_device_that_is_not_here_is_refused():
     assert choose_device("cpu").type == "cpu"
     with pytest.raises(UsageError, match="torch finds 0 of cuda:99 here"):
         choose_device("cuda:99")
+
+
+def test_blocks_frozen_beyond_the_first_level_feed_the_map_in_float32():
+    model, images = networks.build("compact", size=64), torch.rand(2, 1, 64, 64)
+    model.freeze(9, bf16=True)
+    model.train().outputs(images)[0].sum().backward()
+    assert all(level.dtype == torch.float32 for level in model.body.levels(model.centred(images)))
+    assert all(parameter.grad is None for block in model.body.blocks[:9] for parameter in block.parameters())
+    assert all(parameter.grad is not None for parameter in model.body.blocks[9].parameters())
 
 
 def test_frozen_blocks_compute_in_bf16_while_training_only():

@@ -21,6 +21,8 @@ Decision = Literal["tumor", "no_tumor", "refer", ""]
 COLUMNS = ("path", "status", "probability", "decision", "detail", "volume", "reason")
 DIGITS = 6
 """Decimals of a probability in a table, in JSON and on a page."""
+FOCUS_LEVEL = 0.5
+"""Of the tumor map: from here on, tumor is more likely than not; the contour follows it."""
 UNSURE = Rejection(Reason.UNSURE, "not sure enough for the wanted share of errors")
 _LARGEST_LOGIT = 700.0  # exp() of more overflows
 
@@ -63,6 +65,11 @@ class Prediction(Record):
     def probability(self) -> float | None:
         """Calibrated probability of a tumor, not rounded; None where the image is unreadable."""
         return None if self.logit is None else expit(self.logit)
+
+    @property
+    def has_focus(self) -> bool | None:
+        """Whether the tumor map passes 0.5 anywhere, so that it has a contour; None where there is no map."""
+        return None if self.tumor_map is None else bool(self.tumor_map.max() > FOCUS_LEVEL)
 
     def _repr_html_(self) -> str:
         """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""

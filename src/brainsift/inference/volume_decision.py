@@ -51,6 +51,7 @@ class VolumePrediction(Record):
         suspicious: names of the five slices with the largest probability, the largest first.
         reason: the code of why the volume is referred; `Reason.NONE` where it is decided.
         detail: the same in words, and the distinct notes on how its slices were read.
+        note: the part of ``detail`` that says how its slices were read.
         slices: the predictions for its slices, in order; empty where they are not kept.
     """
 
@@ -67,6 +68,7 @@ class VolumePrediction(Record):
     suspicious: tuple[str, ...]
     reason: Reason = Reason.NONE
     detail: str = ""
+    note: str = ""
     slices: tuple[Prediction, ...] = field(default=(), repr=False, compare=False, metadata=OMITTED)
 
     @property
@@ -218,7 +220,7 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
             words = f"only {len(scored)} of {n_head} slices with some of the head could be scored"
         elif decision == "refer":
             reason, words = UNSURE.code, UNSURE.words
-    notes = dict.fromkeys(one.note for one in slices)
+    note = "; ".join(filter(None, dict.fromkeys(one.note for one in slices)))
     return VolumePrediction(
         volume=slices[0].volume,
         n_slices=len(slices),
@@ -230,5 +232,6 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
         threshold=own.threshold,
         suspicious=tuple(path for _, path in sorted(scored, key=lambda one: -one[0])[:_SHOWN]),
         reason=reason,
-        detail="; ".join(part for part in (words, *notes) if part),
+        detail="; ".join(part for part in (words, note) if part),
+        note=note,
     )

@@ -21,6 +21,13 @@ from brainsift.volumes.reader import read_slice
 _CASES = 2000  # a page with more is slow to open
 _PICTURES = 400
 _SIDE = 224
+_NAMES = {
+    "tumor": "tumor",
+    "no_tumor": "no tumor",
+    "refer": "refer",
+    "not_brain_mri": "not a brain MRI",
+    "unreadable": "unreadable",
+}
 
 
 class Cases:
@@ -99,6 +106,7 @@ def batch_report(
     read: Callable[[int], DecodedImage],
     *,
     counts: Mapping[str, int] | None = None,
+    margin: float = 0.0,
 ) -> str:
     """Returns the report of a batch as HTML.
 
@@ -109,17 +117,20 @@ def batch_report(
         bundle: that was used.
         threshold: that was used.
         read: reads the image of a prediction, by its place in the sequence.
-        counts: of all predictions by decision or status, where ``predictions`` are only some of them.
+        counts: of all predictions by decision, or status where not scored, if ``predictions`` are only some of them.
+        margin: of the rule: logits nearer to 0 were referred.
     """
     counts = Counter(counts or map(_outcome, predictions))
+    referred = f", logits nearer to 0 than {margin:.2f} are referred" if margin else ""
     order = sorted(range(len(predictions)), key=lambda place: -_suspicion(predictions[place]))
     listed, pictured = sorted(order[:_CASES]), set(order[:_PICTURES])
     head = page_head({"title": f"Is there a tumor? {counts.total()} images"})
     context = {
         **head,
-        "meta": f"{head['meta']}, network {bundle.name}, threshold {threshold:.3f}",
+        "meta": f"{head['meta']}, network {bundle.name}, threshold {threshold:.3f}{referred}",
         "contents": [("cases", "Cases"), *([("volumes", "Volumes")] if volumes else [])],
-        "counts": [(name, counts[name]) for name in ("tumor", "no_tumor", "refer", "unreadable")],
+        "counts": [(name, counts[name]) for name in _NAMES],
+        "names": _NAMES,
         "threshold": threshold,
         "cases": [
             _case(predictions[place], bundle.size if place in pictured else 0, partial(read, place)) for place in listed
@@ -132,11 +143,11 @@ def batch_report(
 
 
 def _outcome(prediction: Prediction) -> str:
-    return prediction.decision or prediction.status
+    return prediction.decision if prediction.status == "ok" else prediction.status
 
 
 def _suspicion(prediction: Prediction) -> float:
-    return prediction.probability or 0.0
+    return prediction.probability or 0.0 if prediction.status == "ok" else -1.0
 
 
 def _case(prediction: Prediction, size: int, read: Callable[[], DecodedImage]) -> dict[str, Any]:
@@ -144,7 +155,9 @@ def _case(prediction: Prediction, size: int, read: Callable[[], DecodedImage]) -
     uri = ""
     if size and prediction.tumor_map is not None:
         try:
-            uri = jpeg_uri(overlay(read().grey(), prediction.tumor_map, size=size), side=_SIDE)
+            tumor_map = prediction.tumor_map * (prediction.status == "ok")  # of what was rejected it says nothing
+            uri = jpeg_uri(overlay(read().grey(), tumor_map, size=size), side=_SIDE)
         except (InputError, OSError):  # the file is gone since it was scored: the row stands without a picture
             uri = ""
-    return {**prediction.to_dict(), "picture": uri, "name": Path(prediction.path).name}
+    row = {**prediction.to_dict(), "picture": uri, "name": Path(prediction.path).name, "outcome": _outcome(prediction)}
+    return row if prediction.status == "ok" else {**row, "probability": None}

@@ -1,5 +1,5 @@
 """The web page and the REST service, on this machine.
 
 Modules: config, schemas, loopback, prometheus.
-May import: core, images, inference.
+May import: core, images, volumes, inference.
 """

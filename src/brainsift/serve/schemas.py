@@ -5,8 +5,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from brainsift.core.reasons import Reason
+from brainsift.inference.cautions import Caution, cautions_of
 from brainsift.inference.decision import Decision, Prediction, Status
 from brainsift.inference.volume_decision import VolumePrediction
+from brainsift.volumes.acquisition import Acquisition
+from brainsift.volumes.geometry import Plane
 
 Leaning = Literal["tumor", "no_tumor", ""]
 State = Literal["queued", "running", "done", "cancelled", "failed"]
@@ -23,36 +26,74 @@ class ErrorReply(BaseModel):
     request_id: str = Field(examples=["5f0c9d0a1b2c4d3e"])
 
 
+class GeometryResult(BaseModel):
+    """Where a picture lies in the patient, in mm: left, posterior and superior are positive, as in DICOM."""
+
+    plane: Plane = Field(description="The nearest plane.", examples=["axial"])
+    sides: tuple[str, str, str, str] = Field(
+        description="Sides of the patient at the left, right, top and bottom of the picture.",
+        examples=[("R", "L", "A", "P")],
+    )
+    center_mm: tuple[float, float, float] = Field(description="Its center.", examples=[(1.5, -20.0, 48.0)])
+    size_mm: tuple[float, float] | None = Field(
+        description="Its width and height; null where the file does not tell the distance of the pixels.",
+        examples=[(240.0, 240.0)],
+    )
+
+
 class SliceResult(BaseModel):
     """The prediction for one image, or for one slice of a volume."""
 
     id: int = Field(description="Its place among the results, from 0.", examples=[0])
+    file: int | None = Field(
+        description="Place of its file among those that were sent, from 0; null where an archive was sent.",
+        examples=[0],
+    )
     name: str = Field(description="Name of the file; of a slice also its number, from 1.", examples=["scan.nii.gz#12"])
     status: Status = Field(examples=["ok"])
     probability: float | None = Field(
         description="Calibrated probability of a tumor; null where unreadable.", examples=[0.931204]
     )
+    logit: float | None = Field(
+        description="Log-odds of the probability, exact: what decides. Null where unreadable.", examples=[2.6054]
+    )
     decision: Decision = Field(description="Empty where unreadable.", examples=["tumor"])
     reason: Reason = Field(description="Why it is unreadable, not a brain MRI, or referred, as a code.", examples=[""])
     detail: str = Field(description="The same in words, and notes on how it was read.", examples=[""])
+    note: str = Field(description="The part of `detail` that says how it was read.", examples=[""])
     volume: str = Field(description="Name of the volume; empty for a plain image.", examples=["scan.nii.gz"])
     nearly_empty: bool = Field(
         description="Whether it lies at an end of its volume and holds hardly any of the head.", examples=[False]
     )
     has_map: bool = Field(description="Whether the network drew a tumor map for it.", examples=[True])
+    has_focus: bool | None = Field(
+        description="Whether the tumor map passes 0.5 anywhere; null where there is no map.", examples=[True]
+    )
+    cautions: list[Caution] = Field(
+        description="What in its header speaks for a second look, as codes.", examples=[["child"]]
+    )
+    description: str = Field(description="Description of its DICOM series.", examples=["ax t1 post"])
+    geometry: GeometryResult | None = Field(
+        description="Null for a plain image, and where the file does not say how the head lies.", examples=[None]
+    )
     map: list[list[float]] | None = Field(
         default=None, description="Only with maps=true: rows of the tumor map over the network's input, 0 to 1."
     )
 
     @classmethod
-    def of(cls, place: int, prediction: Prediction, *, maps: bool) -> "SliceResult":
+    def of(
+        cls, place: int, prediction: Prediction, acquisition: Acquisition, *, file: int | None, maps: bool
+    ) -> "SliceResult":
         """Makes the JSON of a prediction; its tumor map is left out, not null, where ``maps`` is false."""
-        tumor_map = prediction.tumor_map
+        tumor_map, lies = prediction.tumor_map, acquisition.geometry
         made: dict[str, Any] = {name: value for name, value in prediction.to_dict().items() if name in cls.model_fields}
         if maps:
             made["map"] = None if tumor_map is None else tumor_map.astype(float).round(4).tolist()
         made |= {"nearly_empty": prediction.nearly_empty, "has_map": tumor_map is not None}
-        return cls(id=place, name=prediction.path, **made)
+        made |= {"logit": prediction.logit, "note": prediction.note, "has_focus": prediction.has_focus}
+        made |= {"cautions": cautions_of(acquisition), "description": acquisition.description}
+        made["geometry"] = lies and {name: getattr(lies, name) for name in GeometryResult.model_fields}
+        return cls(id=place, file=file, name=prediction.path, **made)
 
 
 class VolumeResult(BaseModel):
@@ -64,16 +105,19 @@ class VolumeResult(BaseModel):
     n_not_brain_mri: int = Field(description="Slices that were rejected as not a brain MRI.", examples=[24])
     n_unreadable: int = Field(description="Slices that could not be read.", examples=[0])
     probability: float | None = Field(examples=[0.9695])
+    exact_probability: float | None = Field(description="The same, not rounded: what decides.", examples=[0.9695003])
     decision: Decision = Field(examples=["tumor"])
     threshold: float = Field(description="Threshold of the decision.", examples=[0.966507])
     reason: Reason = Field(description="Why it is referred, as a code.", examples=[""])
     detail: str = Field(description="The same in words, and notes on how its slices were read.", examples=[""])
+    note: str = Field(description="The part of `detail` that says how its slices were read.", examples=[""])
     suspicious: list[str] = Field(description="The five most suspicious slices.", examples=[["scan.nii.gz#12"]])
 
     @classmethod
     def of(cls, volume: VolumePrediction) -> "VolumeResult":
         """Makes the JSON of the prediction for a volume."""
-        return cls(**{**volume.to_dict(), "suspicious": list(volume.suspicious)})  # type: ignore[arg-type]
+        exact = {"exact_probability": volume.probability, "note": volume.note, "suspicious": list(volume.suspicious)}
+        return cls(**{**volume.to_dict(), **exact})  # type: ignore[arg-type]
 
 
 class ModelName(BaseModel):
@@ -114,7 +158,7 @@ class JobReply(BaseModel):
     threshold: float = Field(description="For images and slices; a volume has its own.", examples=[0.55629])
     margin: float = Field(examples=[0.0])
     answers: list[SliceResult]
-    volumes: list[VolumeResult] = Field(description="Empty until it is done.")
+    volumes: list[VolumeResult] = Field(description="Of the results from `after` on, those of whole volumes.")
 
 
 class ReportedSlices(BaseModel):

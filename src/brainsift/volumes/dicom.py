@@ -15,6 +15,7 @@ from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageErr
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, Limits
+from brainsift.volumes.acquisition import acquisition_of
 from brainsift.volumes.dicom_header import (
     B_VALUES,
     EXPORT_AGAIN,
@@ -121,6 +122,8 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
             frames += [replace(frame, slice=frame.slice.noted(*words)) for frame in read] if words else read
     found = stacks_of(frames, name)
     volumes = {piece.volume for piece in found} or {name}
+    if broken:
+        found = [replace(piece, acquisition=replace(piece.acquisition, incomplete=True)) for piece in found]
     if broken and len(volumes) > 1:
         files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
         found = [piece.noted(f"{files} of the series cannot be read, and may belong here") for piece in found]
@@ -193,7 +196,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
     notes = [f"its header says that it is {_TYPES[word]}" for word in dict.fromkeys(types) if word in _TYPES][:1]
     notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
-        replace(piece, rejection=header_reason(look), note="; ".join(notes)),
+        replace(piece, rejection=header_reason(look), note="; ".join(notes), acquisition=acquisition_of(look)),
         instance=text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),

@@ -44,12 +44,13 @@ SERIES = """
     PatientID PatientName PatientBirthDate StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription Modality
     ProtocolName FrameOfReferenceUID Rows Columns
 """.split()  # noqa: SIM905
+ORIGIN = "PatientAge StudyDate BurnedInAnnotation".split()  # noqa: SIM905
 B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x03, "PHILIPS IMAGING DD 001"))
 """Where makers keep b-values: group, element within the block that their mark reserves, and how the mark starts."""
 FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _DIMENSIONS = "DimensionIndexSequence"
 _PRIVATE = [tag for group, element, _ in B_VALUES for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)]
-HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *FRAMES, _DIMENSIONS, *_PRIVATE]
+HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, _DIMENSIONS, *_PRIVATE]
 """Tags that are read of a file before its pixels are."""
 
 _GROUPS = {
@@ -154,7 +155,7 @@ def flat_header(header: "Dataset", index: int) -> "Dataset":
 
     flat = Dataset()
     flat.set_original_encoding(None, header.original_encoding[1] is not False)  # lookup tables may be bytes
-    _copy(header, (*LOOK, *PALETTE, *PLACE, *SERIES, *_PRIVATE), flat)
+    _copy(header, (*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *_PRIVATE), flat)
     own = value_of(header, FRAMES[1]) or []
     for groups in (*(value_of(header, FRAMES[2]) or [])[:1], *own[index : index + 1]):
         for sequence, tags in _GROUPS.items():

@@ -22,6 +22,8 @@ from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImag
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import LIMITS, Limits, Rescale, check_size
 from brainsift.images.padding import without_padding
+from brainsift.volumes.acquisition import Acquisition
+from brainsift.volumes.geometry import Geometry, geometry_of
 from brainsift.volumes.raw_volume import is_raw_volume, read_raw_header
 from brainsift.volumes.slices import Loaded, Slice, coarse_of, slice_of_values
 
@@ -32,6 +34,7 @@ GZIP = b"\x1f\x8b"
 MGH_SUFFIXES = (".mgh", ".mgz")
 _MGH_VERSION = b"\0\0\0\1"
 _MAGICS = ((344, b"n+1\0"), (4, b"n+2\0"))  # where and what, of version 1 and 2
+_SIZES_OF_2 = [(540).to_bytes(4, order) for order in ("little", "big")]
 _HEADER_BYTES = 352
 _THICK = 1.5  # times the second thickest; thicker voxels tell the plane of a volume
 _PLANES = ("sagittal", "coronal", "axial")  # by the axis that they are cut across
@@ -68,7 +71,13 @@ def nifti_slices(path: str | Path, *, limits: Limits = LIMITS) -> list[Slice]:
     count = volume.count
     names = [str(path)] if count == 1 else [f"{path}#{number}" for number in range(1, count + 1)]
     return [
-        Slice(name, str(path), partial(volume.load, place, name, limits), note=volume.note)
+        Slice(
+            name,
+            str(path),
+            partial(volume.load, place, name, limits),
+            note=volume.note,
+            acquisition=Acquisition(geometry=volume.geometry(place)),
+        )
         for place, name in enumerate(names)
     ]
 
@@ -86,6 +95,8 @@ class _Volume:
         spacing: mm between the rows and the columns of a slice.
         count: number of slices.
         note: what else to know.
+        affine: (4, 4), from the turned voxels to mm to the right, to the front and upwards; None where the header does
+            not say how the head lies.
         rescale: turns voxels into the units of the file, once they are read.
     """
 
@@ -97,6 +108,7 @@ class _Volume:
     spacing: tuple[float, float]
     count: int
     note: str
+    affine: npt.NDArray[np.float64] | None
     rescale: Rescale = (0.0, 1.0)
     _voxels: _Array | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -109,6 +121,22 @@ class _Volume:
         cut = self._voxels[place].T[::-1, ::-1]
         image = slice_of_values(cut, name=name, spacing=self.spacing, limits=limits)
         return Loaded(replace(image, rescale=_chained(image.rescale, self.rescale)), coarse_of(cut))
+
+    def geometry(self, place: int) -> Geometry | None:
+        """Returns where a slice lies, as `load` turns it; None where the header does not say how the head lies."""
+        if self.affine is None:
+            return None
+        x, y = (axis for axis in range(3) if axis != self.axis)
+        sides = [self.shape[int(np.flatnonzero(self.turn[:, 0] == axis)[0])] for axis in range(3)]
+        corner = np.array([side - 1 for side in sides], np.float64)  # of a slice, the first pixel is the last voxel
+        corner[self.axis] = place
+        to_dicom = np.diag([-1.0, -1.0, 1.0])
+        steps = to_dicom @ self.affine[:3, :3]
+        lengths = np.linalg.norm(steps, axis=0)
+        first = to_dicom @ (self.affine @ [*corner, 1.0])[:3]
+        across, downward = -steps[:, x] / lengths[x], -steps[:, y] / lengths[y]
+        spacing = (float(lengths[y]), float(lengths[x]))
+        return geometry_of(first, across, downward, (sides[y], sides[x]), spacing)
 
     def _read(self) -> _Array:
         with _nifti_errors(self.path):
@@ -191,7 +219,10 @@ def _open(path: Path, limits: Limits) -> _Volume:
     check_size((sides[x], sides[y]), str(path), limits)
     if header.oriented and axis != _PLANES.index("axial"):
         note = "; ".join(filter(None, (note, f"cut in the {_PLANES[axis]} plane")))
-    return _Volume(path, header.first, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note)
+    affine = None
+    if header.oriented and np.isfinite(header.affine).all() and np.abs(np.linalg.det(header.affine[:3, :3])) > 0:
+        affine = header.affine @ _nibabel().orientations.inv_ornt_aff(turn, shape)
+    return _Volume(path, header.first, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note, affine)
 
 
 def _acquired_across(sides: list[int], spacings: list[float]) -> int:
@@ -291,7 +322,7 @@ def _image(stream: IO[bytes], head: bytes, name: str) -> "SpatialImage":
 def _version(head: bytes) -> int:
     for version, (start, magic) in enumerate(_MAGICS, start=1):
         if head[start : start + 4] == magic:
-            return version
+            return version if version == 1 or head[:4] in _SIZES_OF_2 else 0  # of version 1, nibabel mends the size
     return 0
 
 

@@ -11,6 +11,7 @@ from brainsift.core.errors import BrainsiftError
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
+from brainsift.volumes.acquisition import UNKNOWN, Acquisition
 from brainsift.volumes.windowing import Values
 
 NEARLY_EMPTY = Rejection(Reason.HARDLY_ANY_HEAD, "hardly any of the head is in this slice")
@@ -55,6 +56,7 @@ class Slice:
         loader: reads it; `load` also collects what libraries warn of meanwhile.
         rejection: why, by its header, it is no MR of a head; None where nothing speaks against that.
         note: what a reader of the answer should know: only the first volume was read, for instance.
+        acquisition: what the header says of how it was made.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Slice:
     loader: Callable[[], Loaded]
     rejection: Rejection | None = None
     note: str = ""
+    acquisition: Acquisition = UNKNOWN
 
     def load(self) -> Loaded:
         """Reads it; raises as `read` does."""

@@ -109,7 +109,8 @@ def stacks_of(frames: Sequence[Frame], name: str) -> list[Slice]:
         ordered = sorted(stack, key=lambda frame: (ranks[id(frame)], *_turn(frame)))
         gaps = _gaps(ordered)
         for frame in ordered:
-            found.append(replace(frame.slice.noted(gaps), volume=volume))
+            acquisition = replace(frame.slice.acquisition, incomplete=bool(gaps))
+            found.append(replace(frame.slice.noted(gaps), volume=volume, acquisition=acquisition))
     return found
 
 

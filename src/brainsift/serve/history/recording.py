@@ -28,9 +28,10 @@ def record(history: History, job: Job, *, model: str, size: int) -> bool:
     Returns:
         Whether all predictions are recorded.
     """
-    volumes = iter(job.volumes())
+    predictions, of_volumes = job.results()
+    volumes = iter(of_volumes)
     try:
-        for name, group in groupby(enumerate(job.predictions), key=lambda pair: pair[1].volume):
+        for name, group in groupby(enumerate(predictions), key=lambda pair: pair[1].volume):
             slices, whole = list(group), None
             volume = next(volumes) if name else None
             if volume and len(slices) > 1:

@@ -21,7 +21,8 @@ def find(
     if len(words) > _MOST_WORDS:
         raise UsageError("query", f"has {len(words)} words, more than {_MOST_WORDS}", "Search for fewer words.")
     tests = [(_WORD, word) for word in words]
-    given = [("ifnull(verdict, 'none') = ?", verdict), ("ifnull(nullif(decision, ''), 'unreadable') = ?", decision)]
+    outcome = "CASE WHEN status = 'ok' THEN decision ELSE status END"
+    given = [("ifnull(verdict, 'none') = ?", verdict), (f"{outcome} = ?", decision)]
     tests += [test for test in given if test[1]]
     where = " AND ".join(["part_of IS NULL", *(test for test, _ in tests)])
     with _in_time(connection):

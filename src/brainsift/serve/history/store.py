@@ -152,7 +152,7 @@ class History:
             query: at most ten words; a case is found if its name, detail or note, or those of one of its slices,
                 contain them all, in upper or lower case.
             verdict: "agree", "disagree", "unsure", "none" for cases without a verdict, or "" for all.
-            decision: a decision, "unreadable" for cases without one, or "" for all.
+            decision: a decision; "not_brain_mri" or "unreadable" for cases with that status; or "" for all.
             limit: largest number of cases to return.
             offset: number of cases to skip.
 

@@ -34,6 +34,7 @@ _EXAMPLE: dict[str, Any] = {
     "note": "left temporal, seen on the next slices too",
 }
 VerdictFilter = Literal["", "agree", "disagree", "unsure", "none"]
+Outcome = Literal["", "tumor", "no_tumor", "refer", "not_brain_mri", "unreadable"]
 Number = Annotated[int, Path(ge=1, le=_LARGEST, description="Number of the case.", examples=[12])]
 
 
@@ -92,7 +93,7 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
         *,
         query: Annotated[str, Query(max_length=200, description="At most ten words of name, detail or note.")] = "",
         verdict: Annotated[VerdictFilter, Query(description="`none`: cases without a verdict.")] = "",
-        decision: Literal["", "tumor", "no_tumor", "refer", "unreadable"] = "",
+        decision: Annotated[Outcome, Query(description="Or the status, of what was not scored.")] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
     ) -> CasesOut:

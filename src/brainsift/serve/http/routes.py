@@ -206,7 +206,9 @@ async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Predi
 
     predictions = [one for _, _, one in shown]
     volumes = summarise_volumes(predictions, rule)
-    page = await service.draw(lambda: batch_report(predictions, volumes, service.bundle, rule.threshold, read))
+    page = await service.draw(
+        lambda: batch_report(predictions, volumes, service.bundle, rule.threshold, read, margin=rule.margin)
+    )
     return _attached(page, "text/html", "report.html")
 
 
@@ -250,20 +252,22 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
 
 
 def _results(service: Service, request: Request, job: Job, seconds: float) -> PredictReply:
+    slices, volumes = _found(job, 0)
     return PredictReply(
         request_id=request.state.request_id,
         model=service.model,  # type: ignore[arg-type]
         threshold=job.rule.threshold,
         margin=job.rule.margin,
         notice=service.bundle.notice,
-        answers=_slices(job, 0),
-        volumes=[VolumeResult.of(one) for one in job.volumes()],
+        answers=slices,
+        volumes=volumes,
         seconds=round(seconds, 4),
     )
 
 
 def _progress(request: Request, job: Job, after: int) -> JobReply:
     state = job.state  # read before the results: where it is over, they are complete
+    slices, volumes = _found(job, after)
     error = ErrorReply(**job.error.to_dict(), request_id=request.state.request_id) if job.error else None
     return JobReply(
         id=job.id,
@@ -275,13 +279,18 @@ def _progress(request: Request, job: Job, after: int) -> JobReply:
         created=job.created,
         threshold=job.rule.threshold,
         margin=job.rule.margin,
-        answers=_slices(job, after),
-        volumes=[VolumeResult.of(one) for one in job.volumes()],
+        answers=slices,
+        volumes=volumes,
     )
 
 
-def _slices(job: Job, after: int) -> list[SliceResult]:
-    return [SliceResult.of(place, one, maps=job.maps) for place, one in enumerate(job.predictions[after:], after)]
+def _found(job: Job, after: int) -> tuple[list[SliceResult], list[VolumeResult]]:
+    predictions, volumes = job.results(after)
+    slices = [
+        SliceResult.of(place, one, job.acquisition(place), file=job.file(place), maps=job.maps)
+        for place, one in enumerate(predictions, after)
+    ]
+    return slices, [VolumeResult.of(one) for one in volumes]
 
 
 def _attached(text: str, media_type: str, name: str) -> Response:

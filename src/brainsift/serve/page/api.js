@@ -1,13 +1,33 @@
 // @ts-check
 // The REST service, as the page uses it. Every failure is an ApiError with the rule and the remedy.
 
-/** @import { Scored, Thresholds } from "./decide.js" */
+/** @import { Caution } from "./attention.js" */
+/** @import { Scored, Thresholds, VolumeScored } from "./decide.js" */
 
 import { Emitter } from "./emitter.js";
 
 /**
- * @typedef {Scored & { id: number, name: string, detail: string, volume: string, has_map: boolean }} Prediction The
- *   prediction for one image or slice; `id` counts from 0 within its job.
+ * @typedef {object} Geometry Where a picture lies in the patient; left, posterior and superior are positive.
+ * @property {"axial" | "coronal" | "sagittal"} plane the nearest one.
+ * @property {[left: string, right: string, top: string, bottom: string]} sides of the patient, as R, L, A, P, S, I.
+ * @property {[x: number, y: number, z: number]} center_mm
+ * @property {[width: number, height: number] | null} size_mm null where the file does not tell it.
+ *
+ * @typedef {object} SliceFacts What the service says of a slice beside its scores.
+ * @property {string} name
+ * @property {number | null} [file] place of its file among those of the job; null where an archive was sent.
+ * @property {string} detail why it was not decided, and the note.
+ * @property {string} note how it was read.
+ * @property {string} volume "" for a plain image.
+ * @property {boolean} has_map
+ * @property {boolean | null} has_focus whether the map passes 0.5 anywhere; null without a map.
+ * @property {Caution[]} cautions
+ * @property {string} description of its DICOM series.
+ * @property {Geometry | null} geometry
+ *
+ * @typedef {Scored & SliceFacts & { id: number }} Prediction The prediction for one image or slice; `id` counts from 0
+ *   within its job.
+ * @typedef {VolumeScored & { volume: string, n_not_brain_mri: number }} VolumePrediction
  *
  * @typedef {object} ReportRequest What a report shall show.
  * @property {{ job: string, folder: string, slices: number[] }[]} slices
@@ -21,6 +41,7 @@ import { Emitter } from "./emitter.js";
  * @property {number[]} cases of the history, one per prediction, as far as they are kept.
  * @property {ErrorBody | null} error
  * @property {Prediction[]} answers
+ * @property {VolumePrediction[]} volumes that they belong to.
  *
  * @typedef {object} ErrorBody
  * @property {string} code

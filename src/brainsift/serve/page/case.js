@@ -5,14 +5,16 @@
 /** @import { Rule } from "./decide.js" */
 
 import { connection, history, look } from "./api.js";
+import { isUnconfirmed } from "./attention.js";
 import { all, announce, byId, el, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
-import { prefetch } from "./pictures.js";
+import { picture, prefetch } from "./pictures.js";
+import { position, sidesInWords, sliceDistance, spacing } from "./places.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
-import { Strip } from "./strip.js";
+import { LEVELS, Strip } from "./strip.js";
 import { VerdictForm } from "./verdict.js";
-import { because, explain, label, number, predicted } from "./words.js";
+import { attentionInWords, because, explain, label, number, predicted, sliceLabel } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
 const KEPT_TRIES = 10;
@@ -24,6 +26,8 @@ export class CaseView {
   one = null;
   /** @type {Kept | null} */
   #kept = null;
+  /** Whether the reader wants to see the map and the number of what was rejected. */
+  #anyway = false;
 
   /** @param {{ hasHistory: boolean }} server whether it keeps what it scores. */
   constructor({ hasHistory }) {
@@ -50,7 +54,10 @@ export class CaseView {
    * @param {Case | null} one
    */
   show(one) {
-    if (one !== this.one) byId("case-pane").scrollTop = 0;
+    if (one !== this.one) {
+      byId("case-pane").scrollTop = 0;
+      this.#anyway = false;
+    }
     this.one = one;
     byId("case-none").hidden = Boolean(one);
     byId("case-body").hidden = !one;
@@ -80,7 +87,7 @@ export class CaseView {
   #saySlice() {
     const { one } = this;
     if (!one?.isVolume || document.activeElement === byId("slice-slider")) return; // the slider says it itself
-    announce(predicted(`Slice ${one.place + 1} of ${one.slices.length}`, one.slice));
+    announce(predicted(`Slice ${one.place + 1} of ${one.slices.length}`, one.slice, sliceLabel(one.slice, one.sliceRule)));
   }
 
   /** @param {number} by slices. */
@@ -101,6 +108,11 @@ export class CaseView {
     slider.addEventListener("input", () => this.go(Number(slider.value) - 1));
     byId("previous-slice").addEventListener("click", () => this.step(-1));
     byId("next-slice").addEventListener("click", () => this.step(1));
+    byId("show-anyway").addEventListener("click", () => {
+      this.#anyway = !this.#anyway;
+      this.update();
+      if (this.one) this.#showSlice(this.one, { keepView: true });
+    });
     byId("most-suspicious").addEventListener("click", () => this.goToMostSuspicious());
   }
 
@@ -115,14 +127,39 @@ export class CaseView {
     byId("prediction").dataset.decision = one.decision;
     setText(byId("prediction-kind"), one.isVolume ? `Volume, ${one.slices.length} slices` : one.status === "unreadable" ? "File" : "Slice");
     byId("prediction-decision").replaceChildren(decisionCell(one.decision));
-    setText(byId("prediction-number"), one.probability === null ? "" : number(one.probability));
+    byId("prediction").classList.toggle("unconfirmed", isUnconfirmed(one));
+    setText(byId("prediction-number"), this.#shows(one) ? number(one.probability) : "");
     byId("prediction").classList.toggle("doubtful", one.status === "not_brain_mri");
+    this.#showAnyway(one);
+    this.#showAttention(one);
     setText(byId("prediction-words"), one.isVolume ? volumeWords(one, rule) : explain(one, rule));
     showReason(byId("prediction-reason"), one);
     this.scale.show(one, rule);
+    this.scale.node.hidden = !this.#shows(one);
     byId("volume-bar").hidden = !one.isVolume;
     byId("slice-prediction").hidden = !one.isVolume;
     if (one.isVolume) this.#showVolume(one);
+  }
+
+  /**
+   * Whether there is a number to show: of what was rejected it says nothing, unless the reader wants it.
+   *
+   * @param {Pick<Slice, "probability" | "decision">} prediction
+   */
+  #shows({ probability, decision }) {
+    return probability !== null && (decision !== "not_brain_mri" || this.#anyway);
+  }
+
+  /** @param {Case} one */
+  #showAnyway(one) {
+    byId("show-anyway").hidden = !one.slices.some(({ status }) => status === "not_brain_mri") || (one.isVolume && one.status === "ok");
+    setText(byId("show-anyway"), this.#anyway ? "Hide the map and the probability" : "Show the map and the probability anyway");
+  }
+
+  /** @param {Case} one */
+  #showAttention({ attention }) {
+    byId("attention").replaceChildren(...attention.map((name) => el("li", { "data-attention": name }, attentionInWords(name))));
+    byId("attention").hidden = !attention.length;
   }
 
   /** @param {Case} one */
@@ -154,12 +191,15 @@ export class CaseView {
     const count = one.slices.length;
     this.strip.mark(place);
     byId("slice-slider", HTMLInputElement).value = String(place + 1);
-    byId("slice-slider").setAttribute("aria-valuetext", `Slice ${place + 1} of ${count}, ${label(slice.decision)}`);
+    const called = sliceLabel(slice, one.sliceRule);
+    byId("slice-slider").setAttribute("aria-valuetext", `Slice ${place + 1} of ${count}, ${called}`);
     setText(byId("slice-number"), `${place + 1} / ${count}`);
     setText(byId("slice-title"), `Slice ${place + 1}`);
-    byId("slice-decision").replaceChildren(decisionCell(slice.decision));
-    setText(byId("slice-probability"), slice.probability === null ? "" : number(slice.probability));
-    this.sliceScale.show(slice, one.sliceRule);
+    const level = LEVELS[slice.decision] ?? slice.decision;
+    byId("slice-decision").replaceChildren(decisionCell(level, called));
+    setText(byId("slice-probability"), this.#shows(slice) ? number(slice.probability) : "");
+    this.sliceScale.show({ ...slice, decision: level }, one.sliceRule, called);
+    this.sliceScale.node.hidden = !this.#shows(slice);
     showReason(byId("slice-reason"), slice);
     for (const button of all("#suspicious button")) {
       button.setAttribute("aria-current", String(Number(button.dataset.place) === place));
@@ -173,17 +213,41 @@ export class CaseView {
   async #showSlice(one, { keepView }) {
     const { slice, place, refused } = one;
     if (one.isVolume) this.#showSlicePrediction(one);
+    if (!slice.geometry) setText(byId("place"), "");
     this.stage.setScrolls(one.isVolume);
     this.#showSliceVerdict(one);
     const { pictureUrl, mapUrl } = one.layers(place);
+    const isRejected = slice.status === "not_brain_mri" && !this.#anyway;
+    const noMap = isRejected ? "No map is shown: this image was rejected." : "There is no tumor map for this image.";
     if (slice.status === "unreadable") {
       this.stage.say(`There is no picture: the file ${refused ? "was not scored" : "could not be read"}.`);
     } else if (!pictureUrl) {
       this.stage.say("The image was not kept. To keep images, start the server with --keep-images.");
     } else {
-      await this.stage.show({ pictureUrl, mapUrl, words: pictureWords(one) }, { keepView });
+      const layers = { pictureUrl, mapUrl: isRejected ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
+      await this.stage.show(layers, { keepView });
+      await this.#showPlace(one, slice, pictureUrl);
       if (this.one === one && one.isVolume) prefetch(around(one));
     }
+  }
+
+  /**
+   * Shows what the file says of where the slice lies.
+   *
+   * @param {Case} one
+   * @param {Slice} slice
+   * @param {string} pictureUrl
+   */
+  async #showPlace(one, slice, pictureUrl) {
+    const { geometry } = slice;
+    const drawn = geometry && (await picture(pictureUrl).catch(() => null));
+    if (this.one !== one || one.slice !== slice) return; // the reader went on
+    const known = drawn && [
+      `${geometry.plane[0].toUpperCase()}${geometry.plane.slice(1)}`,
+      position(geometry),
+      spacing(geometry, drawn, sliceDistance(one.slices.map((other) => other.geometry))),
+    ];
+    setText(byId("place"), known ? known.filter(Boolean).join(" · ") : "");
   }
 
   /** @param {Case} one */
@@ -251,10 +315,12 @@ async function keptOf({ job, slices: shown }, isWanted) {
  *
  * @param {Case} one
  */
-function pictureWords({ name, slice, slices, place, isVolume }) {
+function pictureWords({ name, slice, slices, place, isVolume, sliceRule }) {
   const which = isVolume ? `${name}, slice ${place + 1} of ${slices.length}` : name;
-  const probability = slice.probability === null ? "" : `, probability of a tumor ${number(slice.probability)}`;
-  return `${which}: ${label(slice.decision)}${probability}`;
+  const isScored = slice.probability !== null && slice.status === "ok";
+  const called = isVolume ? sliceLabel(slice, sliceRule) : label(slice.decision);
+  const sides = slice.geometry ? `; ${sidesInWords(slice.geometry)}` : "";
+  return `${which}: ${called}${isScored ? `, probability of a tumor ${number(slice.probability)}` : ""}${sides}`;
 }
 
 /**
@@ -279,9 +345,12 @@ function around(one) {
 function volumeWords(one, rule) {
   if (one.status !== "ok") return "No slice of this volume could be scored.";
   const mean = `The largest mean probability of three adjacent slices, ${number(one.probability)}`;
+  const slice = number(one.sliceRule.threshold);
+  const isHigher = rule.threshold > one.sliceRule.threshold;
+  const why = isHigher ? ` That is higher than the threshold for a single slice, ${slice}, because each of many slices can give a false alarm.` : "";
   if (one.reason === "too_few_slices") return "Too few slices of this volume could be scored. A human reader should decide.";
   const end = ` ${one.nScored} of ${one.slices.length} slices were scored.`;
   if (one.decision === "refer") return `${mean}, is too close to 0.5 to keep the error rate that you chose. A human reader should decide.${end}`;
   const against = one.decision === "tumor" ? "reaches" : "stays below";
-  return `${mean}, ${against} the threshold of ${number(rule.threshold)}.${end}`;
+  return `${mean}, ${against} the threshold for volumes, ${number(rule.threshold)}.${why}${end}`;
 }

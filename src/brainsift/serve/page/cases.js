@@ -1,24 +1,19 @@
 // @ts-check
 // The cases on the page, and the rule that decides them.
 
-/** @import { ErrorBody, KeptRecord, Prediction } from "./api.js" */
+/** @import { ErrorBody, KeptRecord, Prediction, SliceFacts, VolumePrediction } from "./api.js" */
+/** @import { Attention } from "./attention.js" */
 /** @import { ChosenRule, Decision, Rule, Scored, Status } from "./decide.js" */
 
 import { mapOf, pictureOf } from "./api.js";
-import { decide, ofVolumes, summarize } from "./decide.js";
+import { attentionOf } from "./attention.js";
+import { decide, decideVolume, mostSuspicious, ofVolumes } from "./decide.js";
 import { Emitter } from "./emitter.js";
-import { inWords, withoutUnsure } from "./words.js";
+import { inWords } from "./words.js";
 
 /**
- * @typedef {object} SliceFacts
- * @property {number | null} id null where the server does not know it.
- * @property {string} name
- * @property {string} detail
- * @property {string} volume "" for a plain image.
- * @property {boolean} has_map
- *
- * @typedef {Scored & SliceFacts} SliceRecord
- * @typedef {SliceRecord & { decision: Decision }} Slice
+ * @typedef {Scored & SliceFacts & { id: number | null }} SliceRecord `id` is null where the server does not know it.
+ * @typedef {SliceRecord & { decision: Decision }} Slice its `detail` is what does not depend on the threshold.
  *
  * @typedef {Prediction & { folder: string, order: number }} PlacedPrediction with the folder of its file, and the order
  *   of its file among all that were added.
@@ -33,6 +28,8 @@ import { inWords, withoutUnsure } from "./words.js";
 export class Case {
   /** @type {SliceRecord[]} */
   #records = [];
+  /** What the service says of the volume as a whole. @type {VolumePrediction | null} */
+  scored = null;
   /** What is shown: the records with their decisions. @type {Slice[]} */
   slices = [];
   /** For the case as a whole. @type {Rule} */
@@ -50,6 +47,8 @@ export class Case {
   /** The same in words, where they do not depend on the threshold. */
   detail = "";
   nScored = 0;
+  /** Why a reader should look himself. @type {Attention[]} */
+  attention = [];
   /** Places of slices, the most suspicious first. @type {number[]} */
   suspicious = [];
   /** Place of the slice that the reader went to. @type {number | null} */
@@ -86,22 +85,27 @@ export class Case {
   /** @param {Rule} rule */
   decide(rule) {
     this.sliceRule = rule;
-    this.slices = this.#records.map((one) => ({ ...one, decision: decide(one, rule), detail: withoutUnsure(one.detail) }));
+    this.slices = this.#records.map((one) => {
+      const detail = one.status === "ok" ? one.note : one.detail;
+      return { ...one, decision: decide(one, rule), detail };
+    });
     this.rule = this.isVolume ? ofVolumes(rule) : rule;
     const [first] = this.slices;
-    const whole = this.isVolume ? summarize(this.slices, this.rule) : { ...first, suspicious: [0], nScored: 0 };
+    const whole = this.isVolume && this.scored ? decideVolume(this.scored, this.rule) : first;
     this.reason = whole.reason ?? "";
     this.status = whole.status;
     this.probability = whole.probability;
     this.decision = whole.decision;
-    this.suspicious = whole.suspicious;
-    this.nScored = whole.nScored;
+    this.suspicious = this.isVolume ? mostSuspicious(this.slices) : [0];
+    this.nScored = this.scored?.n_scored ?? 0;
     this.detail = this.status === "ok" ? whole.detail : first.detail;
+    this.attention = attentionOf(this);
   }
 
   /** Where the case comes from, for its head. */
   get where() {
-    return this.folder.replace(/\/$/, "");
+    const { description } = this.slices[0];
+    return [this.folder.replace(/\/$/, ""), this.name.includes(description) ? "" : description].filter(Boolean).join(" · ");
   }
 
   /**
@@ -150,9 +154,10 @@ export class Cases extends Emitter {
    * Adds the predictions of a job to their cases: slices of one volume are one case.
    *
    * @param {string} job
-   * @param {PlacedPrediction[]} predictions
+   * @param {PlacedPrediction[]} predictions those of a volume all at once.
+   * @param {VolumePrediction[]} volumes that they belong to.
    */
-  take(job, predictions) {
+  take(job, predictions, volumes) {
     /** @type {Map<Case, boolean>} */
     const touched = new Map(); // to whether they are new
     for (const { folder, order, ...prediction } of predictions) {
@@ -163,6 +168,10 @@ export class Cases extends Emitter {
       if (!known) this.#put(one, order);
       one.push(prediction);
       touched.set(one, touched.get(one) ?? !known);
+    }
+    for (const volume of volumes) {
+      const one = this.byKey.get(`${job}/v/${volume.volume}`);
+      if (one) one.scored = volume;
     }
     for (const one of touched.keys()) one.decide(this.rule); // all of them, before anyone looks at the list
     for (const [one, isNew] of touched) this.emit(isNew ? "added" : "changed", one);
@@ -177,8 +186,9 @@ export class Cases extends Emitter {
     this.#refusals += 1;
     const one = new Case(`refused/${this.#refusals}`, { name, folder });
     one.refused = true;
+    const facts = { note: "", volume: "", has_map: false, has_focus: null, cautions: [], description: "", geometry: null };
     const words = { reason: "not_taken", detail: inWords(error) };
-    one.push({ id: null, name, status: "unreadable", probability: null, ...words, volume: "", has_map: false });
+    one.push({ id: null, name, status: "unreadable", probability: null, logit: null, ...words, ...facts });
     this.#put(one, order);
     one.decide(this.rule);
     this.emit("added", one);
@@ -209,7 +219,7 @@ export class Cases extends Emitter {
 
   /** How many cases have each decision. */
   counts() {
-    const counts = { tumor: 0, no_tumor: 0, refer: 0, unreadable: 0 };
+    const counts = { tumor: 0, no_tumor: 0, refer: 0, not_brain_mri: 0, unreadable: 0 };
     for (const one of this.all) counts[one.decision] += 1;
     return counts;
   }

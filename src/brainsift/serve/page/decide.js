@@ -1,16 +1,25 @@
 // @ts-check
-// From probabilities to decisions: the rules of inference/decision.py and inference/volume_decision.py, so that a new
-// threshold needs no new scoring.
+// From what the service scored to decisions, so that a new threshold needs no new scoring. The service owns the rule for
+// volumes: it sends their probability, and whether too few slices could be scored; only a threshold is laid against it.
 
 /**
  * @typedef {"ok" | "not_brain_mri" | "unreadable"} Status
- * @typedef {"tumor" | "no_tumor" | "refer" | "unreadable"} Decision
+ * @typedef {"tumor" | "no_tumor" | "refer" | "not_brain_mri" | "unreadable"} Decision
  *
  * @typedef {object} Scored What the network gave for an image or a slice.
  * @property {Status} status
- * @property {number | null} probability calibrated, of a tumor; null where the file could not be read.
+ * @property {number | null} probability calibrated, of a tumor, six digits; null where the file could not be read.
+ * @property {number | null} logit exact log-odds of the probability.
  * @property {string | null} [reason] a code: why it is unreadable, rejected or referred; "" for none.
- * @property {boolean} [nearly_empty] whether it is at an end of its volume and holds hardly any of the head.
+ *
+ * @typedef {object} VolumeScored What the service says of a volume, whatever the threshold.
+ * @property {number | null} exact_probability largest mean of three adjacent slices; null where no slice was scored.
+ * @property {number} n_slices
+ * @property {number} n_scored
+ * @property {number} n_unreadable
+ * @property {string} reason a code; "unsure" depends on the threshold, the others do not.
+ * @property {string} detail the reason in words, and the note.
+ * @property {string} note how its slices were read.
  *
  * @typedef {object} Rule What decides.
  * @property {number} threshold the smallest probability that is called a tumor.
@@ -35,14 +44,11 @@
  * @property {number | null} probability
  * @property {Decision} decision
  * @property {string} reason a code: why it is unreadable or referred; "" for none.
- * @property {string} detail the same in words, where they do not depend on the threshold.
- * @property {number} nScored slices that the network scored.
- * @property {number[]} suspicious places of the slices with the largest probability, the largest first.
+ * @property {string} detail the same in words, where they do not depend on the threshold, and how it was read.
  */
 
-const ADJACENT = 3;
-const MIN_SCORED_SHARE = 0.5;
 const SHOWN = 5;
+const ALIKE = 4 * Number.EPSILON; // exp() of two languages may differ in the last digit, and a threshold may be a score
 
 /**
  * The logit of a probability, within ±27.6.
@@ -54,22 +60,23 @@ export function logOdds(probability) {
   return Math.log(clipped / (1 - clipped));
 }
 
+/** @param {number} logit */
+const expit = (logit) => 1 / (1 + Math.exp(-logit));
+
 /**
  * How far from 0.5 the probabilities of the abstention margin reach.
  *
  * @param {Rule} rule
  */
-export const halfBand = ({ margin }) => 1 / (1 + Math.exp(-margin)) - 0.5;
+export const halfBand = ({ margin }) => expit(margin) - 0.5;
 
 /**
+ * Whether a probability is at or above a threshold.
+ *
  * @param {number} probability
- * @param {Rule} rule
- * @returns {Decision}
+ * @param {number} threshold
  */
-function decideScored(probability, rule) {
-  if (Math.abs(logOdds(probability)) < rule.margin) return "refer";
-  return probability >= rule.threshold ? "tumor" : "no_tumor";
-}
+export const reaches = (probability, threshold) => probability >= threshold * (1 - ALIKE);
 
 /**
  * The rule for volumes as a whole: by default, their threshold is higher than that of slices.
@@ -83,53 +90,43 @@ export const ofVolumes = (rule) => ({ ...rule, threshold: rule.volumeThreshold ?
 /**
  * The decision for one image or slice.
  *
- * @param {Scored} scored
+ * @param {Pick<Scored, "status" | "logit">} scored
  * @param {Rule} rule
  * @returns {Decision}
  */
-export function decide({ status, probability }, rule) {
-  if (status === "unreadable" || probability === null) return "unreadable";
-  return status === "not_brain_mri" ? "refer" : decideScored(probability, rule);
+export function decide({ status, logit }, rule) {
+  if (status === "unreadable" || logit === null) return "unreadable";
+  if (status === "not_brain_mri") return "not_brain_mri";
+  if (Math.abs(logit) < rule.margin) return "refer";
+  return reaches(expit(logit), rule.threshold) ? "tumor" : "no_tumor";
 }
 
 /**
- * The prediction for a volume from those for its slices: the largest mean probability of three adjacent slices. Where
- * too few slices could be scored, it is referred.
+ * The prediction for a volume.
  *
- * @param {Scored[]} slices in the order of the volume.
+ * @param {VolumeScored} volume
  * @param {Rule} rule of `ofVolumes`.
  * @returns {Summary}
  */
-export function summarize(slices, rule) {
-  const scored = slices.flatMap(({ status, probability }, place) =>
-    status === "ok" && probability !== null ? [{ place, probability }] : [],
-  );
-  if (!scored.length) {
-    const readable = slices.some(({ status }) => status !== "unreadable");
-    const status = readable ? "not_brain_mri" : "unreadable";
-    const decision = readable ? "refer" : "unreadable";
-    return { status, probability: null, decision, reason: "no_usable_slice", detail: "", nScored: 0, suspicious: [] };
+export function decideVolume({ exact_probability: probability, n_slices: all, n_unreadable: unreadable, reason, detail, note }, rule) {
+  if (probability === null) {
+    const status = unreadable < all ? "not_brain_mri" : "unreadable";
+    return { status, probability, decision: status, reason, detail };
   }
-  const width = Math.min(ADJACENT, scored.length);
-  let largest = 0;
-  for (let start = 0; start + width <= scored.length; start += 1) {
-    const first = scored[start].probability; // from there, the mean of alike numbers is exactly that number
-    const sum = scored.slice(start, start + width).reduce((total, one) => total + (one.probability - first), 0);
-    largest = Math.max(largest, first + sum / width);
-  }
-  const nHead = slices.filter((one) => !one.nearly_empty).length;
-  const tooFew = scored.length < Math.max(MIN_SCORED_SHARE * nHead, Math.min(nHead - 1, ADJACENT));
-  const decision = tooFew ? "refer" : decideScored(largest, rule);
-  const suspicious = [...scored].sort((a, b) => b.probability - a.probability).slice(0, SHOWN);
-  return {
-    status: "ok",
-    probability: largest,
-    decision,
-    reason: tooFew ? "too_few_slices" : decision === "refer" ? "unsure" : "",
-    detail: tooFew ? `only ${scored.length} of ${nHead} slices with some of the head could be scored` : "",
-    nScored: scored.length,
-    suspicious: suspicious.map((one) => one.place),
-  };
+  if (reason && reason !== "unsure") return { status: "ok", probability, decision: "refer", reason, detail };
+  const isUnsure = Math.abs(logOdds(probability)) < rule.margin;
+  const decision = isUnsure ? "refer" : reaches(probability, rule.threshold) ? "tumor" : "no_tumor";
+  return { status: "ok", probability, decision, reason: isUnsure ? "unsure" : "", detail: note };
+}
+
+/**
+ * Places of the slices with the largest probability, the largest first.
+ *
+ * @param {Pick<Scored, "status" | "probability">[]} slices
+ */
+export function mostSuspicious(slices) {
+  const scored = slices.flatMap(({ status, probability }, place) => (status === "ok" && probability !== null ? [{ place, probability }] : []));
+  return scored.sort((a, b) => b.probability - a.probability).slice(0, SHOWN).map(({ place }) => place);
 }
 
 /**

@@ -3,6 +3,8 @@
 
 /** @import { Limits } from "./api.js" */
 
+import { seriesOf } from "./dicom.js";
+
 /**
  * @typedef {{ file: File, folder: string }} Found A file, and the folder that it was in, ending with "/"; or "".
  * @typedef {Found & { place: number }} PlacedFile with its place among all files that were added together.
@@ -133,8 +135,19 @@ function split(files, most, mostBytes) {
 }
 
 /**
- * Groups files into jobs: all DICOM files of a folder together, since they may be a series; each volume and archive by
- * itself; images some at a time, so that the first predictions come soon.
+ * The innermost folder that holds all of the files.
+ *
+ * @param {PlacedFile[]} files
+ */
+function commonFolder([first, ...others]) {
+  let { folder } = first;
+  while (!others.every((one) => one.folder.startsWith(folder))) folder = folder.replace(/[^/]*\/$/, "");
+  return folder;
+}
+
+/**
+ * Groups files into jobs: DICOM files that may be one series together, in whichever folders they lie; each volume and
+ * archive by itself; images some at a time, so that the first predictions come soon.
  *
  * @param {(Found | null)[]} found null for what could not be opened.
  * @param {Limits} limits
@@ -162,13 +175,15 @@ export async function groupFiles(found, { upload_mb: megabytes, files: most }) {
     }
     const one = { ...file, place };
     place += 1;
-    if (kind === "dicom") series.set(one.folder, [...(series.get(one.folder) ?? []), one]);
-    else if (kind === "image") images.push(one);
+    if (kind === "dicom") {
+      const key = await seriesOf(one.file, one.folder);
+      series.set(key, [...(series.get(key) ?? []), one]);
+    } else if (kind === "image") images.push(one);
     else groups.push({ kind, folder: one.folder, files: [one] });
   }
   for (const files of split(images, Math.min(IMAGES_PER_JOB, most), mostBytes)) groups.push({ kind: "image", folder: "", files });
-  for (const [folder, files] of series) {
-    groups.push({ kind: "dicom", folder, files, tooMany: split(files, most, mostBytes).length > 1 });
+  for (const files of series.values()) {
+    groups.push({ kind: "dicom", folder: commonFolder(files), files, tooMany: split(files, most, mostBytes).length > 1 });
   }
   /** @type {(group: Group) => number} */
   const weight = ({ kind, files }) => (kind === "image" ? -1 : files.reduce((sum, { file }) => sum + file.size, 0));

@@ -6,13 +6,14 @@
 /** @import { RowNodes } from "./dom.js" */
 
 import { ApiError, history as api } from "./api.js";
+import { attentionOf } from "./attention.js";
 import { Case } from "./cases.js";
-import { summarize } from "./decide.js";
+import { mostSuspicious } from "./decide.js";
 import { announce, arrange, byId, closeByItself, confirm, el, setText, step } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { Bar } from "./scale.js";
 import { VERDICTS, verdicts } from "./verdict.js";
-import { counted, inWords, moment, withoutUnsure } from "./words.js";
+import { counted, inWords, moment } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 200;
@@ -22,7 +23,7 @@ const PAUSE_MS = 200;
 /** @param {KeptRecord} one */
 const ruleOf = ({ threshold, margin }) => ({ threshold, margin });
 /** @type {(one: KeptRecord) => Decision} */
-const decisionOf = ({ decision }) => decision || "unreadable";
+const decisionOf = ({ status, decision }) => (status === "not_brain_mri" ? status : decision || "unreadable");
 
 /** A case of the history: decided as it was when it was scored. */
 class KeptCase extends Case {
@@ -36,9 +37,9 @@ class KeptCase extends Case {
     this.whole = whole;
     this.records = slices.length ? slices : [whole];
     this.slices = this.records.map((one) => {
-      const { id, name, status, probability, reason, volume, map } = one;
-      const shown = { decision: decisionOf(one), detail: withoutUnsure(one.detail) };
-      return { id, name, status, probability, reason, volume, has_map: map, ...shown };
+      const { id, name, status, probability, reason, volume, map, detail } = one;
+      const facts = { note: "", has_map: map, has_focus: null, cautions: [], description: "", geometry: null };
+      return { id, name, status, probability, logit: null, reason, volume, detail, decision: decisionOf(one), ...facts };
     });
     this.sliceRule = ruleOf(this.records[0]);
     this.rule = ruleOf(whole);
@@ -46,10 +47,10 @@ class KeptCase extends Case {
     this.probability = whole.probability;
     this.decision = decisionOf(whole);
     this.reason = whole.reason;
-    this.detail = withoutUnsure(whole.detail);
-    const { suspicious, nScored } = summarize(this.slices, this.rule);
-    this.suspicious = suspicious;
-    this.nScored = nScored;
+    this.detail = whole.detail;
+    this.suspicious = mostSuspicious(this.slices);
+    this.nScored = this.slices.filter((one) => one.status === "ok").length;
+    this.attention = attentionOf(this);
   }
 
   get where() {

@@ -12,8 +12,8 @@ import { groupFiles } from "./files.js";
 /**
  * @typedef {PlacedFile & { order: number }} OrderedFile with its order among all files of the list.
  * @typedef {{ folder: string, order: number, name: string }} Place What the server does not know of a file.
- * @typedef {{ folder: string, order: number, places?: Place[] }} KnownJob A job of this list, by its folder and the
- *   order of its first file; `places` of all of its files where it is for single images.
+ * @typedef {{ folder: string, order: number, kind: Group["kind"], places?: Place[] }} KnownJob A job of this list, by its
+ *   folder and the order of its first file; `places` of its files where they are single images or lie in several folders.
  *
  * @typedef {object} State What becomes of a batch.
  * @property {string} id of its job; "" before it has one.
@@ -24,8 +24,7 @@ import { groupFiles } from "./files.js";
  * @property {number} expected slices, as far as it is known.
  *
  * @typedef {object} Work
- * @property {Group["kind"] | "known"} kind "known": a job of before the page was reloaded.
- * @property {OrderedFile[]} files none of a job that is known.
+ * @property {OrderedFile[]} files none of a job of before the page was reloaded.
  * @property {boolean} [tooMany]
  * @property {Job} [job] where it is known.
  * @property {boolean} [isAgain] whether it is sent once more.
@@ -134,7 +133,7 @@ export class Intake extends Emitter {
       try {
         const job = await api.look(id);
         this.#jobs.set(id, known);
-        const batch = makeBatch({ ...known, kind: "known", files: [], job }, job.total ?? job.answers.length);
+        const batch = makeBatch({ ...known, files: [], job }, job.total ?? job.answers.length);
         this.#waiting.push(batch);
         this.total += batch.expected;
       } catch {
@@ -209,8 +208,10 @@ export class Intake extends Emitter {
     batch.sent = 1;
     batch.id = job.id;
     const { kind, folder, order } = batch;
-    if (kind === "image") batch.places = batch.files.map((one) => ({ folder: one.folder, order: one.order, name: one.file.name }));
-    this.#jobs.set(job.id, { folder, order, places: batch.places });
+    if (kind === "image" || batch.files.some((one) => one.folder !== folder)) {
+      batch.places = batch.files.map((one) => ({ folder: one.folder, order: one.order, name: one.file.name }));
+    }
+    this.#jobs.set(job.id, { folder, order, kind, places: batch.places });
     this.#store();
     return job;
   }
@@ -235,15 +236,14 @@ export class Intake extends Emitter {
    * @param {Batch} batch
    * @param {Job} job
    */
-  #take(batch, { id: job, total, done, answers }) {
+  #take(batch, { id: job, total, done, answers, volumes }) {
     if (total !== null) this.#expect(batch, Math.max(total, batch.taken));
-    const placed = batch.places?.length === total ? (batch.places ?? []) : []; // one prediction per file, in their order
-    const fresh = answers.filter(({ id }) => id >= batch.taken).map((one) => withPlace(one, batch, placed[one.id]));
+    const fresh = answers.filter(({ id }) => id >= batch.taken).map((one) => withPlace(one, batch, batch.places?.[one.file ?? -1]));
     batch.taken += fresh.length;
     const scored = Math.max(done, batch.taken); // predictions for a volume come when all of its slices are scored
     this.done += scored - batch.scored;
     batch.scored = scored;
-    this.cases.take(job, fresh);
+    this.cases.take(job, fresh, volumes);
     this.emit("progress", null);
   }
 
@@ -266,7 +266,7 @@ export class Intake extends Emitter {
     const oneEach = kind === "image" && batch.expected === batch.files.length;
     const kept = oneEach ? batch.taken : 0;
     const files = batch.files.slice(kept);
-    if (kept) this.#jobs.set(id, { folder, order, places: places?.slice(0, kept) });
+    if (kept) this.#jobs.set(id, { folder, order, kind, places: places?.slice(0, kept) });
     else this.#jobs.delete(id);
     this.#store();
     if (!oneEach) this.cases.remove(this.cases.all.filter((one) => one.job === id));
@@ -366,9 +366,12 @@ const makeBatch = (work, expected) => ({
  * @returns {PlacedPrediction}
  */
 function withPlace(prediction, batch, place) {
-  const name = place && prediction.name.startsWith(place.name) ? place.name : prediction.name;
-  const { folder, order } = place ?? batch;
-  return { ...prediction, name, folder, order };
+  const { folder, order, kind } = batch;
+  if (!place) return { ...prediction, folder, order };
+  const frame = /#\d+$/.exec(prediction.name)?.[0] ?? "";
+  if (kind === "image" && !prediction.volume) return { ...prediction, name: place.name, folder: place.folder, order: place.order };
+  if (kind === "image") return { ...prediction, folder: place.folder, order: place.order };
+  return { ...prediction, name: `${place.folder.slice(folder.length)}${place.name}${frame}`, folder, order };
 }
 
 /**

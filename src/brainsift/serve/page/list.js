@@ -5,10 +5,11 @@
 /** @import { SortKey } from "./sorting.js" */
 
 import { connection, pictureOf } from "./api.js";
+import { isUnconfirmed } from "./attention.js";
 import { all, arrange, byId, el, first, icon, setText, step, throttled } from "./dom.js";
 import { Bar } from "./scale.js";
-import { AS_ADDED, filter, nextSort, sort } from "./sorting.js";
-import { because, counted, label } from "./words.js";
+import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
+import { attentionInWords, because, counted, label } from "./words.js";
 
 const PAUSE_MS = 100;
 const PAGE = 200; // rows at once; a button shows more
@@ -26,20 +27,24 @@ export class List {
     this.cases = cases;
     this.onopen = onopen;
     this.sort = AS_ADDED;
-    this.decision = "all"; // or the one to filter by
+    this.decision = "all"; // or the one to filter by, or "look"
     this.query = "";
     this.most = PAGE;
     this.body = byId("case-rows");
     this.refresh = throttled(() => this.#draw(), PAUSE_MS);
     for (const type of /** @type {const} */ (["added", "changed", "removed", "rule"])) cases.on(type, this.refresh);
-    cases.on("selected", () => this.#mark());
+    cases.on("selected", () => {
+      this.#mark();
+      this.refresh();
+    });
     connection.on("back", () => this.#rows.forEach((row) => row.showThumb()));
     this.#listen();
   }
 
   /** The cases that the filter and the search leave, in their order. */
   shown() {
-    return sort(filter(this.cases.all, { decision: this.decision, query: this.query }), this.sort);
+    const order = this.decision === "look" && this.sort === AS_ADDED ? NEAREST : this.sort;
+    return sort(filter(this.cases.all, { decision: this.decision, query: this.query }), order);
   }
 
   /**
@@ -79,6 +84,9 @@ export class List {
     setText(byId("more"), `Show ${Math.min(left, PAGE)} more of ${left}`);
     const nothing = byId("no-match");
     nothing.hidden = shown.length > 0 || !this.cases.all.length;
+    const { selected } = this.cases;
+    byId("open-hidden").hidden = !selected || !shown.length || shown.includes(selected); // with none at all, another line says so
+    setText(byId("open-hidden-words"), selected ? `The open case, ${selected.name}, is not in this list.` : "");
   }
 
   /** @param {Case} one */
@@ -93,13 +101,15 @@ export class List {
   }
 
   #showCounts() {
+    const look = this.cases.all.filter((one) => one.attention.length).length;
     /** @type {Record<string, number>} */
-    const counts = { all: this.cases.all.length, ...this.cases.counts() };
+    const counts = { all: this.cases.all.length, look, ...this.cases.counts() };
     for (const button of all("#filters button")) {
       const { filter: decision = "all" } = button.dataset;
       setText(first(".count", HTMLElement, button), counts[decision].toLocaleString("en"));
       button.setAttribute("aria-pressed", String(decision === this.decision));
-      button.hidden = decision === "unreadable" && !counts.unreadable && this.decision !== decision;
+      const isRare = ["look", "not_brain_mri", "unreadable"].includes(decision);
+      button.hidden = isRare && !counts[decision] && this.decision !== decision;
     }
   }
 
@@ -117,12 +127,14 @@ export class List {
         this.refresh();
       });
     }
-    byId("reset-filters").addEventListener("click", () => {
-      this.decision = "all";
-      this.query = search.value = "";
-      this.refresh();
-      search.focus();
-    });
+    for (const button of all("[data-resets]")) {
+      button.addEventListener("click", () => {
+        this.decision = "all";
+        this.query = search.value = "";
+        this.refresh();
+        search.focus();
+      });
+    }
     byId("more").addEventListener("click", () => {
       this.most += PAGE;
       this.refresh();
@@ -149,9 +161,21 @@ export class List {
  * The glyph and the word of a decision; the glyphs differ in shape, not only in color.
  *
  * @param {string} decision
+ * @param {string} [words]
  */
-export const decisionCell = (decision) =>
-  el("span", { class: "decision", "data-decision": decision }, icon(decision), el("span", {}, label(decision)));
+export const decisionCell = (decision, words = label(decision)) =>
+  el("span", { class: "decision", "data-decision": decision }, icon(decision), el("span", {}, words));
+
+/**
+ * The mark of a case that needs a look.
+ *
+ * @param {Case} one
+ */
+function look({ attention }) {
+  if (!attention.length) return "";
+  const words = attention.map(attentionInWords).join(" ");
+  return el("span", { class: "look", title: words }, icon("look"), el("span", { class: "visually-hidden" }, "needs a look"));
+}
 
 class Row {
   #shown = ""; // what of the case the row shows
@@ -179,18 +203,19 @@ class Row {
   update() {
     const { one } = this;
     const count = one.slices.length;
-    const shown = `${one.decision}/${one.probability}/${one.rule.threshold}/${count}/${one.place}`;
+    const shown = [one.decision, one.probability, one.rule.threshold, count, one.place, ...one.attention].join("/");
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.bar.show(one, one.rule);
-    this.decision.replaceChildren(decisionCell(one.decision));
-    this.narrowDecision.replaceChildren(decisionCell(one.decision));
+    this.node.classList.toggle("unconfirmed", isUnconfirmed(one));
+    this.decision.replaceChildren(decisionCell(one.decision), look(one));
+    this.narrowDecision.replaceChildren(decisionCell(one.decision), look(one));
     const slices = one.isVolume ? counted(count, "slice") : "";
     const where = [one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
     setText(this.sub, where || because(one));
     this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(count));
-    setText(this.why, because(one));
+    setText(this.why, [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" "));
     this.showThumb();
   }
 

@@ -2,13 +2,13 @@
 // Probabilities drawn against the threshold in use.
 
 /** @import { Case } from "./cases.js" */
-/** @import { Rule, Status } from "./decide.js" */
+/** @import { Rule } from "./decide.js" */
 
 import { halfBand, ofVolumes } from "./decide.js";
 import { el, setVariable, svg } from "./dom.js";
 import { label, number } from "./words.js";
 
-/** @typedef {{ probability: number | null, decision: string, status: Status }} Drawn */
+/** @typedef {{ probability: number | null, decision: string }} Drawn */
 
 /** A thin bar for a row of the list. */
 export class Bar {
@@ -22,10 +22,11 @@ export class Bar {
    * @param {Drawn} prediction
    * @param {Rule} rule
    */
-  show({ probability, decision, status }, rule) {
-    this.value.textContent = number(probability);
-    this.node.dataset.decision = status === "not_brain_mri" ? "unreadable" : decision;
-    this.track.hidden = probability === null;
+  show({ probability, decision }, rule) {
+    const isScored = probability !== null && decision !== "not_brain_mri";
+    this.value.textContent = isScored ? number(probability) : "–";
+    this.node.dataset.decision = decision;
+    this.track.hidden = !isScored;
     setVariable(this.track, "--probability", probability ?? 0);
     setVariable(this.track, "--threshold", rule.threshold);
   }
@@ -46,17 +47,18 @@ export class Scale {
   /**
    * @param {Drawn} prediction
    * @param {Rule} rule
+   * @param {string} [called] the decision in words.
    */
-  show({ probability, decision, status }, rule) {
+  show({ probability, decision }, rule, called = label(decision)) {
     this.node.hidden = probability === null;
     if (probability === null) return;
-    this.node.dataset.decision = status === "not_brain_mri" ? "unreadable" : decision;
+    this.node.dataset.decision = decision;
     setVariable(this.node, "--probability", probability);
     setVariable(this.node, "--threshold", rule.threshold);
     setVariable(this.node, "--margin", halfBand(rule));
     this.band.hidden = rule.margin <= 0;
     this.limitWords.textContent = `threshold ${number(rule.threshold)}`;
-    const words = `Probability of a tumor ${number(probability)}, threshold ${number(rule.threshold)}: ${label(decision)}`;
+    const words = `Probability of a tumor ${number(probability)}, threshold ${number(rule.threshold)}: ${called}`;
     this.node.setAttribute("aria-label", words);
   }
 }
@@ -87,10 +89,9 @@ export class Rug {
     const x = (probability) => String(2 + probability * (WIDTH - 4));
     this.marks.replaceChildren();
     for (const { probability, status, decision } of cases) {
-      if (probability === null) continue;
-      const kind = status === "not_brain_mri" ? "unreadable" : decision;
+      if (probability === null || status !== "ok") continue;
       const at = { x1: x(probability), x2: x(probability), y1: 7, y2: HEIGHT - 7 };
-      this.marks.append(svg("line", { class: "rug-mark", "data-decision": kind, ...at }));
+      this.marks.append(svg("line", { class: "rug-mark", "data-decision": decision, ...at }));
     }
     const half = halfBand(rule);
     this.band.setAttribute("x", x(0.5 - half));

@@ -3,16 +3,20 @@
 
 /** @import { Case } from "./cases.js" */
 
+import { distance } from "./attention.js";
 import { DECISIONS, label } from "./words.js";
 
-/** @typedef {"order" | "name" | "decision" | "probability"} SortKey "order": as the files were added. */
+/**
+ * @typedef {"order" | "name" | "decision" | "probability" | "distance"} SortKey "order": as the files were added;
+ *   "distance": how near to the threshold.
+ */
 /** @typedef {{ by: SortKey, isDown: boolean }} Sort */
-/** @typedef {Pick<Case, "name" | "folder" | "decision" | "detail" | "probability" | "order">} Listed */
+/** @typedef {Pick<Case, "name" | "folder" | "status" | "decision" | "detail" | "probability" | "order" | "rule" | "attention">} Listed */
 
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-/** @param {Listed} one */
-const suspicion = (one) => one.probability ?? -1;
+/** Of what was rejected, the probability says nothing. @param {Listed} one */
+const suspicion = (one) => (one.status === "ok" ? (one.probability ?? -1) : -1);
 
 /** @type {Record<SortKey, (a: Listed, b: Listed) => number>} */
 const COMPARE = {
@@ -20,23 +24,27 @@ const COMPARE = {
   name: (a, b) => collator.compare(a.folder + a.name, b.folder + b.name),
   decision: (a, b) => DECISIONS.indexOf(a.decision) - DECISIONS.indexOf(b.decision) || suspicion(b) - suspicion(a),
   probability: (a, b) => suspicion(a) - suspicion(b),
+  distance: (a, b) => distance(a) - distance(b) || 0, // of two that are infinitely far
 };
 
 /** @type {Sort} */
 export const AS_ADDED = { by: "order", isDown: false };
+/** The order of the cases that need a look. @type {Sort} */
+export const NEAREST = { by: "distance", isDown: false };
 
 /**
  * The cases with a decision whose names, decisions or reasons hold all words of a query.
  *
  * @template {Listed} T
  * @param {T[]} cases
- * @param {{ decision: string, query: string }} wanted `decision` "all" for any.
+ * @param {{ decision: string, query: string }} wanted `decision` "all" for any, "look" for what needs a look.
  */
 export function filter(cases, { decision, query }) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   return cases.filter((one) => {
     const text = `${one.folder}${one.name} ${label(one.decision)} ${one.detail}`.toLowerCase();
-    return (decision === "all" || one.decision === decision) && words.every((word) => text.includes(word));
+    const fits = decision === "look" ? one.attention.length > 0 : decision === "all" || one.decision === decision;
+    return fits && words.every((word) => text.includes(word));
   });
 }
 

@@ -8,6 +8,8 @@ import { svg } from "./dom.js";
 import { Emitter } from "./emitter.js";
 
 const HEIGHT = 48;
+/** A slice of a volume is no tumor by itself: it is above or below the threshold. @type {Record<string, string>} */
+export const LEVELS = { tumor: "above", no_tumor: "below", refer: "refer" };
 
 /** Tells to which slice to "go". @extends {Emitter<{ go: number }>} */
 export class Strip extends Emitter {
@@ -62,6 +64,6 @@ export class Strip extends Emitter {
 function bar({ status, probability, decision }, place) {
   const isScored = status === "ok" && probability !== null;
   const tall = isScored ? Math.max(HEIGHT * probability, 1.5) : 3;
-  const kind = isScored ? decision : "unreadable";
+  const kind = isScored ? LEVELS[decision] : "unreadable";
   return svg("rect", { class: "strip-bar", "data-decision": kind, x: place + 0.1, width: 0.8, y: HEIGHT - tall, height: tall });
 }

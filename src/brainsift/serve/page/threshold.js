@@ -32,8 +32,10 @@ export class ThresholdPanel extends Emitter {
     this.model = model;
     this.slider = byId("sensitivity", HTMLInputElement);
     this.errors = byId("max-error", HTMLSelectElement);
+    /** @type {string[]} */
+    this.shares = [];
     this.#fill();
-    this.rule = storedRule(model);
+    this.rule = storedRule(model, this.shares);
     this.#show();
   }
 
@@ -57,7 +59,8 @@ export class ThresholdPanel extends Emitter {
     const pairs = this.model.sensitivities;
     byId("by-sensitivity").hidden = !pairs.length;
     if (pairs.length) this.#fillSlider(pairs.map(([sensitivity]) => sensitivity));
-    const shares = Object.keys(this.model.margins);
+    const shares = Object.keys(this.model.margins).filter((share) => this.model.margins[share].referred > 0); // others change nothing
+    this.shares = shares;
     byId("by-error").hidden = !shares.length || !names.includes("even");
     this.errors.append(
       el("option", { value: "" }, "never"),
@@ -120,11 +123,13 @@ export class ThresholdPanel extends Emitter {
  * The rule that the reader chose the last time, or the default: the choice may be of another network.
  *
  * @param {Thresholds} model
+ * @param {string[]} shares of errors that are offered.
  */
-function storedRule(model) {
+function storedRule(model, shares) {
   try {
-    const rule = makeRule(JSON.parse(localStorage.getItem(STORED) ?? "{}"), model);
-    if (rule) return rule;
+    const choice = JSON.parse(localStorage.getItem(STORED) ?? "{}");
+    const rule = makeRule(choice, model);
+    if (rule && (!choice.maxError || shares.includes(String(choice.maxError)))) return rule;
   } catch {
     // storage is refused, or holds something else
   }

@@ -1,17 +1,43 @@
 // @ts-check
 // Numbers and predictions in words.
 
+/** @import { Attention } from "./attention.js" */
 /** @import { Decision, Rule, Status } from "./decide.js" */
 
 /** @type {Decision[]} */
-export const DECISIONS = ["tumor", "no_tumor", "refer", "unreadable"];
+export const DECISIONS = ["tumor", "no_tumor", "refer", "not_brain_mri", "unreadable"];
 /** @type {Record<string, string>} */
-const LABELS = { tumor: "Tumor", no_tumor: "No tumor", refer: "Refer", unreadable: "Unreadable", "": "Unreadable" };
+const LABELS = { tumor: "Tumor", no_tumor: "No tumor", refer: "Refer", not_brain_mri: "Not a brain MRI", unreadable: "Unreadable", "": "Unreadable" };
+/** Sentences that begin with "This" or a noun, for the line of a case. @type {Record<Attention, string>} */
+const ATTENTION = {
+  unsure: "The prediction is not sure enough for the error rate that you chose.",
+  unconfirmed: "Slices of this volume are suspicious, but the volume as a whole stays below its threshold.",
+  no_focus: "No focus found: the map points at no place. Such a result is less often right.",
+  near: "The probability is near the threshold.",
+  child: "The patient is a child. The network is not meant for children.",
+  incomplete: "The series is incomplete: slices are missing or cannot be read.",
+  other_contrast: "This kind of image was not in the training data: diffusion, angiography, perfusion, or a computed map.",
+  burned_in: "Letters are part of this picture. They can mislead the network.",
+};
 /** What `brainsift predict` writes into `detail` where a prediction lies within the abstention margin. */
 export const UNSURE = "not sure enough for the wanted share of errors";
 
 /** @param {string} decision */
 export const label = (decision) => LABELS[decision] ?? decision;
+
+/** @param {Attention} attention */
+export const attentionInWords = (attention) => ATTENTION[attention];
+
+/**
+ * What a slice of a volume is called: only the volume as a whole is a tumor or not.
+ *
+ * @param {{ decision: Decision }} slice
+ * @param {Rule} rule
+ */
+export function sliceLabel({ decision }, { threshold }) {
+  if (decision === "tumor") return `Above ${number(threshold)}`;
+  return decision === "no_tumor" ? `Below ${number(threshold)}` : label(decision);
+}
 
 /**
  * 0.9312 -> "0.931"; a missing number becomes a dash.
@@ -111,13 +137,14 @@ export function missingInWords({ stopped, skipped, closed, forgotten, nothing })
 }
 
 /**
- * "0078.jpg: Tumor, 0.899"
+ * "0078.jpg: Tumor, 0.899"; without a number where that says nothing.
  *
  * @param {string} name
  * @param {{ decision: string, probability: number | null }} prediction
+ * @param {string} [called] the decision in words.
  */
-export const predicted = (name, { decision, probability }) =>
-  `${name}: ${label(decision)}${probability === null ? "" : `, ${number(probability)}`}`;
+export const predicted = (name, { decision, probability }, called = label(decision)) =>
+  `${name}: ${called}${probability === null || decision === "not_brain_mri" ? "" : `, ${number(probability)}`}`;
 
 /**
  * "2025-11-25T09:12:33+00:00" -> "25 Nov 2025, 09:12", in the reader's time zone; without the year in this one.
@@ -143,7 +170,7 @@ export function explain({ status, decision, probability, refused }, rule) {
   if (refused) return "This file was not scored.";
   if (status === "unreadable") return "This file could not be read as an image.";
   if (status === "not_brain_mri") {
-    return "This image was rejected: it does not look like the brain MRI slices that the network was trained on. Do not rely on its probability.";
+    return "This image was rejected: it does not look like the brain MRI slices that the network was trained on. It has no result.";
   }
   if (decision === "refer") {
     return `The probability of a tumor, ${p}, is too close to 0.5 to keep the error rate that you chose. A human reader should decide.`;
@@ -159,14 +186,3 @@ export function explain({ status, decision, probability, refused }, rule) {
  */
 export const because = ({ status, detail }) =>
   sentence(status === "unreadable" && /^[a-z]/.test(detail) ? `The file ${detail}` : detail);
-
-/**
- * What `detail` says apart from what depends on the threshold in use.
- *
- * @param {string} detail
- */
-export const withoutUnsure = (detail) =>
-  detail
-    .split("; ")
-    .filter((part) => part && part !== UNSURE)
-    .join("; ");

@@ -14,6 +14,7 @@ from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volumes
 from brainsift.serve.scoring.reservation import Reservation
 from brainsift.serve.scoring.uploads import Upload
+from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.reader import find_slice
 from brainsift.volumes.slices import Coarse, Loaded, Slice
 
@@ -64,6 +65,7 @@ class Job:
         self._waiting: deque[tuple[int, Slice]] = deque()  # slices that nobody has taken yet, with their places
         self._stored: list[str] = []  # names of the slices on the disk
         self._volumes: list[str] = []  # of the slices
+        self._acquisitions: list[Acquisition] = []  # of the slices
         self._found: dict[int, tuple[Prediction, Coarse | None]] = {}  # predictions that wait for others
         self._next = 0  # place of the first slice without a prediction
         self._ends = NearlyEmptyEnds()
@@ -85,6 +87,7 @@ class Job:
                 return
             self._stored = [name for name, _ in slices]
             self._volumes = [one.volume for _, one in slices]
+            self._acquisitions = [one.acquisition for _, one in slices]
             self.has_volumes = any(self._volumes)
             self._waiting = deque(enumerate(one for _, one in slices))
             self.state, self.total = "running", len(slices)
@@ -172,9 +175,22 @@ class Job:
         while not self.over:
             await self.news(len(self.predictions))
 
-    def volumes(self) -> list[VolumePrediction]:
-        """Returns one result per volume once the job is done; none before."""
-        return summarise_volumes(self.predictions, self.rule) if self.state == "done" else []
+    def results(self, after: int = 0) -> tuple[list[Prediction], list[VolumePrediction]]:
+        """Returns the predictions from ``after`` on, and one for each volume that they belong to."""
+        with self._lock:
+            found = self.predictions[after:]
+            start = after
+            while 0 < start < len(self.predictions) and self._volumes[start] == self._volumes[start - 1] != "":
+                start -= 1
+            return found, summarise_volumes(self.predictions[start:], self.rule) if found else []
+
+    def file(self, place: int) -> int | None:
+        """Returns the place of a slice's file among those that were sent; None where an archive was sent."""
+        return self.upload.place_of(self._stored[place])
+
+    def acquisition(self, place: int) -> Acquisition:
+        """Returns what the header of a slice says of it."""
+        return self._acquisitions[place]
 
     def load(self, place: int) -> Loaded:
         """Reads a slice again.

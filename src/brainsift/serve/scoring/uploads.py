@@ -4,6 +4,8 @@ Names that were sent never become paths: files are numbered, and their names are
 """
 
 import contextlib
+import os
+import re
 import shutil
 import tempfile
 import threading
@@ -20,6 +22,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from brainsift.core.errors import BusyError, MediaTypeError, UploadError, UsageError
+from brainsift.core.files import hold
 from brainsift.serve.config import MIB, ServeConfig
 from brainsift.serve.scoring.archive import is_archive, unpack
 from brainsift.volumes.reader import slices_of
@@ -29,6 +32,8 @@ RAW_TYPES = ("application/octet-stream", "application/dicom", "application/gzip"
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
 _SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh", ".dcm", ".ima")  # they tell a kind that the content may not show
 _LONGEST_NAME = 200
+_PREFIX = "brainsift-serve-"
+_UID = re.compile(r" \(\d+(\.\d+){3,}\)")  # which tells series of one name apart, but nothing to a reader
 
 
 def shown_name(sent: str) -> str:
@@ -62,7 +67,9 @@ class Store:
     def __init__(self, config: ServeConfig, folder: Path | None = None) -> None:
         self.config = config
         self._parent = folder
+        self._lock_of_folder: int | None = None
         self.folder = self._make_folder()
+        self._remove_left()
         self._limit = config.store_mb * MIB
         self._used = 0
         self._numbers = count(1)
@@ -101,11 +108,27 @@ class Store:
         return Upload(self, str(next(self._numbers)))
 
     def _make_folder(self) -> Path:
-        return Path(tempfile.mkdtemp(prefix="brainsift-serve-", dir=self._parent))  # of mode 0700
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))  # of mode 0700
+        self._let_go()
+        self._lock_of_folder = hold(folder)
+        return folder
+
+    def _let_go(self) -> None:
+        if self._lock_of_folder is not None:
+            os.close(self._lock_of_folder)
+            self._lock_of_folder = None
+
+    def _remove_left(self) -> None:
+        """Removes the folders of servers that were killed: nobody holds them any more."""
+        for left in self.folder.parent.glob(f"{_PREFIX}*"):
+            if (lock := hold(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
 
     def close(self) -> None:
         """Removes everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._let_go()
 
 
 @dataclass(frozen=True)
@@ -131,6 +154,8 @@ class Upload:
     def __init__(self, store: Store, number: str) -> None:
         self.files: list[Stored] = []
         self._store, self._number = store, number
+        self._places: dict[str, int] = {}
+        self._unpacked = False
         self._paths: set[Path] = set()  # also of archives, which leave `files` once they are unpacked
         self.size = self._count = 0
         self._lock, self._closed = threading.Lock(), False  # a thread may still unpack after the upload was given up
@@ -176,6 +201,7 @@ class Upload:
         sent, self.files = self.files, []
         for one in sent:
             if is_archive(one.path):
+                self._unpacked = True
                 unpack(one.path, one.name, self, self._store.config)
                 self._drop(one)
             else:
@@ -186,7 +212,8 @@ class Upload:
 
         Returns:
             Each slice with its name on the disk, by which `find_slice` reads it again. The slice itself has a name for
-            display, and so has its volume: that of its file, or "series 1" for a volume of several files.
+            display, and so has its volume: that of its file, or for a volume of several files the number and the
+            description of its series; "series 1" where its header has none.
 
         Raises:
             UploadError: more slices than the limit.
@@ -197,6 +224,7 @@ class Upload:
             if len(found) >= config.slices:
                 raise UploadError("slices", f"are more than {config.slices}", "Send fewer at a time.")
             found.append(piece)
+        self._places = {str(one.path): place for place, one in enumerate(self.files)}
         names = _distinct([one.name for one in self.files])
         shown = {str(one.path): name for one, name in zip(self.files, names, strict=True)}
 
@@ -205,16 +233,28 @@ class Upload:
 
         series = (name for number in count(1) if (name := f"series {number}") not in names)
         volumes = {"": ""}
-        for volume, pieces in groupby(found, key=lambda piece: piece.volume):
+        for volume, group in groupby(found, key=lambda piece: piece.volume):
+            pieces = list(group)
             paths = {path_of(piece) for piece in pieces}
             if volume not in volumes:
-                volumes[volume] = shown[paths.pop()] if len(paths) == 1 else next(series)
+                described = any(piece.acquisition.description for piece in pieces)
+                title = _UID.sub("", volume.removeprefix(f"{self._store.folder}#")) if described else ""
+                volumes[volume] = shown[paths.pop()] if len(paths) == 1 else title or next(series)
         volumes = dict(zip(volumes, _distinct(list(volumes.values())), strict=True))  # a file may hold several
         return [
             (one.name, replace(one, name=shown[path] + one.name.removeprefix(path), volume=volumes[one.volume]))
             for one in found
             for path in [path_of(one)]
         ]
+
+    def place_of(self, stored: str) -> int | None:
+        """Returns the place of a slice's file among those that were sent, from 0; None where an archive was sent.
+
+        Args:
+            stored: the name of the slice on the disk.
+        """
+        places = {} if self._unpacked else self._places
+        return places.get(stored, places.get(stored.rpartition("#")[0]))
 
     def close(self) -> None:
         """Removes the files."""

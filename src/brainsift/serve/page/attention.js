@@ -1,0 +1,58 @@
+// @ts-check
+// Why a reader should look at a case himself, and how near it is to the threshold.
+
+/** @import { Case } from "./cases.js" */
+
+import { logOdds, reaches } from "./decide.js";
+
+/**
+ * @typedef {"child" | "incomplete" | "other_contrast" | "burned_in"} Caution What the header says; as the service has it.
+ * @typedef {"unsure" | "unconfirmed" | "no_focus" | "near" | Caution} Attention
+ * @typedef {Pick<Case, "slices" | "isVolume" | "status" | "decision" | "probability" | "rule" | "sliceRule" | "suspicious">} Seen
+ */
+
+const NEAR = 1; // logits: at a threshold of 0.5, probabilities of 0.27 to 0.73
+
+/**
+ * How far the probability is from the threshold, in logits; Infinity where it has none.
+ *
+ * @param {Pick<Seen, "status" | "probability" | "rule">} seen
+ */
+export const distance = ({ status, probability, rule }) =>
+  status === "ok" && probability !== null ? Math.abs(logOdds(probability) - logOdds(rule.threshold)) : Infinity;
+
+/**
+ * Whether a volume lies between the threshold of slices and its own: neither a tumor nor free of suspicion.
+ *
+ * @param {Pick<Seen, "isVolume" | "decision" | "probability" | "sliceRule">} seen
+ */
+export const isUnconfirmed = ({ isVolume, decision, probability, sliceRule }) =>
+  isVolume && decision === "no_tumor" && probability !== null && reaches(probability, sliceRule.threshold);
+
+/**
+ * Whether a case is called a tumor although the map points at no place. Of a volume, its most suspicious slices count.
+ *
+ * @param {Pick<Seen, "slices" | "decision" | "suspicious">} seen
+ */
+export const lacksFocus = ({ slices, decision, suspicious }) =>
+  decision === "tumor" && suspicious.length > 0 && suspicious.every((place) => slices[place].has_focus === false);
+
+/**
+ * Why a reader should look, the most telling reason first; none for what was rejected or could not be read.
+ *
+ * @param {Seen} seen
+ * @returns {Attention[]}
+ */
+export function attentionOf(seen) {
+  if (seen.status !== "ok") return [];
+  const cautions = new Set(seen.slices.flatMap((one) => one.cautions));
+  if (seen.isVolume && seen.slices.some(({ status }) => status === "unreadable")) cautions.add("incomplete");
+  /** @type {[Attention, boolean][]} */
+  const own = [
+    ["unsure", seen.decision === "refer"],
+    ["unconfirmed", isUnconfirmed(seen)],
+    ["no_focus", lacksFocus(seen)],
+    ["near", distance(seen) < NEAR],
+  ];
+  return [...own.filter(([, holds]) => holds).map(([name]) => name), ...cautions];
+}

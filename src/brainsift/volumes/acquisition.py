@@ -1,0 +1,93 @@
+"""What a header says of how a slice was made, as far as a reader of the prediction should know it."""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainsift.volumes.dicom_header import number_of, text_of, vector_of
+from brainsift.volumes.geometry import Geometry, geometry_of
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}  # by the letter of an age string, DICOM PS3.5, 6.2
+_LONGEST_DESCRIPTION = 64  # characters of a long string in DICOM
+_OTHER_TYPES = frozenset("ADC FA PHASE MIP MINIP P T1MAP T2MAP FIELDMAP".split()).union(["PROJECTION IMAGE"])  # noqa: SIM905
+_OTHER_WORDS = frozenset(
+    "DWI DTI ADC TRACE SWI SWAN TOF MRA MRV ANGIO PERF PERFUSION DSC DCE ASL BOLD FMRI MRS FLOW MIP CISS FIESTA".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """What a header says; a plain image has none of it.
+
+    Attributes:
+        description: of the series; "" where there is none, or where it holds a part of the patient's name or number.
+        geometry: where the picture lies; None where the file does not say how the head lies.
+        age_years: of the patient; None where the header does not tell it.
+        other_contrast: whether it is of a kind that brainsift's collections do not hold: diffusion, angiography,
+            perfusion, maps that were computed.
+        burned_in: whether the header says that letters are part of the picture.
+        incomplete: whether slices of its series are missing.
+    """
+
+    description: str = ""
+    geometry: Geometry | None = None
+    age_years: float | None = None
+    other_contrast: bool = False
+    burned_in: bool = False
+    incomplete: bool = False
+
+
+UNKNOWN = Acquisition()
+
+
+def acquisition_of(header: "Dataset") -> Acquisition:
+    """Reads the header of one DICOM frame."""
+    words = re.split(r"[^A-Z0-9]+", f"{text_of(header, 'SeriesDescription')} {text_of(header, 'ProtocolName')}".upper())
+    types = {word.upper() for tag in ("ImageType", "FrameType") for word in text_of(header, tag).split("/")[2:]}
+    return Acquisition(
+        description=_description(header),
+        geometry=_geometry(header),
+        age_years=_age(header),
+        other_contrast=bool(types & _OTHER_TYPES or _OTHER_WORDS.intersection(words))
+        or number_of(header, "DiffusionBValue") > 0,
+        burned_in=text_of(header, "BurnedInAnnotation").upper() == "YES",
+    )
+
+
+def _description(header: "Dataset") -> str:
+    text = text_of(header, "SeriesDescription")[:_LONGEST_DESCRIPTION]
+    person = re.split(r"[^\w]+|_", f"{text_of(header, 'PatientName')} {text_of(header, 'PatientID')}".casefold())
+    return "" if any(len(word) > 2 and word in text.casefold() for word in person) else text
+
+
+def _geometry(header: "Dataset") -> Geometry | None:
+    orientation, first = vector_of(header, "ImageOrientationPatient", 6), vector_of(header, "ImagePositionPatient", 3)
+    if orientation is None or first is None or not np.cross(orientation[:3], orientation[3:]).any():
+        return None
+    across, downward = (part / np.linalg.norm(part) for part in orientation.reshape(2, 3))
+    spacing = vector_of(header, "PixelSpacing", 2)
+    known = None if spacing is None or not (spacing > 0).all() else (float(spacing[0]), float(spacing[1]))
+    shape = int(number_of(header, "Rows", 1)), int(number_of(header, "Columns", 1))
+    return geometry_of(first, across, downward, shape, known)
+
+
+def _age(header: "Dataset") -> float | None:
+    """Returns the age in years: that of the header, or from the dates of birth and study."""
+    age = re.fullmatch(r"(\d{1,3})([DWMY])", text_of(header, "PatientAge").upper())
+    if age:
+        return int(age[1]) * _YEARS[age[2]]
+    born, seen = (_day(text_of(header, tag)) for tag in ("PatientBirthDate", "StudyDate"))
+    return (seen - born).days / 365.25 if born and seen and seen >= born else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
+    except ValueError:
+        return None
