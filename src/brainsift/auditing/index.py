@@ -24,7 +24,7 @@ from brainsift.core.progress import Progress, Report, silent
 from brainsift.core.reasons import Reason
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import decode
-from brainsift.images.pages import PAGED, Pages
+from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
 from brainsift.images.plausibility import off_topic_reason
 
 Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
@@ -158,7 +158,8 @@ def _look(job: Job) -> tuple[object, ...]:
     try:
         with collected_warnings() as warned:
             decoded = decode(path)
-            pictures = Pages(path).numbers if decoded.format in PAGED else [1]
+            with Path(path).open("rb") as file:
+                pictures = Pages(path).numbers if may_hold_pages(file.read(HEAD_BYTES)) else [1]
         grey = decoded.grey(channel)
     except BrainsiftError as error:
         tiny = isinstance(error, InputError) and error.reason is Reason.TINY

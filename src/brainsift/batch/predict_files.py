@@ -17,7 +17,7 @@ from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.decision import COLUMNS, Prediction, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
-from brainsift.volumes.inputs import find_images, read_list
+from brainsift.volumes.inputs import Skipped, find_images, read_list
 
 Engine = Literal["local", "ray"]
 _DRAW_LOCALLY = "Use the engine local, for the images that need a look."
@@ -33,6 +33,8 @@ class BatchResult(Record):
         by_decision: their number by decision; "" for what is unreadable.
         volumes: the predictions for volumes, in order.
         written: the tables, the report and the folder of the tumor maps, as far as they were wanted.
+        n_skipped: number of files in the folders that are no image by name and content.
+        skipped: the first of them.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -42,6 +44,8 @@ class BatchResult(Record):
     by_decision: dict[str, int]
     volumes: tuple[VolumePrediction, ...]
     written: tuple[Path, ...]
+    n_skipped: int = 0
+    skipped: tuple[str, ...] = ()
 
 
 def predict_files(
@@ -104,8 +108,9 @@ def predict_files(
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
     named = map(str, [paths] if isinstance(paths, str | Path) else paths)
-    listing = partial(find_images, list(named)) if expand else partial(iter, named)
-    expected = sum(1 for _ in listing()) if expand else 0
+    listed, skipped = list(named) if expand else named, Skipped()
+    listing = partial(find_images, listed) if expand else partial(iter, listed)
+    expected = sum(1 for _ in find_images(listed, skipped=skipped)) if expand else 0
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
     maps = None
     if heatmaps:
@@ -143,7 +148,9 @@ def predict_files(
     if maps:
         maps.write_montages(found)
     written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps) if path)
-    return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written)
+    return BatchResult(
+        statuses.total(), dict(statuses), dict(decisions), tuple(found), written, skipped.count, tuple(skipped.names)
+    )
 
 
 def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:

@@ -19,8 +19,8 @@ from brainsift.images.decode import (
     read_content,
 )
 
-PAGED = ("TIFF", "GIF", "PNG", "WEBP", "MPO")
-"""Formats that may hold several pictures, in Pillow's words."""
+HEAD_BYTES = 352
+"""Of a file, from its start, that tell whether it may hold several pictures."""
 _ANIMATIONS = ("GIF", "PNG", "WEBP")  # a frame of theirs is drawn over those before it
 _MAX_PASSED = 64  # frames that are kept for threads that come later
 _MAX_PASSED_BYTES = 64 * 1024 * 1024
@@ -31,7 +31,7 @@ _WEBP_FLAGS, _WEBP_ANIMATED = 20, 0b10
 
 
 def may_hold_pages(head: bytes) -> bool:
-    """Tells from the first 352 bytes of a file whether it is worth looking for more than one picture in it."""
+    """Tells from the first `HEAD_BYTES` of a file whether it is worth looking for more than one picture in it."""
     if head.startswith(b"\x89PNG"):
         return b"acTL" in head or b"IDAT" not in head
     if head.startswith(b"\xff\xd8"):

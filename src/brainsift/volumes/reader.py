@@ -17,7 +17,7 @@ from brainsift.core.reasons import Reason
 from brainsift.core.walk import walk
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, without_waiting
-from brainsift.images.pages import Pages, may_hold_pages
+from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
 from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
@@ -34,8 +34,8 @@ _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("l
 _CONVERT = {
     ".mnc": "Convert it: mnc2nii {name} volume.nii",
 }
-_HEAD_BYTES = 352
-_PACKED_BYTES = 4096
+PACKED_BYTES = 4096
+"""Of a file, from its start, that tell its kind, also where it is packed by gzip."""
 
 
 def kind_of(path: str | Path) -> str:
@@ -47,14 +47,20 @@ def kind_of(path: str | Path) -> str:
     try:
         # A Path and a buffer would cost more than the reading.
         with open(path, "rb", buffering=0, opener=without_waiting) as file:
-            head = file.read(_HEAD_BYTES) or b""  # of a pipe None
+            head = file.read(HEAD_BYTES) or b""  # of a pipe None
             if head.startswith(GZIP):
-                head += file.read(_PACKED_BYTES - _HEAD_BYTES)
+                head += file.read(PACKED_BYTES - HEAD_BYTES)
     except OSError:
         return ""
+    return kind_of_content(head, Path(path).name)
+
+
+def kind_of_content(head: bytes, name: str) -> str:
+    """Tells what `kind_of` tells, from the first bytes of a file, `PACKED_BYTES` or all, and its name."""
+    name = name.lower()
     if unpacked(head)[_DICOM_MARK] == b"DICM":
         return DICOM
-    if is_volume(head, name := Path(path).name.lower()):
+    if is_volume(head, name):
         return "nifti"
     if head.startswith(_IMAGES):
         return "pages" if may_hold_pages(head) else ""

@@ -18,6 +18,7 @@ from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.volumes.inputs import STANDARD_INPUT, read_list
 
 _UNREADABLE = 3
+_NAMED = 3  # of the files that are skipped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
         result = predict_files(**options, each=None if to_table else _print_line, progress=report)
     for volume in result.volumes:
         print(_volume_line(volume))
+    if result.n_skipped:
+        shown = result.skipped[:_NAMED]
+        names = [repr(Path(name).name) for name in shown]  # printable, whatever the name
+        names += [f"{result.n_skipped - len(shown)} more"] if result.n_skipped > len(shown) else []
+        print(f"skipped {result.n_skipped} files, no image by name or content: {', '.join(names)}", file=sys.stderr)
     print(NOTICE, file=sys.stderr)
     statuses, decisions = Counter(result.by_status), Counter(result.by_decision)
     if to_table:

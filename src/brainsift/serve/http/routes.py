@@ -261,6 +261,8 @@ def _results(service: Service, request: Request, job: Job, seconds: float) -> Pr
         notice=service.bundle.notice,
         answers=slices,
         volumes=volumes,
+        n_skipped=job.upload.skipped.count,
+        skipped=job.upload.skipped.names,
         seconds=round(seconds, 4),
     )
 
@@ -281,6 +283,8 @@ def _progress(request: Request, job: Job, after: int) -> JobReply:
         margin=job.rule.margin,
         answers=slices,
         volumes=volumes,
+        n_skipped=job.upload.skipped.count,
+        skipped=job.upload.skipped.names,
     )
 
 
