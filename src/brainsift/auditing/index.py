@@ -23,7 +23,7 @@ from brainsift.core.parallel import map_in_order
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.core.reasons import Reason
 from brainsift.core.warned import collected_warnings
-from brainsift.images.decode import decode
+from brainsift.images.decode import decode, import_formats
 from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
 from brainsift.images.plausibility import off_topic_reason
 
@@ -111,6 +111,7 @@ def scan(
         known = set(database.execute(f"select sha256, channel from {_TABLE}"))
         paths = dict(zip(keys, table["path"], strict=True))
         jobs = [(paths[key], key[1], key[0]) for key in paths if key not in known]
+        import_formats()
         for done, row in enumerate(map_in_order(_look, jobs, threads=workers), start=1):
             database.execute(f"insert or replace into {_TABLE} values (?, ?, ?, ?, ?, ?)", row)
             if done % _BATCH == 0 or done == len(jobs):

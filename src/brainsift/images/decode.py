@@ -171,6 +171,11 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
     return DecodedImage(_as_uint8_channels(image), image_format, mode)
 
 
+def import_formats() -> None:
+    """Imports all formats of Pillow; call it before threads that decode start, since it imports one when it is met."""
+    Image.init()
+
+
 def read_content(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> bytes:
     """Returns the content of a file.
 

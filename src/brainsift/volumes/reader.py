@@ -10,13 +10,11 @@ from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 
-from PIL import Image
-
 from brainsift.core.errors import InputError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
 from brainsift.core.walk import walk
 from brainsift.core.warned import collected_warnings
-from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, without_waiting
+from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, import_formats, without_waiting
 from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
 from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom import dicom_slices
@@ -269,4 +267,4 @@ def import_decoders() -> None:
     import pydicom.uid  # noqa: F401
 
     jpeg_lossless.register()
-    Image.init()
+    import_formats()
