@@ -78,7 +78,6 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from brainsift.cli.main import main
 from brainsift.images.phantom import draw
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 head = draw(5, tumor=True, size=64).pixels
 made = FileDataset("", {{}}, file_meta=FileMetaDataset(), preamble=b"\\0" * 128)
 made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -86,17 +85,18 @@ made.Modality, made.Rows, made.Columns = "MR", 64, 64
 made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
 made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
 made.PixelData, made.BodyPartExamined, made.PatientName = head.tobytes(), "BRAIN", "Secret^Name"
-made.SOPInstanceUID = "1.2.840.0.03.x"
+made.SpecificCharacterSet, made.SeriesDescription = "ISO_IR 100", "T1"
 made.save_as(r"{tmp_path}/a.dcm", enforce_file_format=False)
+content = open(r"{tmp_path}/a.dcm", "rb").read()
+open(r"{tmp_path}/a.dcm", "wb").write(content.replace(b"ISO_IR 100", b"ISO_IR 999"))
 image = nibabel.Nifti1Image(np.stack([head] * 3, axis=2), np.diag([1, 1, 5, 1]))
 raw = bytearray(image.to_bytes())
 raw[80:84] = np.float32(-1).tobytes()  # pixdim
 open(r"{tmp_path}/b.nii", "wb").write(raw)
-pydicom.config.settings.reading_validation_mode = pydicom.config.WARN
 main(["predict", r"{tmp_path}"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     rows = {line.split("\t")[0].rpartition("/")[2]: line for line in done.stdout.splitlines()}
     assert "Warning" not in done.stderr and "pixdim" not in done.stderr and "Secret" not in done.stdout + done.stderr
     assert "pixdim[1,2,3] should be positive" in rows["b.nii#1"]
-    assert "Invalid value for VR UI" in rows["a.dcm"] and "1.2.840" not in rows["a.dcm"]
+    assert "Unknown encoding (…)" in rows["a.dcm"] and "999" not in rows["a.dcm"]
