@@ -34,7 +34,7 @@ PALETTE = [
     for kind, part in ((colour, "Descriptor"), (colour, "Data"), (f"Segmented{colour}", "Data"))
 ]
 PLACE = """
-    Modality ImageType FrameType ComplexImageComponent BodyPartExamined InstanceNumber
+    Modality ImageType FrameType ComplexImageComponent BodyPartExamined SOPInstanceUID InstanceNumber
     ImagePositionPatient ImageOrientationPatient SliceLocation StackID EchoNumbers EchoTime EffectiveEchoTime
     InversionTime InversionTimes TemporalPositionIdentifier TemporalPositionIndex DiffusionBValue
     DiffusionGradientOrientation DimensionIndexValues AcquisitionNumber FlipAngle RepetitionTime TriggerTime
@@ -45,12 +45,18 @@ SERIES = """
     ProtocolName FrameOfReferenceUID Rows Columns
 """.split()  # noqa: SIM905
 ORIGIN = "PatientAge StudyDate BurnedInAnnotation".split()  # noqa: SIM905
+UNCHECKED = frozenset(
+    """
+    PatientAge PatientBirthDate StudyDate StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID
+    """.split()  # noqa: SIM905
+)
+"""Tags that only `plain_text_of` reads: pydicom's warnings quote a date, an age or a UID that the standard forbids."""
 B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x03, "PHILIPS IMAGING DD 001"))
 """Where makers keep b-values: group, element within the block that their mark reserves, and how the mark starts."""
 FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _DIMENSIONS = "DimensionIndexSequence"
 _PRIVATE = [tag for group, element, _ in B_VALUES for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)]
-HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, "SOPInstanceUID", _DIMENSIONS, *_PRIVATE]
+HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, _DIMENSIONS, *_PRIVATE]
 """Tags that are read of a file before its pixels are."""
 
 _GROUPS = {
@@ -149,8 +155,7 @@ def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None
 def flat_header(header: "Dataset", index: int) -> "Dataset":
     """Returns what a header says of one frame; what stands for all of the frames gives way to what is its own.
 
-    What cannot be read of it is left out, and so are the names and identifiers of the patient, the study, the series
-    and the image: pydicom's warnings would quote them.
+    What cannot be read of it is left out.
     """
     from pydicom import Dataset
 
@@ -179,7 +184,7 @@ def _copy(source: "Dataset", tags: Sequence[str | int], target: "Dataset") -> No
     for tag in tags:
         with contextlib.suppress(Exception):  # a broken value, which pydicom finds out now
             if tag in source:
-                target[tag] = source[tag]
+                target[tag] = source.get_item(tag) if tag in UNCHECKED else source[tag]
 
 
 def value_of(header: "Dataset", tag: str | int) -> Any:
