@@ -376,12 +376,12 @@ def test_the_command_answers_for_slices_and_volumes(bundle_folder, tmp_path, cap
     Image.fromarray(HEAD).save(tmp_path / "in" / "photo.png")
     out = ["--csv", str(tmp_path / "a.csv"), "--volumes", str(tmp_path / "v.csv"), "--heatmaps", str(tmp_path / "maps")]
     assert main(["predict", "--bundle", str(bundle_folder), "--threads", "1", str(tmp_path / "in"), *out]) == 0
-    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["path"] for row in rows[1:]] == [f"{scan}#{number}" for number in range(1, 7)]
     assert [row["volume"] for row in rows] == ["", *[str(scan)] * 6]
     assert rows[1]["detail"] == NEARLY_EMPTY.words and rows[1]["decision"] == "refer"
     assert rows[1]["reason"] == "hardly_any_head" and rows[0]["reason"] == ""
-    (row,) = csv.DictReader((tmp_path / "v.csv").open())
+    (row,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
     assert row["volume"] == str(scan) and int(row["n_slices"]) == 6 and int(row["n_scored"]) <= 5
     assert f"volume {scan}\t" in capsys.readouterr().out
     assert len(list((tmp_path / "maps").glob("0*.png"))) == 7

@@ -106,5 +106,5 @@ def filled_groups(table: pd.DataFrame) -> npt.NDArray[Any]:
     own = "image:" + table["path"].astype(str) + ":" + table["channel"].astype(str)
     if "group" not in table:
         return own.to_numpy()
-    named = table["group"].fillna("").astype(str)
+    named = pd.Series(["" if pd.isna(value) else str(value) for value in table["group"]], index=table.index)
     return named.where(named != "", own).to_numpy()
