@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from processes import family, memory_mb
 
 from brainsift.core.environment import describe
 from brainsift.core.files import read_json, write_json
@@ -95,7 +96,7 @@ def measured(command: Sequence[str]) -> Entry:
     """Runs a command; returns its wall and processor seconds, and the peak of the memory of all of its processes."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    peak, done = [0], threading.Event()
+    peak, done = [0.0], threading.Event()
     watch = threading.Thread(target=_watch, args=(process.pid, peak, done))
     watch.start()
     _, status, usage = os.wait4(process.pid, 0)
@@ -107,33 +108,13 @@ def measured(command: Sequence[str]) -> Entry:
     return {
         "seconds": round(seconds, 2),
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_mb": round(peak[0] / 1e6, 1),
+        "peak_mb": round(peak[0], 1),
     }
 
 
-def _watch(pid: int, peak: list[int], done: threading.Event) -> None:
+def _watch(pid: int, peak: list[float], done: threading.Event) -> None:
     while not done.wait(_PERIOD):
-        peak[0] = max(peak[0], _memory(pid, "VmHWM"), sum(_memory(one, "VmRSS") for one in _family(pid)))
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:  # it has ended
-        return
-    for child in children:
-        yield from _family(child)
-
-
-def _memory(pid: int, key: str) -> int:
-    """Returns bytes from the status that Linux gives of a process: resident now, or at most since it began."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it has ended
-        return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), 0)
+        peak[0] = max(peak[0], memory_mb(pid, "VmHWM"), sum(memory_mb(one) for one in family(pid)))
 
 
 def make_images(folder: Path, size: int) -> Path:

@@ -11,6 +11,7 @@ import pytest
 from brainsift import __version__
 from brainsift.cli.main import COMMANDS, command_parser, main
 from brainsift.core.files import read_json
+from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.inference.bundle import load_bundle
 
@@ -385,6 +386,50 @@ def test_tune_searches_and_writes_its_page(manifest, tmp_path, capsys):
     assert "Best of 1 trials of compact" in capsys.readouterr().out
     assert read_json(tmp_path / "tuning.json")["trials"][0]["dropout"] == 0.2
     assert (tmp_path / "report.html").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_cross_fitting_scores_every_image_once_by_a_network_that_has_not_seen_it(phantoms, tmp_path, capsys):
+    folder = tmp_path / "crossfit"
+    words = ["release", "--data", f"phantom={phantoms}", "-o", str(folder), "--epoch-images", "64", *SMALL]
+    assert main([*words, "--folds", "2", "--fold", "0"]) == 0
+    assert "Not all folds are there yet" in capsys.readouterr().out
+    assert not (folder / "out_of_fold.csv").exists()
+    before = (folder / "fold-0-of-2" / "weights.safetensors").stat().st_mtime_ns
+    for fold in ("1", "0"):  # the second time fold 0 is there
+        assert main([*words, "--folds", "2", "--fold", fold]) == 0
+    assert (folder / "fold-0-of-2" / "weights.safetensors").stat().st_mtime_ns == before
+    assert "out of fold" in capsys.readouterr().out
+    splits = [read_manifest(folder / f"fold-{number}-of-2" / "split.csv") for number in (0, 1)]
+    for table in splits:
+        assert set(table["part"]) == {"train", "validation"}  # every image teaches or is scored
+        assert not set(table["group"][table["part"] == "train"]) & set(table["group"][table["part"] == "validation"])
+    pooled = read_manifest(folder / "out_of_fold.csv")
+    assert sorted(pooled["path"]) == sorted(splits[0]["path"])
+    for run, rows in pooled.groupby("run"):
+        table = splits[int(run[5])]
+        assert set(rows["path"]) == set(table["path"][table["part"] == "validation"])
+    found = read_json(folder / "cross_fit.json")["out_of_fold"]
+    assert found["runs"] == ["fold-0-of-2", "fold-1-of-2"] and found["scores"]["n"] == len(pooled)
+
+
+@pytest.mark.slow
+def test_sources_left_out_choose_temperature_and_thresholds(phantoms, tmp_path, capsys):
+    table = collect([f"phantom={phantoms}"])
+    table["source"] = ["a" if place // 24 % 2 else "b" for place in range(len(table))]
+    write_manifest(table, tmp_path / "mine.csv")
+    words = ["release", "--data", str(tmp_path / "mine.csv"), "-o", str(tmp_path / "out"), "--epoch-images", "64"]
+    for source in ("a", "b"):
+        assert main([*words, *SMALL, "--hold-out", source]) == 0
+    rows = read_manifest(tmp_path / "out" / "left_out.csv")
+    assert {(run, source) for run, source in zip(rows["run"], rows["source"], strict=True)} == {
+        ("without-a", "a"),
+        ("without-b", "b"),
+    }
+    found = read_json(tmp_path / "out" / "cross_fit.json")["left_out"]
+    assert set(found["thresholds"]) == {"balanced", "screening", "confirm"} and found["temperature"] > 0
+    assert main([*words, *SMALL, "--hold-out", "a", "--fold", "1"]) == 2
+    assert "not both" in capsys.readouterr().err
 
 
 @pytest.mark.slow

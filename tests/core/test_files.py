@@ -4,6 +4,9 @@ import csv
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -46,6 +49,33 @@ def test_a_block_that_ends_well_replaces_it(tmp_path):
         assert (temporary.parent, temporary.suffix) == (tmp_path, ".csv")
     assert path.read_text() == "new"
     assert names(tmp_path) == ["table.csv"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs locks of POSIX")
+def test_what_a_killed_process_left_is_gone_after_the_next_write(tmp_path):
+    killed = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from brainsift.core.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half of what is long')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "table.csv"
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", killed, str(path)], check=False).returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 1 and not path.exists()
+    write_text(path, "whole")
+    assert names(tmp_path) == ["table.csv"] and path.read_text() == "whole"
+
+
+def test_two_that_write_the_same_file_at_once_do_not_meet(tmp_path):
+    path = tmp_path / "table.csv"
+    with replacing(path) as first, replacing(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first" and names(tmp_path) == ["table.csv"]  # the outer block ends last
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])

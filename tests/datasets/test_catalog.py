@@ -141,7 +141,9 @@ def test_parse_spec(tmp_path):
             parse_spec(wrong)
 
 
-@pytest.mark.parametrize("name", ["br35h", "preet", "cheng", "lgg", "kinds44", "tumor_free", "external", "phantom"])
+@pytest.mark.parametrize(
+    "name", ["br35h", "preet", "cheng", "lgg", "kinds44", "tumor_free", "more", "external", "phantom"]
+)
 def test_known_source_without_its_layout(tmp_path, name):
     with pytest.raises(SourceError, match="no such folder"):
         collect([f"{name}={tmp_path / 'absent'}"])
@@ -193,6 +195,30 @@ def test_lgg_channels_are_images_of_their_own(tmp_path):
         ["G", "flair", 0.0, "P1"],
     ]
     assert table["mask"].tolist() == [str(tmp_path / "masks/a.png")] * 3 + [""]
+
+
+def test_planes_come_from_the_list_or_from_what_is_known_of_the_source(tmp_path):
+    listing(tmp_path / "lgg/slices.csv", "image,mask,patient,label,channels\na.jpg,,P1,0,flair\n")
+    listing(
+        tmp_path / "cheng/patients.csv",
+        "image,mask,tumor_type,patient\nimages/1.jpg,masks/1.png,meningioma,7\nimages/9999.jpg,masks/2.png,glioma,8\n",
+    )
+    listing(
+        tmp_path / "more/manifest.csv",
+        "path,source,patient,label,contrast,plane,mask\nb.jpg,rsna_t1ce,p,1,t1ce,sagittal,masks/b.png\n"
+        "c.jpg,soop_stroke_flair,q,0,flair,coronal,\n",
+    )
+    for name in ("b.jpg", "c.jpg"):
+        picture(tmp_path / "more" / name)
+    table = collect([f"{name}={tmp_path / name}" for name in ("lgg", "cheng", "more")])
+    found = {(row.source, Path(row.path).name): (row.contrast, row.plane) for row in table.itertuples()}
+    assert found == {
+        ("lgg", "a.jpg"): ("flair", "axial"),
+        ("cheng", "1.jpg"): ("t1ce", "axial"),
+        ("cheng", "9999.jpg"): ("t1ce", ""),
+        ("rsna_t1ce", "b.jpg"): ("t1ce", "sagittal"),
+        ("soop_stroke_flair", "c.jpg"): ("flair", "coronal"),
+    }
 
 
 def test_csv_manifest(tmp_path):
@@ -297,6 +323,7 @@ def test_every_source_says_what_it_is():
         ("lgg", 1437, 2618, 2618),
         ("kinds44", 522, 3733, 0),
         ("tumor_free", 551, 0, 0),
+        ("more", 761, 709, 709),
         ("external", 991, 273, 231),
     ],
 )

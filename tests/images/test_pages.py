@@ -142,6 +142,20 @@ def test_what_cannot_be_opened_is_one_slice_that_says_why(tmp_path):
         found.read()
 
 
+def test_a_broken_list_of_pages_makes_the_file_broken_for_the_audit_too(tmp_path):
+    path = save(tmp_path / "a.tif", SLICES[:2])
+    content = path.read_bytes()
+    first = int.from_bytes(content[4:8], "little")
+    link = first + 2 + 12 * int.from_bytes(content[first : first + 2], "little")
+    assert int.from_bytes(content[link : link + 4], "little")
+    path.write_bytes(content[:link] + (1).to_bytes(4, "little") + content[link + 4 :])
+    with pytest.raises(UnreadableImageError, match="cannot be decoded"):
+        decode(path)
+    (found,) = slices_of([path])
+    with pytest.raises(UnreadableImageError, match="cannot be decoded"):
+        found.load()
+
+
 def test_plain_images_need_no_second_look():
     def head(kind, **options):
         buffer = io.BytesIO()

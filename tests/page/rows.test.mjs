@@ -2,15 +2,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { forReport, rowsOf, toCsv, toJson } from "../../src/brainsift/serve/page/rows.js";
+import { forReport, localTime, rowsOf, toCsv, toJson, volumesToCsv } from "../../src/brainsift/serve/page/rows.js";
 import { UNSURE } from "../../src/brainsift/serve/page/words.js";
 
 const slice = (name, probability, more = {}) => ({ id: 0, name, status: "ok", probability, decision: "tumor", reason: "", detail: "", volume: "", has_map: true, ...more });
-const rule = { threshold: 0.6, margin: 0 };
-const image = { folder: "a/", scored: null, rule, slices: [slice("x.png", 0.91)] };
-const broken = { folder: "", scored: null, rule, slices: [slice("y.png", null, { status: "unreadable", decision: "unreadable", reason: "broken_file", detail: 'is, "odd"' })] };
+const rule = { threshold: 0.6, margin: 0, choice: {}, query: {} };
+const model = { name: "lite0", version: "0.1.0", network_sha256: "4d5d", notice: "Research use only." };
+const WHEN = new Date("2026-03-02T09:30:00Z");
+const ORIGIN = `default,0,lite0,4d5d,0.1.0,${localTime(WHEN)}`;
+const HEAD = "path,status,probability,decision,detail,volume,reason,threshold,rule,margin,network,network_sha256,version,made";
+const image = { folder: "a/", scored: null, rule, sliceRule: rule, slices: [slice("x.png", 0.91)] };
+const broken = { folder: "", scored: null, rule, sliceRule: rule, slices: [slice("y.png", null, { status: "unreadable", decision: "unreadable", reason: "broken_file", detail: 'is, "odd"' })] };
 const scored = { volume: "v.nii", exact_probability: 1.9 / 3, n_slices: 3, n_scored: 3, n_not_brain_mri: 0, n_unreadable: 0, reason: "", detail: "", note: "" };
-const volume = { folder: "b/", scored, suspicious: [1, 2, 0], rule, slices: [0.2, 0.9, 0.8].map((p, place) => slice(`v.nii#${place + 1}`, p, { volume: "v.nii" })) };
+const volume = { folder: "b/", scored, suspicious: [1, 2, 0], rule, sliceRule: rule, slices: [0.2, 0.9, 0.8].map((p, place) => slice(`v.nii#${place + 1}`, p, { volume: "v.nii" })) };
 
 test("one row per slice, with the folder of its file", () => {
   assert.deepEqual(rowsOf([image, volume]).map(({ path, volume: of }) => [path, of]), [
@@ -34,31 +38,44 @@ test("what is no brain MRI is referred in the table, as the command line has it"
 });
 
 test("the table quotes what needs it, and leaves out what is not there", () => {
-  assert.equal(toCsv(rowsOf([image, broken])), 'path,status,probability,decision,detail,volume,reason\na/x.png,ok,0.91,tumor,,,\ny.png,unreadable,,,"is, ""odd""",,broken_file\n');
-  assert.equal(toCsv([]), "path,status,probability,decision,detail,volume,reason\n");
+  const lines = [HEAD, `a/x.png,ok,0.91,tumor,,,,0.6,${ORIGIN}`, `y.png,unreadable,,,"is, ""odd""",,broken_file,0.6,${ORIGIN}`];
+  assert.equal(toCsv([image, broken], rule, model, WHEN), lines.map((line) => `${line}\n`).join(""));
+  assert.equal(toCsv([], rule, model), `${HEAD}\n`);
 });
 
 test("no name or text is a formula for a spreadsheet", () => {
   const named = { ...image, folder: "", slices: [slice("=1+1.png", -0.5, { detail: "@x", volume: "-v" })] };
-  assert.equal(toCsv(rowsOf([named])).split("\n")[1], "./=1+1.png,ok,-0.5,tumor,'@x,'-v,");
+  assert.equal(toCsv([named], rule, model, WHEN).split("\n")[1], `./=1+1.png,ok,-0.5,tumor,'@x,'-v,,0.6,${ORIGIN}`);
 });
 
 test("JSON holds the volumes, the rule and the network", () => {
-  const model = { name: "lite0", version: "0.1.0", network_sha256: "4d5d", notice: "Research use only." };
-  const found = JSON.parse(toJson([image, broken, volume], rule, model));
+  const found = JSON.parse(toJson([image, broken, volume], rule, model, WHEN));
+  assert.deepEqual([found.rule, found.volume_threshold, new Date(found.made).getTime()], ["default", 0.6, WHEN.getTime()]);
   assert.deepEqual(found.model, { name: "lite0", version: "0.1.0", network_sha256: "4d5d" });
   assert.deepEqual([found.notice, found.threshold, found.margin, found.answers.length], ["Research use only.", 0.6, 0, 5]);
   const [{ probability, ...of }] = found.volumes;
   assert.ok(Math.abs(probability - 1.9 / 3) < 1e-12);
   const suspicious = ["b/v.nii#2", "b/v.nii#3", "b/v.nii#1"];
   const counts = { n_slices: 3, n_scored: 3, n_not_brain_mri: 0, n_unreadable: 0 };
-  assert.deepEqual(of, { volume: "b/v.nii", ...counts, decision: "tumor", threshold: 0.6, reason: "", suspicious });
+  assert.deepEqual(of, { volume: "b/v.nii", ...counts, decision: "tumor", threshold: 0.6, reason: "", detail: "", suspicious });
+});
+
+test("volumes have a table of their own, with what made it", () => {
+  const [head, line, end] = volumesToCsv([image, volume], { ...rule, choice: { name: "confirm" } }, model, WHEN).split("\n");
+  assert.equal(head, "volume,n_slices,probability,decision,threshold,suspicious,n_scored,n_not_brain_mri,n_unreadable,reason,detail,rule,margin,network,network_sha256,version,made");
+  assert.equal(line, `b/v.nii,3,${1.9 / 3},tumor,0.6,b/v.nii#2; b/v.nii#3; b/v.nii#1,3,0,0,,,confirm,0,lite0,4d5d,0.1.0,${localTime(WHEN)}`);
+  assert.equal(end, "");
+});
+
+test("a time has its zone", () => {
+  assert.match(localTime(WHEN), /^2026-03-\d\dT\d\d:\d\d:00[+-]\d\d:\d\d$/);
+  assert.equal(new Date(localTime(WHEN)).getTime(), WHEN.getTime());
 });
 
 test("a volume that was not scored is referred", () => {
   const nothing = { ...scored, exact_probability: null, n_slices: 1, n_scored: 0, n_unreadable: 1, reason: "no_usable_slice" };
   const unread = { ...volume, scored: nothing, slices: [slice("v.nii#1", null, { status: "unreadable", volume: "v.nii" })] };
-  const [found] = JSON.parse(toJson([unread], rule, {})).volumes;
+  const [found] = JSON.parse(toJson([unread], rule, model)).volumes;
   assert.deepEqual([found.n_slices, found.n_scored, found.n_unreadable, found.n_not_brain_mri], [1, 0, 1, 0]);
   assert.deepEqual([found.probability, found.decision, found.reason, found.suspicious], [null, "refer", "no_usable_slice", []]);
 });

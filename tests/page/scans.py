@@ -37,7 +37,9 @@ def write_series(folder, seed, count, **tags):
         made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
         made.Modality, made.SeriesInstanceUID, made.InstanceNumber = "MR", series, place + 1
-        made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 5 * place]
+        directions = tags.get("ImageOrientationPatient", [1, 0, 0, 0, 1, 0])
+        made.ImageOrientationPatient = directions
+        made.ImagePositionPatient = list(5.0 * place * np.cross(directions[:3], directions[3:]))
         made.Rows, made.Columns = pixels.shape
         made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
         made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0

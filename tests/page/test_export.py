@@ -5,15 +5,17 @@ import io
 import json
 import re
 from collections import Counter
+from datetime import datetime
 
 import numpy as np
 import pydicom
 import pytest
 from playwright.sync_api import expect
 
+from brainsift import __version__
 from brainsift.inference.decision import COLUMNS, make_rule
 from brainsift.inference.predictor import Predictor
-from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.inference.volume_decision import VOLUME_COLUMNS, summarise_volumes
 from brainsift.volumes.inputs import find_images
 
 from .actions import download, drop, wait_until_scored
@@ -27,13 +29,21 @@ def test_exports_hold_what_the_list_shows(open_page, files, images, expected, bu
     drop(page, [*images, files / "head.nii.gz"])
     wait_until_scored(page, len(images) + 1)
     rows = list(csv.DictReader(io.StringIO(download(page, "#export-csv"))))
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0])[: len(COLUMNS)] == list(COLUMNS)
+    made = {(one["rule"], float(one["threshold"]), one["network"], one["version"]) for one in rows}
+    assert made == {("default", bundle.thresholds["balanced"], bundle.name, __version__)}
+    assert {datetime.fromisoformat(one["made"]).tzinfo is not None for one in rows} == {True}
     assert len(rows) == len(images) + 9
     for found in (found for found in rows if not found["volume"]):
         answer = expected[found["path"]]
         for name in ("status", "decision", "reason", "detail"):
             assert found[name] == getattr(answer, name)
         assert found["probability"] == ("" if answer.probability is None else str(round(answer.probability, 6)))
+    (volume,) = csv.DictReader(io.StringIO(download(page, "#export-volumes")))
+    (told,) = summarise_volumes(Predictor(bundle, threads=1).predict([files / "head.nii.gz"]), make_rule(bundle))
+    assert list(volume)[: len(VOLUME_COLUMNS)] == list(VOLUME_COLUMNS)
+    for name in ("n_slices", "n_scored", "decision", "threshold", "reason", "detail"):
+        assert volume[name] == str(told.to_dict()[name])
     page.locator("#filters button", has_text="Not a brain MRI").click()
     expect(page.locator("#case-rows tr")).to_have_count(1)
     saved = json.loads(download(page, "#export-json"))
@@ -88,3 +98,13 @@ def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, t
     assert Counter(one[1] for one in wanted) == {0: 2, 1: 1, 6: 1}  # else the files show too little
     paths = {answer["path"] for answer in saved["answers"]}
     assert {name for one in saved["volumes"] for name in one["suspicious"]} <= paths
+
+
+def test_the_picture_is_copied_as_it_is_shown(open_page, images):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    drop(page, images[-1:])
+    wait_until_scored(page, 1)
+    page.get_by_role("button", name="Copy the picture").click()
+    expect(page.locator("#live")).to_have_text("The picture is on the clipboard.")
+    kinds = page.evaluate("async () => (await navigator.clipboard.read()).map((one) => one.types)")
+    assert kinds == [["image/png"]]

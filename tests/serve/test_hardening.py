@@ -5,65 +5,30 @@ BRAINSIFT_FUZZ sets how many broken headers are sent (300 by default; 10000 take
 
 import contextlib
 import gzip
-import io
 import json
 import logging
 import os
 import random
 import socket
 import threading
-import zipfile
 from pathlib import Path
 
 import nibabel
 import numpy as np
-import pydicom
 import pytest
 import requests
-from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from brainsift.core.errors import UnreadableImageError
-from brainsift.images.phantom import draw
 from brainsift.serve.http.middleware import JsonLines
 from brainsift.serve.scoring.uploads import Upload
 from brainsift.volumes.dicom import dicom_slices
 
-HEAD = draw(3, tumor=True, size=64).pixels
+from .bodies import HEAD, SECRET, archive, dicom, nifti, picture
+
 COUNT = int(os.environ.get("BRAINSIFT_FUZZ", "300"))
 A_BATCH = 20
 SHAPE = {"code", "subject", "rule", "remedy", "request_id"}
-SECRET = "Doe^Jane"
-
-
-def picture(pixels=HEAD, kind="PNG"):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind)
-    return stream.getvalue()
-
-
-def dicom(pixels=HEAD, syntax=ExplicitVRLittleEndian, **tags):
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid(entropy_srcs=["a"])
-    meta.TransferSyntaxUID = syntax
-    made = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-    made.Modality, made.PatientName, made.SeriesDescription = "MR", SECRET, SECRET
-    made.Rows, made.Columns = pixels.shape
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
-    made.PixelData = pixels.astype(np.uint16).tobytes()
-    for name, value in tags.items():
-        setattr(made, name, value)
-    stream = io.BytesIO()
-    pydicom.dcmwrite(stream, made, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def nifti(array=None):
-    stack = np.stack([HEAD] * 3, axis=2).astype(np.int16) if array is None else array
-    return nibabel.Nifti1Image(stack, np.eye(4)).to_bytes()
 
 
 def nifti_of_shape(*shape, kind=4):
@@ -83,13 +48,6 @@ def png_of_size(width, height):
 
     content[29:33] = crc32(bytes(content[12:29])).to_bytes(4, "big")
     return bytes(content)
-
-
-def zipped(name, content):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr(name, content)
-    return stream.getvalue()
 
 
 def deflated_bomb():
@@ -131,10 +89,10 @@ HOSTILE = {
     "negative.nii": lambda: nifti_of_shape(-5, 64, 64),
     "colours.nii": lambda: nifti_of_shape(64, 64, 3, kind=128),
     "zeros.nii.gz": lambda: gzip.compress(nifti_of_shape(2000, 2000, 32767) + bytes(2**24)),
-    "bomb.zip": lambda: zipped("a.png", bytes(100 * 2**20)),
-    "climbing.zip": lambda: zipped("../../../etc/cron.d/x", b"* * * * *"),
-    "nested.zip": lambda: zipped("inner.zip", zipped("a.png", picture())),
-    "cut.zip": lambda: zipped("a.png", picture())[:-40],
+    "bomb.zip": lambda: archive([("a.png", bytes(100 * 2**20))]),
+    "climbing.zip": lambda: archive([("../../../etc/cron.d/x", b"* * * * *")]),
+    "nested.zip": lambda: archive([("inner.zip", archive([("a.png", picture())]))]),
+    "cut.zip": lambda: archive([("a.png", picture())])[:-40],
 }
 
 

@@ -2,70 +2,21 @@
 
 import asyncio
 import errno
-import io
+import os
+import signal
 import struct
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
-import pydicom
 import pytest
-from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from brainsift.core.errors import BusyError, InputError, MediaTypeError, UnreadableImageError, UploadError, UsageError
-from brainsift.images.phantom import draw
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.scoring.uploads import Store, names_of, receive, shown_name
 
-HEAD = draw(1, tumor=True, size=64).pixels
-BOUNDARY = "xyz"
-
-
-def png(pixels=HEAD):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def archive(members, *, method=zipfile.ZIP_DEFLATED):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as made:
-        for name, content in members:
-            # Of one date: what tests are called by must not depend on when they are collected.
-            made.writestr(zipfile.ZipInfo(name), content, method)
-    return stream.getvalue()
-
-
-def multipart(files, *, end="--"):
-    body = b"".join(
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'.encode()
-        + b"Content-Type: image/png\r\n\r\n"
-        + content
-        + b"\r\n"
-        for field, name, content in files
-    )
-    return body + f"--{BOUNDARY}{end}\r\n".encode()
-
-
-def dicom(number, *, series="1.2.3", **tags):
-    """One MR slice of a series, as a file."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-    made.Modality, made.SeriesInstanceUID, made.InstanceNumber = "MR", series, number
-    made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, -number]
-    made.Rows, made.Columns = HEAD.shape
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
-    made.PixelData = HEAD.astype(np.uint16).tobytes()
-    for name, value in tags.items():
-        setattr(made, name, value)
-    stream = io.BytesIO()
-    pydicom.dcmwrite(stream, made, enforce_file_format=True)
-    return stream.getvalue()
+from .bodies import BOUNDARY, HEAD, archive, dicom_of_series, multipart, picture
 
 
 async def pieces(body, size):
@@ -110,7 +61,7 @@ def test_parts_are_written_as_they_come(store, size):
     "name", ["../../etc/passwd", "/etc/passwd", "C:\\x\\passwd", "a/../passwd", "pass\x00wd", "\u202epasswd", "passwd/"]
 )
 def test_names_never_become_paths(store, name):
-    upload = sent(store, png(), "image/png", x_filename=name)
+    upload = sent(store, picture(), "image/png", x_filename=name)
     assert [one.name for one in upload.files] == ["passwd"]
     assert {one.path.parent for one in upload.files} == {store.folder}
     assert [one.path.name for one in upload.files] == ["1-000000"]
@@ -188,7 +139,7 @@ def test_broken_multipart_is_refused(store, body):
 
 def test_a_client_that_vanishes_leaves_nothing(store):
     async def vanishing():
-        yield png()[:100]
+        yield picture()[:100]
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
@@ -223,7 +174,7 @@ def test_dicom_without_a_suffix_is_known_by_its_content(store):
 
 def test_a_series_in_an_archive_is_one_volume(store):
     tags = {"SeriesDescription": "Doe John", "SeriesNumber": 4, "PatientName": "Doe^John"}
-    members = [(f"s/IM{number}", dicom(number, **tags)) for number in (1, 2, 3)]
+    members = [(f"s/IM{number}", dicom_of_series(number, **tags)) for number in (1, 2, 3)]
     upload = sent(store, archive(members), "application/zip")
     upload.unpack()
     shown = [piece for _, piece in upload.slices()]
@@ -233,7 +184,7 @@ def test_a_series_in_an_archive_is_one_volume(store):
 
 
 def test_series_of_one_file_have_the_names_of_their_files(store):
-    members = [(f"IM{number}", dicom(number, series=f"1.{number}")) for number in (1, 2)]
+    members = [(f"IM{number}", dicom_of_series(number, series=f"1.{number}")) for number in (1, 2)]
     upload = sent(store, archive(members), "application/zip")
     upload.unpack()
     assert [piece.volume for _, piece in upload.slices()] == ["IM1", "IM2"]
@@ -241,7 +192,7 @@ def test_series_of_one_file_have_the_names_of_their_files(store):
 
 
 def test_what_is_still_unpacked_when_an_upload_ends_is_not_counted(store):
-    upload = sent(store, multipart([("files", "a.png", png())]))
+    upload = sent(store, multipart([("files", "a.png", picture())]))
     with upload.file("b.png") as late:
         upload.write(late, b"in time")
         upload.close()
@@ -254,7 +205,7 @@ def test_what_is_still_unpacked_when_an_upload_ends_is_not_counted(store):
 
 
 def test_equal_names_are_told_apart(store):
-    upload = sent(store, multipart([("files", "a.png", png())] * 3))
+    upload = sent(store, multipart([("files", "a.png", picture())] * 3))
     found = upload.slices()
     assert [piece.name for _, piece in found] == ["a.png", "a.png (2)", "a.png (3)"]
     assert [name for name, _ in found] == [str(one.path) for one in upload.files]
@@ -281,10 +232,10 @@ def lying(body, *, size):
         (archive([(f"{n}.png", b"x") for n in range(6)]), UploadError),  # members
         (archive([(f"{n}.txt", b"x") for n in range(16)]), UploadError),
         (lying(deep("zeros.png", 39 * 2**20), size=10), (UploadError, UnreadableImageError)),
-        (archive([("a.png", png())])[:-30], UnreadableImageError),
-        (archive([("a.png", png())])[:40], UnreadableImageError),
-        (archive([("a.png", png() * 9)], method=zipfile.ZIP_LZMA), UnreadableImageError),
-        (archive([("a.png", png() * 9)], method=zipfile.ZIP_BZIP2), UnreadableImageError),
+        (archive([("a.png", picture())])[:-30], UnreadableImageError),
+        (archive([("a.png", picture())])[:40], UnreadableImageError),
+        (archive([("a.png", picture() * 9)], method=zipfile.ZIP_LZMA), UnreadableImageError),
+        (archive([("a.png", picture() * 9)], method=zipfile.ZIP_BZIP2), UnreadableImageError),
         (archive([]), InputError),
         (archive([("a.txt", b"x")]), InputError),
         (archive([("a", b"PK\x03\x04")]), InputError),
@@ -296,17 +247,25 @@ def test_hostile_archives_are_refused(store, body, error):
         unpacked(store, body)
 
 
+def test_an_archive_whose_members_begin_before_it_is_broken(store):
+    body = archive([("a.png", picture())])
+    for place in (2**31, 2**32 - 1, 2 * len(body)):  # where the directory says that it stands
+        end = body.rindex(b"PK\x05\x06")
+        with pytest.raises(UnreadableImageError, match="broken ZIP"):
+            unpacked(store, body[: end + 16] + struct.pack("<I", place) + body[end + 20 :])
+
+
 def test_encrypted_broken_and_huge_directories_are_refused(store):
-    body = bytearray(archive([("a.png", png())]))
+    body = bytearray(archive([("a.png", picture())]))
     for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
         body[body.rindex(mark) + place] |= 1
     with pytest.raises(UnreadableImageError, match="encrypted"):
         unpacked(store, bytes(body))
-    body = bytearray(archive([("a.png", png())]))
+    body = bytearray(archive([("a.png", picture())]))
     body[80] ^= 0xFF
     with pytest.raises(UnreadableImageError, match="broken"):
         unpacked(store, bytes(body))
-    whole = archive([("a.png", png())])
+    whole = archive([("a.png", picture())])
     end = whole.rindex(b"PK\x05\x06")
     with pytest.raises(UploadError, match="ZIP64"):
         unpacked(store, whole[:end] + b"PK\x06\x07" + bytes(16) + whole[end:])
@@ -316,24 +275,49 @@ def test_encrypted_broken_and_huge_directories_are_refused(store):
 
 def test_closing_the_store_removes_all(tmp_path):
     store = Store(ServeConfig(), tmp_path)
-    sent(store, png(), "image/png")
+    sent(store, picture(), "image/png")
     assert store.folder.stat().st_mode & 0o077 == 0
     store.close()
     assert not any(tmp_path.iterdir())
 
 
 def test_a_series_has_another_name_than_any_file(store):
-    files = [("files", "series 1", dicom(1, series="1.1"))]
-    files += [("files", f"IM{number}", dicom(number, series="1.2")) for number in (1, 2)]
+    files = [("files", "series 1", dicom_of_series(1, series="1.1"))]
+    files += [("files", f"IM{number}", dicom_of_series(number, series="1.2")) for number in (1, 2)]
     upload = sent(store, multipart(files))
     assert [piece.volume for _, piece in upload.slices()] == ["series 1", "series 2", "series 2"]
     upload.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs locks of POSIX")
+def test_uploads_that_a_killed_server_left_are_removed_by_the_next_one(tmp_path):
+    killed = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from brainsift.serve.config import ServeConfig\n"
+        "from brainsift.serve.scoring.uploads import Store\n"
+        "upload = Store(ServeConfig(), Path(sys.argv[1])).new()\n"
+        "with upload.file('a.png') as file:\n"
+        "    upload.write(file, b'x')\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False)
+    (left,) = tmp_path.iterdir()
+    assert done.returncode == -signal.SIGKILL and len(list(left.iterdir())) == 1
+    first = Store(ServeConfig(), tmp_path)
+    assert list(tmp_path.iterdir()) == [first.folder]
+    second = Store(ServeConfig(), tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([first.folder, second.folder])  # the first one still runs
+    first.close()
+    second.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_was_taken_away_is_made_anew(store):
     store.folder.rmdir()
-    upload = sent(store, png(), "image/png")
-    assert upload.files[0].path.read_bytes() == png()
+    upload = sent(store, picture(), "image/png")
+    assert upload.files[0].path.read_bytes() == picture()
     upload.close()
 
 

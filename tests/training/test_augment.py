@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainsift.training.augment import augment, burn_in, degrade, to_input
+from brainsift.training.augment import augment, burn_in, degrade, reframe, to_input
 
 
 def disc(n=4, size=64):
@@ -91,3 +91,20 @@ def test_a_share_is_turned_by_quarters():
     sides = [turned[~still, 0, 26:], turned[~still, 0, :, :6], turned[~still, 0, :, 26:]]
     assert sum(int((side.mean(dim=(1, 2)) > 0.9).sum()) for side in sides) == int((~still).sum())
     assert all((side.mean(dim=(1, 2)) > 0.9).any() for side in sides)
+
+
+def test_reframing_cuts_both_classes_and_keeps_the_tumor_in_view():
+    n, size = 200, 64
+    images = disc(n, size)
+    masks = torch.zeros(n, 1, size, size)
+    masks[:100, :, 28:36, 4:12] = 1  # at the side, where a cut may lose it
+    labels = torch.tensor([1.0] * 100 + [0.0] * 50 + [1.0] * 50)  # the last: tumors without a mask
+    framed, moved = reframe(images, masks, labels, share=1.0, generator=torch.Generator().manual_seed(0))
+    changed = (framed - images).abs().flatten(1).amax(dim=1) > 0
+    assert changed.all()
+    area = moved[:100].sum(dim=(1, 2, 3)) / masks[:100].sum(dim=(1, 2, 3))
+    assert (area > 0.6).all() and float(moved[100:].max()) == 0
+    head = [(framed[part] > 0.5).float().mean(dim=(1, 2, 3)) for part in (slice(100, 150), slice(150, 200))]
+    assert head[0].std() > 1.5 * head[1].std()  # tumors without a mask are cut less
+    assert torch.equal(reframe(images, masks, labels, share=0.0, generator=torch.Generator())[0], images)
+    assert reframe(images, None, labels, share=1.0, generator=torch.Generator())[1] is None

@@ -118,6 +118,15 @@ def test_a_device_that_is_not_here_is_refused():
         choose_device("cuda:99")
 
 
+def test_blocks_frozen_beyond_the_first_level_feed_the_map_in_float32():
+    model, images = networks.build("compact", size=64), torch.rand(2, 1, 64, 64)
+    model.freeze(9, bf16=True)
+    model.train().outputs(images)[0].sum().backward()
+    assert all(level.dtype == torch.float32 for level in model.body.levels(model.centred(images)))
+    assert all(parameter.grad is None for block in model.body.blocks[:9] for parameter in block.parameters())
+    assert all(parameter.grad is not None for parameter in model.body.blocks[9].parameters())
+
+
 def test_frozen_blocks_compute_in_bf16_while_training_only():
     torch.manual_seed(0)
     model, images = networks.build("compact", size=64), torch.rand(2, 1, 64, 64)

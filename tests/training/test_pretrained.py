@@ -122,3 +122,25 @@ def test_compact_starts_from_the_package_without_a_network(monkeypatch):
     assert "ImageNet" in pretrained.load(model, "compact", "auto", torch.rand(2, 1, 64, 64))
     assert not torch.equal(before, model.state_dict()["body.model.layer.5.conv_3x3.convolution.weight"])
     assert pretrained.load(networks.build("compact"), "compact", "none", torch.rand(2, 1, 64, 64)) == pretrained.SCRATCH
+
+
+@pytest.mark.parametrize("model", ["compact", "lite0"])
+def test_an_exported_network_is_loaded_whole(model, tmp_path):
+    from brainsift.deployment.export import _write_onnx
+    from brainsift.training.recipes import make_config
+
+    images = torch.rand(16, 1, 64, 64)
+    donor = networks.build(model, size=64).train()
+    with torch.no_grad():
+        donor(images)  # batch statistics of its own
+    donor.eval()
+    _write_onnx(donor, make_config(model, size=64), images[:2], tmp_path / "network.onnx")
+    heir = networks.build(model, size=64)
+    said = pretrained.load(heir, model, str(tmp_path / "network.onnx"), images)
+    assert said == "an exported network from network.onnx"
+    with torch.no_grad():
+        for ours, theirs in zip(heir.eval().outputs(images), donor.outputs(images), strict=True):
+            assert torch.allclose(ours, theirs, atol=5e-3)
+    other = networks.build("lite0" if model == "compact" else "compact", size=64)
+    with pytest.raises(InputError, match="does not fit the network"):
+        pretrained.load(other, "lite0", str(tmp_path / "network.onnx"), images)

@@ -19,7 +19,8 @@ from brainsift.training import networks, pretrained
 from brainsift.training.augment import to_input
 from brainsift.training.recipes import make_config
 from brainsift.training.runs import load_run, predict_external, predict_logits
-from brainsift.training.train import _shares, train
+from brainsift.training.sampling import sampling_weights
+from brainsift.training.train import train
 
 SMALL = {"size": 32, "batch_size": 8, "threads": 1, "precision": "fp32"}
 RUN_FILES = {
@@ -72,7 +73,7 @@ def test_it_learns_the_training_part(parted, cache, tmp_path):
     predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
     validation = predictions[predictions["part"] == "validation"]
     losses = np.logaddexp(0, np.where(validation["label"] == 1, -validation["logit"], validation["logit"]))
-    loss = np.average(losses, weights=_shares(validation))
+    loss = np.average(losses, weights=sampling_weights(validation))
     assert loss == pytest.approx(best, abs=1e-3)  # the best weights were kept
 
 
@@ -229,7 +230,7 @@ def test_interrupting_leaves_a_run_that_goes_on(parted, cache, tmp_path):
 
 @pytest.mark.slow
 def test_the_release_recipe_trains_and_repeats_itself(parted, cache, tmp_path):
-    often = {"transplant": 1.0, "strip": 0.5, "drawn": 0.5, "letters": 0.5}
+    often = {"transplant": 1.0, "strip": 0.5, "drawn": 0.5, "letters": 0.5, "findings": 1.0, "reframed": 1.0}
     settings = make_config("compact", "release", **SMALL, epochs=2, epoch_images=64, **often)
     first, again = (train(parted, settings, tmp_path / name, cache=cache) for name in ("first", "again"))
     assert same(weights(first), weights(again))
@@ -249,23 +250,6 @@ def test_frozen_blocks_keep_their_imagenet_weights(parted, cache, tmp_path):
     assert torch.equal(weights(frozen)[kernel], before[kernel])
     assert not torch.equal(weights(frozen)[later], before[later])
     assert not torch.equal(weights(free)[kernel], before[kernel])
-
-
-def test_balanced_sampling_tells_neither_source_nor_copies():
-    table = pd.DataFrame(
-        {
-            "source": ["a"] * 10 + ["b"] * 90,
-            "contrast": "",
-            "label": [0.0] * 9 + [1.0] + [0.0] * 45 + [1.0] * 45,
-            "group": [f"a{i}" for i in range(10)] + ["copies"] * 45 + [f"b{i}" for i in range(45)],
-            "path": [str(i) for i in range(100)],
-        }
-    )
-    shares = table.assign(share=_shares(table).numpy())
-    per_class = shares.groupby(["source", "label"])["share"].sum()
-    assert per_class["a"][0.0] == pytest.approx(per_class["a"][1.0])
-    assert per_class["b"][0.0] == pytest.approx(per_class["b"][1.0])
-    assert per_class["b"].sum() / per_class["a"].sum() == pytest.approx((46 / 10) ** 0.5)
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """The search: on validation data only, stored, pruned, resumable."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 
@@ -48,6 +51,26 @@ def test_an_interrupted_search_keeps_its_finished_trials(parted, tmp_path):
     assert not (tmp_path / "tune" / "tuning.json").exists()
     found = tune(parted, BASE, config, tmp_path / "tune", cache=tmp_path / "cache")
     assert len(found.trials) == 3
+    assert found == tune(parted, BASE, config, tmp_path / "undisturbed", cache=tmp_path / "cache")
+
+
+@pytest.mark.slow
+def test_a_search_that_was_killed_in_its_first_trial_tries_the_recipe_again(parted, tmp_path):
+    config, cache = TuneConfig(trials=2, trial_epochs=1), tmp_path / "cache"
+    parted.to_pickle(tmp_path / "table")
+    killed = (
+        "import os, signal, sys, pathlib, pandas\n"
+        "from brainsift.training.recipes import TuneConfig, make_config\n"
+        "from brainsift.training.tune import tune\n"
+        "base = make_config('compact', size=32, batch_size=8, threads=1, precision='fp32', augment=0.0)\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "tune(pandas.read_pickle(folder / 'table'), base, TuneConfig(trials=2, trial_epochs=1), folder / 'killed',\n"
+        "     cache=folder / 'cache', report=lambda _: os.kill(os.getpid(), signal.SIGKILL))\n"
+    )
+    undisturbed = tune(parted, BASE, config, tmp_path / "whole", cache=cache)
+    assert subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    found = tune(parted, BASE, config, tmp_path / "killed", cache=cache)
+    assert found == undisturbed and found.trials[0].settings["learning_rate"] == BASE.learning_rate
 
 
 @pytest.mark.slow

@@ -226,6 +226,19 @@ def test_a_volume_that_is_named_twice_is_scored_once(tmp_path, predictor):
     assert len(list(predictor.predict([plain, plain]))) == 2  # one answer a file
 
 
+def test_a_second_version_of_nifti_without_its_size_is_refused_as_nibabel_does(tmp_path):
+    path = tmp_path / "a.nii"
+    content = nibabel.Nifti2Image(turned(volume()), np.eye(4)).to_bytes()
+    path.write_bytes(content)
+    assert len(list(slices_of([path]))) > 1
+    path.write_bytes(bytes(4) + content[4:])
+    with pytest.raises(nibabel.filebasedimages.ImageFileError):
+        nibabel.load(path)
+    (found,) = slices_of([path])
+    with pytest.raises(UnreadableImageError, match="no NIfTI file in one piece"):
+        found.load()
+
+
 @pytest.mark.parametrize("kind", [nibabel.AnalyzeImage, nibabel.Nifti1Pair, nibabel.Nifti2Pair])
 def test_half_of_a_pair_says_what_it_is_and_what_to_do(tmp_path, predictor, kind):
     kind(volume().astype(np.float32), np.eye(4)).to_filename(tmp_path / "scan.hdr")

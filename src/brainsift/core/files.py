@@ -15,6 +15,11 @@ from typing import Any, TextIO
 
 from brainsift.core.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a text starts that a spreadsheet may run
 
 _LONGEST_SUFFIX = 32  # bytes
@@ -38,15 +43,54 @@ def replacing(path: Path) -> Iterator[Path]:
         return
     place = path.resolve() if path.is_symlink() else path
     place.parent.mkdir(parents=True, exist_ok=True)
-    # Its own name is short, since that of the file may be as long as the file system takes.
-    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
-    temporary = place.with_name(f".{secrets.token_hex(8)}{suffix}")
-    temporary.touch(exist_ok=False)  # with the permissions that the user's umask leaves
+    temporary, lock = _temporary_for(place)
     try:
         yield temporary
         temporary.replace(place)
     finally:
         temporary.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _temporary_for(place: Path) -> tuple[Path, int | None]:
+    """Makes an empty file beside ``place``, and the lock that holds it where there is one.
+
+    It has the same name each time, so that it takes the place of one that a killed process left, which nobody holds.
+    Where another process writes the same file now, or where there are no locks, it has a name of its own.
+    """
+    # Its name is short, since that of the file may be as long as the file system takes.
+    suffix = place.suffix if len(os.fsencode(place.suffix)) <= _LONGEST_SUFFIX else ""
+    usual = place.with_name(f".{sha256_of(os.fsencode(place.name))[:16]}{suffix}")
+    if (lock := hold(usual)) is not None:
+        os.truncate(lock, 0)
+        return usual, lock
+    own = place.with_name(f".{secrets.token_hex(8)}{suffix}")
+    own.touch(exist_ok=False)  # with the permissions that the user's umask leaves
+    return own, None
+
+
+def hold(path: Path) -> int | None:
+    """Locks a file, which is made where it is missing, or a folder, until the handle is closed or the process ends.
+
+    Returns:
+        The handle; None where another process holds it, it is another user's, or the system has no such locks.
+    """
+    if fcntl is None:
+        return None
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    handle = None
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held, named = os.fstat(handle), os.lstat(path)
+        if held.st_uid == os.geteuid() and os.path.samestat(held, named):  # else it was renamed in the meantime
+            return handle
+    except OSError:
+        pass
+    if handle is not None:
+        os.close(handle)
+    return None
 
 
 def check_writable(path: Path) -> None:

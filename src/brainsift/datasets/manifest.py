@@ -9,6 +9,7 @@ Written by `catalog`:
     label     1.0 tumor, 0.0 no tumor, NaN unknown
     patient   "" where unknown
     contrast  "t1", "t1ce", "t2", "flair", or "" where unknown
+    plane     "axial", "coronal", "sagittal", or "" where unknown
     kind      kind of tumor in the source's words, or ""
     mask      "" or a reference to a segmentation mask of the tumor, as `images.masks.load_mask` reads it
 
@@ -38,7 +39,7 @@ from brainsift.core.files import replacing
 from brainsift.datasets.csv_table import TEXT, read_table
 from brainsift.datasets.labelling import Labelling, Ruling
 
-SOURCE_COLUMNS = ("path", "channel", "source", "label", "patient", "contrast", "kind", "mask")
+SOURCE_COLUMNS = ("path", "channel", "source", "label", "patient", "contrast", "plane", "kind", "mask")
 AUDIT_COLUMNS = (
     "status",
     "format",

@@ -139,6 +139,8 @@ def decode(source: str | Path | bytes, *, name: str | None = None, limits: Limit
     content = read_content(source, label, limits)
     with open_image(content, label, limits) as image:
         decoded = from_pillow(image, name=label, limits=limits)
+        with decoder_errors(label, limits):  # where the list of further pages is broken, this page may be so too
+            getattr(image, "n_frames", 1)
     check_whole(content, decoded.format, label)
     return decoded
 

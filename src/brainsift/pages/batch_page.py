@@ -106,6 +106,7 @@ def batch_report(
     read: Callable[[int], DecodedImage],
     *,
     counts: Mapping[str, int] | None = None,
+    margin: float = 0.0,
 ) -> str:
     """Returns the report of a batch as HTML.
 
@@ -117,14 +118,16 @@ def batch_report(
         threshold: that was used.
         read: reads the image of a prediction, by its place in the sequence.
         counts: of all predictions by decision, or status where not scored, if ``predictions`` are only some of them.
+        margin: of the rule: logits nearer to 0 were referred.
     """
     counts = Counter(counts or map(_outcome, predictions))
+    referred = f", logits nearer to 0 than {margin:.2f} are referred" if margin else ""
     order = sorted(range(len(predictions)), key=lambda place: -_suspicion(predictions[place]))
     listed, pictured = sorted(order[:_CASES]), set(order[:_PICTURES])
     head = page_head({"title": f"Is there a tumor? {counts.total()} images"})
     context = {
         **head,
-        "meta": f"{head['meta']}, network {bundle.name}, threshold {threshold:.3f}",
+        "meta": f"{head['meta']}, network {bundle.name}, threshold {threshold:.3f}{referred}",
         "contents": [("cases", "Cases"), *([("volumes", "Volumes")] if volumes else [])],
         "counts": [(name, counts[name]) for name in _NAMES],
         "names": _NAMES,

@@ -1,5 +1,5 @@
-"""Several stages in one call: the network that ships, and the demonstration on drawn images.
+"""Several stages in one call: the network that ships, cross-fitting, and the demonstration on drawn images.
 
-Modules: release, demo.
-May import: core, images, inference, datasets, auditing, training, evaluation, deployment, studies, reports.
+Modules: release, cross_fit, demo.
+May import: core, images, stats, inference, datasets, auditing, training, evaluation, deployment, studies, reports.
 """

@@ -9,6 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
+_LEAST_SHOWN = 0.7  # of the side of an image that is cut
+_KEPT_IN_VIEW = 0.85  # of a tumor
+
 
 def to_input(pixels: Tensor) -> Tensor:
     """Turns uint8 pixels (n, size, size) or (n, size, size, 3) into network input.
@@ -55,6 +58,52 @@ def augment(
         images = layers[:, :channels]
     moved = None if masks is None else layers[:, channels:]
     return images.contiguous(memory_format=torch.channels_last), moved
+
+
+def reframe(
+    images: Tensor, masks: Tensor | None, labels: Tensor, *, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Cuts some images to a part of the head, and stretches them, so that frame and proportions do not tell the source.
+
+    An image of a tumor is cut much only where its mask shows that most of the tumor stays in view; otherwise little.
+
+    Args:
+        images: float32 (n, 1, size, size) in [0, 1].
+        masks: float32 (n, 1, size, size) in [0, 1], moved as the images are; empty where the mask of a tumor is not
+            known, None where no image has one.
+        labels: float32 (n,).
+        share: of the images, 0 to 1.
+        generator: the random generator, on the CPU.
+
+    Returns:
+        Images and masks.
+    """
+    chosen = (torch.rand(len(images), generator=generator) < share).nonzero()[:, 0].to(images.device)
+    if not len(chosen):
+        return images, masks
+    n = len(chosen)
+    shown = _uniform((n, 1), _LEAST_SHOWN, 1, generator) * torch.exp(_uniform((n, 2), -0.12, 0.12, generator))
+    middle = _uniform((n, 2), -1, 1, generator) * (1 - shown).clamp(min=0)
+    layers = images[chosen] if masks is None else torch.cat([images[chosen], masks[chosen]], dim=1)
+    much, little = (_cut(layers, 1 - part * (1 - shown), part * middle) for part in (1.0, 1 / 3))
+    fits = labels[chosen] == 0
+    if masks is not None:
+        before, area = masks[chosen].sum(dim=(1, 2, 3)), shown.prod(dim=1).to(images.device)
+        fits = fits | ((before > 0) & (much[:, 1].sum(dim=(1, 2)) * area > _KEPT_IN_VIEW * before))
+    moved = torch.where(fits.view(-1, 1, 1, 1), much, little)
+    images = images.clone()
+    images[chosen] = moved[:, :1]
+    if masks is not None:
+        masks = masks.clone()
+        masks[chosen] = moved[:, 1:]
+    return images, masks
+
+
+def _cut(layers: Tensor, shown: Tensor, middle: Tensor) -> Tensor:
+    """Shows a part (n, 2) of the sides of each image, around a place (n, 2) in [-1, 1]; both as (width, height)."""
+    maps = torch.cat([torch.diag_embed(shown), middle.unsqueeze(2)], dim=2).to(layers.device)
+    grid = F.affine_grid(maps, [len(layers), 1, *layers.shape[-2:]], align_corners=False)
+    return F.grid_sample(layers, grid, align_corners=False)
 
 
 def _prefilter(images: Tensor, size: int) -> Tensor:

@@ -40,7 +40,7 @@ def draw_lesions(
     if not len(chosen):
         return images, masks, labels, known
     hosts = images[chosen]
-    drawn, mask = _draw(hosts, _Draws(len(chosen), generator, images.device))
+    drawn, mask = _draw(hosts, Draws(len(chosen), generator, images.device))
     area = mask.sum(dim=(1, 2, 3))
     contrast = ((drawn - hosts).abs() * mask).sum(dim=(1, 2, 3)) / area.clamp(min=1)
     seen = (area > _LEAST_AREA) & (contrast > _LEAST_CONTRAST)
@@ -50,23 +50,27 @@ def draw_lesions(
     return images, masks, labels, known
 
 
-class _Draws:
+class Draws:
     """Random numbers (n, 1, 1, 1) and smooth random fields (n, 1, side, side) for ``n`` images."""
 
     def __init__(self, n: int, generator: torch.Generator, device: torch.device) -> None:
         self.n, self.generator, self.device = n, generator, device
 
     def between(self, low: float, high: float) -> Tensor:
+        """Returns uniform numbers."""
         drawn = torch.rand((self.n, 1, 1, 1), generator=self.generator).to(self.device)
         return low + drawn * (high - low)
 
     def scale(self, low: float, high: float) -> Tensor:
+        """Returns numbers whose logarithm is uniform."""
         return self.between(math.log(low), math.log(high)).exp()
 
     def some(self, share: float) -> Tensor:
+        """Returns 1 for a share of the images, and 0 for the others."""
         return (self.between(0, 1) < share).float()
 
     def field(self, knots: int, side: int) -> Tensor:
+        """Returns normal numbers at ``knots`` by ``knots`` places, and smooth between them."""
         drawn = torch.randn((self.n, 1, knots, knots), generator=self.generator).to(self.device)
         return F.interpolate(drawn, side, mode="bicubic", align_corners=True)
 
@@ -75,7 +79,7 @@ class _Draws:
         return self.scale(0.18, 0.9) * torch.where(self.some(0.6) > 0, 1.0, -0.7)
 
 
-def _draw(hosts: Tensor, draws: _Draws) -> tuple[Tensor, Tensor]:
+def _draw(hosts: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     """Returns the hosts with a tumor each, and its masks."""
     side = hosts.shape[-1]
     depth = _depth(hosts, draws)
@@ -99,7 +103,7 @@ def _draw(hosts: Tensor, draws: _Draws) -> tuple[Tensor, Tensor]:
     return torch.where(head > 0, drawn, hosts).clamp(0, 1), torch.maximum(core, shell) * head
 
 
-def _depth(hosts: Tensor, draws: _Draws) -> Tensor:
+def _depth(hosts: Tensor, draws: Draws) -> Tensor:
     """Returns how deep a pixel lies in a bent ellipse within the head: 1 at its centre, 0 at its edge, < 0 outside."""
     side = hosts.shape[-1]
     place = torch.multinomial(likely_places(hosts).cpu(), 1, generator=draws.generator)[:, 0].to(hosts.device)

@@ -82,11 +82,11 @@ def _moves(masks: Tensor, hosts: Tensor, generator: torch.Generator) -> Tensor:
 
 def likely_places(hosts: Tensor) -> Tensor:
     """Returns how likely each pixel of images (n, 1, size, size) is as the centre of a tumor, (n, size * size)."""
-    inside = _mean_around((hosts > 0.08).float(), hosts.shape[-1] // 8 * 2 + 1)
+    inside = mean_around((hosts > 0.08).float(), hosts.shape[-1] // 8 * 2 + 1)
     return ((inside > 0.85) & (F.avg_pool2d(hosts, 5, 1, 2) > 0.15)).float().flatten(1) + 1e-9
 
 
-def _mean_around(images: Tensor, kernel: int) -> Tensor:
+def mean_around(images: Tensor, kernel: int) -> Tensor:
     """Averages over squares, rows first and then columns, which costs a fraction of doing both at once."""
     rows = F.avg_pool2d(images, (1, kernel), 1, (0, kernel // 2))
     return F.avg_pool2d(rows, (kernel, 1), 1, (kernel // 2, 0))

@@ -253,7 +253,7 @@ class _Mapping(nn.Module):
         for place, block in enumerate(self.blocks):
             with torch.autocast(images.device.type, torch.bfloat16) if place < n_bf16 else nullcontext():
                 features = block(features)
-            if place == n_bf16 - 1:
+            if place < n_bf16 and (place == n_bf16 - 1 or place in self._levels):
                 features = features.float()
             seen.append(features)
         return [seen[block] for block in self._levels]

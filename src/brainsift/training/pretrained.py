@@ -4,6 +4,8 @@ Three kinds of file are read:
     *.npz                  MobileNetV2 with its batch norms folded in: ``NNN_cv_w`` or ``NNN_dw_w`` (out, height,
                            width, in; depthwise 1, height, width, channels) and ``NNN_b`` in the order of execution
     *.pth, *.safetensors   a state dict with the key names of torchvision, transformers or efficientnet_lite_pytorch
+    *.onnx                 a network that brainsift exported, of `compact` or `lite0`, to train it further: all of its
+                           weights, those of the tumor map and the decision too
 """
 
 import re
@@ -12,6 +14,7 @@ from typing import cast
 from urllib.request import Request, urlopen
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -36,14 +39,15 @@ _TORCHVISION = (
 
 
 def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
-    """Loads ImageNet weights into the body of a network.
+    """Loads ImageNet weights into the body of a network, or all weights of an exported network.
 
     Args:
         model: from `networks.build`.
         name: its name; networks without ImageNet weights stay as they are.
         weights: "auto" (from a package for `compact` and `lite0`, else the hub, or none where it is out of reach),
             "none", or a file.
-        images: float32 (n, channels, size, size) in [0, 1], training images on which folded batch norms are unfolded.
+        images: float32 (n, channels, size, size) in [0, 1], training images on which folded batch norms are unfolded:
+            they should be like all of the training set.
 
     Returns:
         Where the weights came from, in words, for the report.
@@ -57,7 +61,8 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
         weights = str(_packaged(name))
     if weights != "auto":
         _load_file(model, Path(weights), images)
-        return f"ImageNet weights from {Path(weights).name}"
+        kind = "an exported network" if Path(weights).suffix == ".onnx" else "ImageNet weights"
+        return f"{kind} from {Path(weights).name}"
     state = _from_hub(HUB_NAMES[name])
     if state is None:
         return f"{SCRATCH} (the hub of ImageNet weights was out of reach)"
@@ -108,6 +113,8 @@ def _load_file(model: Classifier, path: Path, images: Tensor) -> None:
     try:
         if path.suffix == ".npz":
             _load_folded(model, path, images)
+        elif path.suffix == ".onnx":
+            _load_exported(model, path, images)
         else:
             _load_state(model, _read_state(path), path)
     except InputError:
@@ -163,13 +170,44 @@ def _load_folded(model: Classifier, path: Path, images: Tensor) -> None:
     pairs = _convolution_norm_pairs(cast(nn.Module, model.body.model))
     if len(weights) < len(pairs):
         raise InputError(path, f"holds {len(weights)} convolutions, the network {len(pairs)}", "Use MobileNetV2 1.0.")
-    hooks = []
     for (convolution, norm), weight, bias in zip(pairs, weights, biases, strict=False):
         order = (3, 0, 1, 2) if weight.endswith("dw_w") else (0, 3, 1, 2)
         kernel = torch.from_numpy(arrays[weight].astype(np.float32).transpose(order).copy())
         convolution.weight.copy_(_fit_channels(kernel, convolution.weight))
         norm.bias.copy_(torch.from_numpy(arrays[bias].astype(np.float32)))
-        hooks.append(norm.register_forward_pre_hook(_unfold))
+    _unfold_all(model, [norm for _, norm in pairs[: len(biases)]], images)
+
+
+@torch.no_grad()
+def _load_exported(model: Classifier, path: Path, images: Tensor) -> None:
+    graph = onnx.load(path).graph
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}  # of those in float16
+    found = [
+        [(name, torch.from_numpy(arrays[casts.get(name, name)].astype(np.float32))) for name in node.input[1:3]]
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm")
+    ]
+    weighted = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    norm_of = dict(_convolution_norm_pairs(cast(nn.Module, model.body)))
+    names = [weight.removeprefix("model.").removesuffix(".weight") for (weight, _), _ in found]
+    if sorted(names) != sorted(weighted) or any(
+        weighted[name].weight.shape != weight.shape for name, ((_, weight), _) in zip(names, found, strict=True)
+    ):
+        raise InputError(path, "does not fit the network", "Use a network that brainsift exported, of the same model.")
+    norms = []
+    for name, ((_, weight), (_, bias)) in zip(names, found, strict=True):
+        layer = weighted[name]
+        layer.weight.copy_(weight)
+        if layer.bias is None:
+            norms.append(norm_of[cast(nn.Conv2d, layer)])
+        cast(Tensor, norms[-1].bias if layer.bias is None else layer.bias).copy_(bias)
+    _unfold_all(model, norms, images)
+
+
+def _unfold_all(model: Classifier, norms: list[nn.BatchNorm2d], images: Tensor) -> None:
+    """Unfolds norms whose biases are those of folded layers, in the order of execution."""
+    hooks = [norm.register_forward_pre_hook(_unfold) for norm in norms]
     training = model.training
     model.eval()(images)
     model.train(training)
@@ -191,6 +229,6 @@ def _unfold(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
 
 
 def _convolution_norm_pairs(body: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    convolutions = [module for module in body.modules() if isinstance(module, nn.Conv2d)]
+    convolutions = [module for module in body.modules() if isinstance(module, nn.Conv2d) and module.bias is None]
     norms = [module for module in body.modules() if isinstance(module, nn.BatchNorm2d)]
     return list(zip(convolutions, norms, strict=True))

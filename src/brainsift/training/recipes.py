@@ -24,7 +24,14 @@ PRECISIONS = ("auto", "bf16", "fp32")
 LOGS = ("none", "tensorboard", "mlflow")
 RELEASE_MODEL = "lite0"
 SEARCHABLE = ("learning_rate", "dropout", "weight_decay", "augment", "label_smoothing")
-_GREY_ONLY = ("strip", "transplant", "drawn", "letters")  # they change one channel, or need masks that fit
+_GREY_ONLY = (
+    "strip",
+    "transplant",
+    "drawn",
+    "findings",
+    "reframed",
+    "letters",
+)  # they change one channel, or need masks that fit
 _LEAST_SIZE = {"baseline-cnn": 46}  # nothing is left of fewer pixels after its four poolings; others halve five times
 
 
@@ -48,8 +55,8 @@ class TrainConfig:
         augment: strength of augmentation, 0 to 1.
         progressive: train the first epochs on smaller images; not for baseline-cnn.
         balance: give both classes the same weight in the loss.
-        sampling: images (each once per epoch), or balanced: drawn so that neither source nor contrast tells the class,
-            and near-duplicates count little, in the validation loss too.
+        sampling: images (each once per epoch), or balanced: drawn so that neither source, contrast nor plane tells the
+            class, and near-duplicates count little, in the validation loss too.
         epoch_images: images per epoch; 0 for as many as the training set has.
         artifacts: strength of simulated contrast curves, bias fields, noise and lost resolution, 0 to 1.
         turned: share of images turned by a quarter or by half.
@@ -57,6 +64,9 @@ class TrainConfig:
         transplant: share of images that get the tumor of another image, or lose their own; without effect where
             outline_weight has none.
         drawn: share of tumor-free images that get a drawn tumor; without effect where outline_weight has none.
+        findings: share of images that get a drawn finding that is no tumor: spots, the territory of a vessel, a
+            crescent under the skull, wide ventricles; without effect where outline_weight has none.
+        reframed: share of images that are cut to a part of the head and stretched.
         letters: share of images that get a burned-in letter.
         outline_weight: weight of segmentation masks in the loss; 0 for none. Without effect where no training image has
             a mask, the network draws no tumor map (compact and lite0 do), or the preprocessing is baseline.
@@ -64,7 +74,8 @@ class TrainConfig:
         patience: epochs without a better validation loss before stopping.
         keep_best: return to the weights with the best validation loss.
         best_before: validation loss below which an epoch counts as better.
-        weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file.
+        weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file; or the
+            network.onnx of a bundle of compact or lite0, to train it further.
         frozen: number of blocks at the front that keep their ImageNet weights.
         seed: of all random generators.
         device: auto, cpu, cuda (or cuda:1, ...) or mps.
@@ -97,6 +108,8 @@ class TrainConfig:
     strip: float = 0.0
     transplant: float = 0.0
     drawn: float = 0.0
+    findings: float = 0.0
+    reframed: float = 0.0
     letters: float = 0.0
     outline_weight: float = 1.0
     average: float = 0.5
@@ -131,7 +144,17 @@ class TrainConfig:
         if self.preprocessing != "standard":
             given = [name for name in _GREY_ONLY if getattr(self, name)]
             _check(", ".join(given), not given, f"must be 0 with the preprocessing {self.preprocessing}")
-        for name in ("augment", "artifacts", "turned", "strip", "transplant", "drawn", "letters"):
+        for name in (
+            "augment",
+            "artifacts",
+            "turned",
+            "strip",
+            "transplant",
+            "drawn",
+            "findings",
+            "reframed",
+            "letters",
+        ):
             check_share(name, getattr(self, name))
 
 

@@ -33,6 +33,7 @@ PREDICTION_COLUMNS = (
     "channel",
     "source",
     "contrast",
+    "plane",
     "label",
     "patient",
     "group",

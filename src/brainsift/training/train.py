@@ -27,13 +27,15 @@ from brainsift.core.files import read_json, replacing, write_json
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.datasets.split import with_subsets
 from brainsift.training import devices, networks, pretrained, trackers
-from brainsift.training.augment import augment, burn_in, degrade, to_input
+from brainsift.training.augment import augment, burn_in, degrade, reframe, to_input
 from brainsift.training.cache import cached_pixels
 from brainsift.training.lesion_synthesis import draw_lesions
 from brainsift.training.lesion_transplant import transplant
 from brainsift.training.mask_loss import Masks, load_masks, map_loss
+from brainsift.training.other_findings import draw_findings
 from brainsift.training.recipes import TrainConfig, make_config
 from brainsift.training.runs import build_network, claim, finish, predict_logits
+from brainsift.training.sampling import sampling_weights
 from brainsift.training.skull_strip import SkullStripper
 
 _WARM_UP_SHARE = 0.1
@@ -161,8 +163,8 @@ class _Trainer:
         self.weights = _class_weights(self.labels) if config.balance else torch.ones(2, device=device)
         self.steps = max((config.epoch_images or len(self.labels)) // config.batch_size, 1)
         balanced = config.sampling == "balanced"
-        self.shares = _shares(table[_chosen(table, "train", rows)]) if balanced else None
-        self.validation_shares = _shares(table[_chosen(table, "validation", rows)]) if balanced else None
+        self.shares = sampling_weights(table[_chosen(table, "train", rows)]) if balanced else None
+        self.validation_shares = sampling_weights(table[_chosen(table, "validation", rows)]) if balanced else None
         self.strip = SkullStripper()
         self.log = trackers.open_log(config.log if rank == 0 else "none", folder, asdict(config))
 
@@ -187,7 +189,8 @@ class _Trainer:
         _set_norm_momentum(model, 0.01 if config.recipe == "baseline" else 0.1)
         saved = self.folder / "checkpoint.pt"
         if not saved.exists():
-            origin = pretrained.load(model, config.model, config.weights, to_input(self.images[:_UNFOLD_IMAGES]))
+            some = self.images[:: -(-len(self.images) // _UNFOLD_IMAGES)]  # of all sources: they stand in order
+            origin = pretrained.load(model, config.model, config.weights, to_input(some))
             write_json(self.folder / "environment.json", self._environment(model, origin))
         if not read_json(self.folder / "environment.json")["pretrained"].startswith(pretrained.SCRATCH):
             model.freeze(config.frozen, bf16=devices.freezes_bf16(config.precision, self.device))
@@ -257,6 +260,8 @@ class _Trainer:
             images, masks, labels, known = draw_lesions(
                 images, masks, labels, known, share=config.drawn, generator=generator
             )
+            images, masks = draw_findings(images, masks, labels, share=config.findings, generator=generator)
+        images, masks = reframe(images, masks, labels, share=config.reframed, generator=generator)
         images, masks = augment(
             images, strength=config.augment, generator=generator, turned=config.turned, size=size, masks=masks
         )
@@ -336,20 +341,6 @@ def _masks(table: pd.DataFrame, config: TrainConfig, cache: Path, labels: Tensor
     if not (config.outline_weight and config.preprocessing == "standard" and networks.draws_map(config.model)):
         return None
     return load_masks(table.reset_index(drop=True), labels, cache, config.size)
-
-
-def _shares(table: pd.DataFrame) -> Tensor:
-    """Returns the sampling weight of each training image, or the weight of each validation image, float64 (n,).
-
-    A contrast of a source gets the square root of its number of groups as weight, and within it both classes get the
-    same, so that neither source nor contrast tells the class. A group gets the square root of its size: near-duplicates
-    add little, different slices of one patient add more.
-    """
-    scanner = table["source"] + " " + table["contrast"]
-    weight = table.groupby([scanner, "label", "group"])["path"].transform("size") ** -0.5
-    weight /= weight.groupby([scanner, table["label"]]).transform("sum")
-    weight *= np.sqrt(table.groupby(scanner)["group"].transform("nunique"))
-    return torch.from_numpy(weight.to_numpy(dtype=np.float64, copy=True))
 
 
 def _class_weights(labels: Tensor) -> Tensor:

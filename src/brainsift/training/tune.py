@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 
@@ -68,7 +69,7 @@ def tune(
         shutil.rmtree(trial_folder, ignore_errors=True)
         chosen = replace(base, **{name: SPACE[name](trial) for name in config.search})
         values = ", ".join(f"{name} {value:.3g}" for name, value in trial.params.items())
-        name = f"trial {trial.number + 1}/{config.trials} ({values})"
+        name = f"trial {len(ended()) + 1}/{config.trials} ({values})"
         losses: list[float] = []
 
         def judge(row: dict[str, float]) -> None:
@@ -83,9 +84,15 @@ def tune(
             raise optuna.TrialPruned from None
         return min(losses)
 
+    def ended() -> list[optuna.trial.FrozenTrial]:
+        return search.get_trials(deepcopy=False, states=OPEN)
+
     with _quiet():
         search = _open_search(folder, base, config)
-        while len(search.get_trials(deepcopy=False, states=OPEN)) < config.trials:
+        while (place := len(ended())) < config.trials:
+            # Each trial has a seed of its own, so that one that was interrupted is drawn again as it was.
+            seed = int(np.random.SeedSequence((config.seed, place)).generate_state(1)[0])
+            search.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
             search.optimize(objective, n_trials=1)
         shutil.rmtree(folder / "trial", ignore_errors=True)
         if not search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
@@ -110,16 +117,16 @@ def _quiet() -> Iterator[None]:
 def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.Study:
     storage = f"sqlite:///{folder.resolve()}/trials.sqlite"
     name = f"{base.model} {base.recipe} {config.trial_epochs} epochs: {', '.join(config.search)}"
-    n_before = sum(study.n_trials for study in optuna.get_all_study_summaries(storage))
     search = optuna.create_study(
         study_name=name,
         storage=storage,
-        # A sampler that starts again with the same seed would repeat its first trials.
-        sampler=optuna.samplers.TPESampler(seed=config.seed + n_before, multivariate=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
         load_if_exists=True,
     )
-    if not search.trials:  # the recipe's own values first
+    for trial in search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        search.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # its process was killed
+    if not search.get_trials(deepcopy=False, states=(*OPEN, optuna.trial.TrialState.WAITING)):
+        # The recipe's own values first.
         search.enqueue_trial({key: value for key, value in asdict(base).items() if key in config.search})
     return search
 
@@ -133,9 +140,14 @@ def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> Sea
         epochs=config.trial_epochs,
         seed=config.seed,
         trials=tuple(
-            Trial(one.number, math.nan if one.value is None else one.value, one.state.name.lower(), dict(one.params))
-            for one in trials
+            Trial(place, math.nan if one.value is None else one.value, one.state.name.lower(), dict(one.params))
+            for place, one in enumerate(trials)  # their own numbers also count those that were interrupted
         ),
         best={"value": search.best_value, **search.best_params},
-        importance=optuna.importance.get_param_importances(search) if len(finished) > 3 else {},
+        importance=_importance(search, config.seed) if len(finished) > 3 else {},
     )
+
+
+def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+    return optuna.importance.get_param_importances(search, evaluator=evaluator)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 GZIP = b"\x1f\x8b"
 _MAGICS = ((344, b"n+1\0"), (4, b"n+2\0"))  # where and what, of version 1 and 2
+_SIZES_OF_2 = [(540).to_bytes(4, order) for order in ("little", "big")]
 _HEADER_BYTES = 352
 _THICK = 1.5  # times the second thickest; thicker voxels tell the plane of a volume
 _PLANES = ("sagittal", "coronal", "axial")  # by the axis that they are cut across
@@ -260,7 +261,7 @@ def _image(stream: IO[bytes]) -> "Nifti1Image":
 def _version(head: bytes) -> int:
     for version, (start, magic) in enumerate(_MAGICS, start=1):
         if head[start : start + 4] == magic:
-            return version
+            return version if version == 1 or head[:4] in _SIZES_OF_2 else 0  # of version 1, nibabel mends the size
     return 0
 
 

@@ -206,7 +206,9 @@ async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Predi
 
     predictions = [one for _, _, one in shown]
     volumes = summarise_volumes(predictions, rule)
-    page = await service.draw(lambda: batch_report(predictions, volumes, service.bundle, rule.threshold, read))
+    page = await service.draw(
+        lambda: batch_report(predictions, volumes, service.bundle, rule.threshold, read, margin=rule.margin)
+    )
     return _attached(page, "text/html", "report.html")
 
 

@@ -8,7 +8,8 @@ import { connection, history, look } from "./api.js";
 import { isUnconfirmed } from "./attention.js";
 import { all, announce, byId, el, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
-import { prefetch } from "./pictures.js";
+import { picture, prefetch } from "./pictures.js";
+import { position, sidesInWords, sliceDistance, spacing } from "./places.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { LEVELS, Strip } from "./strip.js";
@@ -212,6 +213,7 @@ export class CaseView {
   async #showSlice(one, { keepView }) {
     const { slice, place, refused } = one;
     if (one.isVolume) this.#showSlicePrediction(one);
+    if (!slice.geometry) setText(byId("place"), "");
     this.stage.setScrolls(one.isVolume);
     this.#showSliceVerdict(one);
     const { pictureUrl, mapUrl } = one.layers(place);
@@ -222,10 +224,30 @@ export class CaseView {
     } else if (!pictureUrl) {
       this.stage.say("The image was not kept. To keep images, start the server with --keep-images.");
     } else {
-      const layers = { pictureUrl, mapUrl: isRejected ? null : mapUrl, words: pictureWords(one), noMap };
+      const layers = { pictureUrl, mapUrl: isRejected ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
       await this.stage.show(layers, { keepView });
+      await this.#showPlace(one, slice, pictureUrl);
       if (this.one === one && one.isVolume) prefetch(around(one));
     }
+  }
+
+  /**
+   * Shows what the file says of where the slice lies.
+   *
+   * @param {Case} one
+   * @param {Slice} slice
+   * @param {string} pictureUrl
+   */
+  async #showPlace(one, slice, pictureUrl) {
+    const { geometry } = slice;
+    const drawn = geometry && (await picture(pictureUrl).catch(() => null));
+    if (this.one !== one || one.slice !== slice) return; // the reader went on
+    const known = drawn && [
+      `${geometry.plane[0].toUpperCase()}${geometry.plane.slice(1)}`,
+      position(geometry),
+      spacing(geometry, drawn, sliceDistance(one.slices.map((other) => other.geometry))),
+    ];
+    setText(byId("place"), known ? known.filter(Boolean).join(" · ") : "");
   }
 
   /** @param {Case} one */
@@ -297,7 +319,8 @@ function pictureWords({ name, slice, slices, place, isVolume, sliceRule }) {
   const which = isVolume ? `${name}, slice ${place + 1} of ${slices.length}` : name;
   const isScored = slice.probability !== null && slice.status === "ok";
   const called = isVolume ? sliceLabel(slice, sliceRule) : label(slice.decision);
-  return `${which}: ${called}${isScored ? `, probability of a tumor ${number(slice.probability)}` : ""}`;
+  const sides = slice.geometry ? `; ${sidesInWords(slice.geometry)}` : "";
+  return `${which}: ${called}${isScored ? `, probability of a tumor ${number(slice.probability)}` : ""}${sides}`;
 }
 
 /**

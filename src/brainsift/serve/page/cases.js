@@ -104,7 +104,8 @@ export class Case {
 
   /** Where the case comes from, for its head. */
   get where() {
-    return this.folder.replace(/\/$/, "");
+    const { description } = this.slices[0];
+    return [this.folder.replace(/\/$/, ""), this.name.includes(description) ? "" : description].filter(Boolean).join(" · ");
   }
 
   /**

@@ -4,17 +4,54 @@
 
 /** @import { Model, ReportRequest, VolumePrediction } from "./api.js" */
 /** @import { Case } from "./cases.js" */
-/** @import { Rule } from "./decide.js" */
+/** @import { ChosenRule } from "./decide.js" */
 
-import { decideVolume } from "./decide.js";
+import { decideVolume, ofVolumes } from "./decide.js";
 import { UNSURE } from "./words.js";
 
-/** @typedef {"path" | "status" | "probability" | "decision" | "detail" | "volume" | "reason"} Column */
-/** @typedef {Record<Column, string | number | null>} Row */
-/** @typedef {Pick<Case, "folder" | "volume" | "slices" | "rule" | "suspicious" | "scored">} Exported */
+/** @typedef {Record<string, string | number | null>} Row */
+/** @typedef {Pick<Model, "name" | "version" | "network_sha256" | "notice">} Network */
+/** @typedef {Pick<Case, "folder" | "volume" | "slices" | "rule" | "sliceRule" | "suspicious" | "scored">} Exported */
 
-/** @type {Column[]} */
-const COLUMNS = ["path", "status", "probability", "decision", "detail", "volume", "reason"];
+/** Of `brainsift predict --csv`; what made the table follows. */
+const COLUMNS = ["path", "status", "probability", "decision", "detail", "volume", "reason", "threshold"];
+/** Of `brainsift predict --volumes`. */
+const VOLUME_COLUMNS = ["volume", "n_slices", "probability", "decision", "threshold", "suspicious", "n_scored", "n_not_brain_mri", "n_unreadable", "reason", "detail"];
+const ORIGIN = ["rule", "margin", "network", "network_sha256", "version", "made"];
+
+/**
+ * What made a table, for each of its rows, so that it stands alone.
+ *
+ * @param {ChosenRule} rule
+ * @param {Network} model
+ * @param {Date} when
+ */
+const originOf = ({ choice, margin }, { name, version, network_sha256 }, when) => ({
+  rule: ruleInWords(choice),
+  margin,
+  network: name,
+  network_sha256,
+  version,
+  made: localTime(when),
+});
+
+/** @param {ChosenRule["choice"]} choice */
+function ruleInWords({ name, sensitivity, maxError }) {
+  if (maxError) return `max_error ${maxError}`;
+  return sensitivity ? `sensitivity ${sensitivity}` : name || "default";
+}
+
+/**
+ * "2026-03-02T09:30:00+01:00", in the reader's time zone.
+ *
+ * @param {Date} when
+ */
+export function localTime(when) {
+  const offset = -when.getTimezoneOffset();
+  const local = new Date(when.getTime() + 60_000 * offset).toISOString().slice(0, 19);
+  const [hours, minutes] = [Math.floor(Math.abs(offset) / 60), Math.abs(offset) % 60].map((part) => String(part).padStart(2, "0"));
+  return `${local}${offset < 0 ? "-" : "+"}${hours}:${minutes}`;
+}
 
 /** `brainsift predict` refers what is no brain MRI; the column `status` tells it. @type {Record<string, string>} */
 const WRITTEN = { not_brain_mri: "refer", unreadable: "" };
@@ -22,11 +59,11 @@ const WRITTEN = { not_brain_mri: "refer", unreadable: "" };
 /**
  * One row per slice, decided by the rule in use; names as `brainsift predict` has them.
  *
- * @param {Pick<Exported, "folder" | "slices">[]} cases
+ * @param {Pick<Exported, "folder" | "slices" | "sliceRule">[]} cases
  * @returns {Row[]}
  */
 export function rowsOf(cases) {
-  return cases.flatMap(({ folder, slices }) =>
+  return cases.flatMap(({ folder, slices, sliceRule }) =>
     slices.map((slice) => ({
       path: folder + slice.name,
       status: slice.status,
@@ -35,6 +72,7 @@ export function rowsOf(cases) {
       detail: [slice.status === "ok" && slice.decision === "refer" ? UNSURE : "", slice.detail].filter(Boolean).join("; "),
       volume: slice.volume ? folder + slice.volume : "",
       reason: slice.status !== "ok" ? (slice.reason ?? "") : slice.decision === "refer" ? "unsure" : "",
+      threshold: sliceRule.threshold,
     })),
   );
 }
@@ -43,7 +81,7 @@ export function rowsOf(cases) {
  * One cell of the table. No text is taken for a formula by a spreadsheet: names of files and texts of headers come from
  * others. `csv_writer` of the package has the same rule.
  *
- * @param {Column} column
+ * @param {string} column
  * @param {string | number | null} value
  */
 const cell = (column, value) => {
@@ -52,9 +90,37 @@ const cell = (column, value) => {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
-/** @param {Row[]} rows */
-export const toCsv = (rows) =>
-  [COLUMNS, ...rows.map((row) => COLUMNS.map((name) => cell(name, row[name])))].map((cells) => `${cells.join(",")}\n`).join("");
+/**
+ * @param {string[]} columns
+ * @param {Row[]} rows
+ */
+const csv = (columns, rows) =>
+  [columns, ...rows.map((row) => columns.map((name) => cell(name, row[name])))].map((cells) => `${cells.join(",")}\n`).join("");
+
+/**
+ * The table of the images and slices.
+ *
+ * @param {Exported[]} cases
+ * @param {ChosenRule} rule
+ * @param {Network} model
+ */
+export function toCsv(cases, rule, model, when = new Date()) {
+  const origin = originOf(rule, model, when);
+  return csv([...COLUMNS, ...ORIGIN], rowsOf(cases).map((row) => ({ ...row, ...origin })));
+}
+
+/**
+ * The table of the volumes.
+ *
+ * @param {Exported[]} cases
+ * @param {ChosenRule} rule
+ * @param {Network} model
+ */
+export function volumesToCsv(cases, rule, model, when = new Date()) {
+  const origin = originOf(rule, model, when);
+  const rows = cases.filter(isScoredVolume).map(volumeOf);
+  return csv([...VOLUME_COLUMNS, ...ORIGIN], rows.map((row) => ({ ...row, suspicious: row.suspicious.join("; "), ...origin })));
+}
 
 /**
  * The prediction for a volume, of one slice too, as `brainsift predict --volumes` gives it.
@@ -62,7 +128,7 @@ export const toCsv = (rows) =>
  * @param {Exported & { scored: VolumePrediction }} volume
  */
 function volumeOf({ folder, slices, rule, suspicious, scored }) {
-  const { decision, probability, reason } = decideVolume(scored, rule);
+  const { decision, probability, reason, detail } = decideVolume(scored, rule);
   const { volume, n_slices, n_scored, n_not_brain_mri, n_unreadable } = scored;
   return {
     volume: folder + volume,
@@ -75,6 +141,7 @@ function volumeOf({ folder, slices, rule, suspicious, scored }) {
     n_not_brain_mri,
     n_unreadable,
     reason,
+    detail: [reason === "unsure" ? UNSURE : "", detail].filter(Boolean).join("; "),
   };
 }
 
@@ -88,14 +155,16 @@ const isScoredVolume = (one) => one.scored !== null;
  * The predictions with all that is needed to understand them.
  *
  * @param {Exported[]} cases
- * @param {Rule} rule
- * @param {Pick<Model, "name" | "version" | "network_sha256" | "notice">} model
+ * @param {ChosenRule} rule
+ * @param {Network} model
  */
-export function toJson(cases, rule, { name, version, network_sha256, notice }) {
-  const head = { model: { name, version, network_sha256 }, notice, made: new Date().toISOString() };
+export function toJson(cases, rule, model, when = new Date()) {
+  const { name, version, network_sha256, notice } = model;
+  const head = { model: { name, version, network_sha256 }, notice, made: localTime(when), rule: ruleInWords(rule.choice) };
   const volumes = cases.filter(isScoredVolume).map(volumeOf);
   const { threshold, margin } = rule;
-  return JSON.stringify({ ...head, threshold, margin, answers: rowsOf(cases), volumes }, null, 1);
+  const limits = { threshold, volume_threshold: ofVolumes(rule).threshold, margin };
+  return JSON.stringify({ ...head, ...limits, answers: rowsOf(cases), volumes }, null, 1);
 }
 
 /**

@@ -1,8 +1,11 @@
 // @ts-check
 // The viewer with its controls, as the case view and the history use it.
 
+/** @import { Geometry } from "./api.js" */
+
 import { probe } from "./api.js";
-import { el, icon, setText } from "./dom.js";
+import { fail } from "./banner.js";
+import { announce, el, icon, setText } from "./dom.js";
 import { picture } from "./pictures.js";
 import { Viewer } from "./viewer.js";
 import { rangeOf } from "./window.js";
@@ -52,6 +55,7 @@ export class Stage {
     this.canvas = el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" });
     this.message = el("p", { class: "stage-message", hidden: true });
     this.hint = el("p", { class: "stage-hint", "aria-hidden": "true" });
+    this.sides = ["left", "right", "top", "bottom"].map((side) => el("span", { class: "side", "data-side": side, "aria-hidden": "true" }));
     this.windowWords = el("p", { class: "window-words", "aria-hidden": "true" }); // the sliders say the same
     this.zoomWords = el("span", { class: "zoom-words" }, "100 %");
     this.zoomTools = el(
@@ -61,8 +65,9 @@ export class Stage {
       this.zoomWords,
       iconButton("plus", "Zoom in", () => this.viewer.zoomIn()),
       iconButton("fit", "Fit to the frame", () => this.viewer.fit()),
+      iconButton("copy", "Copy the picture", () => this.copy().catch(fail)),
     );
-    this.node = el("div", { class: "canvas-box" }, this.canvas, this.message, this.hint, this.windowWords, this.zoomTools);
+    this.node = el("div", { class: "canvas-box" }, this.canvas, ...this.sides, this.message, this.hint, this.windowWords, this.zoomTools);
     this.viewer = new Viewer(this.canvas);
     this.opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, class: "opacity" });
     this.opacity.input.addEventListener("input", () => this.setMap({ opacity: Number(this.opacity.input.value) }));
@@ -95,11 +100,11 @@ export class Stage {
    * Shows the picture and the map at two addresses. Until the picture is there, no other one stands in its place; with
    * `keepView`, for another slice of the same case, it has a moment.
    *
-   * @param {{ pictureUrl: string, mapUrl: string | null, words: string, noMap: string }} layers `words` describe the
-   *   picture; `noMap` says why there is no map.
+   * @param {{ pictureUrl: string, mapUrl: string | null, words: string, noMap: string, geometry: Geometry | null }} layers
+   *   `words` describe the picture; `noMap` says why there is no map.
    * @param {{ keepView?: boolean }} [options]
    */
-  async show({ pictureUrl, mapUrl, words, noMap }, { keepView = false } = {}) {
+  async show({ pictureUrl, mapUrl, words, noMap, geometry }, { keepView = false } = {}) {
     this.#turn += 1;
     const turn = this.#turn;
     this.canvas.setAttribute("aria-label", words);
@@ -117,6 +122,7 @@ export class Stage {
       return;
     }
     this.message.hidden = true;
+    this.sides.forEach((node, place) => setText(node, geometry?.sides[place] ?? ""));
     this.viewer.show({ picture: shown.value, map: map.status === "fulfilled" ? map.value : null }, { keepView });
     this.#showMapTools();
   }
@@ -138,8 +144,19 @@ export class Stage {
   #blank(text) {
     this.viewer.clear();
     setText(this.windowWords, "");
+    for (const node of this.sides) setText(node, "");
     setText(this.message, text);
     this.message.hidden = false;
+  }
+
+  /** Puts the picture as it is shown, with its map, on the clipboard. */
+  async copy() {
+    const { canvas } = this;
+    const png = new Promise((resolve, reject) => {
+      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The browser made no picture."))), "image/png");
+    });
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": /** @type {Promise<Blob>} */ (png) })]);
+    announce("The picture is on the clipboard.");
   }
 
   /** @param {boolean} yes whether the wheel goes through slices. */

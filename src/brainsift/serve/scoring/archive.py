@@ -1,5 +1,6 @@
 """Unpacks ZIP archives safely: against names that are paths, zip bombs, archives inside, and false sizes."""
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -64,7 +65,9 @@ def unpack(path: Path, name: str, target: Target, config: ServeConfig) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             count = _write_members(archive, name, target, config)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of the disk, not of a place before the start
+            raise
         raise UnreadableImageError(name, "is a broken ZIP archive", _REMEDY) from error
     if not count:
         raise InputError(name, "holds no image", "Pack images, DICOM or NIfTI files.")

@@ -4,6 +4,7 @@ Names that were sent never become paths: files are numbered, and their names are
 """
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from brainsift.core.errors import BusyError, MediaTypeError, UploadError, UsageError
+from brainsift.core.files import hold
 from brainsift.serve.config import MIB, ServeConfig
 from brainsift.serve.scoring.archive import is_archive, unpack
 from brainsift.volumes.reader import slices_of
@@ -30,6 +32,7 @@ RAW_TYPES = ("application/octet-stream", "application/dicom", "application/gzip"
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
 _SUFFIXES = (".nii.gz", ".nii", ".dcm", ".ima")  # they tell a kind that the content may not show
 _LONGEST_NAME = 200
+_PREFIX = "brainsift-serve-"
 _UID = re.compile(r" \(\d+(\.\d+){3,}\)")  # which tells series of one name apart, but nothing to a reader
 
 
@@ -64,7 +67,9 @@ class Store:
     def __init__(self, config: ServeConfig, folder: Path | None = None) -> None:
         self.config = config
         self._parent = folder
+        self._lock_of_folder: int | None = None
         self.folder = self._make_folder()
+        self._remove_left()
         self._limit = config.store_mb * MIB
         self._used = 0
         self._numbers = count(1)
@@ -103,11 +108,27 @@ class Store:
         return Upload(self, str(next(self._numbers)))
 
     def _make_folder(self) -> Path:
-        return Path(tempfile.mkdtemp(prefix="brainsift-serve-", dir=self._parent))  # of mode 0700
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))  # of mode 0700
+        self._let_go()
+        self._lock_of_folder = hold(folder)
+        return folder
+
+    def _let_go(self) -> None:
+        if self._lock_of_folder is not None:
+            os.close(self._lock_of_folder)
+            self._lock_of_folder = None
+
+    def _remove_left(self) -> None:
+        """Removes the folders of servers that were killed: nobody holds them any more."""
+        for left in self.folder.parent.glob(f"{_PREFIX}*"):
+            if (lock := hold(left)) is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(lock)
 
     def close(self) -> None:
         """Removes everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._let_go()
 
 
 @dataclass(frozen=True)
