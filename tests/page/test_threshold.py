@@ -77,7 +77,7 @@ def test_a_volume_is_decided_at_confirm_unless_a_threshold_is_wanted(open_page, 
 
     def told(*wanted):
         main(["predict", *arguments, *wanted, str(scan), "--volumes", str(tmp_path / "v.csv")])
-        (found,) = csv.DictReader((tmp_path / "v.csv").open())
+        (found,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
         return found["decision"], float(found["threshold"])
 
     with serving(load_bundle(tmp_path / "bundle"), threads=1) as running:

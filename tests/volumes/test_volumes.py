@@ -13,9 +13,9 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from brainsift.batch.predict_files import predict_files
 from brainsift.cli.main import main
@@ -33,6 +33,8 @@ from brainsift.volumes.nifti import nifti_slices
 from brainsift.volumes.reader import find_slice, kind_of, read_slice, slices_of
 from brainsift.volumes.slices import NEARLY_EMPTY, coarse_of, nearly_empty
 
+from .drawn import dataset, frame_header, save
+
 SIDE = 64
 HEAD = draw(5, tumor=True, size=SIDE).pixels
 LEVELS = np.array([0.02, 0.7, 0.8, 0.9, 1.0, 0.9])
@@ -43,32 +45,6 @@ def volume():
     stack = np.rint(HEAD * LEVELS[:, None, None] * 4).astype(np.int16)
     stack[0, :, : SIDE - 4] = 0
     return stack
-
-
-def dataset(pixels, *, series="1.2.3", number=1, place=0.0, **tags):
-    """One slice as pydicom has it; keywords replace or add elements, None takes them away."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-    made.Modality, made.BodyPartExamined, made.SeriesInstanceUID, made.InstanceNumber = "MR", "BRAIN", series, number
-    made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, place]
-    made.Rows, made.Columns = pixels.shape[-2:]
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
-    made.PixelData = pixels.astype(np.uint16).tobytes()
-    for name, value in tags.items():
-        if value is None:
-            delattr(made, name)
-        else:
-            setattr(made, name, value)
-    return made
-
-
-def save(path, pixels, **tags):
-    dataset(pixels, **tags).save_as(path, enforce_file_format=True)
-    return path
 
 
 def nifti(path, array, affine=None):
@@ -190,15 +166,10 @@ def test_without_positions_the_number_counts_then_the_name(tmp_path):
 def test_frames_are_slices_with_places_and_windows_of_their_own(tmp_path):
     groups = []
     for frame, place in enumerate((10, 0, 5)):
-        group = Dataset()
-        for name, values in (
-            ("PlanePositionSequence", {"ImagePositionPatient": [0, 0, place]}),
-            ("PixelValueTransformationSequence", {"RescaleSlope": frame + 1, "RescaleIntercept": 0}),
-        ):
-            item = Dataset()
-            for tag, value in values.items():
-                setattr(item, tag, value)
-            setattr(group, name, Sequence([item]))
+        group = frame_header(
+            PlanePositionSequence={"ImagePositionPatient": [0, 0, place]},
+            PixelValueTransformationSequence={"RescaleSlope": frame + 1, "RescaleIntercept": 0},
+        )
         groups.append(group)
     tags = {"NumberOfFrames": 3, "PerFrameFunctionalGroupsSequence": Sequence(groups), "ImagePositionPatient": None}
     path = save(tmp_path / "many.dcm", np.stack([HEAD, HEAD, HEAD]), **tags)
@@ -428,12 +399,12 @@ def test_the_command_answers_for_slices_and_volumes(bundle_folder, tmp_path, cap
     Image.fromarray(HEAD).save(tmp_path / "in" / "photo.png")
     out = ["--csv", str(tmp_path / "a.csv"), "--volumes", str(tmp_path / "v.csv"), "--heatmaps", str(tmp_path / "maps")]
     assert main(["predict", "--bundle", str(bundle_folder), "--threads", "1", str(tmp_path / "in"), *out]) == 0
-    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["path"] for row in rows[1:]] == [f"{scan}#{number}" for number in range(1, 7)]
     assert [row["volume"] for row in rows] == ["", *[str(scan)] * 6]
     assert rows[1]["detail"] == NEARLY_EMPTY.words and rows[1]["decision"] == "refer"
     assert rows[1]["reason"] == "hardly_any_head" and rows[0]["reason"] == ""
-    (row,) = csv.DictReader((tmp_path / "v.csv").open())
+    (row,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
     assert row["volume"] == str(scan) and int(row["n_slices"]) == 6 and int(row["n_scored"]) <= 5
     assert f"volume {scan}\t" in capsys.readouterr().out
     assert len(list((tmp_path / "maps").glob("0*.png"))) == 7
@@ -620,12 +591,14 @@ def test_other_formats_of_volumes_name_their_converter(tmp_path, predictor, name
     assert name in answer.detail
 
 
-@pytest.mark.parametrize("slope", [b"1,00", b"one ", b"NaN ", b"1e99"])
-def test_a_slope_that_is_no_number_leaves_the_stored_values(tmp_path, slope):
-    path = save(tmp_path / "a.dcm", HEAD, RescaleSlope="2.25", RescaleIntercept="0")
+@pytest.mark.parametrize("tags", [{}, {"PixelSpacing": [1, 2]}, {"PhotometricInterpretation": "MONOCHROME1"}])
+@pytest.mark.parametrize("slope", [b"1,00", b"one ", b"NaN ", b"1e99", b"1e40"])
+def test_a_slope_that_is_no_number_leaves_the_stored_values(tmp_path, slope, tags):
+    path = save(tmp_path / "a.dcm", HEAD, RescaleSlope="2.25", RescaleIntercept="0", **tags)
     content = path.read_bytes()
     assert content.count(b"2.25") == 1
     path.write_bytes(content.replace(b"2.25", slope))
     piece = find_slice(path)
-    assert like(piece.read().pixels, HEAD) > 0.9999
-    assert slope == b"1e99" or "RescaleSlope is no number" in piece.note
+    shown = piece.read().pixels[:, :: 2 if "PixelSpacing" in tags else 1]
+    assert abs(like(shown, HEAD)) > 0.95 and (like(shown, HEAD) < 0) == ("PhotometricInterpretation" in tags)
+    assert f"RescaleSlope is {'beyond all grey values' if slope.startswith(b'1e') else 'no number'}" in piece.note

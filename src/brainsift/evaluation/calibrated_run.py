@@ -110,5 +110,5 @@ def filled_groups(table: pd.DataFrame) -> npt.NDArray[Any]:
     own = "image:" + table["path"].astype(TEXT) + ":" + table["channel"].astype(TEXT)
     if "group" not in table:
         return own.to_numpy()
-    named = table["group"].fillna("").astype(TEXT)
+    named = pd.Series(["" if pd.isna(value) else str(value) for value in table["group"]], index=table.index, dtype=TEXT)
     return named.where(named != "", own).to_numpy()

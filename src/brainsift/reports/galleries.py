@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from brainsift.core.errors import BrainsiftError
+from brainsift.core.labels import class_in_words
 from brainsift.core.warned import collected_warnings
 from brainsift.images.data_uri import jpeg_uri
 from brainsift.images.decode import decode
@@ -170,5 +171,5 @@ def _members(rows: pd.DataFrame) -> list[Picture]:
 
 
 def _classes(labels: Sequence[float]) -> str:
-    counts = pd.Series(labels).map({1.0: "tumor", 0.0: "no tumor"}).fillna("unlabelled").value_counts()
+    counts = pd.Series(labels).map(class_in_words).value_counts()
     return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -44,6 +44,7 @@ _EMPTY_WINDOW = "its window leaves nothing of it: its own range is shown"
 _USELESS_WINDOW = "its window leaves hardly any greys in it: its own range is shown"
 _DARK_WINDOW = "its window leaves nearly all of it black"
 _DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install python-gdcm."
+_LARGEST = 1e28  # slope or intercept: 32 bits times this is still a float32
 
 
 def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = LIMITS) -> Loaded:
@@ -97,6 +98,8 @@ def rescale_fault(look: "Dataset") -> str:
     for tag in ("RescaleSlope", "RescaleIntercept"):
         if tag in look and vector_of(look, tag, 1) is None:
             return f"its {tag} is no number"
+        if abs(number_of(look, tag)) > _LARGEST:
+            return f"its {tag} is beyond all grey values"
     return "its RescaleSlope is 0" if number_of(look, "RescaleSlope", 1) == 0 else ""
 
 
