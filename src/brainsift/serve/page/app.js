@@ -146,6 +146,7 @@ function listenToIntake(intake, cases, { isChosen, open, reveal }) {
     const isFirst = one.order === intake.fresh.order;
     const isWanted = !cases.selected || (isFirst && intake.fresh.alone && !isChosen());
     if (isWanted && !narrow.matches) open(one, { quiet: true });
+    if (isFirst && intake.fresh.alone && narrow.matches) open(one, { quiet: false }); // on a phone, a single file opens its result
     showEmptiness(intake, cases);
     if (isFirst && cases.all.length > 1) reveal(one);
   });
