@@ -293,6 +293,11 @@ class Disturbed:
                 fault = fault_of(path)
                 self._finding_unless(not fault, f"{where}: {path.relative_to(self.out)} is not whole: {fault}")
 
+    def _finding_unless(self, holds: bool, words: str) -> None:
+        if not holds:
+            self.figures.findings.append(words)
+            print(f"finding: {words}", file=sys.stderr, flush=True)
+
 
 def _outlast(pids: Sequence[int]) -> list[int]:
     """Waits until processes have ended; returns those that go on."""

@@ -30,7 +30,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIRABLE = ("chromium", "data", "dcmtk", "docs", "gdcm", "git", "log", "node", "pango", "ray", "train", "typescript")
+REQUIRABLE = (
+    "chromium",
+    "data",
+    "dcmtk",
+    "dicom",
+    "dicom3tools",
+    "docs",
+    "gdcm",
+    "git",
+    "log",
+    "node",
+    "pacs",
+    "pango",
+    "ray",
+    "train",
+    "typescript",
+)
 _REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]
 _OUTSIDE_THE_INNER_LOOP = ("slow", "browser", "real")
 _LEFT_OUT_AS_A_WHOLE = re.compile(rf"^pytestmark = pytest\.mark\.({'|'.join(_OUTSIDE_THE_INNER_LOOP)})$", re.MULTILINE)

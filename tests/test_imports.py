@@ -25,11 +25,13 @@ BASE = (
     "volumes",
     "inference",
     "pages",
+    "dicom_results",
     "batch",
     "serve",
     "serve.scoring",
     "serve.history",
     "serve.http",
+    "node",
     "cli",
 )
 _TOP = ("client", "__main__", "__init__")  # modules beside the packages; they may import anything

@@ -22,6 +22,8 @@ PROMISED = {
     "DownloadError": (4, 502),
     "RunError": (5, 409),
     "HistoryError": (5, 500),
+    "NodeError": (5, 500),
+    "RefusedObjectError": (5, 500),
     "ServeError": (4, 500),
     "AuthError": (4, 401),
     "ForbiddenError": (4, 403),

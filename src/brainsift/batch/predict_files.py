@@ -4,20 +4,24 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from brainsift.core.errors import UsageError
 from brainsift.core.files import check_writable, csv_rows, json_rows, write_csv
 from brainsift.core.progress import Progress, Report, silent
-from brainsift.core.records import Record
+from brainsift.core.records import OMITTED, Record
+from brainsift.dicom_results.result_set import ResultOptions
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
-from brainsift.inference.decision import COLUMNS, Prediction, make_rule
+from brainsift.inference.decision import COLUMNS, Prediction, Rule, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
 from brainsift.volumes.inputs import find_images, read_list
+
+if TYPE_CHECKING:
+    from brainsift.batch.dicom_sets import DicomSets
 
 Engine = Literal["local", "ray"]
 _DRAW_LOCALLY = "Use the engine local, for the images that need a look."
@@ -32,7 +36,9 @@ class BatchResult(Record):
         by_status: their number by status.
         by_decision: their number by decision; "" for what is unreadable.
         volumes: the predictions for volumes, in order.
-        written: the tables, the report and the folder of the tumor maps, as far as they were wanted.
+        written: the tables, the report and the folders of the tumor maps and of the DICOM objects, as far as they were
+            wanted.
+        left_out: why a DICOM object could not be made, one sentence each, the name of the volume first.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -42,6 +48,7 @@ class BatchResult(Record):
     by_decision: dict[str, int]
     volumes: tuple[VolumePrediction, ...]
     written: tuple[Path, ...]
+    left_out: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
 
 def predict_files(
@@ -57,6 +64,8 @@ def predict_files(
     volumes: str | Path | None = None,
     heatmaps: str | Path | None = None,
     report: str | Path | None = None,
+    dicom: str | Path | None = None,
+    dicom_options: ResultOptions = ResultOptions(),  # noqa: B008 - frozen
     engine: Engine = "local",
     workers: int = 0,
     address: str = "",
@@ -80,6 +89,9 @@ def predict_files(
         volumes: table to write, one row per volume.
         heatmaps: folder for each image with the tumor map over it, and one montage per volume.
         report: page to write, with the most suspicious images and why; HTML, or PDF where the name ends in .pdf.
+        dicom: folder for the result of each DICOM series as DICOM objects, one folder per volume; needs the extra
+            `dicom`.
+        dicom_options: which objects those are.
         engine: "local" for threads of this process, "ray" for worker processes here or on many machines.
         workers: of the engine ray; 0 for one per core.
         address: of a running Ray cluster, host:port or ``auto``; "" starts one here.
@@ -91,7 +103,8 @@ def predict_files(
         UsageError: options that exclude each other, or a threshold or a share that the bundle does not know.
         InputError: a path that does not exist, or a file that cannot be written; before anything is scored.
         BundleError: the bundle is missing or altered.
-        MissingExtraError: a PDF without the extra `pdf`, or the engine ray without the extra `ray`.
+        MissingExtraError: a PDF without the extra `pdf`, the engine ray without the extra `ray`, or DICOM objects
+            without the extra `dicom`.
 
     >>> predict_files("nowhere.png", expand=False).by_status
     {'unreadable': 1}
@@ -99,7 +112,9 @@ def predict_files(
     if threshold is not None and sensitivity is not None:
         raise UsageError("threshold", "and sensitivity exclude each other", "Give one of them.")
     wanted = threshold if sensitivity is None else sensitivity
-    _check_engine(engine, heatmaps=heatmaps, report=report, workers=workers, address=address, threads=threads)
+    _check_engine(
+        engine, heatmaps=heatmaps, report=report, dicom=dicom, workers=workers, address=address, threads=threads
+    )
     _check_targets([Path(table) for table in (csv, json, volumes) if table], Path(report) if report else None)
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
@@ -117,10 +132,11 @@ def predict_files(
         from brainsift.pages.batch_page import Cases  # its templates cost start-up time
 
         cases = Cases()
+    sets = _dicom_sets(Path(dicom), bundle, rule, dicom_options) if dicom else None
     with ExitStack() as stack:
         rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
-        takers = [taker.add for taker in (collector, maps, cases) if taker] + ([each] if each else [])
+        takers = [taker.add for taker in (collector, maps, cases, sets) if taker] + ([each] if each else [])
         if engine == "ray":
             options = {"threshold": wanted, "max_error": max_error}
             predictions = _on_ray(stack, listing, bundle, options, workers=workers, address=address, spooled=not expand)
@@ -142,8 +158,11 @@ def predict_files(
         cases.write(found, bundle, rule.threshold, Path(report))
     if maps:
         maps.write_montages(found)
-    written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps) if path)
-    return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written)
+    if sets:
+        sets.finish()
+    written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps, dicom) if path)
+    left_out = tuple(sets.left_out) if sets else ()
+    return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written, left_out)
 
 
 def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
@@ -154,6 +173,7 @@ def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
         "ray": {
             "heatmaps": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
             "report": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
+            "dicom": ("is not known to the engine ray: tumor maps stay with the workers", _DRAW_LOCALLY),
             "threads": ("is not known to the engine ray: each worker has one thread", "Set workers instead."),
         },
         "local": {
@@ -176,6 +196,12 @@ def _check_targets(tables: Iterable[Path], report: Path | None) -> None:
         from brainsift.pages.html import check_page  # its templates cost start-up time
 
         check_page(report)
+
+
+def _dicom_sets(folder: Path, bundle: Bundle, rule: Rule, options: ResultOptions) -> "DicomSets":
+    from brainsift.batch.dicom_sets import DicomSets  # start-up does without it
+
+    return DicomSets(folder, bundle, rule, options)
 
 
 def _on_ray(

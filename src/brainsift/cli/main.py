@@ -25,13 +25,14 @@ COMMANDS = {
     "explain": "score where a network looks against segmentation masks of tumors",
     "predict": "tell tumor from no tumor in images and folders",
     "serve": "a web page and a REST service, on this machine",
+    "node": "receive series in an imaging network, and send the results back as DICOM",
     "calibrate": "adapt a model bundle to a hospital with a small labelled set",
     "card": "print the model card of a bundle",
     "release": "audit, split, train, evaluate and export the network that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
 }
 _INTERRUPTED = 130
-_TORCH_FREE = ("predict", "card", "serve")
+_TORCH_FREE = ("predict", "card", "serve", "node")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,8 @@ BrainsiftError
 ├── DownloadError          no network, or a refusal            exit 4, HTTP 502
 ├── RunError               a run folder that cannot be used    exit 5, HTTP 409
 ├── HistoryError           a history that cannot be used       exit 5, HTTP 500
+├── NodeError              a node's journal, or its network    exit 5, HTTP 500
+│   └── RefusedObjectError     an object that it does not take in
 └── ServeError             the service failed                  exit 4, HTTP 500
     ├── AuthError              no token, or a wrong one            exit 4, HTTP 401
     ├── ForbiddenError         from a page of another site         exit 4, HTTP 403
@@ -169,6 +171,31 @@ class HistoryError(BrainsiftError):
     code = "history"
     exit_code = 5
     http_status = 500
+
+
+class NodeError(BrainsiftError):
+    """A node's journal that cannot be used, or a partner in the network that does not do what it should."""
+
+    code = "node"
+    exit_code = 5
+    http_status = 500
+
+
+class RefusedObjectError(NodeError):
+    """A DICOM object that a node does not take in.
+
+    Args:
+        subject: as for all errors.
+        rule: as for all errors.
+        remedy: as for all errors.
+        status: of the reply by C-STORE or STOW-RS; "cannot understand" by default.
+    """
+
+    code = "refused_object"
+
+    def __init__(self, subject: object, rule: str, remedy: str, *, status: int = 0xC000) -> None:
+        super().__init__(subject, rule, remedy)
+        self.status = status
 
 
 class ServeError(BrainsiftError):

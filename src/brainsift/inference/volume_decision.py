@@ -29,7 +29,7 @@ MIN_SCORED_SHARE = 0.5
 ADJACENT = 3
 """Slices whose mean decides; a longer series needs at least as many that could be scored."""
 _SHOWN = 5
-_WRONG_FILE = (Reason.OTHER_MODALITY, Reason.OTHER_BODY_PART, Reason.SEVERAL_IMAGES)
+WRONG_FILE = (Reason.OTHER_MODALITY, Reason.OTHER_BODY_PART, Reason.SEVERAL_IMAGES)
 """Reasons that speak against the whole file: such a slice counts, however little of a head it shows."""
 
 
@@ -135,7 +135,7 @@ def _blank_ends(slices: Sequence[Prediction]) -> list[bool]:
 
 def _marked_as_empty(one: Prediction) -> Prediction:
     """Marks a slice with hardly any of the head; one that was refused before keeps its reason."""
-    if one.reason in _WRONG_FILE:
+    if one.reason in WRONG_FILE:
         return one
     if one.status != "ok":
         return replace(one, nearly_empty=True)

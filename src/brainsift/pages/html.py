@@ -53,7 +53,16 @@ def check_page(out: Path) -> None:
     """
     check_writable(out)
     if _is_pdf(out):
-        _printer()
+        check_printer()
+
+
+def check_printer() -> None:
+    """Refuses to go on without what prints a PDF.
+
+    Raises:
+        MissingExtraError: without the extra `pdf`.
+    """
+    _printer()
 
 
 def write_page(out: Path, html: str) -> None:
@@ -66,7 +75,17 @@ def write_page(out: Path, html: str) -> None:
         write_text(out, html)
         return
     with replacing(out) as temporary:
-        _printer()(string=html).write_pdf(temporary)
+        temporary.write_bytes(pdf_of(html))
+
+
+def pdf_of(html: str) -> bytes:
+    """Prints a page as PDF; the same page gives the same bytes.
+
+    Raises:
+        MissingExtraError: without the extra `pdf`.
+    """
+    printed: bytes = _printer()(string=html).write_pdf()
+    return printed
 
 
 def _is_pdf(out: Path) -> bool:

@@ -23,6 +23,7 @@ from brainsift.volumes.dicom_header import (
     dicom_errors,
     flat_header,
     number_of,
+    plain_text_of,
     read_dataset,
     text_of,
     transfer_syntax,
@@ -85,12 +86,13 @@ def series_of(path: str, limits: Limits = LIMITS) -> tuple[str, str, str]:
         ImageSizeError: beyond ``limits``.
     """
     header = read_dataset(path, path, limits, tags=SERIES)
-    who = [text_of(header, tag) for tag in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")]
+    who = [plain_text_of(header, tag) for tag in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")]
     what = [text_of(header, tag) for tag in ("SeriesNumber", "SeriesDescription", "Modality")]
-    uid = text_of(header, "SeriesInstanceUID")
+    uid = plain_text_of(header, "SeriesInstanceUID")
     key = [uid, *who, *what]
     if not uid:
-        key += [text_of(header, tag) for tag in ("ProtocolName", "FrameOfReferenceUID", "Rows", "Columns")]
+        key += [plain_text_of(header, "FrameOfReferenceUID")]
+        key += [text_of(header, tag) for tag in ("ProtocolName", "Rows", "Columns")]
         key += [] if any(who) else [str(Path(path).parent)]
     title = " ".join(filter(None, what[:2])) or uid or "series"
     digest = hashlib.sha256("\0".join(key).encode(errors="surrogateescape")).hexdigest()
@@ -164,23 +166,23 @@ def _frames(path: str, limits: Limits) -> list[Frame]:
     if size > limits.max_bytes:
         raise ImageSizeError(path, f"has more than {limits.max_bytes} bytes", "Save it smaller.")
     header = read_dataset(path, path, limits, tags=HEADER)
-    count = int(number_of(header, "NumberOfFrames", 1))
+    instance, count = plain_text_of(header, "SOPInstanceUID"), int(number_of(header, "NumberOfFrames", 1))
     if count > _MAX_FRAMES:
         raise ImageSizeError(path, f"has {count} frames, more than {_MAX_FRAMES}", "Split it.")
     if count > size // _FRAME_BYTES:
         raise UnreadableImageError(path, f"says that it has {count} frames, more than it has room for", EXPORT_AGAIN)
     if count <= 1:
         look = flat_header(header, 0)
-        return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size)]
+        return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size, instance=instance)]
     frames, syntax = [], transfer_syntax(header)
     for index in range(count):
         look, name = flat_header(header, index), f"{path}#{index + 1}"
         piece = Slice(name, "", partial(load_frame, path, index, look, syntax=syntax, name=name, limits=limits))
-        frames.append(_frame(look, piece, path, index, size))
+        frames.append(_frame(look, piece, path, index, size, instance=instance))
     return frames
 
 
-def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> Frame:
+def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int, *, instance: str) -> Frame:
     """Gathers what the header of a slice says of where it belongs, and why it may be no MR of a head."""
     orientation = vector_of(look, "ImageOrientationPatient", 6)
     directions = None if orientation is None else orientation.reshape(2, 3)
@@ -194,7 +196,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
     notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
         replace(piece, rejection=header_reason(look), note="; ".join(notes), acquisition=acquisition_of(look)),
-        instance=text_of(look, "SOPInstanceUID"),
+        instance=instance,
         number=number_of(look, "InstanceNumber"),
         file=natural(path),
         size=size,

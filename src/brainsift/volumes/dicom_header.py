@@ -33,7 +33,7 @@ PALETTE = [
     for kind, part in ((colour, "Descriptor"), (colour, "Data"), (f"Segmented{colour}", "Data"))
 ]
 PLACE = """
-    Modality ImageType FrameType ComplexImageComponent BodyPartExamined SOPInstanceUID InstanceNumber
+    Modality ImageType FrameType ComplexImageComponent BodyPartExamined InstanceNumber
     ImagePositionPatient ImageOrientationPatient SliceLocation StackID EchoNumbers EchoTime EffectiveEchoTime
     InversionTime InversionTimes TemporalPositionIdentifier TemporalPositionIndex DiffusionBValue
     DiffusionGradientOrientation DimensionIndexValues AcquisitionNumber FlipAngle RepetitionTime TriggerTime
@@ -49,7 +49,7 @@ B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x0
 FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _DIMENSIONS = "DimensionIndexSequence"
 _PRIVATE = [tag for group, element, _ in B_VALUES for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)]
-HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, _DIMENSIONS, *_PRIVATE]
+HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, "SOPInstanceUID", _DIMENSIONS, *_PRIVATE]
 """Tags that are read of a file before its pixels are."""
 
 _GROUPS = {
@@ -129,7 +129,8 @@ def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None
 def flat_header(header: "Dataset", index: int) -> "Dataset":
     """Returns what a header says of one frame; what stands for all of the frames gives way to what is its own.
 
-    What cannot be read of it is left out.
+    What cannot be read of it is left out, and so are the names and identifiers of the patient, the study, the series
+    and the image: pydicom's warnings would quote them.
     """
     from pydicom import Dataset
 
@@ -200,8 +201,22 @@ def _numbers(values: Sequence[Any]) -> list[float]:
 
 def text_of(header: "Dataset", tag: str) -> str:
     """Returns a text of a header, printable and on one line; several values are joined by "/"."""
-    joined = "/".join(str(value) for value in values_of(header, tag))
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in joined).split())
+    return _on_one_line("/".join(str(value) for value in values_of(header, tag)))
+
+
+def plain_text_of(header: "Dataset", tag: str) -> str:
+    """Returns a text as it stands in a header, such as a UID, printable and on one line; "" where there is none.
+
+    pydicom neither decodes nor checks it, and so no warning quotes it: each of its bytes is one letter.
+    """
+    if tag not in header:
+        return ""
+    value = header.get_item(tag).value
+    return _on_one_line(value.decode("latin-1") if isinstance(value, bytes) else str(value or ""))
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def transfer_syntax(dataset: "Dataset") -> Any:

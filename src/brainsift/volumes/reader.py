@@ -177,7 +177,7 @@ def find_slice(name: str | Path) -> Slice:
         UsageError: the name of a file of several slices, or a slice that is not there.
         UnreadableImageError, ImageSizeError: the file cannot be used.
     """
-    path, number = _split(str(name))
+    path, number = split_name(str(name))
     kind = kind_of(path)
     try:
         status = Path(path).stat() if kind else None
@@ -204,7 +204,8 @@ def read_slice(name: str | Path) -> DecodedImage:
     return find_slice(name).read()
 
 
-def _split(name: str) -> tuple[str, int]:
+def split_name(name: str) -> tuple[str, int]:
+    """Divides the name of a slice into its file and its number; 0 for a file of one slice."""
     path, mark, number = name.rpartition("#")
     return (path, int(number)) if mark and number.isdigit() and not Path(name).exists() else (name, 0)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from brainsift.batch.predict_files import predict_files
 from brainsift.cli.console import NOTICE, progress_bar, say
+from brainsift.core.errors import UsageError
+from brainsift.dicom_results.result_set import ResultOptions
 from brainsift.inference.bundle import SHIPPED
 from brainsift.inference.decision import Prediction
 from brainsift.inference.volume_decision import VolumePrediction
@@ -59,6 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write each image with the tumor map over it, and one montage per volume",
     )
+    parser.add_argument(
+        "--dicom",
+        type=Path,
+        metavar="DIR",
+        help="write the result of each DICOM series as DICOM objects: report, segmentation, pictures",
+    )
+    parser.add_argument(
+        "--dicom-also",
+        choices=("fractional", "pdf"),
+        action="append",
+        default=[],
+        help="write the whole tumor map, or a page, as a DICOM object, too; may be repeated",
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="(default: one per core)")
     parser.add_argument(
         "--engine",
@@ -77,6 +92,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predicts."""
     options = {**vars(arguments)}
+    also = options.pop("dicom_also")
+    if also and not arguments.dicom:
+        raise UsageError("--dicom-also", "needs --dicom", "Name a folder with --dicom.")
+    options["dicom_options"] = ResultOptions(fractional="fractional" in also, pdf="pdf" in also)
     if arguments.paths == [STANDARD_INPUT]:
         options |= {"paths": read_list(sys.stdin), "expand": False}
     to_table = arguments.csv or arguments.json
@@ -84,6 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
         result = predict_files(**options, each=None if to_table else _print_line, progress=report)
     for volume in result.volumes:
         print(_volume_line(volume))
+    for reason in result.left_out:
+        print(f"left out: {reason}", file=sys.stderr)
     print(NOTICE, file=sys.stderr)
     statuses, decisions = Counter(result.by_status), Counter(result.by_decision)
     if to_table:

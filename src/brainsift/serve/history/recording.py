@@ -1,27 +1,46 @@
-"""Records a job that is done as cases of the history: images, and volumes with their slices."""
+"""Records what was scored as cases of the history: images, and volumes with their slices."""
 
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby, islice
+from typing import Protocol
 
 from brainsift.core.errors import BrainsiftError
 from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.serve.history.store import History, HistoryRow
-from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.slice_pictures import map_png, picture_png
+from brainsift.volumes.slices import Loaded
 
 _log = logging.getLogger("brainsift.serve")
 _AT_ONCE = 32  # rows with their pictures in memory
 
 
-def record(history: History, job: Job, *, model: str, size: int) -> bool:
+class Scored(Protocol):
+    """What can be recorded: a job of the service, or a series of a node.
+
+    Attributes:
+        rule: that decided them.
+        cases: gets the numbers of its cases.
+    """
+
+    rule: Rule
+    cases: list[int]
+
+    def results(self) -> tuple[list[Prediction], list[VolumePrediction]]:
+        """Returns the predictions for its slices, in order, and for the volumes that they belong to."""
+
+    def load(self, place: int) -> Loaded:
+        """Reads a slice."""
+
+
+def record(history: History, job: Scored, *, model: str, size: int) -> bool:
     """Records the predictions of a job, without long waits for other programs; logs what cannot be recorded.
 
     Args:
         history: where to.
-        job: that is done; without its files the rows get no pictures.
+        job: what was scored; without its files the rows get no pictures.
         model: name and version of the network.
         size: side of the network's input, pixels.
 
@@ -60,7 +79,7 @@ def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: 
 
 
 def _slice_rows(
-    job: Job, slices: list[tuple[int, Prediction]], whole: int | None, *, model: str, size: int
+    job: Scored, slices: list[tuple[int, Prediction]], whole: int | None, *, model: str, size: int
 ) -> Iterator[HistoryRow]:
     """Yields the rows of images or of the slices of a volume, with pictures where ``size`` is not 0."""
     for place, prediction in slices:

@@ -32,8 +32,8 @@ RAW_TYPES = ("application/octet-stream", "application/dicom", "application/gzip"
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
 _SUFFIXES = (".nii.gz", ".nii", ".dcm", ".ima")  # they tell a kind that the content may not show
 _LONGEST_NAME = 200
-_UID = re.compile(r" \(\d+(\.\d+){3,}\)")  # which tells series of one name apart, but nothing to a reader
 _PREFIX = "brainsift-serve-"
+_UID = re.compile(r" \(\d+(\.\d+){3,}\)")  # which tells series of one name apart, but nothing to a reader
 
 
 def shown_name(sent: str) -> str:

@@ -1,0 +1,112 @@
+"""A prediction for a volume to the DICOM objects that say it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from importlib.util import find_spec
+
+from brainsift import __version__
+from brainsift.core.errors import MissingExtraError
+from brainsift.dicom_results.assembly import FORMAT, Assembly
+from brainsift.dicom_results.printed_report import make_printed_report
+from brainsift.dicom_results.result_set import Reference, ResultObject, ResultOptions, ResultSet
+from brainsift.dicom_results.secondary_capture import make_captures
+from brainsift.dicom_results.segmentation import make_segmentation
+from brainsift.dicom_results.sources import Source, read_source
+from brainsift.dicom_results.structured_report import make_report
+from brainsift.inference.bundle import Bundle
+from brainsift.inference.decision import Rule
+from brainsift.inference.volume_decision import VolumePrediction
+from brainsift.pages.html import check_printer
+
+
+def build_results(
+    volume: VolumePrediction,
+    bundle: Bundle,
+    rule: Rule,
+    *,
+    when: datetime,
+    version: int = 1,
+    predecessor: Reference | None = None,
+    forced: bool = False,
+    options: ResultOptions = ResultOptions(),  # noqa: B008 - frozen
+) -> ResultSet:
+    """Makes the DICOM objects for one volume; the same arguments and files give the same bytes.
+
+    Their UIDs depend on the images, the network, its rule, the version of brainsift and all arguments but ``when``.
+
+    Args:
+        volume: with its slices and their tumor maps, as `predict_volume` returns it.
+        bundle: that was used.
+        rule: that was used, `Predictor.rule`.
+        when: the date and time that the objects bear, in the time zone that is theirs.
+        version: counts the results for the same series.
+        predecessor: the report that this result replaces.
+        forced: whether the series may not be complete.
+        options: which objects are made.
+
+    Returns:
+        The objects, and why others could not be made. Without any object where nothing can refer to the images.
+
+    Raises:
+        MissingExtraError: without the extra `dicom`, or for the page without the extra `pdf`.
+        InputError: a file is gone.
+    """
+    check_extras(options)
+    source = read_source(volume)
+    if fault := source.reference_fault():
+        return ResultSet((), (f"no DICOM object: {fault}",))
+    checksums = bundle.checksums()
+    settings = {"version": version, "predecessor": predecessor and asdict(predecessor), "forced": forced}
+    key = [_made_with(bundle, rule, checksums), settings, asdict(options), _images(source)]
+    assembly = Assembly(source, json.dumps(key), when, checksums[bundle.network.name])
+    objects: list[ResultObject] = []
+    left_out: list[str] = []
+    for wanted, fractional in ((options.segmentation, False), (options.fractional, True)):
+        if wanted:
+            made, fault = make_segmentation(assembly, bundle, fractional=fractional)
+            objects += [made] if made else []
+            left_out += [f"no {'fractional ' * fractional}segmentation: {fault}"] if fault else []
+    if options.secondary_capture:
+        captures = make_captures(assembly, volume, bundle, rule)
+        objects += captures
+        left_out += [] if captures else ["no secondary capture: no slice could be scored"]
+    if options.structured_report:
+        objects.append(
+            make_report(
+                assembly,
+                volume,
+                bundle,
+                rule,
+                segmentation=next((one for one in objects if one.kind == "segmentation"), None),
+                version=version,
+                predecessor=predecessor,
+                forced=forced,
+                left_out=left_out,
+            )
+        )
+    if options.pdf:
+        objects.append(make_printed_report(assembly, volume, bundle, rule, forced=forced))
+    return ResultSet(tuple(objects), tuple(left_out))
+
+
+def check_extras(options: ResultOptions) -> None:
+    """Refuses objects that could not be made, before work is spent on their content.
+
+    Raises:
+        MissingExtraError: without the extra `dicom`, or for the page without the extra `pdf`.
+    """
+    if find_spec("highdicom") is None:
+        raise MissingExtraError.of("DICOM objects", "highdicom", "dicom")
+    if options.pdf:
+        check_printer()
+
+
+def _made_with(bundle: Bundle, rule: Rule, checksums: dict[str, str]) -> dict[str, object]:
+    known = {"format": FORMAT, "brainsift": __version__, "temperature": bundle.temperature}
+    return {**known, "files": checksums, "rule": asdict(rule)}
+
+
+def _images(source: Source) -> Sequence[tuple[str, int]]:
+    return [(one.uids.instance, one.frame) for one in source.slices]

@@ -1,0 +1,164 @@
+"""Pictures of the most suspicious slices, which every viewer shows: contour, directions of the patient, a banner.
+
+Source: DICOM PS3.3, A.8.1, C.7.6.1.1.1 (directions) and C.8.6.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from brainsift.dicom_results.assembly import BANNER, NOTICE, Assembly, code_item
+from brainsift.dicom_results.result_set import ResultObject
+from brainsift.dicom_results.sources import SourceSlice, Vector
+from brainsift.images.standard import standard_map
+from brainsift.inference.bundle import Bundle
+from brainsift.inference.decision import Decision, Rule
+from brainsift.inference.overlay import CONTOUR, YELLOW, edge_of, stretched
+from brainsift.inference.volume_decision import VolumePrediction
+
+_SIDE = 512  # pixels, at least, of the longer side
+_STRIP = 50  # height of the strips of text above and below the picture
+_LETTERS = 20
+_TEXT = 15
+_WIDTH = 480  # of a strip, at least
+_BANNER_COLOR, _TEXT_COLOR, _LETTER_COLOR = (255, 96, 64), (225, 225, 225), (120, 220, 255)
+_TILTED = 0.26  # sine of 15 degrees: a direction that is turned further gets a second letter
+_WORDS: dict[Decision, str] = {"tumor": "tumor", "no_tumor": "no tumor", "refer": "refer to a human", "": "unreadable"}
+
+
+def make_captures(assembly: Assembly, volume: VolumePrediction, bundle: Bundle, rule: Rule) -> list[ResultObject]:
+    """Makes one picture for each of the most suspicious slices, the most suspicious first.
+
+    Raises:
+        InputError: a file is gone.
+    """
+    pictures = suspicious_pictures(assembly, volume, bundle, rule)
+    return [_capture(assembly, one, picture, number) for number, (one, picture) in enumerate(pictures, start=1)]
+
+
+def suspicious_pictures(
+    assembly: Assembly, volume: VolumePrediction, bundle: Bundle, rule: Rule
+) -> list[tuple[SourceSlice, Image.Image]]:
+    """Draws the most suspicious slices, the most suspicious first.
+
+    Raises:
+        InputError: a file is gone.
+    """
+    places = {one.path: place for place, one in enumerate(volume.slices, start=1)}
+    of_series = f"series: {_words(volume.probability, volume.decision)} (threshold {volume.threshold:.3f})"
+    drawn = []
+    for path in volume.suspicious:
+        one = assembly.source.by_path.get(path)
+        if one is not None:
+            found = one.prediction
+            of_slice = f"slice {places[path]} of {volume.n_slices}: {_words(found.probability, found.decision)}"
+            lines = [f"{of_slice} (threshold {rule.threshold:.3f})", of_series]
+            drawn.append((one, draw_capture(one, bundle.size, lines)))
+    return drawn
+
+
+def draw_capture(one: SourceSlice, size: int, lines: Sequence[str]) -> Image.Image:
+    """Draws a slice in grey with a contour where the tumor map is 0.5 or more.
+
+    Args:
+        one: the slice.
+        size: side of the network's input, pixels.
+        lines: of text below the picture.
+
+    Returns:
+        RGB.
+
+    Raises:
+        InputError: the file is gone.
+    """
+    grey = one.load().image.grey()
+    zoom = max(1, -(-_SIDE // max(grey.shape)))
+    picture = np.kron(stretched(grey), np.ones((zoom, zoom), np.float32))
+    colors = np.repeat(np.rint(picture).astype(np.uint8)[..., None], 3, axis=2)
+    tumor_map = one.prediction.tumor_map
+    if tumor_map is not None:
+        heat = np.kron(standard_map(grey, tumor_map, size), np.ones((zoom, zoom), np.float32))
+        colors[edge_of(heat >= CONTOUR)] = YELLOW
+    height, width = picture.shape
+    sheet = Image.new("RGB", (max(width, _WIDTH), height + 2 * _STRIP))
+    left = (sheet.width - width) // 2
+    sheet.paste(Image.fromarray(colors), (left, _STRIP))
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(_TEXT)
+    pen.text((sheet.width / 2, 3), BANNER, _BANNER_COLOR, ImageFont.load_default(_LETTERS), "ma")
+    pen.text((sheet.width / 2, _STRIP - 3), NOTICE, _TEXT_COLOR, font, "md")
+    for number, line in enumerate(lines):
+        pen.text((6, sheet.height - _STRIP + 3 + number * (_TEXT + 5)), line, _TEXT_COLOR, font, "la")
+    if one.orientation is not None:
+        _draw_letters(pen, one.orientation, (left, _STRIP, left + width, _STRIP + height))
+    return sheet
+
+
+def direction_letters(direction: npt.NDArray[np.float64]) -> str:
+    """Names a direction in the patient: L/R left or right, P/A back or front, H/F head or feet; the main one first.
+
+    Args:
+        direction: (3,) to the left, to the back and to the head of the patient.
+
+    >>> direction_letters(np.array([0.9, 0.0, -0.43])), direction_letters(np.array([0.1, -1.0, 0.0]))
+    ('LF', 'A')
+    """
+    unit = direction / (np.linalg.norm(direction) or 1.0)
+    letters = [pair[0] if share > 0 else pair[1] for pair, share in zip(("LR", "PA", "HF"), unit, strict=True)]
+    order = np.argsort(-np.abs(unit), kind="stable")
+    return "".join(letters[axis] for axis in order if abs(unit[axis]) > _TILTED)
+
+
+def _words(probability: float | None, decision: Decision) -> str:
+    return _WORDS[decision] if probability is None else f"{_WORDS[decision]}, probability {probability:.3f}"
+
+
+def _draw_letters(pen: ImageDraw.ImageDraw, orientation: Vector, box: tuple[int, int, int, int]) -> None:
+    """Writes at each side of the picture which way the patient lies there."""
+    right, down = orientation[:3], orientation[3:]
+    left, top, end, bottom = box
+    middle = ((left + end) / 2, (top + bottom) / 2)
+    for direction, place, anchor in (
+        (-right, (left + 5, middle[1]), "lm"),
+        (right, (end - 5, middle[1]), "rm"),
+        (-down, (middle[0], top + 4), "ma"),
+        (down, (middle[0], bottom - 4), "md"),
+    ):
+        font = ImageFont.load_default(_LETTERS)
+        letters = direction_letters(direction)
+        pen.text(place, letters, _LETTER_COLOR, font, anchor, stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def _capture(assembly: Assembly, one: SourceSlice, picture: Image.Image, number: int) -> ResultObject:
+    from pydicom import Dataset
+    from pydicom.sr.codedict import codes
+    from pydicom.uid import SecondaryCaptureImageStorage
+
+    shown = assembly.stand_in_image(one)
+    made = Dataset()
+    made.SOPClassUID = SecondaryCaptureImageStorage
+    made.ImageType, made.ConversionType = ["DERIVED", "SECONDARY"], "WSD"
+    made.BurnedInAnnotation = "NO"  # nothing that tells who the patient is
+    made.BodyPartExamined = "BRAIN"
+    made.DerivationDescription = f"{BANNER}. The contour shows where the tumor map of the network is {CONTOUR} or more."
+    made.ImageComments = NOTICE
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
+    made.Rows, made.Columns = picture.height, picture.width
+    made.BitsAllocated = made.BitsStored = 8
+    made.HighBit, made.PixelRepresentation = 7, 0
+    made.PixelData = np.asarray(picture).tobytes()
+    if one.orientation is not None:
+        made.PatientOrientation = [direction_letters(one.orientation[:3]), direction_letters(one.orientation[3:])]
+    else:
+        made.PatientOrientation = None
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = shown.SOPClassUID, shown.SOPInstanceUID
+    reference.PurposeOfReferenceCodeSequence = [code_item(*codes.DCM.SourceImageForImageProcessingOperation[:3])]
+    made.SourceImageSequence = [reference]
+    made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = f"{assembly.when:%Y%m%d}", f"{assembly.when:%H%M%S}"
+    made.SecondaryCaptureDeviceManufacturer = "brainsift"
+    for element in assembly.source.compression:
+        made[element.tag] = element
+    return assembly.finish(made, "secondary-capture", number)
