@@ -65,10 +65,8 @@ def test_show_more_leads_to_what_it_showed(open_page, serving, files, tmp_path):
         drop(page, sorted(tmp_path.glob("*.png")))
         expect(page.locator("#more")).to_be_visible()
         expect(page.locator("body")).to_have_attribute("data-busy", "false")
-        for shown in (100, 200):
-            expect(page.locator("#case-rows tr")).to_have_count(shown)
-            page.locator("#more").press("Enter")
-        expect(page.locator("#case-rows .case-open").nth(200)).to_be_focused()
+        page.locator("#more").press("Enter")
+        expect(page.locator("#case-rows .case-open").nth(150)).to_be_focused()
         page.get_by_role("link", name="History").click()
         for shown in range(50, 201, 50):
             expect(page.locator("#history-rows tr")).to_have_count(shown)

@@ -12,7 +12,7 @@ import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
 import { attentionInWords, because, counted, label } from "./words.js";
 
 const PAUSE_MS = 100;
-const PAGE = 100; // rows at once; a button shows more
+const PAGE = 150; // rows at once; a button shows more
 const THUMBNAIL = 192; // pixels, also of the grid
 
 const GRID = "brainsift.grid";
