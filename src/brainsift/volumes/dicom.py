@@ -13,6 +13,7 @@ import numpy as np
 
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError
 from brainsift.core.reasons import Reason, Rejection
+from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, Limits
 from brainsift.volumes.acquisition import acquisition_of
 from brainsift.volumes.dicom_header import (
@@ -115,17 +116,19 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
     broken: list[tuple[str, InputError]] = []
     for path in paths:
         try:
-            frames += _frames(path, limits)
+            with collected_warnings() as words:
+                read = _frames(path, limits)
         except InputError as error:
             broken.append((path, error))
+        else:
+            frames += [replace(frame, slice=frame.slice.noted(*words)) for frame in read] if words else read
     found = stacks_of(frames, name)
     volumes = {piece.volume for piece in found} or {name}
     if broken:
         found = [replace(piece, acquisition=replace(piece.acquisition, incomplete=True)) for piece in found]
     if broken and len(volumes) > 1:
         files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
-        words = f"{files} of the series cannot be read, and may belong here"
-        found = [replace(piece, note="; ".join(filter(None, (piece.note, words)))) for piece in found]
+        found = [piece.noted(f"{files} of the series cannot be read, and may belong here") for piece in found]
     volume = next(iter(volumes)) if len(volumes) == 1 else ""
     return [*found, *(broken_slice(path, volume, error) for path, error in broken)]
 

@@ -1,6 +1,7 @@
 """Headers of DICOM files: read with limits, flattened for each frame, and their values, whatever state they are in."""
 
 import contextlib
+import gzip
 import io
 import math
 import zlib
@@ -73,6 +74,7 @@ _GROUPS = {
 }
 _ALONG_THE_STACK = (0x00209057, 0x00200032)  # dimensions that number the slices of one stack
 _CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
 
 
 @contextlib.contextmanager
@@ -104,6 +106,7 @@ def read_dataset(
 
     force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
     with dicom_errors(name):
+        source = _without_gzip(source, name, limits)
         _check_deflated(source, name, limits)
         wanted: Any = None if tags is None else list(tags)
         dataset = dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=wanted)
@@ -111,6 +114,23 @@ def read_dataset(
     if not size:
         raise UnreadableImageError(name, "is no DICOM file", EXPORT_AGAIN, reason=Reason.NOT_AN_IMAGE)
     return dataset
+
+
+def is_packed(path: str) -> bool:
+    """Tells whether a file is packed by gzip."""
+    with Path(path).open("rb") as file:
+        return file.read(2) == _GZIP
+
+
+def _without_gzip(source: str | io.BytesIO, name: str, limits: Limits) -> str | io.BytesIO:
+    """Unpacks a file that is packed by gzip, such as .dcm.gz."""
+    if isinstance(source, io.BytesIO) or not is_packed(source):
+        return source
+    with gzip.open(source) as file:
+        content = file.read(limits.max_bytes + 1)
+    if len(content) > limits.max_bytes:
+        raise ImageSizeError(name, f"unpacks to more than {limits.max_bytes} bytes", "Save it smaller.")
+    return io.BytesIO(content)
 
 
 def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None:
