@@ -148,3 +148,23 @@ def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
     found = open_page().evaluate(RULES, cases)
     assert found == expected
     assert len({one[2] for one in expected}) > 2 and len({one[4] for one in expected}) > 3
+
+
+def test_the_panel_folds_to_one_line_on_low_screens_and_once_it_was_used(open_page, images):
+    panel = ".threshold"
+    low = open_page(viewport={"width": 1280, "height": 640})
+    assert not low.locator(panel).evaluate("one => one.open")
+    page = open_page()
+    drop(page, images[-1:])
+    wait_until_scored(page, 1)
+    assert page.locator(panel).evaluate("one => one.open")
+    page.locator("#threshold-names label", has_text="Even").click()
+    page.reload()
+    expect(page.locator("body[data-ready=true]")).to_be_attached()
+    assert not page.locator(panel).evaluate("one => one.open")
+    expect(page.locator("#threshold-name")).to_have_text("Even")
+    wait_until_scored(page, 1)
+    page.locator(f"{panel} summary").click()
+    page.reload()
+    expect(page.locator("body[data-ready=true]")).to_be_attached()
+    assert page.locator(panel).evaluate("one => one.open")

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from brainsift.batch.predict_files import predict_files
 from brainsift.cli.main import main
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
@@ -27,7 +28,7 @@ from brainsift.inference.decision import Prediction, Rule, log_odds
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.volumes.dicom import header_reason
-from brainsift.volumes.inputs import find_images
+from brainsift.volumes.inputs import Skipped, find_images
 from brainsift.volumes.nifti import nifti_slices
 from brainsift.volumes.reader import find_slice, kind_of, read_slice, slices_of
 from brainsift.volumes.slices import NEARLY_EMPTY, coarse_of, nearly_empty
@@ -126,6 +127,15 @@ def test_lookup_tables_are_followed(tmp_path, frames):
     colours = shown("palette.dcm", **palette)
     assert colours.shape == (SIDE, SIDE, 3)
     assert like(colours[..., 0], HEAD) > 0.9999 and like(colours[..., 1], HEAD) > 0.999 and not colours[..., 2].any()
+
+
+@pytest.mark.parametrize(
+    ("tags", "shape"), [({"PixelAspectRatio": [2, 1]}, (128, 64)), ({"PixelAspectRatio": [1, 2]}, (64, 128))]
+)
+def test_the_ratio_of_pixels_counts_where_their_spacing_is_missing(tmp_path, tags, shape):
+    assert read_slice(save(tmp_path / "a.dcm", HEAD, **tags)).pixels.shape == shape
+    spaced = save(tmp_path / "b.dcm", HEAD, PixelSpacing=[1, 1], **tags)
+    assert read_slice(spaced).pixels.shape == HEAD.shape
 
 
 def test_series_of_a_folder_are_kept_apart_and_in_order(tmp_path):
@@ -555,10 +565,25 @@ def test_the_content_decides_whatever_the_name_ends_in(tmp_path):
         save(tmp_path / name, HEAD, number=number, place=5.0 * number)
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "DICOMDIR").write_bytes((tmp_path / "d").read_bytes())
-    assert [Path(path).name for path in find_images([tmp_path])] == sorted(names)
+    skipped = Skipped()
+    assert [Path(path).name for path in find_images([tmp_path], skipped=skipped)] == sorted(names)
+    assert skipped.count == 2
+    assert [Path(name).name for name in skipped.names] == ["DICOMDIR", "notes.txt"]
 
 
-@pytest.mark.parametrize("name", ["a.mgz", "a.mha", "a.nrrd", "a.mnc", "a.dcm.gz"])
+def test_the_command_names_what_it_skipped(tmp_path, capsys):
+    save(tmp_path / "a.dcm", HEAD)
+    for name in ("b.txt", "c.exe", "d\x1b[31m.doc", "e.doc"):
+        (tmp_path / name).write_bytes(b"no image")
+    assert main(["predict", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert "skipped 4 files, no image by name or content: 'b.txt', 'c.exe', 'd\\x1b[31m.doc', 1 more" in said
+    result = predict_files([tmp_path])
+    assert result.n_skipped == 4 and str(tmp_path / "b.txt") == result.skipped[0]
+    assert predict_files([tmp_path / "a.dcm"]).n_skipped == 0
+
+
+@pytest.mark.parametrize("name", ["a.mnc"])
 def test_other_formats_of_volumes_name_their_converter(tmp_path, predictor, name):
     (tmp_path / name).write_bytes(b"\x1f\x8b\x08nothing of the kind")
     (answer,) = predictor.predict(find_images([tmp_path]))

@@ -18,7 +18,7 @@ from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.decision import COLUMNS, Prediction, Rule, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
-from brainsift.volumes.inputs import find_images, read_list
+from brainsift.volumes.inputs import Skipped, find_images, read_list
 
 if TYPE_CHECKING:
     from brainsift.batch.dicom_sets import DicomSets
@@ -39,6 +39,8 @@ class BatchResult(Record):
         written: the tables, the report and the folders of the tumor maps and of the DICOM objects, as far as they were
             wanted.
         left_out: why a DICOM object could not be made, one sentence each, the name of the volume first.
+        n_skipped: number of files in the folders that are no image by name and content.
+        skipped: the first of them.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -49,6 +51,8 @@ class BatchResult(Record):
     volumes: tuple[VolumePrediction, ...]
     written: tuple[Path, ...]
     left_out: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    n_skipped: int = field(default=0, metadata=OMITTED)
+    skipped: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
 
 def predict_files(
@@ -119,8 +123,9 @@ def predict_files(
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
     named = map(str, [paths] if isinstance(paths, str | Path) else paths)
-    listing = partial(find_images, list(named)) if expand else partial(iter, named)
-    expected = sum(1 for _ in listing()) if expand else 0
+    listed, skipped = list(named) if expand else named, Skipped()
+    listing = partial(find_images, listed) if expand else partial(iter, listed)
+    expected = sum(1 for _ in find_images(listed, skipped=skipped)) if expand else 0
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
     maps = None
     if heatmaps:
@@ -162,7 +167,16 @@ def predict_files(
         sets.finish()
     written = tuple(Path(path) for path in (csv, json, volumes, report, heatmaps, dicom) if path)
     left_out = tuple(sets.left_out) if sets else ()
-    return BatchResult(statuses.total(), dict(statuses), dict(decisions), tuple(found), written, left_out)
+    return BatchResult(
+        statuses.total(),
+        dict(statuses),
+        dict(decisions),
+        tuple(found),
+        written,
+        left_out,
+        n_skipped=skipped.count,
+        skipped=tuple(skipped.names),
+    )
 
 
 def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:

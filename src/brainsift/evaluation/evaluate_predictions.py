@@ -10,7 +10,7 @@ import pandas as pd
 
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.labels import CLASS_NAMES
-from brainsift.datasets.csv_table import read_table
+from brainsift.datasets.csv_table import TEXT, read_table
 from brainsift.datasets.manifest import read_manifest
 from brainsift.evaluation.calibrated_run import KEY, filled_groups
 from brainsift.evaluation.run_results import PredictionResults
@@ -86,7 +86,7 @@ def evaluate_predictions(
     if joined.empty:
         rule = f"none of the {len(own)} predictions is of an image with a label in the manifest"
         raise ManifestError("manifest", rule, "Give the same paths in both, absolute or from the working directory.")
-    joined["group"] = filled_groups(joined)
+    joined["group"] = pd.Series(filled_groups(joined), index=joined.index, dtype=TEXT)
     scores = scores_with_sources(joined, n_resamples, seed)
     assert scores is not None
     return PredictionResults(
