@@ -147,6 +147,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for package, (total, lacking) in sorted(counts.items()):
         name = ".".join(("brainsift", *package))
         terminalreporter.write_line(f"{name:<24} {total:>6} {(total - lacking) / total:>7.1%}")
+    total, lacking = map(sum, zip(*counts.values(), strict=True))
+    terminalreporter.write_line(f"{'in all':<24} {total:>6} {(total - lacking) / total:>7.1%}")
 
 
 def _needs_train(report, path):
