@@ -4,8 +4,9 @@ FROM python:3.11-slim AS build
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
+ARG EXTRAS=""
 RUN python -m venv /opt/brainsift \
-    && /opt/brainsift/bin/pip install --no-cache-dir -c constraints.txt . \
+    && /opt/brainsift/bin/pip install --no-cache-dir -c constraints.txt ".${EXTRAS}" \
     && /opt/brainsift/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim

@@ -50,7 +50,7 @@ from brainsift.images.phantom import write_phantoms
 FAULTS = ("kill", "full", "read-only", "vanishing")
 _IMAGES = 64  # enough groups for five subsets
 _AGAIN = 0.7  # of the starts after a kill are killed as well
-_LINGER_S = 20.0  # after which no process of a killed command may run
+_LINGER_S = 90.0  # after which no process of a killed command may run
 _TIMEOUT_S = 900.0
 _ROOM = 2**31  # bytes; enough for any of the commands
 # What tells of the time or the place of a run, not of its result.

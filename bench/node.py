@@ -97,7 +97,8 @@ def kill(folder: Path, times: int = 50, seed: int = 0) -> None:
     files = write_series(folder / "in", count=6)
     sets = []
     for number in range(times):
-        sets.append(killed_once(folder / f"round{number}", files, wait_s=generator.uniform(0.0, 4.0)))
+        wait_s = generator.choice((0.3, 3, 10)) * generator.random()  # while it receives, scores or sends
+        sets.append(killed_once(folder / f"round{number}", files, wait_s=wait_s))
         print(json.dumps(sets[-1]), flush=True)
         shutil.rmtree(folder / f"round{number}")
     print(json.dumps({"rounds": times, "rounds_with_one_set": [one["versions"] for one in sets].count(1)}))
@@ -111,9 +112,9 @@ def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, 
     Returns:
         The state in which it was killed, and the number of versions.
     """
-    with beside(folder, quiet_s=0.5) as (archive, config, port):
-        with running_node(config) as node:
-            send(port, *files, check=False)
+    with beside(folder, quiet_s=2.0) as (archive, config, port):
+        sender = (program("dcmsend"), "-aec", "BRAINSIFT", "127.0.0.1", port, *files)
+        with running_node(config) as node, process(*sender):
             time.sleep(wait_s)
             node.kill()
             node.wait()

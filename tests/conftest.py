@@ -6,6 +6,8 @@
 The inner loop imports no file of which all tests are left out: one that says `pytestmark = pytest.mark.slow`, or
 `browser`. Put there what imports a large package that no other test needs.
 
+Warnings are errors, except those that pyproject.toml names; `--all` only shows them.
+
 `BRAINSIFT_REQUIRE=chromium,data` turns a skip into a failure where its reason begins with `needs chromium:` or
 `needs data:`. It is for machines on which these are installed.
 """
@@ -72,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"BRAINSIFT_REQUIRE: {unknown} is none of {', '.join(REQUIRABLE)}")
     if not _is_inner_loop(config) and find_spec("schemathesis"):  # tests/serve/test_requests.py
         config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
+    if config.getoption("all"):  # what browsers, notebooks and trainers warn of is shown, and is no error
+        config.addinivalue_line("filterwarnings", "default")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -123,6 +127,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     """Does the same for a whole file of tests."""
     return _required(_needs_train((yield), collector.path))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Shows the coverage of each package, where `--cov` measured it: by file it would be a table of 180 lines."""
+    if not config.getoption("cov_source", default=None):
+        return
+    from coverage import Coverage
+
+    measured, counts = Coverage(), {}
+    measured.load()
+    for path in measured.get_data().measured_files():
+        _, statements, _, missing, _ = measured.analysis2(path)
+        package = Path(path).relative_to(ROOT / "src/brainsift").parts[:-1]
+        total, lacking = counts.get(package[:1], (0, 0))
+        counts[package[:1]] = total + len(statements), lacking + len(missing)
+    terminalreporter.section("statements that the tests ran, by package")
+    for package, (total, lacking) in sorted(counts.items()):
+        name = ".".join(("brainsift", *package))
+        terminalreporter.write_line(f"{name:<24} {total:>6} {(total - lacking) / total:>7.1%}")
+    total, lacking = map(sum, zip(*counts.values(), strict=True))
+    terminalreporter.write_line(f"{'in all':<24} {total:>6} {(total - lacking) / total:>7.1%}")
 
 
 def _needs_train(report, path):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from brainsift.auditing.audit import AuditConfig, audit
 from brainsift.auditing.findings import Findings
+from brainsift.auditing.reading import class_figure
 from brainsift.auditing.shortcuts import PROTOCOLS
 from brainsift.core.errors import ManifestError
 from brainsift.datasets.catalog import collect
@@ -258,6 +259,12 @@ def test_a_folder_is_enough_and_what_is_found_can_be_kept(phantoms, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["findings.json", "manifest.csv", "scan.sqlite"]
     again = audit([str(phantoms)], QUICK)
     assert again.findings.totals == result.findings.totals
+
+
+def test_images_that_nobody_has_labelled_are_a_class(tmp_path):
+    result = audit(listed((save(tmp_path / "a.png", head(1)), np.nan, {})), QUICK, cache=tmp_path)
+    assert [row.name for row in result.findings.tables["class"]] == ["unlabelled"]
+    assert "unlabelled" in class_figure(result.manifest).svg
 
 
 def test_no_image_is_an_error(faulty, tmp_path):

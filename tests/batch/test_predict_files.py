@@ -43,11 +43,11 @@ def test_one_call_writes_all_that_is_wanted(scans, tmp_path):
     )
     assert result.n == 8 == len(seen) == sum(result.by_status.values()) == sum(result.by_decision.values())
     assert result.by_status["unreadable"] == 1 == result.by_decision[""]
-    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["path"] for row in rows] == [one.path for one in seen]
     assert json.loads((tmp_path / "a.json").read_text()) == [one.to_dict() for one in seen]
     (volume,) = result.volumes
-    (row,) = csv.DictReader((tmp_path / "v.csv").open())
+    (row,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
     assert row["n_slices"] == "4" and row["decision"] == volume.decision and row["reason"] == volume.reason
     assert len(list((tmp_path / "maps").glob("0*.png"))) == 7 and (tmp_path / "maps" / "volume-00000.png").exists()
     assert "scan.nii" in (tmp_path / "r.html").read_text()

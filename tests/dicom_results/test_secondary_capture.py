@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from brainsift.dicom_results.secondary_capture import direction_letters
+from brainsift.dicom_results.secondary_capture import side_letters
 
 YELLOW = (255, 255, 0)
 OPPOSITE = str.maketrans("LRPAHF", "RLAPFH")
@@ -22,11 +20,11 @@ def pictures(found):
     return [one.dataset for one in found.results.objects if one.kind == "secondary-capture"]
 
 
-@given(st.lists(st.floats(-1, 1), min_size=3, max_size=3).filter(lambda direction: np.linalg.norm(direction) > 0.1))
-def test_the_opposite_direction_has_the_opposite_letters(direction):
-    letters = direction_letters(np.array(direction))
-    assert 1 <= len(letters) <= 3
-    assert direction_letters(-np.array(direction)) == letters.translate(OPPOSITE)
+@pytest.mark.parametrize("name", SIDES)
+def test_opposite_sides_have_opposite_letters(results, name):
+    left, right, top, bottom = side_letters(np.array(results.planes[name]))
+    assert (right, left, bottom, top) == SIDES[name]
+    assert (left, top) == (right.translate(OPPOSITE), bottom.translate(OPPOSITE))
 
 
 @pytest.mark.parametrize("name", SIDES)
@@ -58,7 +56,7 @@ def test_the_letters_stand_at_their_sides(case, monkeypatch, name):
         if set(words) <= set("LRPAHF"):
             across, along = np.array(place) - middle
             sides = ("left", "right") if abs(across) > abs(along) else ("top", "bottom")
-            found[sides[across + along > 0]] = words
+            found[sides[int(across + along > 0)]] = words
     assert tuple(found[side] for side in ("right", "left", "bottom", "top")) == SIDES[name]
 
 

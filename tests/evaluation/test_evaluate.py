@@ -9,6 +9,7 @@ import pytest
 from scipy.special import expit, logit
 
 from brainsift.core.errors import InputError, ManifestError, RunError, UsageError
+from brainsift.datasets.csv_table import TEXT
 from brainsift.evaluation.calibrated_run import calibrated_run
 from brainsift.evaluation.compare_runs import compare_runs, summarise_runs
 from brainsift.evaluation.evaluate import evaluate, evaluate_run
@@ -394,3 +395,13 @@ def test_comparison_needs_common_images_and_labels(tmp_path):
         compare_runs(here, run_folder(tmp_path / "c", predictions().assign(label=lambda t: 1 - t["label"])))
     with pytest.raises(RunError, match="more than once"):
         compare_runs([here, here], here)
+
+
+def test_names_that_are_not_utf8_are_kept_whatever_else_is_installed(tmp_path):
+    """With pyarrow, pandas stores strings in a way that cannot hold such names, unless the column says otherwise."""
+    run = run_folder(tmp_path / "run", predictions(40))
+    content = (run / "predictions.csv").read_bytes()
+    (run / "predictions.csv").write_bytes(content.replace(b"0_in_3.png", b"h\xfcad.png"))
+    table = calibrated_run(run).table
+    assert table["path"].dtype == table["group"].dtype == TEXT
+    assert "/images/h\udcfcad.png" in set(table["path"])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError, UsageError
-from brainsift.images.decode import DecodedImage, Limits, check_whole, decode, decoder_errors
+from brainsift.core.reasons import Reason
+from brainsift.images.decode import DecodedImage, Limits, check_whole, decode, decoder_errors, from_array
 from brainsift.images.phantom import draw
 
 SLICE = draw(3, tumor=True, size=64).pixels
@@ -369,3 +370,47 @@ def test_a_fault_of_ours_is_not_blamed_on_the_file(monkeypatch):
 def test_too_little_memory_is_not_blamed_on_the_file():
     with pytest.raises(MemoryError), decoder_errors("a.png"):
         raise MemoryError
+
+
+def tiff(path, pixels, *, photometric=1, sample_format=1):
+    """Writes a TIFF file of one strip, of any type of numbers."""
+    data, (height, width) = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes(), pixels.shape
+    tags = {256: width, 257: height, 258: pixels.dtype.itemsize * 8, 259: 1, 262: photometric, 273: 8, 277: 1}
+    tags |= {278: height, 279: len(data), 339: sample_format}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    path.write_bytes(head + data + struct.pack("<H", len(tags)) + directory + bytes(4))
+    return path
+
+
+@pytest.mark.parametrize(("kind", "sample_format"), [("u1", 1), ("i1", 2), ("u2", 1), ("f4", 3)])
+@pytest.mark.parametrize("photometric", [1, 0])
+def test_white_is_zero_and_signed_bytes_in_tiff(tmp_path, kind, sample_format, photometric):
+    head = draw(3, tumor=True, size=64).pixels.astype(np.int64)
+    pixels = {"u1": head, "i1": head // 2 - 64, "u2": head * 257, "f4": head / 100 - 1}[kind].astype(kind)
+    if (kind, photometric) == ("i1", 0):
+        return  # Pillow refuses it
+    found = decode(tiff(tmp_path / "a.tif", pixels, photometric=photometric, sample_format=sample_format))
+    bright = found.grey().astype(np.float64)
+    sign = 1 if photometric else -1
+    assert np.corrcoef(bright.ravel(), sign * pixels.astype(np.float64).ravel())[0, 1] > 0.9999
+    if kind != "u1":
+        stored = found.rescale[0] + found.rescale[1] * bright
+        assert np.abs(stored - pixels).max() <= 1e-3 * np.ptp(pixels.astype(np.float64))
+
+
+def test_a_tiff_of_64_bit_numbers_says_what_to_do(tmp_path):
+    path = tiff(tmp_path / "a.tif", draw(3, tumor=True, size=64).pixels.astype(np.float64), sample_format=3)
+    with pytest.raises(UnreadableImageError, match=r"64-bit numbers") as caught:
+        decode(path)
+    assert caught.value.reason is Reason.UNSUPPORTED
+
+
+def test_arrays_with_one_channel_are_grey():
+    head = draw(3, tumor=True, size=64).pixels
+    for pixels in (head[None], head[..., None], head[..., None].astype(np.float32)):
+        assert np.array_equal(from_array(pixels).grey().argmax(), head.argmax())
+        assert from_array(pixels).grey().shape == head.shape
+    assert np.array_equal(from_array(head[None]).pixels, head)
+    with pytest.raises(UnreadableImageError, match="shape"):
+        from_array(np.zeros((2, 64, 64)))

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from brainsift.core.errors import UnreadableImageError, UsageError
-from brainsift.images.decode import decode
+from brainsift.images import pages
+from brainsift.images.decode import decode, open_image
 from brainsift.images.pages import Pages, may_hold_pages
 from brainsift.images.phantom import draw
 from brainsift.inference.predictor import Predictor
@@ -164,3 +165,30 @@ def test_plain_images_need_no_second_look():
 
     assert not any(may_hold_pages(head(kind)) for kind in ("PNG", "JPEG", "BMP", "WEBP"))
     assert may_hold_pages(head("TIFF")) and may_hold_pages(head("GIF"))
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_threads_that_come_late_do_not_draw_an_animation_again(tmp_path, suffix, monkeypatch):
+    path = save(tmp_path / f"a.{suffix}", [draw(seed, tumor=False, size=32).pixels for seed in range(40)])
+    numbers = [number for start in (5, 1, 13, 9, 21, 17, 29, 25, 37, 33) for number in range(start, start + 4)]
+    expected = {}
+    with Image.open(path) as image:
+        for number in range(1, 41):
+            image.seek(number - 1)
+            expected[number] = np.asarray(image.convert("L")).astype(int)
+    shared, opened = Pages(path), []
+    monkeypatch.setattr(pages, "open_image", lambda *given: opened.append(given) or open_image(*given))
+    for number in numbers:
+        found = shared.decode(number, name="page").grey().astype(int)
+        assert np.abs(found - expected[number]).mean() < 0.5
+    assert len(opened) == 1
+    shared.decode(2, name="page")  # going back is possible, too
+    assert len(opened) == 2
+
+
+def test_only_so_many_frames_are_kept(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.gif", [draw(seed, tumor=False, size=32).pixels for seed in range(20)])
+    monkeypatch.setattr(pages, "_MAX_PASSED_BYTES", 3 * 3 * 32 * 32)  # colours, after the first
+    shared = Pages(path)
+    shared.decode(20, name="page")
+    assert sorted(shared._passed) == [17, 18, 19]

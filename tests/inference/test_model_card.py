@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from brainsift.inference.bundle import Bundle
+from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.inference.model_card import model_card
 
 SCORE = {"value": 0.912, "low": 0.85, "high": 0.96}
@@ -45,3 +45,9 @@ def test_a_leaky_run_has_no_leakage_controls():
     card = model_card(_bundle(leaky=True))
     assert "None to speak of" in card and "a group is in one of the sets" not in card
     assert "a group is in one of the sets" in model_card(_bundle(leaky=False))
+
+
+def test_the_documentation_shows_the_card_as_it_is_printed():
+    documented = (Path(__file__).resolve().parents[2] / "docs/model.md").read_text(encoding="utf-8")
+    _, _, card = model_card(load_bundle()).partition("## Intended use")
+    assert card in documented

@@ -129,7 +129,7 @@ def test_a_list_comes_from_standard_input(bundle_folder, phantoms, tmp_path, mon
     monkeypatch.setattr("sys.stdin", io.StringIO("\ufeff" + "\r\n".join(lines)))  # as Windows writes it
     table = tmp_path / "answers.csv"
     assert main(["predict", "--bundle", str(bundle_folder), "-", "--csv", str(table)]) == 3
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["path"] for row in rows] == [*files, str(tmp_path / "gone.png")]
     assert [row["status"] for row in rows] == ["ok", "ok", "ok", "unreadable"]
 
@@ -139,7 +139,7 @@ def test_command_writes_tables_and_exits_with_3_on_unreadable_files(bundle_folde
     arguments = ["predict", "--bundle", str(bundle_folder), "--threads", "1", str(phantoms / "tumor")]
     assert main([*arguments, "--csv", str(tmp_path / "answers.csv")]) == 0
     assert main([*arguments, str(tmp_path / "broken.jpg"), "--json", str(tmp_path / "answers.json")]) == 3
-    rows = list(csv.DictReader((tmp_path / "answers.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "answers.csv").read_text().splitlines()))
     assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume", "reason"]
     assert {row["decision"] for row in rows} <= {"tumor", "no_tumor"}
     answers = json.loads((tmp_path / "answers.json").read_text())

@@ -159,6 +159,21 @@ def test_a_series_is_complete_when_it_is_quiet_and_nobody_sends(tmp_path, scorin
     assert pydicom.dcmread(report).CompletionFlag == "PARTIAL"
 
 
+def test_the_time_in_which_no_node_ran_is_no_quiet_time(tmp_path, scoring):
+    bench = Bench(tmp_path, scoring, Target(name="a", ae_title="A"))
+    files = write_series(tmp_path / "in", count=4)
+    bench.receive(files[:2])
+    bench.clock.now += 3600
+    settings = Settings(tmp_path / "node", series=Series(quiet_s=60, force_s=5400))
+    bench.worker = Worker(settings, bench.intake, scoring, clock=bench.clock)
+    assert bench.worker.step() == 0
+    bench.receive(files[2:])  # the sender goes on
+    bench.clock.now += 60
+    assert bench.worker.step() == 1
+    assert len(bench.journal.versions(1)) == 1
+    assert len(bench.journal.instances(1)) == 4
+
+
 def test_the_count_of_the_archive_ends_the_wait_early_and_makes_it_longer(tmp_path, scoring):
     with ExitStack() as stack:
         archive = stack.enter_context(orthanc(tmp_path / "orthanc", free_port()))

@@ -1,11 +1,27 @@
 """The configuration file: what it holds, and the words for what is wrong in it."""
 
 import re
+from dataclasses import fields
 
 import pytest
 
 from brainsift.core.errors import BrainsiftError, InputError, UsageError
-from brainsift.node.settings import read_settings
+from brainsift.node.settings import (
+    Dicom,
+    Keep,
+    Network,
+    Pull,
+    Results,
+    Series,
+    Settings,
+    Target,
+    Tls,
+    Watch,
+    Web,
+    read_settings,
+)
+
+from .conftest import ROOT
 
 WHOLE = """
 folder = "node"
@@ -108,6 +124,17 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, text, place, rule):
         read(tmp_path, text)
     assert place in caught.value.subject
     assert caught.value.remedy
+
+
+def test_the_page_lists_every_setting_and_the_examples_can_be_read(tmp_path):
+    page = (ROOT / "docs/reference/node.md").read_text()
+    for table in (Settings, Dicom, Tls, Web, Watch, Pull, Series, Network, Results, Target, Keep):
+        tables = {field.name for field in fields(Settings)} - {"folder"} | {"tls"}
+        for name in {field.name for field in fields(table)} - tables:
+            assert f"| `{name}` |" in page, f"{table.__name__}: {name}"
+    assert read(tmp_path, (ROOT / "deploy/node.toml").read_text()).series.count_from == "archive"
+    example = (ROOT / "docs/how-to/beside-orthanc.md").read_text().split("```toml")[1].split("```")[0]
+    assert read(tmp_path, example).dicom.callers == ("ORTHANC",)
 
 
 def test_a_file_that_is_none(tmp_path):

@@ -240,16 +240,19 @@ def test_a_file_that_is_gone_before_it_is_sent_holds_up_no_other(open_page, file
 
 def test_a_file_beyond_the_limits_is_refused_in_words(open_page, serving, tmp_path):
     with serving(upload_mb=1, threads=1) as running:
-        page = open_page(running.url, strict=False)
+        page = open_page(running.url)
+        sent = []
+        page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
         (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2 * 2**20))
         page.set_input_files("#pick-files", tmp_path / "large.png")
         wait_until_scored(page, 1)
         open_case(page, "large.png")
-        expect(page.locator("#prediction-reason")).to_contain_text("larger than")
+        expect(page.locator("#prediction-reason")).to_contain_text("has 2.0 MB, more than the 1 MB of one upload")
+        assert sent == []
         page.reload()
         wait_until_scored(page, 1)
         open_case(page, "large.png")
-        expect(page.locator("#prediction-reason")).to_contain_text("larger than")
+        expect(page.locator("#prediction-reason")).to_contain_text("has 2.0 MB")
         page.get_by_role("button", name="Clear the list").click()
         page.get_by_role("button", name="Clear", exact=True).click()
         expect(page.locator("#case-rows tr")).to_have_count(0)

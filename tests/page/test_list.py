@@ -1,5 +1,6 @@
 """The list of cases: sort, filter, search, more rows."""
 
+import re
 import shutil
 
 import pytest
@@ -65,7 +66,7 @@ def test_show_more_leads_to_what_it_showed(open_page, serving, files, tmp_path):
         expect(page.locator("#more")).to_be_visible()
         expect(page.locator("body")).to_have_attribute("data-busy", "false")
         page.locator("#more").press("Enter")
-        expect(page.locator("#case-rows .case-open").nth(200)).to_be_focused()
+        expect(page.locator("#case-rows .case-open").nth(150)).to_be_focused()
         page.get_by_role("link", name="History").click()
         for shown in range(50, 201, 50):
             expect(page.locator("#history-rows tr")).to_have_count(shown)
@@ -82,3 +83,34 @@ def test_names_are_text_never_markup(open_page, files, tmp_path):
     expect(page.locator("#case-title")).to_have_text(name)
     assert page.locator("img[src=x]").count() == 0
     assert "<img src=x" not in download(page, "#export-report")
+
+
+def test_the_grid_shows_pictures_with_their_maps_and_is_remembered(open_page, images):
+    page = open_page()
+    drop(page, images)
+    wait_until_scored(page, len(images))
+    pictures = page.locator("#case-rows .thumb img")
+    small = pictures.first.bounding_box()["width"]
+    assert all(box["height"] == 40 for box in (one.bounding_box() for one in page.locator("#case-rows tr").all()))
+    page.get_by_role("button", name="Grid of pictures").click()
+    assert pictures.first.bounding_box()["width"] > 3 * small
+    found = row(page, "tumor-4.png").locator("img")
+    expect(found).to_have_attribute("src", re.compile("with_map=true"))
+    wait_until(page, lambda: found.evaluate("image => image.complete && image.naturalWidth > 0"))
+    colored = found.evaluate(COLORED)
+    plain = row(page, "holiday.png").locator("img")
+    wait_until(page, lambda: plain.evaluate("image => image.complete && image.naturalWidth > 0"))
+    assert colored > 100 and plain.evaluate(COLORED) == 0
+    page.reload()
+    wait_until_scored(page, len(images))
+    expect(page.get_by_role("button", name="Grid of pictures")).to_have_attribute("aria-pressed", "true")
+
+
+COLORED = """image => {
+  const context = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
+  context.drawImage(image, 0, 0);
+  const {data} = context.getImageData(0, 0, image.naturalWidth, image.naturalHeight);
+  let colored = 0;
+  for (let i = 0; i < data.length; i += 4) colored += data[i] - data[i + 2] > 25;
+  return colored;
+}"""

@@ -77,7 +77,7 @@ def test_a_volume_is_decided_at_confirm_unless_a_threshold_is_wanted(open_page, 
 
     def told(*wanted):
         main(["predict", *arguments, *wanted, str(scan), "--volumes", str(tmp_path / "v.csv")])
-        (found,) = csv.DictReader((tmp_path / "v.csv").open())
+        (found,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
         return found["decision"], float(found["threshold"])
 
     with serving(load_bundle(tmp_path / "bundle"), threads=1) as running:
@@ -148,3 +148,23 @@ def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
     found = open_page().evaluate(RULES, cases)
     assert found == expected
     assert len({one[2] for one in expected}) > 2 and len({one[4] for one in expected}) > 3
+
+
+def test_the_panel_folds_to_one_line_on_low_screens_and_once_it_was_used(open_page, images):
+    panel = ".threshold"
+    low = open_page(viewport={"width": 1280, "height": 640})
+    assert not low.locator(panel).evaluate("one => one.open")
+    page = open_page()
+    drop(page, images[-1:])
+    wait_until_scored(page, 1)
+    assert page.locator(panel).evaluate("one => one.open")
+    page.locator("#threshold-names label", has_text="Even").click()
+    page.reload()
+    expect(page.locator("body[data-ready=true]")).to_be_attached()
+    assert not page.locator(panel).evaluate("one => one.open")
+    expect(page.locator("#threshold-name")).to_have_text("Even")
+    wait_until_scored(page, 1)
+    page.locator(f"{panel} summary").click()
+    page.reload()
+    expect(page.locator("body[data-ready=true]")).to_be_attached()
+    assert page.locator(panel).evaluate("one => one.open")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .actions import PHONE, drop, hold_back, open_case, read_shades, row, wait_until, wait_until_scored
+from .actions import PHONE, drop, hold_back, open_case, read_shades, wait_until, wait_until_scored
 
 pytestmark = pytest.mark.browser
 
@@ -58,7 +58,6 @@ def test_two_fingers_zoom_and_one_moves(open_page, images):
     page = open_page(**PHONE)
     page.set_input_files("#pick-files", images[-1:])
     wait_until_scored(page, 1)
-    row(page, images[-1].name).get_by_role("button").tap()
     wait_until(page, lambda: read_shades(page)["bright"] > 500)
     box = page.locator("#stage canvas").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

@@ -453,7 +453,10 @@ def judge_phantoms(history, phantoms):
     Returns:
         By picture, whether it shows a tumor; a few heads are drawn twice. What the network refuses counts as judged.
     """
-    truth = {str(phantoms / row["path"]): row["label"] for row in csv.DictReader((phantoms / "phantoms.csv").open())}
+    truth = {
+        str(phantoms / row["path"]): row["label"]
+        for row in csv.DictReader((phantoms / "phantoms.csv").read_text().splitlines())
+    }
     predictor, labels = Predictor(), {}
     for answer in predictor.predict(path for path in find_images([phantoms]) if path in truth):
         tumor = truth[answer.path] == "1"

@@ -67,7 +67,7 @@ def finished(url, job_id):
 @pytest.mark.slow
 def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_path, capsys):
     assert main(["predict", str(folder), "--csv", str(tmp_path / "a.csv")]) == 3
-    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     known = [
         (row["path"].removeprefix(f"{folder}/"), row["status"], row["probability"], row["decision"]) for row in rows
     ]

@@ -166,6 +166,18 @@ def test_archives_are_opened_in_place(store):
     assert dict(found)["1.png"] == b"1"
 
 
+def test_the_content_of_a_member_decides_whatever_its_name_ends_in(store):
+    dicom, nrrd = bytes(128) + b"DICM" + bytes(60), b"NRRD0004\n" + bytes(60)
+    names = ("a.dicom", "b.DIC", "c.MR", "d.1234", "f.dat")
+    members = [(name, nrrd if name == "f.dat" else dicom) for name in names]
+    members += [("viewer/run.exe", b"MZ" + bytes(9000)), ("read me.txt", b"words"), ("DICOMDIR", dicom)]
+    upload = sent(store, archive(members), "application/zip", x_filename="a.zip")
+    upload.unpack()
+    assert [one.name for one in upload.files] == sorted(names)
+    assert (upload.skipped.count, upload.skipped.names) == (2, ["run.exe", "read me.txt"])
+    upload.close()
+
+
 def test_dicom_without_a_suffix_is_known_by_its_content(store):
     dicom = bytes(128) + b"DICM" + bytes(60)
     members = [("IM0001", dicom), ("1.2.840.3", dicom), ("README", b"words"), ("LICENSE", b"DICM")]

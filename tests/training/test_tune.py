@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -31,9 +32,8 @@ def test_search_is_stored_and_goes_on(parted, tmp_path):
     values = [trial.value for trial in whole.trials if trial.state == "complete"]
     assert whole.best["value"] == min(values)
     assert Search.read(tmp_path / "tune" / "tuning.json") == whole
-    assert sqlite3.connect(tmp_path / "tune" / "trials.sqlite").execute("select count(*) from trials").fetchone() == (
-        4,
-    )
+    with closing(sqlite3.connect(tmp_path / "tune" / "trials.sqlite")) as file:
+        assert file.execute("select count(*) from trials").fetchone() == (4,)
 
 
 @pytest.mark.slow

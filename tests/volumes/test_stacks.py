@@ -10,6 +10,8 @@ from brainsift.volumes import reader
 from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.reader import slices_of
 
+from .drawn import frame_header
+
 NORMALS = {"axial": [1, 0, 0, 0, 1, 0], "coronal": [1, 0, 0, 0, 0, -1], "sagittal": [0, 1, 0, 0, 0, -1]}
 
 
@@ -118,17 +120,12 @@ def test_the_names_say_what_tells_stacks_apart(dicom, tmp_path):
 def test_frames_of_an_enhanced_file_are_told_apart(dicom, tmp_path):
     groups = []
     for level, b in ((level, b) for level in range(4) for b in (0.0, 1000.0)):
-        group = Dataset()
-        for name, values in (
-            ("PlanePositionSequence", {"ImagePositionPatient": [0, 0, 5 * level]}),
-            ("FrameContentSequence", {"StackID": "1", "InStackPositionNumber": level}),
-            ("MRDiffusionSequence", {"DiffusionBValue": b}),
-            ("MREchoSequence", {"EffectiveEchoTime": 80.0}),
-        ):
-            item = Dataset()
-            for tag, value in values.items():
-                setattr(item, tag, value)
-            setattr(group, name, Sequence([item]))
+        group = frame_header(
+            PlanePositionSequence={"ImagePositionPatient": [0, 0, 5 * level]},
+            FrameContentSequence={"StackID": "1", "InStackPositionNumber": level},
+            MRDiffusionSequence={"DiffusionBValue": b},
+            MREchoSequence={"EffectiveEchoTime": 80.0},
+        )
         groups.append(group)
     tags = {"NumberOfFrames": 8, "PerFrameFunctionalGroupsSequence": Sequence(groups), "ImagePositionPatient": None}
     dicom.save(tmp_path / "a.dcm", np.stack([dicom.head] * 8), **tags)

@@ -13,10 +13,11 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from brainsift.batch.predict_files import predict_files
 from brainsift.cli.main import main
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
@@ -27,10 +28,12 @@ from brainsift.inference.decision import Prediction, Rule, log_odds
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.volumes.dicom import header_reason
-from brainsift.volumes.inputs import find_images
+from brainsift.volumes.inputs import Skipped, find_images
 from brainsift.volumes.nifti import nifti_slices
 from brainsift.volumes.reader import find_slice, kind_of, read_slice, slices_of
 from brainsift.volumes.slices import NEARLY_EMPTY, coarse_of, nearly_empty
+
+from .drawn import dataset, frame_header, save
 
 SIDE = 64
 HEAD = draw(5, tumor=True, size=SIDE).pixels
@@ -42,32 +45,6 @@ def volume():
     stack = np.rint(HEAD * LEVELS[:, None, None] * 4).astype(np.int16)
     stack[0, :, : SIDE - 4] = 0
     return stack
-
-
-def dataset(pixels, *, series="1.2.3", number=1, place=0.0, **tags):
-    """One slice as pydicom has it; keywords replace or add elements, None takes them away."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-    made.Modality, made.BodyPartExamined, made.SeriesInstanceUID, made.InstanceNumber = "MR", "BRAIN", series, number
-    made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, place]
-    made.Rows, made.Columns = pixels.shape[-2:]
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
-    made.PixelData = pixels.astype(np.uint16).tobytes()
-    for name, value in tags.items():
-        if value is None:
-            delattr(made, name)
-        else:
-            setattr(made, name, value)
-    return made
-
-
-def save(path, pixels, **tags):
-    dataset(pixels, **tags).save_as(path, enforce_file_format=True)
-    return path
 
 
 def nifti(path, array, affine=None):
@@ -152,6 +129,15 @@ def test_lookup_tables_are_followed(tmp_path, frames):
     assert like(colours[..., 0], HEAD) > 0.9999 and like(colours[..., 1], HEAD) > 0.999 and not colours[..., 2].any()
 
 
+@pytest.mark.parametrize(
+    ("tags", "shape"), [({"PixelAspectRatio": [2, 1]}, (128, 64)), ({"PixelAspectRatio": [1, 2]}, (64, 128))]
+)
+def test_the_ratio_of_pixels_counts_where_their_spacing_is_missing(tmp_path, tags, shape):
+    assert read_slice(save(tmp_path / "a.dcm", HEAD, **tags)).pixels.shape == shape
+    spaced = save(tmp_path / "b.dcm", HEAD, PixelSpacing=[1, 1], **tags)
+    assert read_slice(spaced).pixels.shape == HEAD.shape
+
+
 def test_series_of_a_folder_are_kept_apart_and_in_order(tmp_path):
     order = np.random.default_rng(0).permutation(12)
     for name, index in zip(range(12), order, strict=True):
@@ -180,15 +166,10 @@ def test_without_positions_the_number_counts_then_the_name(tmp_path):
 def test_frames_are_slices_with_places_and_windows_of_their_own(tmp_path):
     groups = []
     for frame, place in enumerate((10, 0, 5)):
-        group = Dataset()
-        for name, values in (
-            ("PlanePositionSequence", {"ImagePositionPatient": [0, 0, place]}),
-            ("PixelValueTransformationSequence", {"RescaleSlope": frame + 1, "RescaleIntercept": 0}),
-        ):
-            item = Dataset()
-            for tag, value in values.items():
-                setattr(item, tag, value)
-            setattr(group, name, Sequence([item]))
+        group = frame_header(
+            PlanePositionSequence={"ImagePositionPatient": [0, 0, place]},
+            PixelValueTransformationSequence={"RescaleSlope": frame + 1, "RescaleIntercept": 0},
+        )
         groups.append(group)
     tags = {"NumberOfFrames": 3, "PerFrameFunctionalGroupsSequence": Sequence(groups), "ImagePositionPatient": None}
     path = save(tmp_path / "many.dcm", np.stack([HEAD, HEAD, HEAD]), **tags)
@@ -418,12 +399,12 @@ def test_the_command_answers_for_slices_and_volumes(bundle_folder, tmp_path, cap
     Image.fromarray(HEAD).save(tmp_path / "in" / "photo.png")
     out = ["--csv", str(tmp_path / "a.csv"), "--volumes", str(tmp_path / "v.csv"), "--heatmaps", str(tmp_path / "maps")]
     assert main(["predict", "--bundle", str(bundle_folder), "--threads", "1", str(tmp_path / "in"), *out]) == 0
-    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["path"] for row in rows[1:]] == [f"{scan}#{number}" for number in range(1, 7)]
     assert [row["volume"] for row in rows] == ["", *[str(scan)] * 6]
     assert rows[1]["detail"] == NEARLY_EMPTY.words and rows[1]["decision"] == "refer"
     assert rows[1]["reason"] == "hardly_any_head" and rows[0]["reason"] == ""
-    (row,) = csv.DictReader((tmp_path / "v.csv").open())
+    (row,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
     assert row["volume"] == str(scan) and int(row["n_slices"]) == 6 and int(row["n_scored"]) <= 5
     assert f"volume {scan}\t" in capsys.readouterr().out
     assert len(list((tmp_path / "maps").glob("0*.png"))) == 7
@@ -584,10 +565,25 @@ def test_the_content_decides_whatever_the_name_ends_in(tmp_path):
         save(tmp_path / name, HEAD, number=number, place=5.0 * number)
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "DICOMDIR").write_bytes((tmp_path / "d").read_bytes())
-    assert [Path(path).name for path in find_images([tmp_path])] == sorted(names)
+    skipped = Skipped()
+    assert [Path(path).name for path in find_images([tmp_path], skipped=skipped)] == sorted(names)
+    assert skipped.count == 2
+    assert [Path(name).name for name in skipped.names] == ["DICOMDIR", "notes.txt"]
 
 
-@pytest.mark.parametrize("name", ["a.mgz", "a.mha", "a.nrrd", "a.mnc", "a.dcm.gz"])
+def test_the_command_names_what_it_skipped(tmp_path, capsys):
+    save(tmp_path / "a.dcm", HEAD)
+    for name in ("b.txt", "c.exe", "d\x1b[31m.doc", "e.doc"):
+        (tmp_path / name).write_bytes(b"no image")
+    assert main(["predict", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert "skipped 4 files, no image by name or content: 'b.txt', 'c.exe', 'd\\x1b[31m.doc', 1 more" in said
+    result = predict_files([tmp_path])
+    assert result.n_skipped == 4 and str(tmp_path / "b.txt") == result.skipped[0]
+    assert predict_files([tmp_path / "a.dcm"]).n_skipped == 0
+
+
+@pytest.mark.parametrize("name", ["a.mnc"])
 def test_other_formats_of_volumes_name_their_converter(tmp_path, predictor, name):
     (tmp_path / name).write_bytes(b"\x1f\x8b\x08nothing of the kind")
     (answer,) = predictor.predict(find_images([tmp_path]))
@@ -595,12 +591,14 @@ def test_other_formats_of_volumes_name_their_converter(tmp_path, predictor, name
     assert name in answer.detail
 
 
-@pytest.mark.parametrize("slope", [b"1,00", b"one ", b"NaN ", b"1e99"])
-def test_a_slope_that_is_no_number_leaves_the_stored_values(tmp_path, slope):
-    path = save(tmp_path / "a.dcm", HEAD, RescaleSlope="2.25", RescaleIntercept="0")
+@pytest.mark.parametrize("tags", [{}, {"PixelSpacing": [1, 2]}, {"PhotometricInterpretation": "MONOCHROME1"}])
+@pytest.mark.parametrize("slope", [b"1,00", b"one ", b"NaN ", b"1e99", b"1e40"])
+def test_a_slope_that_is_no_number_leaves_the_stored_values(tmp_path, slope, tags):
+    path = save(tmp_path / "a.dcm", HEAD, RescaleSlope="2.25", RescaleIntercept="0", **tags)
     content = path.read_bytes()
     assert content.count(b"2.25") == 1
     path.write_bytes(content.replace(b"2.25", slope))
     piece = find_slice(path)
-    assert like(piece.read().pixels, HEAD) > 0.9999
-    assert slope == b"1e99" or "RescaleSlope is no number" in piece.note
+    shown = piece.read().pixels[:, :: 2 if "PixelSpacing" in tags else 1]
+    assert abs(like(shown, HEAD)) > 0.95 and (like(shown, HEAD) < 0) == ("PhotometricInterpretation" in tags)
+    assert f"RescaleSlope is {'beyond all grey values' if slope.startswith(b'1e') else 'no number'}" in piece.note

@@ -6,7 +6,7 @@ from functools import partial
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from brainsift.images.decode import from_array
 from brainsift.images.phantom import draw
+from brainsift.inference.predictor import Predictor
 from brainsift.serve.scoring.slice_pictures import deep_png, picture_png
 from brainsift.volumes.dicom_pixels import load_dataset
 from brainsift.volumes.reader import find_slice
@@ -103,9 +104,14 @@ def test_a_dicom_slice_keeps_its_values_whatever_the_window(tags, slope, interce
 
 @settings(max_examples=40, deadline=None)
 @given(center=st.floats(-100, 5000), width=st.floats(16, 6000), exact=st.booleans())
+@example(center=3623.0, width=3291.0, exact=True)
+@example(center=3623.0, width=3291.0, exact=False)
 def test_the_first_look_is_the_picture_for_every_window(center, width, exact):
     function = "LINEAR_EXACT" if exact else "LINEAR"
-    assert looks(dicom(WindowCenter=f"{center:.6g}", WindowWidth=f"{width:.6g}", VOILUTFunction=function)).max() <= 1
+    loaded = dicom(WindowCenter=f"{center:.6g}", WindowWidth=f"{width:.6g}", VOILUTFunction=function)
+    _, (black, white), step = unpacked(loaded)
+    # Where the page shows a few values of thousands, one step of its 16 bits is more than one grey.
+    assert looks(loaded).max() <= 1 + 255 * step / abs(white - black)
 
 
 def test_what_is_no_line_is_shown_as_its_header_wants():
@@ -168,3 +174,55 @@ def test_uniform_and_broken_values_give_a_picture():
         image = slice_of_values(broken, name="a")
         values, _, _ = unpacked(Loaded(image, unwindowed=partial(before_window, broken, broken)))
     assert np.abs(values - HEAD)[1:].max() < 0.5
+
+
+OWN_RANGE = "its own range is shown"
+
+
+@pytest.mark.parametrize(
+    ("tags", "note"),
+    [
+        ({"WindowCenter": "40", "WindowWidth": "80"}, f"its window leaves hardly any greys in it: {OWN_RANGE}"),
+        ({"WindowCenter": "700", "WindowWidth": "1"}, f"its window leaves hardly any greys in it: {OWN_RANGE}"),
+        ({"WindowCenter": "-900", "WindowWidth": "80"}, f"its window leaves nothing of it: {OWN_RANGE}"),
+        ({"WindowCenter": "9000", "WindowWidth": "80"}, f"its window leaves nothing of it: {OWN_RANGE}"),
+        ({"WindowCenter": "700", "WindowWidth": "0"}, f"its window or lookup table cannot be followed: {OWN_RANGE}"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["MONOCHROME2", "MONOCHROME1"])
+def test_a_useless_window_is_told_and_not_applied(tags, note, kind):
+    pixels = HEAD if kind == "MONOCHROME2" else 4095 - HEAD
+    if kind == "MONOCHROME1":
+        tags = {**tags, "WindowCenter": str(4095 - int(tags["WindowCenter"]))}
+    loaded = dicom(pixels, PhotometricInterpretation=kind, **tags)
+    assert loaded.note == note
+    assert np.array_equal(loaded.image.pixels, dicom(pixels, PhotometricInterpretation=kind).image.pixels)
+    assert looks(loaded).max() <= 1
+
+
+def test_a_window_that_leaves_nearly_all_black_is_told():
+    loaded = dicom(WindowCenter="3900", WindowWidth="300")  # above all but a few pixels
+    assert loaded.note == "its window leaves nearly all of it black"
+    assert not np.array_equal(loaded.image.pixels, dicom().image.pixels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(center=st.floats(600, 1800), width=st.floats(1200, 6000))
+def test_a_window_that_shows_the_head_is_applied_without_a_note(center, width):
+    assert dicom(WindowCenter=f"{center:.6g}", WindowWidth=f"{width:.6g}").note == ""
+
+
+def test_the_note_on_a_window_stands_in_the_row(tmp_path):
+    made = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=b"\0" * 128)
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.Modality, (made.Rows, made.Columns), made.BodyPartExamined = "MR", HEAD.shape, "BRAIN"
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
+    made.PixelData = HEAD.astype(np.uint16).tobytes()
+    made.save_as(tmp_path / "plain.dcm", enforce_file_format=False)
+    made.WindowCenter, made.WindowWidth = "40", "80"
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=False)
+    predictor = Predictor(threads=1)
+    plain, answer = (predictor.score(tmp_path / name) for name in ("plain.dcm", "a.dcm"))
+    assert OWN_RANGE in answer.note and OWN_RANGE in answer.detail and not plain.note
+    assert answer.probability == plain.probability

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brainsift import __version__
+from brainsift.core.labels import class_in_words
 from brainsift.core.records import OMITTED, Record
 from brainsift.datasets.protocols import is_leaky
 from brainsift.stats.intervals import Interval
@@ -195,7 +196,7 @@ def count_findings(
     flagged = {name: np.array([name in of_one for of_one in flags], bool) for name in names}
     similarity = pairs["similarity"]
     sizes = manifest["width"].astype(str) + "×" + manifest["height"].astype(str)
-    classes = manifest["label"].map({1.0: "tumor", 0.0: "no tumor"}).fillna("unlabelled")
+    classes = manifest["label"].map(class_in_words)
     by = {name: manifest[name] for name in ("source", "format", "mode")} | {"class": classes, "size": sizes}
     return Findings(
         version=__version__,

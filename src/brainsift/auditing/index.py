@@ -22,14 +22,16 @@ from brainsift.core.errors import BrainsiftError, InputError, in_one_line
 from brainsift.core.parallel import map_in_order
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.core.reasons import Reason
-from brainsift.images.decode import decode
+from brainsift.core.warned import collected_warnings
+from brainsift.images.decode import decode, import_formats
+from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
 from brainsift.images.plausibility import off_topic_reason
 
 Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
 
 _BATCH = 256
-_RULES = 3  # increased whenever other images count as off topic, so that stored results are made again
+_RULES = 4  # increased whenever other images count as off topic, so that stored results are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 
@@ -39,7 +41,8 @@ class Seen:
 
     Attributes:
         status: "ok", "unreadable" or "tiny".
-        detail: why it is not ok, or why it may be off topic.
+        detail: why it is not ok, or why it may be off topic, that only the first of several pictures in its file
+            counts, and what libraries warned of.
         format: of the content.
         mode: the file's own, in Pillow's words.
         width: pixels.
@@ -108,6 +111,7 @@ def scan(
         known = set(database.execute(f"select sha256, channel from {_TABLE}"))
         paths = dict(zip(keys, table["path"], strict=True))
         jobs = [(paths[key], key[1], key[0]) for key in paths if key not in known]
+        import_formats()
         for done, row in enumerate(map_in_order(_look, jobs, threads=workers), start=1):
             database.execute(f"insert or replace into {_TABLE} values (?, ?, ?, ?, ?, ?)", row)
             if done % _BATCH == 0 or done == len(jobs):
@@ -153,7 +157,10 @@ def _hash_file(path: str) -> tuple[str, int]:
 def _look(job: Job) -> tuple[object, ...]:
     path, channel, sha256 = job
     try:
-        decoded = decode(path)
+        with collected_warnings() as warned:
+            decoded = decode(path)
+            with Path(path).open("rb") as file:
+                pictures = Pages(path).numbers if may_hold_pages(file.read(HEAD_BYTES)) else [1]
         grey = decoded.grey(channel)
     except BrainsiftError as error:
         tiny = isinstance(error, InputError) and error.reason is Reason.TINY
@@ -162,9 +169,11 @@ def _look(job: Job) -> tuple[object, ...]:
     drawn = sketch(grey)
     reason = off_topic_reason(decoded, drawn.frame, channel)
     height, width = decoded.pixels.shape[:2]
+    notes = [f"likely no brain MRI slice: {reason.words}"] if reason else []
+    notes += [f"the first of {len(pictures)} pictures in its file"] if len(pictures) > 1 else []
     seen = Seen(
         status="ok",
-        detail=f"likely no brain MRI slice: {reason.words}" if reason else "",
+        detail="; ".join([*notes, *warned]),
         format=decoded.format,
         mode=decoded.mode,
         width=width,

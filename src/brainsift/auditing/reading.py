@@ -6,6 +6,7 @@ from brainsift.auditing.findings import Findings, Probe
 from brainsift.charts import plots
 from brainsift.charts.figure import Figure
 from brainsift.core import text
+from brainsift.core.labels import class_in_words
 
 _SEES_ANATOMY = ("nearest neighbour", "shuffled labels")
 _FLAGS = {
@@ -73,7 +74,7 @@ def probe_figure(findings: Findings) -> Figure | None:
 
 def class_figure(manifest: pd.DataFrame) -> Figure:
     """Draws the numbers of images by source and class."""
-    names = manifest["label"].map({1.0: "tumor", 0.0: "no tumor"}).fillna("unlabelled")
+    names = manifest["label"].map(class_in_words)
     counts = pd.crosstab(manifest["source"], names)
     ordered = [name for name in ("tumor", "no tumor", "unlabelled") if name in counts]
     return plots.class_distribution(

@@ -18,7 +18,7 @@ from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.decision import COLUMNS, Prediction, Rule, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
-from brainsift.volumes.inputs import find_images, read_list
+from brainsift.volumes.inputs import Skipped, find_images, read_list
 
 if TYPE_CHECKING:
     from brainsift.batch.dicom_sets import DicomSets
@@ -41,6 +41,8 @@ class BatchResult(Record):
         left_out: why a DICOM object could not be made, one sentence each, the name of the volume first.
         unwritten: what of the report, the tumor maps and the DICOM objects could not be written, one sentence each; the
             tables are whole.
+        n_skipped: number of files in the folders that are no image by name and content.
+        skipped: the first of them.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -52,6 +54,8 @@ class BatchResult(Record):
     written: tuple[Path, ...]
     left_out: tuple[str, ...] = field(default=(), metadata=OMITTED)
     unwritten: tuple[str, ...] = field(default=(), metadata=OMITTED)
+    n_skipped: int = field(default=0, metadata=OMITTED)
+    skipped: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
 
 def predict_files(
@@ -123,8 +127,9 @@ def predict_files(
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
     named = map(str, [paths] if isinstance(paths, str | Path) else paths)
-    listing = partial(find_images, list(named)) if expand else partial(iter, named)
-    expected = sum(1 for _ in listing()) if expand else 0
+    listed, skipped = list(named) if expand else named, Skipped()
+    listing = partial(find_images, listed) if expand else partial(iter, listed)
+    expected = sum(1 for _ in find_images(listed, skipped=skipped)) if expand else 0
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
     drawings = _Drawings()
     if heatmaps:
@@ -166,7 +171,15 @@ def predict_files(
     written = tuple(path for path in targets if path.exists())
     left_out = tuple(sets.left_out) if sets else ()
     return BatchResult(
-        statuses.total(), dict(statuses), dict(decisions), tuple(found), written, left_out, drawings.unwritten()
+        statuses.total(),
+        dict(statuses),
+        dict(decisions),
+        tuple(found),
+        written,
+        left_out,
+        drawings.unwritten(),
+        n_skipped=skipped.count,
+        skipped=tuple(skipped.names),
     )
 
 

@@ -34,6 +34,11 @@ _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:[.,]\d+)?")
 _CONTRAST = re.compile(r"[\s_-]+(t1c\+?|t1ce|t1gd|t1|t2|flair)$", re.IGNORECASE)
 
 
+def class_in_words(label: float) -> str:
+    """Returns the class of a label (1, 0, or NaN where nobody knows) as tables show it."""
+    return {1.0: "tumor", 0.0: "no tumor"}.get(label, "unlabelled")
+
+
 def label_from_name(name: str) -> Literal[0, 1] | None:
     """Reads a class from the name of a folder.
 

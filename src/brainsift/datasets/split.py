@@ -149,7 +149,7 @@ def _text(rows: pd.DataFrame, column: str) -> pd.Series:
     """Returns a column as text without gaps; "" everywhere where the manifest lacks it."""
     if column not in rows:
         return pd.Series("", index=rows.index, dtype=TEXT)
-    return pd.Series([str(value) for value in rows[column].fillna("")], index=rows.index, dtype=TEXT)
+    return pd.Series(["" if pd.isna(value) else str(value) for value in rows[column]], index=rows.index, dtype=TEXT)
 
 
 def _named(rows: pd.DataFrame, column: str) -> pd.Series:

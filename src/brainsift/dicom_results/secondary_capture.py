@@ -6,7 +6,6 @@ Source: DICOM PS3.3, A.8.1, C.7.6.1.1.1 (directions) and C.8.6.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from brainsift.dicom_results.assembly import BANNER, NOTICE, Assembly, code_item
@@ -17,6 +16,7 @@ from brainsift.inference.bundle import Bundle
 from brainsift.inference.decision import Decision, Rule
 from brainsift.inference.overlay import CONTOUR, YELLOW, edge_of, stretched
 from brainsift.inference.volume_decision import VolumePrediction
+from brainsift.volumes.geometry import Geometry
 
 _SIDE = 512  # pixels, at least, of the longer side
 _STRIP = 50  # height of the strips of text above and below the picture
@@ -24,7 +24,8 @@ _LETTERS = 20
 _TEXT = 15
 _WIDTH = 480  # of a strip, at least
 _BANNER_COLOR, _TEXT_COLOR, _LETTER_COLOR = (255, 96, 64), (225, 225, 225), (120, 220, 255)
-_TILTED = 0.26  # sine of 15 degrees: a direction that is turned further gets a second letter
+_HEAD_AND_FEET = str.maketrans("SI", "HF")  # what others call superior and inferior
+_SIDES: dict[Decision, str] = {"tumor": "above", "no_tumor": "below", "refer": "too near to", "": "without"}
 _WORDS: dict[Decision, str] = {"tumor": "tumor", "no_tumor": "no tumor", "refer": "refer to a human", "": "unreadable"}
 
 
@@ -53,8 +54,8 @@ def suspicious_pictures(
         one = assembly.source.by_path.get(path)
         if one is not None:
             found = one.prediction
-            of_slice = f"slice {places[path]} of {volume.n_slices}: {_words(found.probability, found.decision)}"
-            lines = [f"{of_slice} (threshold {rule.threshold:.3f})", of_series]
+            of_slice = f"slice {places[path]} of {volume.n_slices}: probability {found.probability:.3f}"
+            lines = [f"{of_slice}, {_SIDES[found.decision]} the threshold {rule.threshold:.3f}", of_series]
             drawn.append((one, draw_capture(one, bundle.size, lines)))
     return drawn
 
@@ -96,19 +97,19 @@ def draw_capture(one: SourceSlice, size: int, lines: Sequence[str]) -> Image.Ima
     return sheet
 
 
-def direction_letters(direction: npt.NDArray[np.float64]) -> str:
-    """Names a direction in the patient: L/R left or right, P/A back or front, H/F head or feet; the main one first.
+def side_letters(orientation: Vector) -> tuple[str, str, str, str]:
+    """Names the sides of the patient at the left, right, top and bottom of a picture, in the letters of DICOM.
 
     Args:
-        direction: (3,) to the left, to the back and to the head of the patient.
+        orientation: (6,) direction of the rows, then of the columns.
 
-    >>> direction_letters(np.array([0.9, 0.0, -0.43])), direction_letters(np.array([0.1, -1.0, 0.0]))
-    ('LF', 'A')
+    >>> side_letters(np.array([1.0, 0.0, 0.0, 0.0, 0.8, -0.6]))
+    ('R', 'L', 'AH', 'PF')
     """
-    unit = direction / (np.linalg.norm(direction) or 1.0)
-    letters = [pair[0] if share > 0 else pair[1] for pair, share in zip(("LR", "PA", "HF"), unit, strict=True)]
-    order = np.argsort(-np.abs(unit), kind="stable")
-    return "".join(letters[axis] for axis in order if abs(unit[axis]) > _TILTED)
+    right, down = ((part / (np.linalg.norm(part) or 1.0)).tolist() for part in orientation.reshape(2, 3))
+    geometry = Geometry((right[0], right[1], right[2]), (down[0], down[1], down[2]), (0.0, 0.0, 0.0))
+    left, end, top, bottom = (side.translate(_HEAD_AND_FEET) for side in geometry.sides)
+    return left, end, top, bottom
 
 
 def _words(probability: float | None, decision: Decision) -> str:
@@ -117,17 +118,11 @@ def _words(probability: float | None, decision: Decision) -> str:
 
 def _draw_letters(pen: ImageDraw.ImageDraw, orientation: Vector, box: tuple[int, int, int, int]) -> None:
     """Writes at each side of the picture which way the patient lies there."""
-    right, down = orientation[:3], orientation[3:]
-    left, top, end, bottom = box
-    middle = ((left + end) / 2, (top + bottom) / 2)
-    for direction, place, anchor in (
-        (-right, (left + 5, middle[1]), "lm"),
-        (right, (end - 5, middle[1]), "rm"),
-        (-down, (middle[0], top + 4), "ma"),
-        (down, (middle[0], bottom - 4), "md"),
-    ):
-        font = ImageFont.load_default(_LETTERS)
-        letters = direction_letters(direction)
+    left, top, right, bottom = box
+    across, along = (left + right) / 2, (top + bottom) / 2
+    places = ((left + 5, along), (right - 5, along), (across, top + 4), (across, bottom - 4))
+    font = ImageFont.load_default(_LETTERS)
+    for letters, place, anchor in zip(side_letters(orientation), places, ("lm", "rm", "ma", "md"), strict=True):
         pen.text(place, letters, _LETTER_COLOR, font, anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
@@ -149,10 +144,7 @@ def _capture(assembly: Assembly, one: SourceSlice, picture: Image.Image, number:
     made.BitsAllocated = made.BitsStored = 8
     made.HighBit, made.PixelRepresentation = 7, 0
     made.PixelData = np.asarray(picture).tobytes()
-    if one.orientation is not None:
-        made.PatientOrientation = [direction_letters(one.orientation[:3]), direction_letters(one.orientation[3:])]
-    else:
-        made.PatientOrientation = None
+    made.PatientOrientation = None if one.orientation is None else list(side_letters(one.orientation)[1::2])
     reference = Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = shown.SOPClassUID, shown.SOPInstanceUID
     reference.PurposeOfReferenceCodeSequence = [code_item(*codes.DCM.SourceImageForImageProcessingOperation[:3])]

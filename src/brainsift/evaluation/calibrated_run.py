@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from brainsift.core.errors import RunError
+from brainsift.datasets.csv_table import TEXT
 from brainsift.stats import calibration
 from brainsift.stats.calibration import OperatingPoint
 
@@ -81,7 +82,8 @@ def calibrated_predictions(run: str | Path) -> pd.DataFrame:
 def _read_predictions(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RunError(path, "no such file", "Train the run to its end first.")
-    text = dict.fromkeys(("path", "channel", "source", "contrast", "patient", "group", "part"), str)
+    # Names of files need not be UTF-8, which the strings of pyarrow are.
+    text = dict.fromkeys(("path", "channel", "source", "contrast", "patient", "group", "part"), TEXT)
     missing_values = {"label": [""], "logit": ["", "nan"]}
     table = pd.read_csv(
         path, dtype=text, keep_default_na=False, na_values=missing_values, encoding_errors="surrogateescape"
@@ -96,15 +98,17 @@ def _read_predictions(path: Path) -> pd.DataFrame:
     if not np.isfinite(logits).all() or not table["label"].isin([0, 1]).all():
         raise RunError(path, "holds a logit that is not finite or a label that is neither 1 nor 0", "Train it again.")
     folder = path.resolve().parent
-    table["path"] = [os.path.normpath(folder / one) for one in table["path"]]
-    table["logit"], table["group"] = logits, filled_groups(table)
+    paths = [os.path.normpath(folder / one) for one in table["path"]]
+    table["path"] = pd.Series(paths, index=table.index, dtype=TEXT)
+    table["logit"] = logits
+    table["group"] = pd.Series(filled_groups(table), index=table.index, dtype=TEXT)
     return table
 
 
 def filled_groups(table: pd.DataFrame) -> npt.NDArray[Any]:
     """Groups by name; an image without one is a group of its own."""
-    own = "image:" + table["path"].astype(str) + ":" + table["channel"].astype(str)
+    own = "image:" + table["path"].astype(TEXT) + ":" + table["channel"].astype(TEXT)
     if "group" not in table:
         return own.to_numpy()
-    named = table["group"].fillna("").astype(str)
+    named = pd.Series(["" if pd.isna(value) else str(value) for value in table["group"]], index=table.index, dtype=TEXT)
     return named.where(named != "", own).to_numpy()

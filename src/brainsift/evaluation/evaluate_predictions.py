@@ -4,12 +4,13 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.labels import CLASS_NAMES
-from brainsift.datasets.csv_table import read_table
+from brainsift.datasets.csv_table import TEXT, read_table
 from brainsift.datasets.manifest import read_manifest
 from brainsift.evaluation.calibrated_run import KEY, filled_groups
 from brainsift.evaluation.run_results import PredictionResults
@@ -85,7 +86,7 @@ def evaluate_predictions(
     if joined.empty:
         rule = f"none of the {len(own)} predictions is of an image with a label in the manifest"
         raise ManifestError("manifest", rule, "Give the same paths in both, absolute or from the working directory.")
-    joined["group"] = filled_groups(joined)
+    joined["group"] = pd.Series(filled_groups(joined), index=joined.index, dtype=TEXT)
     scores = scores_with_sources(joined, n_resamples, seed)
     assert scores is not None
     return PredictionResults(
@@ -115,7 +116,7 @@ def _user_predictions(table: pd.DataFrame) -> pd.DataFrame:
         raise UsageError("predictions", f"lack the columns {missing}", "Give a CSV with path and probability.")
     own = table[["path"]].copy()
     for column in ("channel", "decision", "status"):
-        own[column] = table[column].fillna("") if column in table else ""
+        own[column] = _without_gaps(table[column], "") if column in table else ""
     filled = _filled(table["probability"])
     own["probability"] = pd.to_numeric(table["probability"], errors="coerce")
     own = own[filled]
@@ -136,6 +137,11 @@ def _user_predictions(table: pd.DataFrame) -> pd.DataFrame:
     return own
 
 
+def _without_gaps(column: pd.Series, word: str) -> list[Any]:
+    """Fills a column of any type, which `fillna` does not do with a word in a column of numbers."""
+    return [word if pd.isna(value) else value for value in column]
+
+
 def _filled(column: pd.Series) -> pd.Series:
     return column.notna() & (column.astype(str).str.strip() != "")
 
@@ -152,7 +158,7 @@ def _labelled(truth: pd.DataFrame) -> pd.DataFrame:
     # These columns are those of the predictions, whatever the manifest says.
     labelled = labelled.drop(columns=["probability", "threshold", "decision", "status"], errors="ignore")
     named = {"channel": "", "source": "manifest"}
-    filled = {name: labelled[name].fillna(own) if name in labelled else own for name, own in named.items()}
+    filled = {name: _without_gaps(labelled[name], own) if name in labelled else own for name, own in named.items()}
     return labelled.assign(path=[_absolute(path) for path in labelled["path"]], **filled)
 
 

@@ -25,8 +25,11 @@ Rescale = tuple[float, float]  # intercept and slope
 # Formats whose decoders start no other program; the content of a file decides, not its extension.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
 CHANNELS = ("R", "G", "B")
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _ORIENTATION = 0x0112
+_TIFF_INVERTED, _WHITE_IS_ZERO = 262, 0  # PhotometricInterpretation
+_TIFF_SIGN, _SIGNED = 339, 2  # SampleFormat
 _READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
 _SAVE_AGAIN = "Save it again, or leave it out."
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
@@ -155,11 +158,22 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         # The first load of a broken file raises, a second one may not: nothing that loads it, as `getexif` does, and
         # that catches errors may come before this.
         image.load()
+        tags = getattr(image, "tag_v2", {}) if image_format == "TIFF" else {}
         image = _opaque(_upright(image))
     if image.mode.startswith(("I", "F")):
-        wide, rescale = _as_uint16(np.asarray(image))
+        values = np.asarray(image)
+        # Of these, Pillow leaves it to us to turn black and white; those of 8 bits it has turned already.
+        wide, rescale = _inverted(values) if tags.get(_TIFF_INVERTED) == _WHITE_IS_ZERO else _as_uint16(values)
+        return DecodedImage(wide, image_format, mode, rescale)
+    if image.mode == "L" and _SIGNED in np.atleast_1d(tags.get(_TIFF_SIGN, ())):  # which Pillow does not look at
+        wide, rescale = _as_uint16(np.asarray(image).view(np.int8).astype(np.int16))
         return DecodedImage(wide, image_format, mode, rescale)
     return DecodedImage(_as_uint8_channels(image), image_format, mode)
+
+
+def import_formats() -> None:
+    """Imports all formats of Pillow; call it before threads that decode start, since it imports one when it is met."""
+    Image.init()
 
 
 def read_content(source: str | Path | bytes, label: str, limits: Limits = LIMITS) -> bytes:
@@ -184,7 +198,14 @@ def open_image(content: bytes, label: str, limits: Limits = LIMITS) -> Image.Ima
         ImageSizeError: of far too many pixels.
     """
     with decoder_errors(label, limits):
-        return Image.open(io.BytesIO(content), formats=FORMATS)
+        try:
+            return Image.open(io.BytesIO(content), formats=FORMATS)
+        except Image.UnidentifiedImageError:
+            if not content.startswith(TIFF_MARKS):
+                raise
+    rule = "is a TIFF file that is broken, or of a kind that is not read here, such as 64-bit numbers"
+    remedy = "Save it with 8 or 16 bits, or as 32-bit floats, with black as the least value."
+    raise UnreadableImageError(label, rule, remedy, reason=Reason.UNSUPPORTED)
 
 
 @contextlib.contextmanager
@@ -249,7 +270,8 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
     """Takes pixels that are decoded already.
 
     Args:
-        pixels: (height, width) of any range, or (height, width, 3) uint8 or uint16.
+        pixels: (height, width), (1, height, width) or (height, width, 1) of any range, or (height, width, 3) uint8 or
+            uint16.
         name: what errors call it.
         limits: what is accepted at all.
 
@@ -257,6 +279,8 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
         UnreadableImageError: another shape, or no numbers.
         ImageSizeError: beyond ``limits``.
     """
+    if pixels.ndim == 3 and pixels.shape[2] != 3 and 1 in (pixels.shape[0], pixels.shape[2]):
+        pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels[0]
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.dtype.kind not in "buif":
         rule = f"has the shape {pixels.shape} and the type {pixels.dtype}"
         raise UnreadableImageError(name, rule, "Pass numbers as (height, width), or (height, width, 3) for colours.")
@@ -358,6 +382,14 @@ def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16],
         return wide.astype(np.uint16), _AS_IT_IS
     span = (high - low) or 1.0
     return np.rint((wide - low) * (65535 / span)).astype(np.uint16), (low, span / 65535)
+
+
+def _inverted(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16], Rescale]:
+    """Maps values of which the least is white, as `_as_uint16` maps others."""
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return np.iinfo(np.uint16).max - values.astype(np.uint16), (np.iinfo(np.uint16).max, -1.0)
+    wide, (intercept, slope) = _as_uint16(-values.astype(np.float64))
+    return wide, (-intercept, -slope)
 
 
 def _channels_alike(pixels: Pixels) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import UsageError
+from brainsift.core.warned import collected_warnings
 from brainsift.images import standard
 from brainsift.images.decode import DecodedImage, decode
 
@@ -32,7 +33,9 @@ def preprocess(
     """
     if preprocessing not in PREPROCESSINGS:
         raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
-    return preprocess_decoded(decode(source), channel=channel, preprocessing=preprocessing, size=size)
+    with collected_warnings():  # the audit of the images has told of them
+        decoded = decode(source)
+    return preprocess_decoded(decoded, channel=channel, preprocessing=preprocessing, size=size)
 
 
 def preprocess_decoded(
@@ -62,7 +65,8 @@ def preprocess_outline(
     """
     from brainsift.images.masks import load_mask
 
-    grey = decode(source).grey(channel)
+    with collected_warnings():
+        grey = decode(source).grey(channel)
     return standard.standard_outline(grey, load_mask(mask, grey.shape), size)
 
 

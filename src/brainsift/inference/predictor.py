@@ -33,7 +33,7 @@ from brainsift.volumes.dicom import read_bytes
 from brainsift.volumes.dicom_pixels import load_dataset
 from brainsift.volumes.grouping import Unit
 from brainsift.volumes.reader import find_slice, read_volume, slices_of
-from brainsift.volumes.slices import Coarse, Loaded, Slice, broken_slice
+from brainsift.volumes.slices import Coarse, Loaded, Slice, broken_slice, joined
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -51,11 +51,13 @@ class Read:
         rejection: why it cannot be scored, by its header or by rules on its pixels; None where nothing speaks against
             it.
         coarse: what the slices of a volume are compared by; None for a plain image.
+        note: what reading it showed; "" where there is nothing to say.
     """
 
     pixels: npt.NDArray[np.uint8]
     rejection: Rejection | None
     coarse: Coarse | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +182,7 @@ class Predictor:
         rejection = piece.rejection
         if rejection is None and self._familiarity:
             rejection = foreign_reason(loaded.image, pixels)
-        return Read(pixels, rejection, loaded.coarse)
+        return Read(pixels, rejection, loaded.coarse, loaded.note)
 
     def predict_batch(
         self, batch: Sequence[tuple[Slice, Read | InputError]], rules: Sequence[Rule] | None = None
@@ -204,17 +206,17 @@ class Predictor:
             logit, rejection = float(outputs.logits[place]), read.rejection
             if rejection is None and outputs.unfamiliar is not None and outputs.unfamiliar[place]:
                 rejection = UNFAMILIAR
-            why = rejection or Rejection(Reason.NONE, "")
+            why, note = rejection or Rejection(Reason.NONE, ""), joined(piece.note, read.note)
             one = Prediction(
                 path=piece.name,
                 status="not_brain_mri" if rejection else "ok",
                 logit=logit,
                 decision="refer",
                 reason=why.code,
-                detail="; ".join(part for part in (why.words, piece.note) if part),
+                detail="; ".join(part for part in (why.words, note) if part),
                 tumor_map=None if outputs.maps is None else outputs.maps[place],
                 volume=piece.volume,
-                note=piece.note,
+                note=note,
             )
             yield one.decided(rule), read.coarse
             place += 1

@@ -9,6 +9,7 @@ from functools import partial
 
 from brainsift.core.environment import cores
 from brainsift.core.errors import MissingExtraError
+from brainsift.dicom_results.build import check_extras
 from brainsift.inference.bundle import load_bundle
 from brainsift.inference.predictor import Predictor
 from brainsift.node.delivery import DeliveryError
@@ -159,6 +160,7 @@ def partners_of(settings: Settings, commitments: Commitments) -> dict[str, Partn
 def scoring_of(settings: Settings) -> Scoring:
     """Loads the network."""
     network = settings.network
+    check_extras(options_of(settings))
     bundle = load_bundle(network.bundle) if network.bundle else load_bundle()
     threads = network.threads or max(1, cores() - 1)  # one core is left for what comes in
     return Scoring(Predictor(bundle, threshold=network.threshold or None, threads=threads), options_of(settings))

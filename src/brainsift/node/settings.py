@@ -214,7 +214,7 @@ class Network:
     Attributes:
         bundle: folder of a model bundle; without it the one in the package.
         threshold: name of the operating point; without it `brainsift predict`'s.
-        threads: threads that decode and score; 0 for one per core.
+        threads: threads that decode and score; 0 for all cores but one.
     """
 
     bundle: Path | None = None

@@ -87,6 +87,7 @@ class Worker:
         self._sending, self._count, self._scored, self._clock = sending, count, scored, clock
         self._counted: dict[int, tuple[float, float, int | None]] = {}
         self._not_before: dict[int, float] = {}
+        self._started = clock()  # while no node ran, nothing could come: that was no quiet time
 
     def begin(self) -> None:
         """Has series scored again whose images are still here and whose results another network made."""
@@ -118,7 +119,7 @@ class Worker:
         expected = self._expected(series, now)
         if expected is not None and len(self._journal.instances(series.id)) >= expected:
             return True, False
-        quiet = now - series.last >= settings.quiet_s and series.name not in self._sending()
+        quiet = now - max(series.last, self._started) >= settings.quiet_s and series.name not in self._sending()
         if quiet and expected is None:
             return True, False
         forced = now - (series.changed_since or now) >= settings.force_s

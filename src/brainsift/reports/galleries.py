@@ -10,6 +10,8 @@ import pandas as pd
 from PIL import Image
 
 from brainsift.core.errors import BrainsiftError
+from brainsift.core.labels import class_in_words
+from brainsift.core.warned import collected_warnings
 from brainsift.images.data_uri import jpeg_uri
 from brainsift.images.decode import decode
 from brainsift.images.preprocess import preprocess
@@ -54,7 +56,8 @@ def picture(path: str | Path, channel: str = "", *, caption: str = "", kind: str
     """Makes a picture of a file; one that cannot be read becomes an empty frame that says why."""
     named = "/".join(Path(path).parts[-3:]) + (f" ({channel})" if channel else "")
     try:
-        decoded = decode(path)
+        with collected_warnings():  # the audit has told of them
+            decoded = decode(path)
         pixels: Pixels = decoded.grey(channel) if channel or decoded.pixels.dtype != np.uint8 else decoded.rgb()
         return Picture(data_uri(pixels, side=side), caption, kind, named)
     except (BrainsiftError, OSError) as error:
@@ -168,5 +171,5 @@ def _members(rows: pd.DataFrame) -> list[Picture]:
 
 
 def _classes(labels: Sequence[float]) -> str:
-    counts = pd.Series(labels).map({1.0: "tumor", 0.0: "no tumor"}).fillna("unlabelled").value_counts()
+    counts = pd.Series(labels).map(class_in_words).value_counts()
     return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -140,6 +140,10 @@ class PredictReply(BaseModel):
     notice: str = Field(examples=[NOTICE])
     answers: list[SliceResult]
     volumes: list[VolumeResult]
+    n_skipped: int = Field(
+        default=0, description="Number of members of archives that are no image by name and content.", examples=[0]
+    )
+    skipped: list[str] = Field(default=[], description="Names of the first of them.", examples=[[]])
     seconds: float = Field(examples=[0.042])
 
 
@@ -159,6 +163,10 @@ class JobReply(BaseModel):
     margin: float = Field(examples=[0.0])
     answers: list[SliceResult]
     volumes: list[VolumeResult] = Field(description="Of the results from `after` on, those of whole volumes.")
+    n_skipped: int = Field(
+        default=0, description="Number of members of archives that are no image by name and content.", examples=[0]
+    )
+    skipped: list[str] = Field(default=[], description="Names of the first of them.", examples=[[]])
 
 
 class ReportedSlices(BaseModel):

@@ -26,6 +26,7 @@ from brainsift.images.masks import mask_sha256
 from brainsift.images.preprocess import PREPROCESSINGS, preprocess, preprocess_outline
 
 _BATCH = 256
+_IDLE_S = 10
 
 
 def cached_pixels(
@@ -142,7 +143,8 @@ class _Store:
 
     def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, report: Report) -> None:
         """Does the jobs in parallel and appends what they return."""
-        results = Parallel(workers, return_as="generator", batch_size=16)(jobs)
+        # Its processes outlive one that is killed for as long as they may be idle, by default five minutes.
+        results = Parallel(workers, return_as="generator", batch_size=16, idle_worker_timeout=_IDLE_S)(jobs)
         with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as names:
             for done, (key, image) in enumerate(zip(keys, results, strict=True), start=1):
                 pixels.write(image.tobytes())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainsift.volumes.dicom_header import number_of, text_of, vector_of
+from brainsift.volumes.dicom_header import number_of, plain_text_of, text_of, vector_of
 from brainsift.volumes.geometry import Geometry, geometry_of
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def _geometry(header: "Dataset") -> Geometry | None:
 
 def _age(header: "Dataset") -> float | None:
     """Returns the age in years: that of the header, or from the dates of birth and study."""
-    age = re.fullmatch(r"(\d{1,3})([DWMY])", text_of(header, "PatientAge").upper())
+    age = re.fullmatch(r"(\d{1,3})([DWMY])", plain_text_of(header, "PatientAge").upper())
     if age:
         return int(age[1]) * _YEARS[age[2]]
-    born, seen = (_day(text_of(header, tag)) for tag in ("PatientBirthDate", "StudyDate"))
+    born, seen = (_day(plain_text_of(header, tag)) for tag in ("PatientBirthDate", "StudyDate"))
     return (seen - born).days / 365.25 if born and seen and seen >= born else None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError
 from brainsift.core.reasons import Reason, Rejection
+from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, Limits
 from brainsift.volumes.acquisition import acquisition_of
 from brainsift.volumes.dicom_header import (
@@ -115,17 +116,19 @@ def dicom_slices(paths: Iterable[str], name: str, *, limits: Limits = LIMITS) ->
     broken: list[tuple[str, InputError]] = []
     for path in paths:
         try:
-            frames += _frames(path, limits)
+            with collected_warnings() as words:
+                read = _frames(path, limits)
         except InputError as error:
             broken.append((path, error))
+        else:
+            frames += [replace(frame, slice=frame.slice.noted(*words)) for frame in read] if words else read
     found = stacks_of(frames, name)
     volumes = {piece.volume for piece in found} or {name}
     if broken:
         found = [replace(piece, acquisition=replace(piece.acquisition, incomplete=True)) for piece in found]
     if broken and len(volumes) > 1:
         files = "1 file" if len(broken) == 1 else f"{len(broken)} files"
-        words = f"{files} of the series cannot be read, and may belong here"
-        found = [replace(piece, note="; ".join(filter(None, (piece.note, words)))) for piece in found]
+        found = [piece.noted(f"{files} of the series cannot be read, and may belong here") for piece in found]
     volume = next(iter(volumes)) if len(volumes) == 1 else ""
     return [*found, *(broken_slice(path, volume, error) for path, error in broken)]
 
@@ -166,23 +169,23 @@ def _frames(path: str, limits: Limits) -> list[Frame]:
     if size > limits.max_bytes:
         raise ImageSizeError(path, f"has more than {limits.max_bytes} bytes", "Save it smaller.")
     header = read_dataset(path, path, limits, tags=HEADER)
-    instance, count = plain_text_of(header, "SOPInstanceUID"), int(number_of(header, "NumberOfFrames", 1))
+    count = int(number_of(header, "NumberOfFrames", 1))
     if count > _MAX_FRAMES:
         raise ImageSizeError(path, f"has {count} frames, more than {_MAX_FRAMES}", "Split it.")
     if count > size // _FRAME_BYTES:
         raise UnreadableImageError(path, f"says that it has {count} frames, more than it has room for", EXPORT_AGAIN)
     if count <= 1:
         look = flat_header(header, 0)
-        return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size, instance=instance)]
+        return [_frame(look, Slice(path, "", partial(load_file, path, limits)), path, 0, size)]
     frames, syntax = [], transfer_syntax(header)
     for index in range(count):
         look, name = flat_header(header, index), f"{path}#{index + 1}"
         piece = Slice(name, "", partial(load_frame, path, index, look, syntax=syntax, name=name, limits=limits))
-        frames.append(_frame(look, piece, path, index, size, instance=instance))
+        frames.append(_frame(look, piece, path, index, size))
     return frames
 
 
-def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int, *, instance: str) -> Frame:
+def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> Frame:
     """Gathers what the header of a slice says of where it belongs, and why it may be no MR of a head."""
     orientation = vector_of(look, "ImageOrientationPatient", 6)
     directions = None if orientation is None else orientation.reshape(2, 3)
@@ -196,7 +199,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int, *, i
     notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
         replace(piece, rejection=header_reason(look), note="; ".join(notes), acquisition=acquisition_of(look)),
-        instance=instance,
+        instance=plain_text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),
         size=size,

@@ -1,6 +1,7 @@
 """Headers of DICOM files: read with limits, flattened for each frame, and their values, whatever state they are in."""
 
 import contextlib
+import gzip
 import io
 import math
 import zlib
@@ -33,7 +34,7 @@ PALETTE = [
     for kind, part in ((colour, "Descriptor"), (colour, "Data"), (f"Segmented{colour}", "Data"))
 ]
 PLACE = """
-    Modality ImageType FrameType ComplexImageComponent BodyPartExamined InstanceNumber
+    Modality ImageType FrameType ComplexImageComponent BodyPartExamined SOPInstanceUID InstanceNumber
     ImagePositionPatient ImageOrientationPatient SliceLocation StackID EchoNumbers EchoTime EffectiveEchoTime
     InversionTime InversionTimes TemporalPositionIdentifier TemporalPositionIndex DiffusionBValue
     DiffusionGradientOrientation DimensionIndexValues AcquisitionNumber FlipAngle RepetitionTime TriggerTime
@@ -44,12 +45,18 @@ SERIES = """
     ProtocolName FrameOfReferenceUID Rows Columns
 """.split()  # noqa: SIM905
 ORIGIN = "PatientAge StudyDate BurnedInAnnotation".split()  # noqa: SIM905
+UNCHECKED = frozenset(
+    """
+    PatientAge PatientBirthDate StudyDate StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID
+    """.split()  # noqa: SIM905
+)
+"""Tags that only `plain_text_of` reads: pydicom's warnings quote a date, an age or a UID that the standard forbids."""
 B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x03, "PHILIPS IMAGING DD 001"))
 """Where makers keep b-values: group, element within the block that their mark reserves, and how the mark starts."""
 FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _DIMENSIONS = "DimensionIndexSequence"
 _PRIVATE = [tag for group, element, _ in B_VALUES for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)]
-HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, "SOPInstanceUID", _DIMENSIONS, *_PRIVATE]
+HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, _DIMENSIONS, *_PRIVATE]
 """Tags that are read of a file before its pixels are."""
 
 _GROUPS = {
@@ -67,6 +74,7 @@ _GROUPS = {
 }
 _ALONG_THE_STACK = (0x00209057, 0x00200032)  # dimensions that number the slices of one stack
 _CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
 
 
 @contextlib.contextmanager
@@ -98,6 +106,7 @@ def read_dataset(
 
     force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
     with dicom_errors(name):
+        source = _without_gzip(source, name, limits)
         _check_deflated(source, name, limits)
         wanted: Any = None if tags is None else list(tags)
         dataset = dcmread(source, force=force, stop_before_pixels=tags is not None, specific_tags=wanted)
@@ -105,6 +114,23 @@ def read_dataset(
     if not size:
         raise UnreadableImageError(name, "is no DICOM file", EXPORT_AGAIN, reason=Reason.NOT_AN_IMAGE)
     return dataset
+
+
+def is_packed(path: str) -> bool:
+    """Tells whether a file is packed by gzip."""
+    with Path(path).open("rb") as file:
+        return file.read(2) == _GZIP
+
+
+def _without_gzip(source: str | io.BytesIO, name: str, limits: Limits) -> str | io.BytesIO:
+    """Unpacks a file that is packed by gzip, such as .dcm.gz."""
+    if isinstance(source, io.BytesIO) or not is_packed(source):
+        return source
+    with gzip.open(source) as file:
+        content = file.read(limits.max_bytes + 1)
+    if len(content) > limits.max_bytes:
+        raise ImageSizeError(name, f"unpacks to more than {limits.max_bytes} bytes", "Save it smaller.")
+    return io.BytesIO(content)
 
 
 def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None:
@@ -129,8 +155,7 @@ def _check_deflated(source: str | io.BytesIO, name: str, limits: Limits) -> None
 def flat_header(header: "Dataset", index: int) -> "Dataset":
     """Returns what a header says of one frame; what stands for all of the frames gives way to what is its own.
 
-    What cannot be read of it is left out, and so are the names and identifiers of the patient, the study, the series
-    and the image: pydicom's warnings would quote them.
+    What cannot be read of it is left out.
     """
     from pydicom import Dataset
 
@@ -159,7 +184,7 @@ def _copy(source: "Dataset", tags: Sequence[str | int], target: "Dataset") -> No
     for tag in tags:
         with contextlib.suppress(Exception):  # a broken value, which pydicom finds out now
             if tag in source:
-                target[tag] = source[tag]
+                target[tag] = source.get_item(tag) if tag in UNCHECKED else source[tag]
 
 
 def value_of(header: "Dataset", tag: str | int) -> Any:

@@ -20,6 +20,7 @@ from brainsift.volumes.dicom_header import (
     EXPORT_AGAIN,
     dicom_errors,
     flat_header,
+    is_packed,
     number_of,
     read_dataset,
     text_of,
@@ -36,7 +37,14 @@ if TYPE_CHECKING:
 
 _Array = npt.NDArray[Any]
 
+_HEAD_LEVEL = 0.15  # of the way from the darkest to the brightest pixels, without the first and last percent
+_MIN_SHOWN = 0.1  # of the pixels above that: fewer between black and white, and a window is of no use
+_BROKEN_WINDOW = "its window or lookup table cannot be followed: its own range is shown"
+_EMPTY_WINDOW = "its window leaves nothing of it: its own range is shown"
+_USELESS_WINDOW = "its window leaves hardly any greys in it: its own range is shown"
+_DARK_WINDOW = "its window leaves nearly all of it black"
 _DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install python-gdcm."
+_LARGEST = 1e28  # slope or intercept: 32 bits times this is still a float32
 
 
 def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = LIMITS) -> Loaded:
@@ -74,8 +82,10 @@ def load_frame(path: str, index: int, look: "Dataset", *, syntax: Any, name: str
     from pydicom.pixels import pixel_array
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-    # pydicom finds a frame in a file by its place, which a deflated file does not have.
-    source: Any = read_dataset(path, name, limits) if syntax == DeflatedExplicitVRLittleEndian else path
+    # pydicom finds a frame in a file by its place, which a file that is packed as a whole does not have.
+    with dicom_errors(name):
+        packed = syntax == DeflatedExplicitVRLittleEndian or is_packed(path)
+    source: Any = read_dataset(path, name, limits) if packed else path
     return _rendered(partial(pixel_array, source, index=index), look, name, syntax, limits)
 
 
@@ -88,6 +98,8 @@ def rescale_fault(look: "Dataset") -> str:
     for tag in ("RescaleSlope", "RescaleIntercept"):
         if tag in look and vector_of(look, tag, 1) is None:
             return f"its {tag} is no number"
+        if abs(number_of(look, tag)) > _LARGEST:
+            return f"its {tag} is beyond all grey values"
     return "its RescaleSlope is 0" if number_of(look, "RescaleSlope", 1) == 0 else ""
 
 
@@ -155,7 +167,7 @@ def _shown(raw: _Array, look: "Dataset", name: str, limits: Limits) -> Loaded:
         with dicom_errors(name):
             values = np.asarray(apply_modality_lut(raw, look))
     values = _without_padding(values, _padding(raw, look), inverted=kind == "MONOCHROME1")
-    brightness, windowed = values, _windowed(values, look)
+    brightness, (windowed, note) = values, _windowed(values, look, inverted=kind == "MONOCHROME1")
     if kind == "MONOCHROME1":  # the least value is white
         brightness, windowed = -values.astype(np.float32), windowed.max() - windowed.astype(np.float32)
     spacing = vector_of(look, "PixelSpacing", 2)
@@ -163,7 +175,7 @@ def _shown(raw: _Array, look: "Dataset", name: str, limits: Limits) -> Loaded:
         spacing = vector_of(look, "PixelAspectRatio", 2)
     square = (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1]))
     image = slice_of_values(windowed, name=name, spacing=square, limits=limits)
-    return Loaded(_marked(image, kind), coarse_of(brightness), partial(_unwindowed, values, windowed, square))
+    return Loaded(_marked(image, kind), coarse_of(brightness), partial(_unwindowed, values, windowed, square), note)
 
 
 def _padding(raw: _Array, look: "Dataset") -> Mask | None:
@@ -191,15 +203,31 @@ def _unwindowed(values: _Array, windowed: _Array, spacing: tuple[float, float]) 
     return replace(found, grey=squared(found.grey, spacing))
 
 
-def _windowed(values: _Array, look: "Dataset") -> _Array:
-    """Applies the first window or lookup table; a broken one says nothing about the pixels."""
+def _windowed(values: _Array, look: "Dataset", *, inverted: bool) -> tuple[_Array, str]:
+    """Applies the first window or lookup table; returns a note where it is of no use, and so was not applied."""
     from pydicom.pixels import apply_voi_lut
 
+    if "WindowWidth" not in look and "VOILUTSequence" not in look:
+        return values, ""
     try:
         windowed = np.asarray(apply_voi_lut(values, look))
     except Exception:  # pydicom raises nearly every type on broken headers
-        return values
-    return windowed if np.ptp(windowed) else values
+        return values, _BROKEN_WINDOW
+    black, white = windowed.min(), windowed.max()
+    if black == white:
+        return values, _EMPTY_WINDOW if np.ptp(values) else ""
+    seen, shown = values[::2, ::2].astype(np.float64), windowed[::2, ::2]
+    seen = -seen if inverted else seen
+    low, high = np.percentile(seen, (1, 99))
+    head = seen > low + _HEAD_LEVEL * (high - low)
+    if not head.any() or np.mean((shown[head] > black) & (shown[head] < white)) >= _MIN_SHOWN:
+        return windowed, ""
+    dark = white if inverted else black
+    if np.mean(shown[head] == dark) >= 1 - _MIN_SHOWN:  # an end of the head may be as dark in a good window
+        return windowed, _DARK_WINDOW
+    own = values[::2, ::2][head]
+    useful = np.mean((own > values.min()) & (own < values.max())) >= _MIN_SHOWN
+    return (values, _USELESS_WINDOW) if useful else (windowed, "")
 
 
 def _marked(image: DecodedImage, kind: str) -> DecodedImage:

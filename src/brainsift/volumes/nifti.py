@@ -1,4 +1,4 @@
-"""NIfTI volumes to slices, the way they are shown in radiology.
+"""NIfTI, MGH, MetaImage and NRRD volumes to slices, the way they are shown in radiology.
 
 Whatever the order of its axes, a volume is turned to the nearest of right-anterior-superior and cut in the plane that
 it was acquired in: across the axis with the thickest voxels, or across the body where no axis stands out. It is read
@@ -9,7 +9,7 @@ import contextlib
 import gzip
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,15 @@ from brainsift.images.decode import LIMITS, Limits, Rescale, check_size
 from brainsift.images.padding import without_padding
 from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, geometry_of
+from brainsift.volumes.raw_volume import is_raw_volume, read_raw_header
 from brainsift.volumes.slices import Loaded, Slice, coarse_of, slice_of_values
 
 if TYPE_CHECKING:
-    from nibabel.nifti1 import Nifti1Image
+    from nibabel.spatialimages import SpatialImage
 
 GZIP = b"\x1f\x8b"
+MGH_SUFFIXES = (".mgh", ".mgz")
+_MGH_VERSION = b"\0\0\0\1"
 _MAGICS = ((344, b"n+1\0"), (4, b"n+2\0"))  # where and what, of version 1 and 2
 _SIZES_OF_2 = [(540).to_bytes(4, order) for order in ("little", "big")]
 _HEADER_BYTES = 352
@@ -44,7 +47,17 @@ _IMPORTING = threading.Lock()
 
 def is_nifti(head: bytes) -> bool:
     """Tells whether the first bytes of a file, 4096 or all, are of a NIfTI file in one piece, packed or not."""
-    return bool(_version(_unpacked(head)))
+    return bool(_version(unpacked(head)))
+
+
+def is_volume(head: bytes, name: str) -> bool:
+    """Tells whether a file is a volume that is read here, by its first bytes, 4096 or all, and by its name.
+
+    The first bytes of MGH say too little for that.
+    """
+    if name.lower().endswith(MGH_SUFFIXES):
+        return unpacked(head).startswith(_MGH_VERSION)
+    return is_nifti(head) or is_raw_volume(head)
 
 
 def nifti_slices(path: str | Path, *, limits: Limits = LIMITS) -> list[Slice]:
@@ -75,6 +88,7 @@ class _Volume:
 
     Attributes:
         path: of the file.
+        first: reads the voxels, of the first volume where there are several.
         shape: of the file's axes, three of them.
         turn: what `nibabel` calls an orientation, (3, 2): how the file's axes become right, anterior, superior.
         axis: of the turned volume, across which it is cut.
@@ -87,6 +101,7 @@ class _Volume:
     """
 
     path: Path
+    first: Callable[[], _Array]
     shape: tuple[int, int, int]
     turn: npt.NDArray[np.float64]
     axis: int
@@ -124,25 +139,69 @@ class _Volume:
         return geometry_of(first, across, downward, (sides[y], sides[x]), spacing)
 
     def _read(self) -> _Array:
-        with _nifti_errors(self.path), _opened(self.path) as stream:
-            image = _image(stream)
-            first = image.dataobj[(..., *(0 for _ in image.shape[3:]))] if image.ndim > 3 else image.dataobj
+        with _nifti_errors(self.path):
             # What is mapped from the file cannot be written to.
-            values = np.require(np.asarray(first, np.float32), requirements="W").reshape(self.shape)
+            values = np.require(np.asarray(self.first(), np.float32), requirements="W").reshape(self.shape)
         voxels, self.rescale = _as_uint16(values)
         turned = np.asarray(_nibabel().orientations.apply_orientation(voxels, self.turn))
         return np.ascontiguousarray(np.moveaxis(turned, self.axis, 0))
 
 
+@dataclass(frozen=True, eq=False)
+class _Scan:
+    """What the header of a file says, whatever its format.
+
+    Attributes:
+        shape: three axes in space, then others.
+        affine: (4, 4), from voxels to mm right, anterior, superior.
+        zooms: mm, along the axes in space.
+        dtype: of a voxel.
+        oriented: the header says how the head lies.
+        first: reads the voxels, of the first volume where there are several.
+    """
+
+    shape: tuple[int, ...]
+    affine: npt.NDArray[np.float64]
+    zooms: tuple[float, ...]
+    dtype: np.dtype[Any]
+    oriented: bool
+    first: Callable[[], _Array]
+
+
+def _scan(path: Path, limits: Limits) -> _Scan:
+    with _opened(path) as stream:
+        head = stream.read(_HEADER_BYTES)
+        if is_raw_volume(head):
+            raw = read_raw_header(path, limits)
+            zooms = tuple(float(size) for size in np.linalg.norm(raw.affine[:3, :3], axis=0))
+            return _Scan(raw.shape, raw.affine, zooms, raw.dtype, raw.oriented, raw.voxels)
+        image = _image(stream, head, path.name)
+        header: Any = image.header
+        told = ("sform_code", "qform_code", "goodRASFlag")
+        return _Scan(
+            tuple(image.shape),
+            image.affine,
+            tuple(float(zoom) for zoom in (*header.get_zooms()[:3], 1.0, 1.0, 1.0)[:3]),
+            image.get_data_dtype(),
+            any(int(header[name]) for name in told if name in header),
+            partial(_first_volume, path),
+        )
+
+
+def _first_volume(path: Path) -> _Array:
+    with _opened(path) as stream:
+        image = _image(stream, stream.read(_HEADER_BYTES), path.name)
+        first = image.dataobj[(..., *(0 for _ in image.shape[3:]))] if image.ndim > 3 else image.dataobj
+        return np.asarray(first, np.float32)
+
+
 def _open(path: Path, limits: Limits) -> _Volume:
     with _nifti_errors(path):
         _check_bytes(path.stat().st_size, path, limits)
-        with _opened(path) as stream:
-            header = _image(stream)
+        header = _scan(path, limits)
         turn = _nibabel().orientations.io_orientation(header.affine)
-        zooms = [float(one) for one in (*header.header.get_zooms()[:3], 1.0, 1.0, 1.0)[:3]]
-        note, told = _note(header), _tells_how_the_head_lies(header)
-        kind = header.get_data_dtype().kind
+    zooms, note = header.zooms, _note(header)
+    kind = header.dtype.kind
     if kind not in "buif":
         rule = "holds colours or complex numbers"
         raise UnreadableImageError(path, rule, "Convert it to a grey volume.", reason=Reason.UNSUPPORTED)
@@ -158,12 +217,12 @@ def _open(path: Path, limits: Limits) -> _Volume:
     axis = _acquired_across(sides, spacings)
     x, y = (other for other in range(3) if other != axis)
     check_size((sides[x], sides[y]), str(path), limits)
-    if told and axis != _PLANES.index("axial"):
+    if header.oriented and axis != _PLANES.index("axial"):
         note = "; ".join(filter(None, (note, f"cut in the {_PLANES[axis]} plane")))
     affine = None
-    if told and np.isfinite(header.affine).all() and np.abs(np.linalg.det(header.affine[:3, :3])) > 0:
+    if header.oriented and np.isfinite(header.affine).all() and np.abs(np.linalg.det(header.affine[:3, :3])) > 0:
         affine = header.affine @ _nibabel().orientations.inv_ornt_aff(turn, shape)
-    return _Volume(path, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note, affine)
+    return _Volume(path, header.first, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note, affine)
 
 
 def _acquired_across(sides: list[int], spacings: list[float]) -> int:
@@ -183,16 +242,12 @@ def _acquired_across(sides: list[int], spacings: list[float]) -> int:
     return thick[0] if thick else 2
 
 
-def _note(image: "Nifti1Image") -> str:
-    volumes = int(np.prod(image.shape[3:]))
+def _note(header: _Scan) -> str:
+    volumes = int(np.prod(header.shape[3:]))
     notes = [f"the first of {volumes} volumes"] if volumes > 1 else []
-    if not _tells_how_the_head_lies(image):
+    if not header.oriented:
         notes.append("the header does not say how the head lies")
     return "; ".join(notes)
-
-
-def _tells_how_the_head_lies(image: "Nifti1Image") -> bool:
-    return bool(int(image.header["sform_code"]) or int(image.header["qform_code"]))
 
 
 def _check_bytes(size: int, path: Path, limits: Limits) -> None:
@@ -226,7 +281,12 @@ def _nifti_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UnreadableImageError(path, "no such file", "Check the path.", reason=Reason.MISSING_FILE) from error
     except Exception as error:
-        raise UnreadableImageError(path, f"cannot be read as NIfTI: {in_one_line(error)}", _REMEDY) from error
+        raise UnreadableImageError(path, f"cannot be read as {_kind(path)}: {in_one_line(error)}", _REMEDY) from error
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return "a volume" if suffix in (*MGH_SUFFIXES, ".mha", ".mhd", ".nrrd", ".nhdr") else "NIfTI"
 
 
 def _nibabel() -> Any:
@@ -234,6 +294,7 @@ def _nibabel() -> Any:
     with _IMPORTING:
         import nibabel
         import nibabel.fileholders
+        import nibabel.freesurfer.mghformat
         import nibabel.nifti1
         import nibabel.nifti2
         import nibabel.orientations
@@ -246,15 +307,15 @@ def _opened(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
 
 
-def _image(stream: IO[bytes]) -> "Nifti1Image":
-    """Reads the header; the name of the file has no say, unlike in `nibabel.load`."""
-    nibabel = _nibabel()
-    version = _version(stream.read(_HEADER_BYTES))
-    if not version:
+def _image(stream: IO[bytes], head: bytes, name: str) -> "SpatialImage":
+    """Reads the header; unlike in `nibabel.load`, the name of the file has a say only for MGH."""
+    nibabel, version = _nibabel(), _version(head)
+    kinds = {1: nibabel.nifti1.Nifti1Image, 2: nibabel.nifti2.Nifti2Image}
+    kind = nibabel.MGHImage if name.lower().endswith(MGH_SUFFIXES) else kinds.get(version)
+    if kind is None:
         raise UnreadableImageError(stream.name, "is no NIfTI file in one piece", _REMEDY)
     stream.seek(0)
-    kind = nibabel.nifti1.Nifti1Image if version == 1 else nibabel.nifti2.Nifti2Image
-    image: Nifti1Image = kind.from_file_map({"image": nibabel.fileholders.FileHolder(fileobj=stream)})
+    image: SpatialImage = kind.from_file_map({"image": nibabel.fileholders.FileHolder(fileobj=stream)})
     return image
 
 
@@ -265,7 +326,8 @@ def _version(head: bytes) -> int:
     return 0
 
 
-def _unpacked(head: bytes) -> bytes:
+def unpacked(head: bytes) -> bytes:
+    """Returns the first 352 bytes of what is in a file that is packed by gzip, from its first bytes."""
     if not head.startswith(GZIP):
         return head
     try:

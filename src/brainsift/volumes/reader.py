@@ -10,60 +10,59 @@ from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 
-from PIL import Image
-
 from brainsift.core.errors import InputError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
 from brainsift.core.walk import walk
-from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, without_waiting
-from brainsift.images.pages import Pages, may_hold_pages
+from brainsift.core.warned import collected_warnings
+from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, import_formats, without_waiting
+from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
 from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
 from brainsift.volumes.grouping import DICOM, Unit, units_of
-from brainsift.volumes.nifti import GZIP, is_nifti, nifti_slices
+from brainsift.volumes.nifti import GZIP, MGH_SUFFIXES, is_volume, nifti_slices, unpacked
 from brainsift.volumes.slices import Loaded, Slice, broken_slice
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *MGH_SUFFIXES, ".mha", ".mhd", ".nrrd", ".nhdr")
+"""Of the files of one volume each."""
 _DICOM_MARK = slice(128, 132)
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _CONVERT = {
-    ".dcm.gz": "Unpack it first: gunzip {name}",
-    ".mgz": "Convert it: mri_convert {name} volume.nii.gz",
-    ".mgh": "Convert it: mri_convert {name} volume.nii.gz",
     ".mnc": "Convert it: mnc2nii {name} volume.nii",
-    ".mha": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
-    ".mhd": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
-    ".nrrd": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
-    ".nhdr": "Convert it to NIfTI, with 3D Slicer or: c3d {name} -o volume.nii.gz",
 }
-_HEAD_BYTES = 352
-_PACKED_BYTES = 4096
+PACKED_BYTES = 4096
+"""Of a file, from its start, that tell its kind, also where it is packed by gzip."""
 
 
 def kind_of(path: str | Path) -> str:
     """Tells "dicom", "nifti", "pages" (an image that may hold several pictures) or "" of a file from its first bytes.
 
-    DICOM files without the mark at byte 128 count where they end in .dcm or .ima, and what ends in .nii or .nii.gz is
-    taken for NIfTI, unless it starts as an image does.
+    DICOM files without the mark at byte 128 count where they end in .dcm or .ima, and what ends as volumes do is taken
+    for one, unless it starts as an image does. "nifti" stands for all files that hold one volume.
     """
     try:
         # A Path and a buffer would cost more than the reading.
         with open(path, "rb", buffering=0, opener=without_waiting) as file:
-            head = file.read(_HEAD_BYTES) or b""  # of a pipe None
+            head = file.read(HEAD_BYTES) or b""  # of a pipe None
             if head.startswith(GZIP):
-                head += file.read(_PACKED_BYTES - _HEAD_BYTES)
+                head += file.read(PACKED_BYTES - HEAD_BYTES)
     except OSError:
         return ""
-    if head[_DICOM_MARK] == b"DICM":
+    return kind_of_content(head, Path(path).name)
+
+
+def kind_of_content(head: bytes, name: str) -> str:
+    """Tells what `kind_of` tells, from the first bytes of a file, `PACKED_BYTES` or all, and its name."""
+    name = name.lower()
+    if unpacked(head)[_DICOM_MARK] == b"DICM":
         return DICOM
-    if is_nifti(head):
+    if is_volume(head, name):
         return "nifti"
     if head.startswith(_IMAGES):
         return "pages" if may_hold_pages(head) else ""
-    name = Path(path).name.lower()
-    return DICOM if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(NIFTI_SUFFIXES) else ""
+    return DICOM if Path(name).suffix in DICOM_SUFFIXES else "nifti" if name.endswith(VOLUME_SUFFIXES) else ""
 
 
 def is_volume_name(path: Path) -> bool:
@@ -73,7 +72,7 @@ def is_volume_name(path: Path) -> bool:
     identifiers of DICOM do, and exports call theirs .dicom or .MR.
     """
     name = path.name.lower()
-    if name.endswith((*NIFTI_SUFFIXES, *DICOM_SUFFIXES, *_CONVERT)):
+    if name.endswith((*VOLUME_SUFFIXES, *DICOM_SUFFIXES, *_CONVERT)):
         return True
     return name != "dicomdir" and kind_of(path) in (DICOM, "nifti")
 
@@ -100,17 +99,22 @@ def slices_of(files: Iterable[str | Path | Unit], *, limits: Limits = LIMITS) ->
 
 def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
     """Lists the slices of files that are read together; a file that cannot be read is one slice that says why."""
-    path = unit.paths[0]
     if unit.kind in (DICOM, "nifti"):
         import_decoders()  # its slices may be read by several threads
+    if unit.kind == DICOM:
+        return dicom_slices(unit.paths, unit.volume, limits=limits)
+    with collected_warnings() as words:
+        found = _file_slices(unit.paths[0], unit.kind, limits)
+    return [piece.noted(*words) for piece in found]
+
+
+def _file_slices(path: str, kind: str, limits: Limits) -> list[Slice]:
     try:
-        if unit.kind == DICOM:
-            return dicom_slices(unit.paths, unit.volume, limits=limits)
-        if unit.kind == "nifti":
+        if kind == "nifti":
             return nifti_slices(path, limits=limits)
-        pages = Pages(path, limits) if unit.kind == "pages" else None
+        pages = Pages(path, limits) if kind == "pages" else None
     except InputError as error:
-        return [broken_slice(path, path if unit.kind == "nifti" else "", error)]
+        return [broken_slice(path, path if kind == "nifti" else "", error)]
     if pages is None or pages.numbers == [1]:
         return [Slice(path, "", lambda: Loaded(_decoded(path, limits)))]
     if len(pages.numbers) == 1:  # behind a reduced copy of it
@@ -252,6 +256,7 @@ def import_decoders() -> None:
     one of them may get a module that is not complete, and a good file then looks broken.
     """
     import nibabel.fileholders
+    import nibabel.freesurfer.mghformat
     import nibabel.nifti1
     import nibabel.nifti2
     import nibabel.orientations  # noqa: F401
@@ -262,4 +267,4 @@ def import_decoders() -> None:
     import pydicom.uid  # noqa: F401
 
     jpeg_lossless.register()
-    Image.init()
+    import_formats()

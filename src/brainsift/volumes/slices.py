@@ -1,7 +1,7 @@
 """One slice of a DICOM or NIfTI volume, read only when its pixels are wanted."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ from PIL import Image
 
 from brainsift.core.errors import BrainsiftError
 from brainsift.core.reasons import Reason, Rejection
+from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
 from brainsift.volumes.acquisition import UNKNOWN, Acquisition
 from brainsift.volumes.windowing import Values
@@ -32,11 +33,13 @@ class Loaded:
         coarse: float32 (h, w), means over blocks of the values before any window, so that the slices of a volume can
             be compared; larger is brighter. None for a plain image.
         unwindowed: finds the values before the window of the header; None where there is none.
+        note: what was found out about it meanwhile; "" where there is nothing to say.
     """
 
     image: DecodedImage
     coarse: Coarse | None = None
     unwindowed: Callable[[], Values] | None = None
+    note: str = ""
 
     def values(self) -> Values:
         """Returns the whole range of the slice, with as many pixels as its image."""
@@ -50,7 +53,7 @@ class Slice:
     Attributes:
         name: ``scan.nii.gz#12``, ``file.dcm``, or ``file.dcm#3`` for a frame; slices and frames count from 1.
         volume: path of the NIfTI file or name of the DICOM series; "" for a plain image.
-        load: reads it.
+        loader: reads it; `load` also collects what libraries warn of meanwhile.
         rejection: why, by its header, it is no MR of a head; None where nothing speaks against that.
         note: what a reader of the answer should know: only the first volume was read, for instance.
         acquisition: what the header says of how it was made.
@@ -58,10 +61,20 @@ class Slice:
 
     name: str
     volume: str
-    load: Callable[[], Loaded]
+    loader: Callable[[], Loaded]
     rejection: Rejection | None = None
     note: str = ""
     acquisition: Acquisition = UNKNOWN
+
+    def load(self) -> Loaded:
+        """Reads it; raises as `read` does."""
+        with collected_warnings() as words:
+            loaded = self.loader()
+        return replace(loaded, note=joined(loaded.note, *words)) if words else loaded
+
+    def noted(self, *words: str) -> "Slice":
+        """Returns the slice with more words in its note."""
+        return replace(self, note=joined(self.note, *words)) if any(words) else self
 
     def read(self) -> DecodedImage:
         """Returns the pixels.
@@ -71,6 +84,11 @@ class Slice:
             ImageSizeError: beyond the limits of `image`.
         """
         return self.load().image
+
+
+def joined(*words: str) -> str:
+    """Returns the distinct of some notes as one."""
+    return "; ".join(dict.fromkeys(filter(None, words)))
 
 
 def broken_slice(name: str, volume: str, error: BrainsiftError) -> Slice:
@@ -125,7 +143,8 @@ def coarse_of(values: npt.NDArray[np.generic]) -> Coarse:
     """Returns the means of blocks of values (height, width), at most 32 along the longer side."""
     cell = max(1, -(-max(values.shape) // _CELLS))
     rows, columns = (max(side // cell, 1) for side in values.shape)
-    whole = values[: rows * cell, : columns * cell].astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond the largest float32 only where the slope of a header is absurd
+        whole = values[: rows * cell, : columns * cell].astype(np.float32)
     if min(values.shape) < cell:
         return whole.mean(keepdims=True)
     means: Coarse = whole.reshape(rows, cell, columns, cell).mean(axis=(1, 3))

@@ -109,9 +109,8 @@ def stacks_of(frames: Sequence[Frame], name: str) -> list[Slice]:
         ordered = sorted(stack, key=lambda frame: (ranks[id(frame)], *_turn(frame)))
         gaps = _gaps(ordered)
         for frame in ordered:
-            note = "; ".join(filter(None, (frame.slice.note, gaps)))
             acquisition = replace(frame.slice.acquisition, incomplete=bool(gaps))
-            found.append(replace(frame.slice, volume=volume, note=note, acquisition=acquisition))
+            found.append(replace(frame.slice.noted(gaps), volume=volume, acquisition=acquisition))
     return found
 
 
@@ -135,8 +134,7 @@ def _without_copies(frames: Sequence[Frame]) -> list[Frame]:
     for copies in images.values():
         frame = max(copies, key=lambda copy: copy.size)  # the first of those that are alike
         if len(copies) > 1:
-            note = "; ".join(filter(None, (frame.slice.note, f"counted once of {len(copies)} copies")))
-            frame = replace(frame, slice=replace(frame.slice, note=note))
+            frame = replace(frame, slice=frame.slice.noted(f"counted once of {len(copies)} copies"))
         kept.append(frame)
     return kept
 

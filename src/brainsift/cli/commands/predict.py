@@ -22,6 +22,7 @@ from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.volumes.inputs import STANDARD_INPUT, read_list
 
 _UNREADABLE = 3
+_NAMED = 3  # of the files that are skipped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
         result = predict_files(**options, each=None if to_table else _print_line, progress=report)
     for volume in result.volumes:
         print(_volume_line(volume))
+    if result.n_skipped:
+        shown = result.skipped[:_NAMED]
+        names = [repr(Path(name).name) for name in shown]  # printable, whatever the name
+        names += [f"{result.n_skipped - len(shown)} more"] if result.n_skipped > len(shown) else []
+        print(f"skipped {result.n_skipped} files, no image by name or content: {', '.join(names)}", file=sys.stderr)
     for reason in result.left_out:
         print(f"left out: {reason}", file=sys.stderr)
     print(NOTICE, file=sys.stderr)

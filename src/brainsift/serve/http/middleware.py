@@ -10,7 +10,6 @@ import secrets
 import sys
 import time
 import traceback
-import warnings
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -76,8 +75,10 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Sends the service's log to standard error, and silences libraries whose messages quote files."""
-    warnings.simplefilter("ignore")
+    """Sends the service's log to standard error, and silences libraries whose messages quote files.
+
+    What they warn of while a file is read stands in the answer for that file (`core.warned`).
+    """
     for name in _QUOTING:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     handler = logging.StreamHandler(sys.stderr)

@@ -37,7 +37,7 @@ from brainsift.serve.schemas import (
     VolumeResult,
 )
 from brainsift.serve.scoring.job import Job
-from brainsift.serve.scoring.slice_pictures import SIDE, deep_png, map_png, picture_png
+from brainsift.serve.scoring.slice_pictures import SIDE, deep_png, map_png, picture_png, seen_png
 
 _MOST_WAIT_S = 20.0
 _ORIGIN = ("parameters", "pretrained", "commit")
@@ -225,6 +225,7 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
         place: int,
         side: Annotated[int, Query(ge=16, le=SIDE, description="Largest width and height, pixels.")] = SIDE,
         depth: Annotated[Literal["8", "16"], Query(description="Bits per pixel.")] = "8",
+        with_map: Annotated[bool, Query(description="Draw the tumor map over it, in color; with `depth=8`.")] = False,
     ) -> Response:
         """A slice with square pixels, 8-bit grey.
 
@@ -235,6 +236,9 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
 
         def draw() -> tuple[bytes, dict[str, str]]:
             loaded = job.load(place)
+            found = job.predictions[place]
+            if with_map and depth == "8" and found.status == "ok" and found.tumor_map is not None:
+                return seen_png(loaded.image.grey(), found.tumor_map, size=service.bundle.size, side=side), {}
             return deep_png(loaded, side) if depth == "16" else (picture_png(loaded.image.grey(), side), {})
 
         png, headers = await service.draw(draw)
@@ -261,6 +265,8 @@ def _results(service: Service, request: Request, job: Job, seconds: float) -> Pr
         notice=service.bundle.notice,
         answers=slices,
         volumes=volumes,
+        n_skipped=job.upload.skipped.count,
+        skipped=job.upload.skipped.names,
         seconds=round(seconds, 4),
     )
 
@@ -281,6 +287,8 @@ def _progress(request: Request, job: Job, after: int) -> JobReply:
         margin=job.rule.margin,
         answers=slices,
         volumes=volumes,
+        n_skipped=job.upload.skipped.count,
+        skipped=job.upload.skipped.names,
     )
 
 

@@ -24,6 +24,7 @@ import { counted, label, missingInWords, number, percent, predicted } from "./wo
 const VIEWS = ["cases", "history", "about"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 const narrow = matchMedia("(max-width: 759px)");
+const low = matchMedia("(max-height: 699px)");
 
 /** @param {string} name */
 function showView(name) {
@@ -145,6 +146,7 @@ function listenToIntake(intake, cases, { isChosen, open, reveal }) {
     const isFirst = one.order === intake.fresh.order;
     const isWanted = !cases.selected || (isFirst && intake.fresh.alone && !isChosen());
     if (isWanted && !narrow.matches) open(one, { quiet: true });
+    if (isFirst && intake.fresh.alone && narrow.matches) open(one, { quiet: false }); // on a phone, a single file opens its result
     showEmptiness(intake, cases);
     if (isFirst && cases.all.length > 1) reveal(one);
   });
@@ -237,7 +239,7 @@ async function start() {
   const showRug = throttled(() => rug.show(cases.all, cases.rule), 100);
   for (const type of /** @type {const} */ (["added", "changed", "removed", "rule"])) cases.on(type, showRug);
   rug.show(cases.all, cases.rule);
-  if (narrow.matches) first(".threshold", HTMLDetailsElement).open = false;
+  panel.fold(narrow.matches || low.matches);
 
   const view = new CaseView({ hasHistory: model.history });
   /** The case that the reader chose, not the page. @type {Case | null} */

@@ -26,11 +26,9 @@ import { inWords } from "./words.js";
 
 /** One row of the list: an image, or a volume with its slices. */
 export class Case {
-  /** @type {SliceRecord[]} */
-  #records = [];
   /** What the service says of the volume as a whole. @type {VolumePrediction | null} */
   scored = null;
-  /** What is shown: the records with their decisions. @type {Slice[]} */
+  /** In the order of the volume. @type {Slice[]} */
   slices = [];
   /** For the case as a whole. @type {Rule} */
   rule = { threshold: 0.5, margin: 0 };
@@ -79,16 +77,14 @@ export class Case {
    * @param {SliceRecord} record
    */
   push(record) {
-    this.#records.push(record);
+    const detail = record.status === "ok" ? record.note : record.detail;
+    this.slices.push({ ...record, detail, decision: "unreadable" });
   }
 
   /** @param {Rule} rule */
   decide(rule) {
     this.sliceRule = rule;
-    this.slices = this.#records.map((one) => {
-      const detail = one.status === "ok" ? one.note : one.detail;
-      return { ...one, decision: decide(one, rule), detail };
-    });
+    for (const one of this.slices) one.decision = decide(one, rule);
     this.rule = this.isVolume ? ofVolumes(rule) : rule;
     const [first] = this.slices;
     const whole = this.isVolume && this.scored ? decideVolume(this.scored, this.rule) : first;

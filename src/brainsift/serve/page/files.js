@@ -18,7 +18,7 @@ import { seriesOf } from "./dicom.js";
  */
 
 const IMAGES_PER_JOB = 24;
-const MEGABYTE = 1024 * 1024;
+export const MEGABYTE = 1024 * 1024;
 const NIFTI = /\.nii(\.gz)?$/i;
 const ZIP = /\.zip$/i;
 const DICOM = /\.(dcm|ima)$/i;

@@ -7,7 +7,7 @@
 
 import * as api from "./api.js";
 import { Emitter } from "./emitter.js";
-import { groupFiles } from "./files.js";
+import { MEGABYTE, groupFiles } from "./files.js";
 
 /**
  * @typedef {PlacedFile & { order: number }} OrderedFile with its order among all files of the list.
@@ -189,7 +189,9 @@ export class Intake extends Emitter {
    * @returns {Promise<Job>}
    */
   async #submit(batch) {
-    if (batch.tooMany) throw new api.ApiError(0, tooMany(batch.files.length, this.limits));
+    if (batch.tooMany) throw new api.ApiError(0, tooMany(batch.files, this.limits));
+    const [one, ...others] = batch.files;
+    if (!others.length && one.file.size > this.limits.upload_mb * MEGABYTE) throw new api.ApiError(0, tooLarge(one.file, this.limits));
     const { signal } = batch.stop;
     /** @param {number} share */
     const onprogress = (share) => {
@@ -384,13 +386,29 @@ const sizeOf = ({ files, places }) => files.length || (places?.length ?? 1);
 const LOST = new api.ApiError(404, { code: "lost", subject: "The server", rule: "lost this file before it was scored", remedy: "Drop it again." });
 const STOPPED = { code: "stopped", subject: "The server", rule: "stopped this job", remedy: "Drop the files again." };
 
+/** @param {number} bytes */
+const inMegabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(1)} MB`;
+
 /**
- * @param {number} count
+ * A file that the server would refuse is not sent.
+ *
+ * @param {File} file
  * @param {Limits} limits
  */
-const tooMany = (count, { upload_mb: megabytes, files }) => ({
+const tooLarge = ({ size }, { upload_mb: megabytes }) => ({
   code: "upload",
-  subject: `These ${count} DICOM files`,
+  subject: "This file",
+  rule: `has ${inMegabytes(size)}, more than the ${megabytes} MB of one upload, and was not sent`,
+  remedy: "Start `brainsift serve` with a larger --upload-mb, or make the file smaller.",
+});
+
+/**
+ * @param {OrderedFile[]} sent
+ * @param {Limits} limits
+ */
+const tooMany = (sent, { upload_mb: megabytes, files }) => ({
+  code: "upload",
+  subject: `These ${sent.length} DICOM files of ${inMegabytes(sent.reduce((sum, { file }) => sum + file.size, 0))}`,
   rule: `exceed the limit for one upload: ${files} files or ${megabytes} MB`,
   remedy: "Start `brainsift serve` with a larger --files or --upload-mb, or drop one series at a time.",
 });

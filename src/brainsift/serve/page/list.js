@@ -12,8 +12,18 @@ import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
 import { attentionInWords, because, counted, label } from "./words.js";
 
 const PAUSE_MS = 100;
-const PAGE = 200; // rows at once; a button shows more
-const THUMBNAIL = 96;
+const PAGE = 150; // rows at once; a button shows more
+const THUMBNAIL = 192; // pixels, also of the grid
+
+const GRID = "brainsift.grid";
+
+function storedGrid() {
+  try {
+    return localStorage.getItem(GRID) === "true";
+  } catch {
+    return false;
+  }
+}
 
 export class List {
   /** @type {Map<string, Row>} */
@@ -30,6 +40,7 @@ export class List {
     this.decision = "all"; // or the one to filter by, or "look"
     this.query = "";
     this.most = PAGE;
+    this.withMap = false; // the pictures of the grid have their maps over them
     this.body = byId("case-rows");
     this.refresh = throttled(() => this.#draw(), PAUSE_MS);
     for (const type of /** @type {const} */ (["added", "changed", "removed", "rule"])) cases.on(type, this.refresh);
@@ -37,8 +48,22 @@ export class List {
       this.#mark();
       this.refresh();
     });
-    connection.on("back", () => this.#rows.forEach((row) => row.showThumb()));
+    connection.on("back", () => this.#rows.forEach((row) => row.showThumb(this.withMap)));
     this.#listen();
+    this.#setGrid(storedGrid());
+  }
+
+  /** @param {boolean} yes whether the list is a grid of pictures. */
+  #setGrid(yes) {
+    byId("grid").setAttribute("aria-pressed", String(yes));
+    byId("case-table").classList.toggle("as-grid", yes);
+    this.withMap = yes;
+    this.#rows.forEach((row) => row.showThumb(yes));
+    try {
+      localStorage.setItem(GRID, String(yes));
+    } catch {
+      // storage is refused: the choice lasts as long as the page
+    }
   }
 
   /** The cases that the filter and the search leave, in their order. */
@@ -75,7 +100,7 @@ export class List {
     const rows = shown.slice(0, this.most).map((one) => this.#row(one));
     arrange(this.body, rows.map((row) => row.node));
     for (const key of this.#rows.keys()) if (!this.cases.byKey.has(key)) this.#rows.delete(key);
-    for (const row of rows) row.update();
+    for (const row of rows) row.update(this.withMap);
     this.#mark();
     this.#showCounts();
     const left = shown.length - rows.length;
@@ -135,6 +160,7 @@ export class List {
         search.focus();
       });
     }
+    byId("grid").addEventListener("click", () => this.#setGrid(byId("grid").getAttribute("aria-pressed") !== "true"));
     byId("more").addEventListener("click", () => {
       this.most += PAGE;
       this.refresh();
@@ -200,7 +226,8 @@ class Row {
     this.node = el("tr", {}, first, this.decision, el("td", { class: "cell-probability" }, this.bar.node), this.slices, this.why);
   }
 
-  update() {
+  /** @param {boolean} withMap whether its picture has the map over it. */
+  update(withMap) {
     const { one } = this;
     const count = one.slices.length;
     const shown = [one.decision, one.probability, one.rule.threshold, count, one.place, ...one.attention].join("/");
@@ -216,7 +243,7 @@ class Row {
     this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(count));
     setText(this.why, [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" "));
-    this.showThumb();
+    this.showThumb(withMap);
   }
 
   /** @param {boolean} yes */
@@ -226,16 +253,17 @@ class Row {
     else this.button.removeAttribute("aria-current");
   }
 
-  showThumb() {
+  /** @param {boolean} withMap */
+  showThumb(withMap) {
     const { one } = this;
     const { id } = one.slices[one.suspicious[0] ?? one.place];
     if (one.status === "unreadable" || one.job === null || id === null) {
       this.thumb.replaceChildren(icon("unreadable"));
       return;
     }
-    const src = pictureOf(one.job, id, { side: THUMBNAIL });
+    const src = pictureOf(one.job, id, { side: THUMBNAIL, with_map: withMap ? "true" : null });
     if (this.thumb.querySelector("img")?.src === src) return;
-    const image = el("img", { src, alt: "", loading: "lazy", decoding: "async", width: 44, height: 44 });
+    const image = el("img", { src, alt: "", loading: "lazy", decoding: "async", width: 32, height: 32 });
     image.addEventListener("error", () => this.thumb.replaceChildren(), { once: true });
     this.thumb.replaceChildren(image);
   }

@@ -87,12 +87,13 @@ export class Rug {
   show(cases, rule) {
     /** @param {number} probability */
     const x = (probability) => String(2 + probability * (WIDTH - 4));
-    this.marks.replaceChildren();
+    /** @type {Map<string, string>} */
+    const strokes = new Map(); // one path per decision: thousands of elements would take their time
     for (const { probability, status, decision } of cases) {
       if (probability === null || status !== "ok") continue;
-      const at = { x1: x(probability), x2: x(probability), y1: 7, y2: HEIGHT - 7 };
-      this.marks.append(svg("line", { class: "rug-mark", "data-decision": decision, ...at }));
+      strokes.set(decision, `${strokes.get(decision) ?? ""}M${(2 + probability * (WIDTH - 4)).toFixed(1)} 7v${HEIGHT - 14}`);
     }
+    this.marks.replaceChildren(...[...strokes].map(([decision, d]) => svg("path", { class: "rug-mark", "data-decision": decision, d })));
     const half = halfBand(rule);
     this.band.setAttribute("x", x(0.5 - half));
     this.band.setAttribute("width", String(Math.max(0, 2 * half * (WIDTH - 4))));

@@ -4,11 +4,12 @@
 /** @import { Choice, ChosenRule, Thresholds } from "./decide.js" */
 
 import { makeRule, sensitivityOf } from "./decide.js";
-import { all, byId, el, setText } from "./dom.js";
+import { all, byId, el, first, setText } from "./dom.js";
 import { Emitter } from "./emitter.js";
 import { percent, thresholds } from "./words.js";
 
 const STORED = "brainsift.threshold";
+const OPEN = "brainsift.threshold.panel";
 /** @type {Record<string, [title: string, words: string]>} */
 const NAMES = {
   "": ["Default", "Balanced for images, Confirm for volumes: each of the many slices of a volume could give a false positive."],
@@ -39,6 +40,32 @@ export class ThresholdPanel extends Emitter {
     this.#show();
   }
 
+  /**
+   * Folds the panel to one line where there is little room, or where the reader used it before; what he opens stays open.
+   *
+   * @param {boolean} isSmall
+   */
+  fold(isSmall) {
+    const panel = first(".threshold", HTMLDetailsElement);
+    let before = "";
+    try {
+      before = localStorage.getItem(OPEN) ?? "";
+    } catch {
+      // storage is refused: the panel is as on the first visit
+    }
+    panel.open = before ? before === "open" && !isSmall : !isSmall;
+    first("summary", HTMLElement, panel).addEventListener("click", () => this.#remember(panel.open ? "folded" : "open"));
+  }
+
+  /** @param {"open" | "folded"} state */
+  #remember(state) {
+    try {
+      localStorage.setItem(OPEN, state);
+    } catch {
+      // as above
+    }
+  }
+
   /** @param {Choice} choice */
   choose(choice) {
     const rule = makeRule(choice, this.model);
@@ -48,6 +75,7 @@ export class ThresholdPanel extends Emitter {
     this.emit("rule", rule);
     try {
       localStorage.setItem(STORED, JSON.stringify(choice));
+      if (!localStorage.getItem(OPEN)) this.#remember("folded"); // it was used: next time one line is enough
     } catch {
       // storage is refused: the choice lasts as long as the page
     }

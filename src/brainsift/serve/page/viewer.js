@@ -10,7 +10,8 @@ import { Wheel } from "./wheel.js";
 import { bounded, dragged, shadesOf } from "./window.js";
 
 const MAP_COLOR = [255, 64, 0]; // as in the pictures of `brainsift predict --heatmaps`
-const CONTOUR_COLOR = "#ffe14d";
+/** Colors and widths in CSS pixels; the dark line below keeps the bright one visible on bright pixels. @type {[string, number][]} */
+const CONTOUR = [["rgb(0 0 0 / 70%)", 4], ["#ffe14d", 1.75]];
 const CONTOUR_LEVEL = 127.5;
 const MOST_ZOOM = 24;
 const CRISP_FROM = 6; // screen pixels per pixel: from here on pixels are shown as they are
@@ -222,10 +223,12 @@ export class Viewer extends Emitter {
     context.drawImage(map.heat, 0, 0, picture.width, picture.height);
     context.globalAlpha = 1;
     if (!this.showContour) return;
-    context.lineWidth = (1.75 * ratio) / scale;
     context.lineCap = "round";
-    context.strokeStyle = CONTOUR_COLOR;
-    context.stroke(map.outline);
+    for (const [color, width] of CONTOUR) {
+      context.strokeStyle = color;
+      context.lineWidth = (width * ratio) / scale;
+      context.stroke(map.outline);
+    }
   }
 
   #listen() {

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 from brainsift.core.errors import InputError, UnreadableImageError, UploadError
 from brainsift.core.walk import IMAGE_SUFFIXES
 from brainsift.serve.config import MIB, ServeConfig
-from brainsift.volumes.reader import DICOM_SUFFIXES, NIFTI_SUFFIXES, kind_of
+from brainsift.volumes.reader import DICOM, DICOM_SUFFIXES, PACKED_BYTES, VOLUME_SUFFIXES, kind_of_content
 
 _MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 _END, _END_SIZE = b"PK\x05\x06", 22
@@ -37,9 +37,6 @@ class Target(Protocol):
     def write(self, file: BinaryIO, content: bytes) -> None:
         """Writes a piece of a file."""
 
-    def drop_last(self) -> None:
-        """Removes the newest file."""
-
 
 def is_archive(path: Path) -> bool:
     """Returns whether a file starts like a ZIP archive."""
@@ -47,8 +44,8 @@ def is_archive(path: Path) -> bool:
         return file.read(4) in _MARKS
 
 
-def unpack(path: Path, name: str, target: Target, config: ServeConfig) -> None:
-    """Writes the images, DICOM and NIfTI files of an archive; other members are skipped.
+def unpack(path: Path, name: str, target: Target, config: ServeConfig) -> list[str]:
+    """Writes the images, DICOM files and volumes of an archive; returns the names of what was skipped.
 
     Args:
         path: of the archive.
@@ -64,13 +61,11 @@ def unpack(path: Path, name: str, target: Target, config: ServeConfig) -> None:
     _check_directory(path, name, config)
     try:
         with zipfile.ZipFile(path) as archive:
-            count = _write_members(archive, name, target, config)
+            return _write_members(archive, name, target, config)
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of the disk, not of a place before the start
             raise
         raise UnreadableImageError(name, "is a broken ZIP archive", _REMEDY) from error
-    if not count:
-        raise InputError(name, "holds no image", "Pack images, DICOM or NIfTI files.")
 
 
 def _check_directory(path: Path, name: str, config: ServeConfig) -> None:
@@ -90,25 +85,24 @@ def _check_directory(path: Path, name: str, config: ServeConfig) -> None:
         raise UploadError(name, f"has more than {most} members", "Send fewer at a time.")
 
 
-def _write_members(archive: zipfile.ZipFile, name: str, target: Target, config: ServeConfig) -> int:
-    members = [member for member in archive.infolist() if _may_be_image(member)]
-    if len(members) > config.files:
+def _write_members(archive: zipfile.ZipFile, name: str, target: Target, config: ServeConfig) -> list[str]:
+    """Writes the members that are images; returns the names of the others."""
+    members = [member for member in archive.infolist() if not _is_junk(member)]
+    wanted = [member for member in members if _is_image(archive, member)]
+    if len(wanted) > config.files:
         raise UploadError(name, f"has more than {config.files} members", "Send fewer at a time.")
+    if not wanted:
+        raise InputError(name, "holds no image", "Pack images, DICOM files or volumes.")
     tally = _tally(name, Path(archive.filename or "").stat().st_size, config)
-    count = 0
-    for member in sorted(members, key=lambda one: (str(PurePosixPath(one.filename).parent), one.filename)):
-        if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
+    for member in sorted(wanted, key=lambda one: (str(PurePosixPath(one.filename).parent), one.filename)):
+        if not _is_plain(member):
             raise UnreadableImageError(name, "is encrypted, or compressed in an unsupported way", _REMEDY)
         with target.file(member.filename) as file, archive.open(member) as source:
             while piece := source.read(_CHUNK):
                 tally(len(piece))
                 target.write(file, piece)
-            stored = Path(file.name)
-        kept = _suffix(member.filename) in _KNOWN or kind_of(stored) == "dicom"
-        count += kept
-        if not kept:
-            target.drop_last()
-    return count
+    taken = {id(member) for member in wanted}
+    return [member.filename for member in members if id(member) not in taken]
 
 
 def _tally(name: str, packed: int, config: ServeConfig) -> Callable[[int], None]:
@@ -127,17 +121,26 @@ def _tally(name: str, packed: int, config: ServeConfig) -> Callable[[int], None]
 
 
 # An archive inside is passed on, so that it is told as no image.
-_KNOWN = frozenset([*IMAGE_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES, ".zip"])
+_KNOWN = (*IMAGE_SUFFIXES, *DICOM_SUFFIXES, *VOLUME_SUFFIXES, ".zip")
 
 
-def _suffix(name: str) -> str:
-    lower = name.lower()
-    return ".nii.gz" if lower.endswith(".nii.gz") else PurePosixPath(lower).suffix
-
-
-def _may_be_image(member: zipfile.ZipInfo) -> bool:
+def _is_junk(member: zipfile.ZipInfo) -> bool:
+    """Tells whether a member is no file of its sender: a folder, hidden, or a list of DICOM files."""
     parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-    if member.is_dir() or not parts or any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts):
-        return False
-    suffix = _suffix(parts[-1])
-    return suffix in _KNOWN or ((not suffix or suffix[1:].isdigit()) and parts[-1].lower() != "dicomdir")
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
+    return member.is_dir() or not parts or hidden or parts[-1].lower() == "dicomdir"
+
+
+def _is_image(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Tells whether a member is an image by its name, or DICOM or a volume by its content, whatever its name."""
+    name = PurePosixPath(member.filename.lower())
+    if name.name.endswith(_KNOWN):
+        return True
+    if not _is_plain(member):
+        return not name.suffix or name.suffix[1:].isdigit()  # as files of archives have it
+    with archive.open(member) as source:
+        return kind_of_content(source.read(PACKED_BYTES), name.name) in (DICOM, "nifti")
+
+
+def _is_plain(member: zipfile.ZipInfo) -> bool:
+    return not member.flag_bits & _ENCRYPTED and member.compress_type in _METHODS

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from brainsift.images import standard
+from brainsift.inference.overlay import overlay
 from brainsift.volumes.slices import Loaded
 
 SIDE = 1024
@@ -51,6 +52,13 @@ def deep_png(loaded: Loaded, side: int = SIDE) -> tuple[bytes, dict[str, str]]:
     ends = {"X-Values": (least, most), "X-Window": (low, max(high, low + 1e-6))}
     headers = {name: ",".join(str(intercept + slope * one) for one in pair) for name, pair in ends.items()}
     return _encoded(Image.fromarray(packed), compress_level=1), headers  # low bytes are noise: more effort saves little
+
+
+def seen_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int, side: int = SIDE) -> bytes:
+    """Draws a slice with its tumor map and the contour over it, in color; see `overlay`."""
+    image = overlay(grey, tumor_map, size=size)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _encoded(image)
 
 
 def map_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int) -> bytes:

@@ -25,12 +25,13 @@ from brainsift.core.errors import BusyError, MediaTypeError, UploadError, UsageE
 from brainsift.core.files import hold
 from brainsift.serve.config import MIB, ServeConfig
 from brainsift.serve.scoring.archive import is_archive, unpack
+from brainsift.volumes.inputs import Skipped
 from brainsift.volumes.reader import slices_of
 from brainsift.volumes.slices import Slice
 
 RAW_TYPES = ("application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip")
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
-_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".ima")  # they tell a kind that the content may not show
+_SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh", ".dcm", ".ima")  # they tell a kind that the content may not show
 _LONGEST_NAME = 200
 _PREFIX = "brainsift-serve-"
 _UID = re.compile(r" \(\d+(\.\d+){3,}\)")  # which tells series of one name apart, but nothing to a reader
@@ -148,11 +149,13 @@ class Upload:
 
     Attributes:
         files: the files to score.
+        skipped: members of archives that are no image by name and content.
         size: bytes on the disk.
     """
 
     def __init__(self, store: Store, number: str) -> None:
         self.files: list[Stored] = []
+        self.skipped = Skipped()
         self._store, self._number = store, number
         self._places: dict[str, int] = {}
         self._unpacked = False
@@ -192,17 +195,14 @@ class Upload:
             self.size += len(content)
             file.write(content)
 
-    def drop_last(self) -> None:
-        """Removes the newest file."""
-        self._drop(self.files.pop())
-
     def unpack(self) -> None:
         """Replaces archives by the files in them; raises as `archive.unpack` does."""
         sent, self.files = self.files, []
         for one in sent:
             if is_archive(one.path):
                 self._unpacked = True
-                unpack(one.path, one.name, self, self._store.config)
+                for name in unpack(one.path, one.name, self, self._store.config):
+                    self.skipped.add(shown_name(name))
                 self._drop(one)
             else:
                 self.files.append(one)
