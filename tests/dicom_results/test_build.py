@@ -81,6 +81,7 @@ def test_checkers_find_no_error_on_a_real_series(data, results, check, tmp_path)
     assert contents(results.build(volume, options=ALL)) == contents(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["axial", "enhanced", "iso2022"])
 def test_the_same_arguments_give_the_same_bytes(case, results, name):
     found = case(name)
@@ -127,6 +128,7 @@ def test_another_rule_network_or_image_gives_other_uids(case, results):
     assert len(set.union(*map(uids, made))) == sum(len(one.objects) for one in made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASE_NAMES)
 def test_patient_and_study_are_as_in_the_source(case, name):
     found = case(name)
@@ -186,6 +188,7 @@ def test_odd_identifiers_are_kept_and_quoted_nowhere(results, tmp_path, caplog, 
     assert b"1.2.826.0.01.7.9" in made.objects[0].content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRBigEndian"])
 def test_other_encodings_of_the_source_give_the_same_objects(case, results, tmp_path, syntax):
     found = case("utf8")

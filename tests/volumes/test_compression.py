@@ -113,6 +113,7 @@ def test_files_that_others_compressed_are_read(packed, plain):
     assert np.ptp(found) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["JPEG Lossless SV1", "JPEG Lossless, predictor 6", "JPEG-LS", "RLE", "JPEG 2000"])
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
 @pytest.mark.parametrize("filled", [True, False])
