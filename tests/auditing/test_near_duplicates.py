@@ -91,6 +91,7 @@ def originals(greys):
     return views_of(greys)
 
 
+@pytest.mark.slow
 def test_other_patients_are_not_joined(originals):
     assert near_duplicates(originals).empty
 
@@ -122,6 +123,7 @@ def test_orientation_lays_the_first_over_the_second(greys, orientation):
     assert pairs["similarity"][0] > 0.99
 
 
+@pytest.mark.slow
 def test_pairs_keep_their_contract(greys, originals):
     both = joined(views_of([half(grey) for grey in greys[:6]]), originals)
     pairs = near_duplicates(both)
@@ -198,6 +200,7 @@ def test_components_are_connected():
     assert len(set(groups)) == 4
 
 
+@pytest.mark.slow
 def test_progress_reaches_the_total(greys, originals):
     calls = []
     both = joined(originals, views_of([half(grey) for grey in greys[:4]]))

@@ -13,6 +13,8 @@ from brainsift.core.errors import UsageError
 from brainsift.dicom_results.result_set import ResultOptions
 from brainsift.images.phantom import draw
 
+pytestmark = pytest.mark.slow
+
 _SIDE = 96
 
 

@@ -132,6 +132,7 @@ def without_extras(code):
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_command_has_help_in_the_base_install():
     code = "for name in COMMANDS:\n    try:\n        main([name, '--help'])\n"
     code += "    except SystemExit as end:\n        print(end.code)"

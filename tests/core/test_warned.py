@@ -71,6 +71,7 @@ def test_blocks_may_lie_in_each_other():
     assert (inner, outer) == (["inside"], ["before", "behind"])
 
 
+@pytest.mark.slow
 def test_the_command_prints_rows_and_no_warnings(tmp_path):
     code = f"""
 import numpy as np, nibabel, pydicom

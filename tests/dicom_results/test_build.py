@@ -18,6 +18,8 @@ from brainsift.dicom_results.result_set import Reference, ResultOptions, write_r
 from brainsift.dicom_results.sources import PATIENT_AND_STUDY
 from brainsift.inference.decision import Rule
 
+pytestmark = pytest.mark.slow
+
 ALL = ResultOptions(fractional=True)
 CASE_NAMES = [
     "axial",

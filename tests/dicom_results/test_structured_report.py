@@ -9,6 +9,8 @@ from brainsift.core.reasons import Reason
 from brainsift.dicom_results.result_set import Reference, ResultOptions
 from brainsift.inference.decision import Rule
 
+pytestmark = pytest.mark.slow
+
 PROBABILITY, PRESENCE = ("122157", "DCM"), ("121052", "DCM")
 PRESENT, ABSENT, UNDETERMINED = "52101004", "272519000", "373068000"
 

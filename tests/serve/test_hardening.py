@@ -217,6 +217,7 @@ def test_an_upload_that_says_it_is_too_large_is_refused_at_once(served):
     assert reply.startswith(b"HTTP/1.1 413") and b'"code":"too_large"' in reply
 
 
+@pytest.mark.slow
 def test_slow_uploads_end(serving):
     with serving(timeout_s=0.5) as running:
         with raw(running.url, head_of(5000) + b"x") as connection:
@@ -225,6 +226,7 @@ def test_slow_uploads_end(serving):
         assert running.service.queue.waiting == 0 and running.service.store.used == 0
 
 
+@pytest.mark.slow
 def test_headers_that_never_end_are_hung_up_on(serving, monkeypatch):
     monkeypatch.setattr("brainsift.serve.http.server._HEAD_S", 0.3)
     with serving() as running, raw(running.url, b"GET / HTTP/1.1\r\nHost: localh", wait=20) as connection:
@@ -251,6 +253,7 @@ def test_a_body_that_breaks_http_costs_nobody_else_anything(served):
     assert served_well(served.url)
 
 
+@pytest.mark.slow
 def test_slow_verdicts_end(serving, tmp_path):
     with serving(timeout_s=0.5, keep=tmp_path) as running:
         sent = (
@@ -296,6 +299,7 @@ def test_who_sends_slowly_holds_no_place_in_the_queue(serving, until):
         assert slow.recv(100).startswith(b"HTTP/1.1 422")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_verdict_of_any_size_is_not_read(serving, tmp_path, kept):
     with serving(**({"keep": tmp_path} if kept else {})) as running:
@@ -307,6 +311,7 @@ def test_a_verdict_of_any_size_is_not_read(serving, tmp_path, kept):
         assert served_well(running.url)
 
 
+@pytest.mark.slow
 def test_a_second_request_that_never_ends_is_hung_up_on(serving, monkeypatch):
     monkeypatch.setattr("brainsift.serve.http.server._HEAD_S", 0.5)
     first = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

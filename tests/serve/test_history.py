@@ -591,6 +591,7 @@ def held(history, *statements):
     other.close()
 
 
+@pytest.mark.slow
 def test_in_a_hurry_it_waits_one_second_and_then_hardly_at_all(history):
     traced = []
     history._file.connection().set_trace_callback(traced.append)
@@ -609,6 +610,7 @@ def test_in_a_hurry_it_waits_one_second_and_then_hardly_at_all(history):
     assert history.record([ROW], hurry=True) and 50 < max(waits_ms()) <= 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["write", "close"])
 def test_traces_that_a_reader_holds_are_told_and_go_when_it_ends(history, then):
     (number,) = history.record([replace(ROW, name="SecretName.png", picture_png=png(77))])

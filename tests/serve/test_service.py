@@ -195,6 +195,7 @@ def test_pictures_use_all_greys_of_dark_narrow_and_nearly_empty_slices():
     assert list(shown(np.full((8, 8), 7, np.uint8))) == [0]
 
 
+@pytest.mark.slow
 def test_a_job_is_told_as_table_and_page_and_then_forgotten(served, folder):
     service, before = served.service, served.service.store.used
     job = requests.post(f"{served.url}/api/v1/jobs", files=parts(folder))
@@ -358,6 +359,7 @@ def test_many_clients_are_answered_alike_and_in_shared_batches(served):
     assert counts[BATCH] > counts[1]
 
 
+@pytest.mark.slow
 def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path, until):
     with serving(keep=tmp_path / "kept", keep_images=True) as running:
         assert requests.get(f"{running.url}/api/v1/model").json()["history"] is True

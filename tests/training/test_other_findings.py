@@ -25,6 +25,7 @@ def _drawn(batch, share=1.0, seed=0):
     return draw_findings(*batch, share=share, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.slow
 def test_a_share_of_both_classes_gets_findings_that_can_be_seen(batch):
     images, masks = _drawn(batch)
     changed = ((images - batch[0]).abs() > 0.05).flatten(1).sum(dim=1) > 3

@@ -124,6 +124,7 @@ def test_compact_starts_from_the_package_without_a_network(monkeypatch):
     assert pretrained.load(networks.build("compact"), "compact", "none", torch.rand(2, 1, 64, 64)) == pretrained.SCRATCH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["compact", "lite0"])
 def test_an_exported_network_is_loaded_whole(model, tmp_path):
     from brainsift.deployment.export import _write_onnx
