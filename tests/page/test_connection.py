@@ -120,7 +120,7 @@ def test_a_lost_server_is_told_and_found_again(open_page, serving, images):
     with serving(threads=1) as running:
         page = open_page(running.url, strict=False)
         page.clock.install()
-        page.route("**/picture.png?side=96", lambda route: route.abort())
+        page.route("**/picture.png?side=192", lambda route: route.abort())
         drop(page, images[-2:])
         wait_until_scored(page, 2)
         expect(page.locator("#case-rows .thumb > *")).to_have_count(0)  # above all not the sign of what is unreadable

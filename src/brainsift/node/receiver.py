@@ -60,7 +60,6 @@ class Receiver:
             entity.add_supported_context(sop_class, syntaxes)
         handlers: list[Any] = [
             (evt.EVT_C_STORE, self._store),
-            (evt.EVT_CONN_CLOSE, self._closed),
             (evt.EVT_REJECTED, self._rejected),
         ]
         if commitments:
@@ -89,6 +88,8 @@ class Receiver:
     def sending(self) -> set[str]:
         """Returns the names of the series of which an open association has sent images."""
         with self._lock:
+            # Not by the event of a closed connection: an image that came just before may be stored after it.
+            self._sending = {caller: series for caller, series in self._sending.items() if caller.is_alive()}
             return set().union(*self._sending.values())
 
     def stop(self) -> None:
@@ -131,10 +132,6 @@ class Receiver:
             self._sending.setdefault(event.assoc, set()).add(taken.series)
         self._count(taken.arrival)
         return 0x0000
-
-    def _closed(self, event: Any) -> None:
-        with self._lock:
-            self._sending.pop(event.assoc, None)
 
     def _rejected(self, event: Any) -> None:
         log_event("association rejected", level=logging.WARNING)
