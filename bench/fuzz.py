@@ -135,7 +135,7 @@ class Child:
         if not self._pipe.poll(_START_S) or self._pipe.recv() != "ready":
             raise RuntimeError(f"{self._work.__name__} did not start")
 
-    def ask(self, *words: Any, seconds: float = _HANG_S) -> Any:
+    def ask(self, *words: Any, seconds: float) -> Any:
         """Returns the reply.
 
         Raises:
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="blocks at a time; each has four processes")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     parser.add_argument("--memory-mb", type=float, default=2000, help="bound for one file, with all of the process")
+    parser.add_argument("--seconds", type=float, default=_HANG_S, help="after which a file counts as one that hangs")
     parser.add_argument("--only", type=int, metavar="CASE", help="one case, whose file and findings are printed")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -228,7 +229,7 @@ def run_block(cases: Sequence[Case], arguments: argparse.Namespace) -> Tally:
         works = (reference_work, predict_work, audit_work)
         reference, predict, audit = (stack.enter_context(closing(Child(work))) for work in works)
         server = stack.enter_context(serving("--threads", "1"))
-        ways = Ways(reference, predict, audit, server, arguments.memory_mb)
+        ways = Ways(reference, predict, audit, server, arguments.memory_mb, arguments.seconds)
         for base in bases("png")[:4]:  # what the tables name
             for number in range(3, 7):
                 (folder / f"head-{number}.png").write_bytes(base.content)
@@ -262,6 +263,7 @@ class Ways:
     audit: Child
     serve: Served
     memory_mb: float
+    seconds: float
 
 
 def run_case(case: Case, path: Path, ways: Ways, tally: Tally) -> tuple[Reference, list[Row]]:
@@ -274,7 +276,7 @@ def run_case(case: Case, path: Path, ways: Ways, tally: Tally) -> tuple[Referenc
     def judged(way: str, child: Child | Served, *words: Any) -> Any:
         started = time.perf_counter()
         try:
-            reply, peak = child.ask(*words)
+            reply, peak = child.ask(*words, seconds=ways.seconds)
         except GoneError as error:
             found(way, str(error))
             return None
@@ -291,7 +293,7 @@ def run_case(case: Case, path: Path, ways: Ways, tally: Tally) -> tuple[Referenc
         judged("audit", ways.audit, str(path))
         return Reference(), []
     try:
-        reference = ways.reference.ask(case.format, str(path))
+        reference = ways.reference.ask(case.format, str(path), seconds=ways.seconds)
     except GoneError as error:
         reference = Reference(f"the reference: {error}")
     tally.reference_refused[case.format] += bool(reference.whole)

@@ -68,13 +68,13 @@ class Served:
 
     def __init__(self, process: subprocess.Popen[str], url: str, log: Path) -> None:
         self.url, self.process, self._log = url, process, log
-        self._client = Client(url, timeout_s=150)
 
-    def ask(self, path: str, maps: bool) -> tuple[dict[str, Any], float]:
+    def ask(self, path: str, maps: bool, *, seconds: float) -> tuple[dict[str, Any], float]:
         """Sends a file; returns the status and the rows of the reply, and the peak memory of the server."""
         reset_peak(self.process.pid)
+        client = Client(self.url, timeout_s=seconds)
         try:
-            reply = self._client.predict(path, maps=maps)
+            reply = client.predict(path, maps=maps)
             rows = [
                 {name: one.get(name) for name in ("name", "status", "probability", "reason")}
                 for one in reply["answers"]

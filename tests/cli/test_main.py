@@ -56,6 +56,17 @@ def refusal(capsys, *words):
     return code, lines[0]
 
 
+def test_what_a_file_says_cannot_steer_the_terminal(tmp_path, capsys, caplog, phantoms):
+    table = tmp_path / "list.csv"
+    image = min((phantoms / "tumor").iterdir())
+    table.write_text("path,label\n\x1b[31mred\x07\u202egnp.png,1\n")
+    code, said = refusal(capsys, "audit", table, "-o", tmp_path / "out")
+    assert code == 3 and "[31mred" in said and not set(said) & set("\x1b\x07\u202e")
+    table.write_text(f"path,label\n{image},1\n\x1b[31mred.png,1\n")
+    collect([str(table)])
+    assert "1 of 2 files are not there" in caplog.text and "\x1b" not in caplog.text
+
+
 def test_help_lists_every_command_and_imports_nothing_heavy():
     script = (
         "import sys\nfrom brainsift.cli.main import main\ntry:\n    main(['--help'])\n"

@@ -38,6 +38,31 @@ def test_only_new_images_are_decoded(parted, tmp_path):
     cached_pixels(parted, tmp_path, size=32, workers=1, report=lambda progress: pytest.fail("decoded again"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
+def test_no_room_is_told_as_it_is_and_costs_only_what_is_not_written(parted, tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            cached_pixels(parted, tmp_path / "full", size=32, workers=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    pixels, rows = cached_pixels(parted, tmp_path / "full", size=32, workers=1)
+    whole, places = cached_pixels(parted, tmp_path / "whole", size=32, workers=1)
+    assert np.array_equal(pixels[rows], whole[places])
+
+
+def test_names_without_their_pixels_are_read_again(parted, tmp_path):
+    whole, _ = cached_pixels(parted, tmp_path, size=32, workers=1)
+    whole = np.array(whole)
+    (path,) = tmp_path.glob("*.u8")
+    os.truncate(path, path.stat().st_size - 3 * 32 * 32 - 5)  # as after a power cut
+    pixels, _ = cached_pixels(parted, tmp_path, size=32, workers=1)
+    assert np.array_equal(pixels, whole)
+
+
 def test_a_corrected_mask_takes_the_place_of_the_old_one(parted, tmp_path):
     image, mask = decode(parted["path"].iloc[0]), tmp_path / "mask.png"
     shapes = tmp_path / "shapes.json"

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ COMMANDS = {
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
 }
 _INTERRUPTED = 130
+# What an error quotes may come from a file: no sign of it may steer the terminal, break the line, or turn the text.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _TORCH_FREE = ("predict", "card", "serve", "node")
 
 
@@ -82,7 +85,7 @@ def _input_error(error: OSError) -> InputError:
 
 
 def _refuse(name: str, error: BrainsiftError) -> int:
-    print(f"brainsift {name}: {error}", file=sys.stderr)
+    print(f"brainsift {name}: {_UNSAFE.sub(' ', str(error))}", file=sys.stderr)
     return error.exit_code
 
 

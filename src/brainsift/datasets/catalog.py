@@ -267,7 +267,7 @@ def _read_kinds44(folder: Path, name: str, _labelling: Labelling) -> list[Record
     for place in sorted(path for path in root.iterdir() if path.is_dir()):
         kind, _, contrast = place.name.rpartition(" ")
         if not kind or not contrast_from_name(contrast):
-            _log.warning("%s: left out, its name is not KIND CONTRAST", place)
+            _log.warning("%r: left out, its name is not KIND CONTRAST", str(place))
             continue
         normal = kind.casefold() == "normal"
         label, kind = (NO_TUMOR, "") if normal else (TUMOR, kind)
@@ -283,7 +283,7 @@ def _read_folder(folder: Path, name: str, labelling: Labelling) -> list[Record]:
     silent, masks = Counter[str](), 0
     for path in walk(folder, is_image_name):
         if not is_image_name(path):
-            _log.warning("%s: left out, this folder may not be read", path)
+            _log.warning("%r: left out, this folder may not be read", str(path))
             continue
         places = path.parent.relative_to(folder).parts[::-1]
         if any(place.casefold() in _MASK_FOLDERS for place in places):
@@ -300,7 +300,7 @@ def _read_folder(folder: Path, name: str, labelling: Labelling) -> list[Record]:
     if silent:
         raise _no_class(folder, silent)
     if masks:
-        _log.warning("%s: %d files in folders of masks are left out", folder, masks)
+        _log.warning("%r: %d files in folders of masks are left out", str(folder), masks)
     return records
 
 
@@ -329,7 +329,7 @@ def _read_csv(file: Path, name: str, labelling: Labelling, default_label: float 
     if missing and len(missing) == len(table):
         raise SourceError(file, f"none of its files is there, such as {missing[0]}", "Paths count from the CSV file.")
     if missing:
-        _log.warning("%s: %d of %d files are not there, such as %s", file, len(missing), len(table), missing[0])
+        _log.warning("%r: %d of %d files are not there, such as %r", str(file), len(missing), len(table), missing[0])
     columns = [column for column in SOURCE_COLUMNS if column in table]
     records = []
     for row in table[columns].to_dict("records"):

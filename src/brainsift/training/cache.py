@@ -6,8 +6,9 @@ and a row is named after it was written, so that a killed process loses at most 
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,16 +137,22 @@ class _Store:
             return {}
         text = self.keys_path.read_text(encoding="ascii")
         whole = text[: text.rfind("\n") + 1]  # a killed process may have left half a line
-        places = {key: place for place, key in enumerate(whole.splitlines())}
-        os.truncate(self.keys_path, len(whole))
-        os.truncate(self.pixels_path, len(places) * int(np.prod(self.shape)))
-        return places
+        # After a power cut there may be names without their pixels; to lengthen the file would make black images.
+        stored = self.pixels_path.stat().st_size // int(np.prod(self.shape))
+        lines = whole.splitlines(keepends=True)[:stored]
+        os.truncate(self.keys_path, sum(map(len, lines)))
+        os.truncate(self.pixels_path, len(lines) * int(np.prod(self.shape)))
+        return {key.rstrip("\n"): place for place, key in enumerate(lines)}
 
     def add(self, keys: pd.Series, jobs: Iterable[Any], *, workers: int, report: Report) -> None:
         """Does the jobs in parallel and appends what they return."""
         # Its processes outlive one that is killed for as long as they may be idle, by default five minutes.
         results = Parallel(workers, return_as="generator", batch_size=16, idle_worker_timeout=_IDLE_S)(jobs)
-        with self.pixels_path.open("ab") as pixels, self.keys_path.open("a", encoding="ascii") as names:
+        with (
+            _closed(results),
+            self.pixels_path.open("ab") as pixels,
+            self.keys_path.open("a", encoding="ascii") as names,
+        ):
             for done, (key, image) in enumerate(zip(keys, results, strict=True), start=1):
                 pixels.write(image.tobytes())
                 pixels.flush()
@@ -158,3 +165,13 @@ class _Store:
         if not self.places:
             return np.zeros((0, *self.shape), np.uint8)
         return np.memmap(self.pixels_path, np.uint8, mode="r", shape=(len(self.places), *self.shape))
+
+
+@contextmanager
+def _closed(results: Generator[Any, None, None]) -> Iterator[None]:
+    """Ends work in parallel after an error: that its processes had to stop must not hide why."""
+    try:
+        yield
+    finally:
+        with suppress(Exception), warnings.catch_warnings(action="ignore"):
+            results.close()
