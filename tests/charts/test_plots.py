@@ -48,6 +48,7 @@ DRAWINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_every_figure(name):
     figure = DRAWINGS[name]()

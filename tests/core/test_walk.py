@@ -60,7 +60,7 @@ def test_a_folder_that_may_not_be_read_is_answered_or_warned_of(locked, tree, ca
     assert str(locked) in find_images([tree])
     assert [answer.status for answer in Predictor(threads=1).predict(find_images([locked]))] == ["unreadable"]
     assert str(locked) not in set(collect([str(tree)])["path"])
-    assert f"{locked}: left out, this folder may not be read" in caplog.text
+    assert f"{str(locked)!r}: left out, this folder may not be read" in caplog.text
     with pytest.raises(SourceError, match="holds no image"):
         collect([str(locked)])
 

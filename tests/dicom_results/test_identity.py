@@ -49,6 +49,7 @@ def test_one_sign_is_enough(tags, sign):
     assert is_own_result(marked(**tags)) == sign
 
 
+@pytest.mark.slow
 def test_each_object_is_known_by_each_sign(case):
     for one in case("axial").results.objects:
         whole = one.dataset

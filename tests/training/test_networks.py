@@ -12,6 +12,7 @@ from brainsift.training.recipes import MODELS, RECIPES, make_config
 LARGE = pytest.param("resnet50", marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [LARGE if name == "resnet50" else name for name in networks.MODELS])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_gives_one_logit_an_image(name, channels):
