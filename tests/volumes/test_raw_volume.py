@@ -131,7 +131,7 @@ def test_a_header_leads_to_no_other_file(tmp_path, name):
     (tmp_path / "in").mkdir()
     write(tmp_path, {"a.raw": raw()})
     path = write(tmp_path / "in", {"a.mhd": meta(name), "b.raw": raw(), "a": raw()})
-    with pytest.raises(UnreadableImageError, match="no file beside it with the same name"):
+    with pytest.raises(UnreadableImageError, match="must be in a file of the same name in the same folder"):
         find_slice(path).read()
 
 

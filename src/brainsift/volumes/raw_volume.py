@@ -213,7 +213,7 @@ def _beside(path: Path, name: str) -> Path:
     """Returns the file of the voxels, which must lie beside the header and start with its name."""
     stem = path.name.rpartition(".")[0]
     if not stem or Path(name).name != name or "\\" in name or not name.startswith(f"{stem}.") or name == path.name:
-        raise ValueError(f"its voxels are in {name[:80]!r}, which is no file beside it with the same name")
+        raise ValueError(f"its voxels must be in a file of the same name in the same folder, not in {name[:80]!r}")
     return path.with_name(name)
 
 

@@ -53,7 +53,7 @@ export function localTime(when) {
   return `${local}${offset < 0 ? "-" : "+"}${hours}:${minutes}`;
 }
 
-/** `brainsift predict` refers what is no brain MRI; the column `status` tells it. @type {Record<string, string>} */
+/** As `brainsift predict` writes it: an image that is not a brain MRI has the decision `refer`; see `status`. @type {Record<string, string>} */
 const WRITTEN = { not_brain_mri: "refer", unreadable: "" };
 
 /**
