@@ -24,14 +24,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 LOGS = ("none", "tensorboard", "mlflow")
 RELEASE_MODEL = "lite0"
 SEARCHABLE = ("learning_rate", "dropout", "weight_decay", "augment", "label_smoothing")
-_GREY_ONLY = (
-    "strip",
-    "transplant",
-    "drawn",
-    "findings",
-    "reframed",
-    "letters",
-)  # they change one channel, or need masks that fit
+_GREY_ONLY = ("strip", "transplant", "drawn", "findings", "reframed", "letters")  # need one channel, or masks that fit
 _LEAST_SIZE = {"baseline-cnn": 46}  # nothing is left of fewer pixels after its four poolings; others halve five times
 
 
@@ -144,17 +137,7 @@ class TrainConfig:
         if self.preprocessing != "standard":
             given = [name for name in _GREY_ONLY if getattr(self, name)]
             _check(", ".join(given), not given, f"must be 0 with the preprocessing {self.preprocessing}")
-        for name in (
-            "augment",
-            "artifacts",
-            "turned",
-            "strip",
-            "transplant",
-            "drawn",
-            "findings",
-            "reframed",
-            "letters",
-        ):
+        for name in ("augment", "artifacts", "turned", *_GREY_ONLY):
             check_share(name, getattr(self, name))
 
 

@@ -15,7 +15,6 @@ from brainsift.core.reasons import Reason
 from brainsift.images.components import Mask
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, check_size, from_array
 from brainsift.images.padding import without_padding
-from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom_header import (
     EXPORT_AGAIN,
     dicom_errors,
@@ -137,6 +136,8 @@ def _rendered(decode: Callable[[], Any], look: "Dataset", name: str, syntax: Any
 
 def _check_syntax(name: str, syntax: Any) -> None:
     from pydicom.pixels import get_decoder
+
+    from brainsift.volumes import jpeg_lossless  # a plain image does without it
 
     jpeg_lossless.register()
     try:

@@ -36,7 +36,7 @@ _CHUNK = 1 << 15  # bytes of which the codes at all bits are looked up at once
 _BEYOND = 7  # bytes: the longest code and its bits may start at the last bit of a chunk
 _SPARE = 2  # bytes that an encoder may add at the end of its codes
 _LARGEST = 16  # category of differences that has no bits of its own
-_NO_CODE = 255  # as the length of what is no code; it leads far away
+_NO_CODE = 255  # bits to the next code where no code starts: more than any code has, so decoding stops with an error
 _ENDS_EARLY = "its data ends before the end of the image"
 
 

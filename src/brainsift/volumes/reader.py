@@ -16,7 +16,6 @@ from brainsift.core.walk import walk
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, import_formats, without_waiting
 from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
-from brainsift.volumes import jpeg_lossless
 from brainsift.volumes.dicom import dicom_slices
 from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
 from brainsift.volumes.grouping import DICOM, Unit, units_of
@@ -265,6 +264,8 @@ def import_decoders() -> None:
     import pydicom.filereader
     import pydicom.pixels
     import pydicom.uid  # noqa: F401
+
+    from brainsift.volumes import jpeg_lossless
 
     jpeg_lossless.register()
     import_formats()

@@ -15,12 +15,16 @@ source. When all folds are there, their figures are those of all images (cross-f
 
 import argparse
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from brainsift.cli.console import progress_bar, say, show_scores
 from brainsift.cli.flags import DATA_HELP, add_flags, add_map, add_output, given
 from brainsift.core.errors import UsageError
 from brainsift.datasets.protocols import SplitConfig
 from brainsift.training.recipes import RELEASE_MODEL, TrainConfig, make_config
+
+if TYPE_CHECKING:
+    from brainsift.datasets.labelling import Ruling
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +43,18 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.datasets.labelling import parse_rules
     from brainsift.pipelines.release import release
 
+    config = make_config(RELEASE_MODEL, "release", **given(arguments, TrainConfig))
+    mapping = parse_rules(arguments.map)
     if {"folds", "fold", "hold_out"} & set(vars(arguments)):
-        _cross_fit(arguments)
+        _cross_fit(arguments, config, mapping)
         return
     with progress_bar() as report:
         made = release(
             arguments.data,
             arguments.output,
-            make_config(RELEASE_MODEL, "release", **given(arguments, TrainConfig)),
+            config,
             external=arguments.external,
-            mapping=parse_rules(arguments.map),
+            mapping=mapping,
             test_patients=given(arguments, SplitConfig).get("test_patients", ()),
             report=report,
         )
@@ -60,8 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     say(f"Bundle: {bundle.network.parent}, {bundle.network.stat().st_size / 2**20:.1f} MB")
 
 
-def _cross_fit(arguments: argparse.Namespace) -> None:
-    from brainsift.datasets.labelling import parse_rules
+def _cross_fit(arguments: argparse.Namespace, config: TrainConfig, mapping: "dict[str, Ruling]") -> None:
     from brainsift.pipelines.cross_fit import cross_fit
 
     plan = given(arguments, SplitConfig)
@@ -72,9 +77,9 @@ def _cross_fit(arguments: argparse.Namespace) -> None:
         found = cross_fit(
             arguments.data,
             arguments.output,
-            make_config(RELEASE_MODEL, "release", **given(arguments, TrainConfig)),
+            config,
             external=arguments.external,
-            mapping=parse_rules(arguments.map),
+            mapping=mapping,
             report=report,
             **plan,
         )
