@@ -66,10 +66,18 @@ class BrainsiftError(Exception):
         }
 
 
+def on_one_line(text: str) -> str:
+    r"""Returns a text from a file or another library, printable and on one line.
+
+    >>> on_one_line("two\r\nlines \x1b[31m")
+    'two lines [31m'
+    """
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def in_one_line(error: BaseException) -> str:
     """Returns what another library's error says, printable and on one line; its type where it says nothing."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in str(error))
-    return " ".join(printable.split()) or type(error).__name__
+    return on_one_line(str(error)) or type(error).__name__
 
 
 class UsageError(BrainsiftError):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from brainsift.core.errors import in_one_line
+from brainsift.core.errors import on_one_line
 
 _QUOTED = re.compile(r"(['\"]).*\1")  # a value of the header, which may name a patient
 _LONGEST = 120  # characters
@@ -101,5 +101,5 @@ def _words() -> list[str] | None:
 
 
 def _shortened(message: str) -> str:
-    words = _QUOTED.sub("(…)", in_one_line(Warning(message)))
+    words = _QUOTED.sub("(…)", on_one_line(message) or "Warning")
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST].rstrip()}…"

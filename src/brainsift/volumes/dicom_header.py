@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
+from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line, on_one_line
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import Limits
 
@@ -226,7 +226,7 @@ def _numbers(values: Sequence[Any]) -> list[float]:
 
 def text_of(header: "Dataset", tag: str) -> str:
     """Returns a text of a header, printable and on one line; several values are joined by "/"."""
-    return _on_one_line("/".join(str(value) for value in values_of(header, tag)))
+    return on_one_line("/".join(str(value) for value in values_of(header, tag)))
 
 
 def plain_text_of(header: "Dataset", tag: str) -> str:
@@ -237,11 +237,7 @@ def plain_text_of(header: "Dataset", tag: str) -> str:
     if tag not in header:
         return ""
     value = header.get_item(tag).value
-    return _on_one_line(value.decode("latin-1") if isinstance(value, bytes) else str(value or ""))
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return on_one_line(value.decode("latin-1") if isinstance(value, bytes) else str(value or ""))
 
 
 def transfer_syntax(dataset: "Dataset") -> Any:
