@@ -26,6 +26,7 @@ from pydicom import dcmread
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from brainsift.serve.history.store import History
 from tests.node.conftest import (
     free_port,
     instances,
@@ -44,7 +45,7 @@ from tests.node.conftest import (
 
 
 @contextmanager
-def beside(folder: Path, **settings: float) -> Iterator[tuple[Any, Path, int]]:
+def beside(folder: Path, **settings: Any) -> Iterator[tuple[Any, Path, int]]:
     """Yields an Orthanc and the settings of a node that sends there."""
     port = free_port()
     with orthanc(folder / "orthanc", port) as archive:
@@ -107,12 +108,13 @@ def kill(folder: Path, times: int = 50, seed: int = 0) -> None:
 def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, object]:
     """Runs a node that is killed once, and one that goes on; checks that one set of results came of it.
 
-    The bytes of each object in the archive are those that a node makes anew from the same journal.
+    The bytes of each object in the archive are those that a node makes anew from the same journal. The history has the
+    series as one case with all slices.
 
     Returns:
         The state in which it was killed, and the number of versions.
     """
-    with beside(folder, quiet_s=2.0) as (archive, config, port):
+    with beside(folder, quiet_s=2.0, keep='history = "history"\n') as (archive, config, port):
         sender = (program("dcmsend"), "-aec", "BRAINSIFT", "127.0.0.1", port, *files)
         with running_node(config) as node, process(*sender):
             time.sleep(wait_s)
@@ -142,6 +144,10 @@ def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, 
             until(lambda: journal.counts() == {"delivered": 1}, seconds=120)
         again = {path: path.read_bytes() for path in (folder / "n/node/results").rglob("*.dcm")}
         assert again == made, "not the same bytes"
+        history = History(folder / "n/history", keep_images=True)
+        total, cases = history.search()
+        assert [len(history.slices(case.id)) for case in cases] == [len(files)], f"{total} cases in the history"
+        history.close()
         return {"killed_after_s": round(wait_s, 2), "state": state, "versions": version.number}
 
 
