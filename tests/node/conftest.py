@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import importlib.util
 import io
 import json
 import os
@@ -108,6 +109,15 @@ def run(*words, check=True, **options):
     )
     assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done
+
+
+@pytest.fixture(scope="session")
+def bench():
+    """The module of `bench/node.py`."""
+    spec = importlib.util.spec_from_file_location("bench_node", ROOT / "bench/node.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write_series(folder, *, count=6, seed=1, side=96, start=0, study=None, series=None, patient=None, **tags):
