@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 import zipfile
 from importlib.util import find_spec
 
@@ -112,3 +113,16 @@ def test_what_cannot_be_made_is_said(served, folder, monkeypatch):
     reply = export(served.url, {"job": job["id"]})
     assert (reply.status_code, reply.json()["code"]) == (501, "missing_extra")
     assert "pip install 'brainsift[dicom]'" in reply.json()["remedy"]
+
+
+def test_nothing_that_is_written_on_the_way_names_the_patient(served, folder, tmp_path, caplog, capfd):
+    patient = {"PatientName": "Zwetschgenbaum^Aurelia\\\\", "PatientID": "ZQ-77120934" * 8, "PatientSex": "unheard-of"}
+    with warnings.catch_warnings(action="ignore"):
+        write_series(tmp_path / "odd", 8, 3, StudyDate="no date at all", **patient, **NEEDED)
+    caplog.clear()
+    capfd.readouterr()
+    job = upload(served.url, sorted((tmp_path / "odd").iterdir()))
+    found = members(export(served.url, {"job": job["id"]}))
+    assert b"Zwetschgenbaum^Aurelia" in found["volume-00000/structured-report-1.dcm"]
+    written = caplog.text + "".join(capfd.readouterr())
+    assert not any(word in written for word in ("Zwetschgenbaum", "ZQ-77120934", "unheard-of", "no date at all"))

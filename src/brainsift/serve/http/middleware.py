@@ -35,7 +35,7 @@ from brainsift.serve.prometheus import Metrics
 
 COOKIE = "brainsift_token"
 _log = logging.getLogger("brainsift.serve")
-_QUOTING = ("pydicom", "nibabel.global", "PIL", "python_multipart")  # their messages quote files
+_QUOTING = ("pydicom", "highdicom", "nibabel.global", "PIL", "python_multipart")  # their messages quote files
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 OPEN = ("/healthz", "/readyz")
