@@ -1,4 +1,4 @@
-"""Which images are scored, and which volumes get a result: heads in MR, as the scanner made them, no own results."""
+"""Which images are scored, and which volumes get a result: original MR of heads, and no results of brainsift."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -44,6 +44,7 @@ class PageRecord:
         unless a reader has judged it.
         """
         name = f"series {outcome.series.name[:_SHOWN]} v{outcome.version}"
+        stale: list[int] = []
         missing = [_Scored.of(name, one, self._predictor.rule) for one in outcome.volumes]
         unscored = [] if missing else [self._unscored(name, outcome)]
         try:
@@ -54,13 +55,14 @@ class PageRecord:
                     missing = [one for one in missing if one not in same]
                     unscored = [row for row in unscored if row not in told]
                 elif case.verdict is None:
-                    self._history.delete(case.id)
+                    stale.append(case.id)
             self._history.record(unscored)
+            for one in missing:
+                record(self._history, one, model=self._model, size=self._predictor.bundle.size)
+            for number in stale:
+                self._history.delete(number)
         except BrainsiftError as error:
             log_event("history not written", level=logging.ERROR, error=error, series=outcome.series.name)
-            return
-        for one in missing:
-            record(self._history, one, model=self._model, size=self._predictor.bundle.size)
 
     def _is(self, case: Case, row: HistoryRow) -> bool:
         """Tells whether a case says what a row says, and has all of its slices."""
