@@ -36,7 +36,7 @@ def test_every_body_has_an_example_and_every_route_an_error(document):
 
 
 def test_the_picture_of_16_bits_and_its_headers_are_documented(document):
-    (path,) = (path for path in document["paths"] if path.endswith("/picture.png") and "/jobs/" in path)
+    (path,) = (path for path in document["paths"] if path.endswith("/slices/{place}/picture.png"))
     operation = document["paths"][path]["get"]
     (depth,) = (one for one in operation["parameters"] if one["name"] == "depth")
     assert depth["schema"]["enum"] == ["8", "16"] and depth["schema"]["default"] == "8"

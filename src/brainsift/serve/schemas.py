@@ -9,7 +9,7 @@ from brainsift.inference.cautions import Caution, cautions_of
 from brainsift.inference.decision import Decision, Prediction, Status
 from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.volumes.acquisition import Acquisition
-from brainsift.volumes.geometry import Plane
+from brainsift.volumes.geometry import Geometry, Plane
 
 Leaning = Literal["tumor", "no_tumor", ""]
 State = Literal["queued", "running", "done", "cancelled", "failed"]
@@ -39,6 +39,42 @@ class GeometryResult(BaseModel):
         description="Its width and height; null where the file does not tell the distance of the pixels.",
         examples=[(240.0, 240.0)],
     )
+    right: tuple[float, float, float] = Field(
+        description="Unit vector that points to its right side.", examples=[(1.0, 0.0, 0.0)]
+    )
+    down: tuple[float, float, float] = Field(
+        description="Unit vector that points to its bottom.", examples=[(0.0, 1.0, 0.0)]
+    )
+
+    @classmethod
+    def of(cls, geometry: Geometry) -> "GeometryResult":
+        """Makes the JSON of a geometry."""
+        return cls(**{name: getattr(geometry, name) for name in cls.model_fields})
+
+
+class PlaneResult(BaseModel):
+    """The pictures of one plane of a volume."""
+
+    plane: Plane = Field(examples=["sagittal"])
+    count: int = Field(description="Number of its pictures, to the right, to the front or upwards.", examples=[240])
+    first: GeometryResult = Field(description="Where the first of them lies.")
+    step_mm: tuple[float, float, float] = Field(
+        description="From the center of a picture to that of the next.", examples=[(-1.0, 0.0, 0.0)]
+    )
+
+
+class PlanesReply(BaseModel):
+    """The planes in which a volume can be shown, and the volume of its contour."""
+
+    scored: Plane = Field(description="The plane of its slices: only they were scored.", examples=["axial"])
+    planes: list[PlaneResult]
+    voxel_mm3: float = Field(description="Volume of a voxel, mm³.", examples=[5.0])
+    voxels_above: list[int] = Field(
+        description="Number of voxels whose tumor map is above each of the levels 0 to 255; 255 stands for a certain "
+        "tumor.",
+        examples=[[48_210, 31_022]],
+    )
+    n_maps: int = Field(description="Number of slices that have a map.", examples=[96])
 
 
 class SliceResult(BaseModel):
@@ -92,7 +128,7 @@ class SliceResult(BaseModel):
         made |= {"nearly_empty": prediction.nearly_empty, "has_map": tumor_map is not None}
         made |= {"logit": prediction.logit, "note": prediction.note, "has_focus": prediction.has_focus}
         made |= {"cautions": cautions_of(acquisition), "description": acquisition.description}
-        made["geometry"] = lies and {name: getattr(lies, name) for name in GeometryResult.model_fields}
+        made["geometry"] = lies and GeometryResult.of(lies)
         return cls(id=place, file=file, name=prediction.path, **made)
 
 

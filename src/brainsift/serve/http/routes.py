@@ -28,17 +28,23 @@ from brainsift.serve.http.requests import (
 from brainsift.serve.http.service import Service
 from brainsift.serve.schemas import (
     ErrorReply,
+    GeometryResult,
     JobReply,
     Limits,
     ModelReply,
+    PlaneResult,
+    PlanesReply,
     PredictReply,
     ReportRequest,
     SliceResult,
     VolumeResult,
 )
+from brainsift.serve.scoring.blocks import StackedVolume
 from brainsift.serve.scoring.dicom_zip import zip_results
 from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.slice_pictures import SIDE, deep_png, map_png, picture_png, seen_png
+from brainsift.volumes.geometry import Plane
+from brainsift.volumes.planes import PLANES
 
 _MOST_WAIT_S = 20.0
 _ORIGIN = ("parameters", "pretrained", "commit")
@@ -74,6 +80,7 @@ def router(service: Service) -> APIRouter:
     _add_jobs(api, service)
     _add_reports(api, service)
     _add_pictures(api, service)
+    _add_planes(api, service)
 
     @api.get("/model", responses=errors())
     async def model() -> ModelReply:
@@ -271,6 +278,57 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
             raise NotFoundError("map", f"of slice {place} is not there", "The network drew none.")
         png = await service.draw(lambda: map_png(job.load(place).image.grey(), found, size=service.bundle.size))
         return Response(png, media_type="image/png")
+
+
+def _add_planes(api: APIRouter, service: Service) -> None:
+    pictures = {**errors(404, 422), 200: _PNG}
+
+    @api.get("/jobs/{job_id}/slices/{place}/planes", responses=errors(404, 422))
+    async def planes(job_id: str, place: int) -> PlanesReply:
+        """The planes in which the volume of a slice can be shown; only the plane of its slices was scored."""
+        job = service.jobs.find(job_id)
+        volume = await service.draw(lambda: service.blocks.find(job, place))
+        return PlanesReply(
+            scored=volume.block.first.plane,
+            planes=[
+                PlaneResult(plane=cut.plane, count=cut.count, first=GeometryResult.of(cut.first), step_mm=cut.step_mm)
+                for cut in map(volume.block.cut, PLANES)
+            ],
+            voxel_mm3=volume.block.voxel_mm3,
+            voxels_above=volume.voxels_above,
+            n_maps=volume.n_maps,
+        )
+
+    @api.get(
+        "/jobs/{job_id}/slices/{place}/planes/{plane}/{number}/picture.png",
+        responses={**pictures, 200: {**_PNG, "headers": _DEEP}},
+        response_class=Response,
+    )
+    async def picture(job_id: str, place: int, plane: Plane, number: int) -> Response:
+        """A picture of a plane, cut through the volume of a slice: 16 bits, red is the high byte, green the low one."""
+        job = service.jobs.find(job_id)
+
+        def draw() -> tuple[bytes, dict[str, str]]:
+            return _cut(service.blocks.find(job, place), plane, number).picture_png(plane, number)
+
+        png, headers = await service.draw(draw)
+        return Response(png, media_type="image/png", headers=headers)
+
+    @api.get(
+        "/jobs/{job_id}/slices/{place}/planes/{plane}/{number}/map.png", responses=pictures, response_class=Response
+    )
+    async def tumor_map(job_id: str, place: int, plane: Plane, number: int) -> Response:
+        """The tumor maps of the slices, cut like the picture of the same number."""
+        job = service.jobs.find(job_id)
+        png = await service.draw(lambda: _cut(service.blocks.find(job, place), plane, number).map_png(plane, number))
+        return Response(png, media_type="image/png")
+
+
+def _cut(volume: StackedVolume, plane: Plane, number: int) -> StackedVolume:
+    """Returns the volume, where it has such a picture."""
+    if not 0 <= number < volume.block.cut(plane).count:
+        raise NotFoundError("picture", f"{number} is not in the {plane} plane", "Pictures count from 0.")
+    return volume
 
 
 def _results(service: Service, request: Request, job: Job, seconds: float) -> PredictReply:

@@ -18,6 +18,7 @@ from brainsift.serve.config import ServeConfig
 from brainsift.serve.history.recording import record
 from brainsift.serve.history.store import History
 from brainsift.serve.prometheus import Metrics
+from brainsift.serve.scoring.blocks import Blocks
 from brainsift.serve.scoring.engine import Engine
 from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.jobs import Jobs
@@ -48,6 +49,7 @@ class Service:
         self.engine = Engine(self.predictor, self.queue, measured=self.metrics.scored)
         self.history = History(config.keep, keep_images=config.keep_images) if config.keep else None
         self.store = Store(config)
+        self.blocks = Blocks(bundle.size)
         self._drawing = ThreadPoolExecutor(_DRAWING, thread_name_prefix="draw")
         self.jobs = Jobs(self.engine, expiry_s=60 * config.expiry_minutes, record=self._record)
         self.metrics.watch("waiting_slices", "Slices that wait.", lambda: self.queue.waiting)

@@ -219,6 +219,23 @@ class Job:
                 found.append(replace(summarise_volume(slices, rule), slices=slices))
             return found
 
+    def places_of_volume(self, place: int) -> range:
+        """Returns the places of all slices of the volume that a slice belongs to.
+
+        Raises:
+            NotFoundError: no such slice, it belongs to no volume, or the volume is not scored to its end.
+        """
+        if not 0 <= place < len(self.predictions) or not self._volumes[place]:
+            raise NotFoundError("volume", f"of slice {place} is not there", "Name a slice of a volume that is scored.")
+        volume, start, end = self._volumes[place], place, place + 1
+        while start and self._volumes[start - 1] == volume:
+            start -= 1
+        while end < len(self._volumes) and self._volumes[end] == volume:
+            end += 1
+        if end > len(self.predictions):
+            raise NotFoundError("volume", "is not scored to its end", "Ask again when it is.")
+        return range(start, end)
+
     def load(self, place: int) -> Loaded:
         """Reads a slice again.
 

@@ -12,7 +12,7 @@ from brainsift.volumes.slices import Loaded
 
 SIDE = 1024
 _WINDOW = (0.5, 99.5)  # percentiles
-_DEEPEST = 65535
+DEEPEST = 65535
 
 
 def picture_png(grey: standard.Grey, side: int = SIDE) -> bytes:
@@ -43,15 +43,25 @@ def deep_png(loaded: Loaded, side: int = SIDE) -> tuple[bytes, dict[str, str]]:
     grey = np.nan_to_num(values.grey.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     intercept, slope = values.rescale
     low, high = _window(np.clip(grey, *values.ends))
-    shown = np.asarray(_thumbnail(grey, side))
+    shown = np.asarray(thumbnail(grey, side))
     least, most = float(shown.min()), float(shown.max())
     if most <= least:
         most = least + 1
-    deep = np.rint((shown - np.float32(least)) * np.float32(_DEEPEST / (most - least))).astype(np.uint16)
-    packed = np.stack([deep >> 8, deep & 255, np.zeros_like(deep)], axis=2).astype(np.uint8)
-    ends = {"X-Values": (least, most), "X-Window": (low, max(high, low + 1e-6))}
-    headers = {name: ",".join(str(intercept + slope * one) for one in pair) for name, pair in ends.items()}
-    return _encoded(Image.fromarray(packed), compress_level=1), headers  # low bytes are noise: more effort saves little
+    deep = np.rint((shown - np.float32(least)) * np.float32(DEEPEST / (most - least))).astype(np.uint16)
+    window = (low, max(high, low + 1e-6))
+    units = [(intercept + slope * one, intercept + slope * other) for one, other in ((least, most), window)]
+    return packed(deep), deep_headers(*units)
+
+
+def packed(deep: npt.NDArray[np.uint16]) -> bytes:
+    """Returns grays of 16 bits as PNG: red is the high byte, green the low byte."""
+    channels = np.stack([deep >> 8, deep & 255, np.zeros_like(deep)], axis=2).astype(np.uint8)
+    return _encoded(Image.fromarray(channels), compress_level=1)  # low bytes are noise: more effort saves little
+
+
+def deep_headers(ends: tuple[float, float], window: tuple[float, float]) -> dict[str, str]:
+    """Returns the headers of a picture of 16 bits; see `deep_png`."""
+    return {name: ",".join(map(str, pair)) for name, pair in (("X-Values", ends), ("X-Window", window))}
 
 
 def seen_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int, side: int = SIDE) -> bytes:
@@ -80,13 +90,19 @@ def _window(grey: standard.Grey) -> tuple[float, float]:
 
 
 def _png(values: npt.NDArray[np.float32], side: int = SIDE) -> bytes:
-    return _encoded(_thumbnail(np.rint(values).astype(np.uint8), side))
+    return _encoded(thumbnail(np.rint(values).astype(np.uint8), side))
 
 
-def _thumbnail(pixels: npt.NDArray[np.uint8 | np.float32], side: int) -> Image.Image:
+def thumbnail(pixels: npt.NDArray[np.uint8 | np.float32], side: int) -> Image.Image:
+    """Returns pixels as an image that is no wider and no higher than ``side``."""
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image
+
+
+def encoded(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Returns grays of 8 bits as PNG."""
+    return _encoded(Image.fromarray(pixels))
 
 
 def _encoded(image: Image.Image, *, compress_level: int = 3) -> bytes:
