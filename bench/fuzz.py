@@ -500,11 +500,17 @@ def _dicom_reference(path: Path) -> Reference:
 
 def _completed(header: Any) -> Any:
     """Gives a header what it may lack."""
-    for name, value in (("PixelRepresentation", 0), ("PhotometricInterpretation", "MONOCHROME2")):
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    usual = (("SamplesPerPixel", 1), ("PixelRepresentation", 0), ("PhotometricInterpretation", "MONOCHROME2"))
+    for name, value in usual:
         if not header.get(name) and header.get(name) != 0:
             setattr(header, name, value)
     if not header.get("BitsStored"):
         header.BitsStored = header.BitsAllocated
+    if not header.file_meta.get("TransferSyntaxUID"):  # DICOM PS3.5, 10.1: then it is one of the two plain ones
+        explicit = header.original_encoding[0] is False
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
     return header
 
 

@@ -109,6 +109,8 @@ def test_a_list_is_taken_path_by_path(scans):
     result = predict_files(iter([scans / "0.png", "gone.png"]), expand=False, bundle=load_bundle(), threads=1)
     assert result.by_status == {"ok": 1, "unreadable": 1} and result.written == () and result.volumes == ()
     with pytest.raises(InputError, match="does not exist"):
+        predict_files("x" * 5000)
+    with pytest.raises(InputError, match="does not exist"):
         predict_files([scans / "0.png", "gone.png"])
 
 

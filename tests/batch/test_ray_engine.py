@@ -92,6 +92,24 @@ def test_a_killed_worker_loses_and_changes_nothing(scans, tmp_path):
     assert "ray" not in noise.lower().replace("research", ""), noise
 
 
+def test_relative_names_stay_as_given(scans, tmp_path):
+    pytest.importorskip("ray", reason="needs ray: pip install 'brainsift[ray]'")
+    work = tmp_path / "odd [1] folder"
+    shutil.copytree(scans / "2", work / "more" / "2")
+    image = work / "a\nb.png"
+    shutil.copy(scans / "0" / "000.png", image)
+    given = ["more", f"./{image.name}", "../odd [1] folder/more/2/001.png", str(image.absolute())]
+    tables = []
+    for engine in (["--threads", "1"], ["--engine", "ray", "--workers", "1"]):
+        names = ["--csv", "a.csv", "--volumes", "v.csv", "--json", "a.json"]
+        code = [sys.executable, "-m", "brainsift", "predict", *given, *names, *engine]
+        subprocess.run(code, cwd=work, check=True, capture_output=True)
+        tables.append([(work / name).read_bytes() for name in names[1::2]])
+    assert tables[0] == tables[1]
+    rows = json.loads((work / "a.json").read_text())
+    assert {row["path"] for row in rows} >= {*given[1:], "more/2/000.png", "more/2/scan.nii.gz#1"}
+
+
 def test_without_ray_the_extra_is_named(scans, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setattr("brainsift.batch.predict_files.Predictor", None)  # workers alone load the network

@@ -334,3 +334,9 @@ def test_real_collections(data, name, no_tumor, tumor, outlines):
     assert (table["mask"] != "").sum() == outlines
     assert not table.duplicated(["path", "channel"]).any()
     assert all(Path(path).is_file() for path in table["path"])
+
+
+def test_a_path_that_is_too_long_is_a_file_that_is_not_there(tmp_path):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "table.csv").write_text(f"path,label\na.png,1\n{'x' * 5000}.png,0\n", encoding="utf-8")
+    assert list(collect([parse_spec(f"csv={tmp_path / 'table.csv'}")])["label"]) == [1, 0]

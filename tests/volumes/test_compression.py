@@ -16,6 +16,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, get_frame
 
 from brainsift.core.errors import UnreadableImageError
+from brainsift.inference.predictor import Predictor
 from brainsift.volumes.reader import find_slice
 
 EIGHT = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
@@ -138,3 +139,24 @@ def test_a_compression_that_is_not_decoded_says_so_and_what_to_do(tmp_path, dico
     made.save_as(tmp_path / "b.dcm")
     with pytest.raises(UnreadableImageError, match=r"High-Throughput.*gdcmconv --raw.*install python-gdcm"):
         find_slice(Path(tmp_path / "b.dcm")).read()
+
+
+def test_compressed_pixels_without_transfer_syntax_are_no_image(tmp_path, dicom):
+    plain = plain_file(tmp_path / "plain.dcm", dicom, "unsigned")
+    packed = pydicom.dcmread(plain)
+    packed.compress(pydicom.uid.RLELossless)
+    del packed.file_meta.TransferSyntaxUID
+    packed.save_as(tmp_path / "packed.dcm", enforce_file_format=False, implicit_vr=False, little_endian=True)
+    with pytest.raises(UnreadableImageError, match="does not say how they are compressed"):
+        find_slice(tmp_path / "packed.dcm").load()
+
+
+@pytest.mark.parametrize("kind", [b"UN", b"AT", b"CS"])
+def test_a_transfer_syntax_of_another_type_is_never_a_fault_of_ours(tmp_path, dicom, kind):
+    plain = plain_file(tmp_path / "plain.dcm", dicom, "unsigned")
+    content = plain.read_bytes()
+    place = content.index(b"\x02\x00\x10\x00UI")
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(content[: place + 4] + kind + content[place + 6 :])
+    (prediction,) = Predictor(threads=1).predict([broken])
+    assert prediction.status in ("unreadable", "ok")

@@ -1,6 +1,7 @@
 """DICOM and NIfTI: slices in order and upright whatever the file, as the header wants them, and read one by one."""
 
 import csv
+import gzip
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from brainsift.inference.bundle import load_bundle
 from brainsift.inference.decision import Prediction, Rule, log_odds
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.volumes import nifti as nifti_module
 from brainsift.volumes.dicom import header_reason
 from brainsift.volumes.inputs import Skipped, find_images
 from brainsift.volumes.nifti import nifti_slices
@@ -640,3 +642,16 @@ def test_a_slope_that_is_no_number_leaves_the_stored_values(tmp_path, slope, tag
     shown = piece.read().pixels[:, :: 2 if "PixelSpacing" in tags else 1]
     assert abs(like(shown, HEAD)) > 0.95 and (like(shown, HEAD) < 0) == ("PhotometricInterpretation" in tags)
     assert f"RescaleSlope is {'beyond all grey values' if slope.startswith(b'1e') else 'no number'}" in piece.note
+
+
+def test_a_volume_that_is_cut_off_is_read_once_for_all_of_its_slices(tmp_path, monkeypatch):
+    path = tmp_path / "cut.nii.gz"
+    nibabel.Nifti1Image(np.ones((64, 64, 40), np.int16), np.eye(4)).to_filename(tmp_path / "whole.nii")
+    path.write_bytes(gzip.compress((tmp_path / "whole.nii").read_bytes()[:-9]))
+    reads = []
+    first = nifti_module._first_volume
+    monkeypatch.setattr(nifti_module, "_first_volume", lambda path: reads.append(path) or first(path))
+    found = list(Predictor(threads=2).predict([path]))
+    assert [one.status for one in found] == ["unreadable"] * 40
+    assert "cannot be read as NIfTI" in found[-1].detail
+    assert reads == [path]

@@ -17,7 +17,7 @@ class DicomSets:
         folder: gets one folder per volume, ``volume-00000`` and so on, in the order of the volumes.
         bundle: that is used.
         rule: that is used.
-        options: which objects are made.
+        options: which objects are made; None for the default ones.
 
     Attributes:
         left_out: the volume, and why an object could not be made, one sentence each.
@@ -26,9 +26,10 @@ class DicomSets:
         MissingExtraError: a package that is needed is not installed.
     """
 
-    def __init__(self, folder: Path, bundle: Bundle, rule: Rule, options: ResultOptions) -> None:
+    def __init__(self, folder: Path, bundle: Bundle, rule: Rule, options: ResultOptions | None) -> None:
         from brainsift.dicom_results.build import build_results, check_extras  # its page costs start-up time
 
+        options = options or ResultOptions()
         check_extras(options)
         self.left_out: list[str] = []
         self._folder, self._bundle, self._rule, self._options = folder, bundle, rule, options

@@ -1,27 +1,24 @@
 """Files, folders and patterns to predictions in tables, with tumor maps and a report: what `brainsift predict` does."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from brainsift.core.errors import InputError, UsageError, in_one_line
 from brainsift.core.files import check_format, check_writable, csv_rows, json_rows, write_csv
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.core.records import OMITTED, Record
-from brainsift.dicom_results.result_set import ResultOptions
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
 from brainsift.inference.decision import COLUMNS, Prediction, Rule, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
-from brainsift.volumes.inputs import Skipped, find_images, read_list
+from brainsift.volumes.inputs import Skipped, find_images
 
 if TYPE_CHECKING:
-    from brainsift.batch.dicom_sets import DicomSets
+    from brainsift.dicom_results.result_set import ResultOptions
 
 Engine = Literal["local", "ray"]
 _DRAW_LOCALLY = "Use the engine local, for the images that need a look."
@@ -72,7 +69,7 @@ def predict_files(
     heatmaps: str | Path | None = None,
     report: str | Path | None = None,
     dicom: str | Path | None = None,
-    dicom_options: ResultOptions = ResultOptions(),  # noqa: B008 - frozen
+    dicom_options: "ResultOptions | None" = None,
     engine: Engine = "local",
     workers: int = 0,
     address: str = "",
@@ -99,7 +96,7 @@ def predict_files(
         report: page to write, with the most suspicious images and why; HTML, or PDF where the name ends in .pdf.
         dicom: folder for the result of each DICOM series as DICOM objects, one folder per volume; needs the extra
             `dicom`.
-        dicom_options: which objects those are.
+        dicom_options: which objects those are; None for the default ones.
         engine: "local" for threads of this process, "ray" for worker processes here or on many machines.
         workers: of the engine ray; 0 for one per core.
         address: of a running Ray cluster, host:port or ``auto``; "" starts one here.
@@ -128,33 +125,23 @@ def predict_files(
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
     named = map(str, [paths] if isinstance(paths, str | Path) else paths)
     listed, skipped = list(named) if expand else named, Skipped()
-    listing = partial(find_images, listed) if expand else partial(iter, listed)
     expected = sum(1 for _ in find_images(listed, skipped=skipped)) if expand else 0
+    names = find_images(listed) if expand else listed
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
-    drawings = _Drawings()
-    if heatmaps:
-        from brainsift.batch.heatmaps import Heatmaps  # start-up does without it
-
-        maps = Heatmaps(Path(heatmaps), size=bundle.size)
-        drawings.take(heatmaps, maps.add, maps.write_montages)
-    if report:
-        from brainsift.pages.batch_page import Cases  # its templates cost start-up time
-
-        cases = Cases()
-        drawings.take(report, cases.add, lambda found: cases.write(found, bundle, rule.threshold, Path(report)))
-    sets = _dicom_sets(Path(dicom), bundle, rule, dicom_options) if dicom else None
-    if sets and dicom:
-        drawings.take(dicom, sets.add, lambda _: sets.finish())
+    drawings = _Drawings(bundle, rule, heatmaps=heatmaps, report=report, dicom=dicom, dicom_options=dicom_options)
     with ExitStack() as stack:
         rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
         takers = [collector.add, drawings.add, *([each] if each else [])]
         if engine == "ray":
-            options = {"threshold": wanted, "max_error": max_error}
-            predictions = _on_ray(stack, listing, bundle, options, workers=workers, address=address, spooled=not expand)
+            from brainsift.batch.ray_engine import Scoring, predict_bulk
+
+            scoring = Scoring.here(bundle.folder, threshold=wanted, max_error=max_error)
+            scored = predict_bulk(names, scoring, workers=workers, address=address)
+            predictions: Iterator[Prediction] = stack.enter_context(closing(scored))
         else:
             predictor = Predictor(bundle, threshold=wanted, max_error=max_error, threads=threads)
-            predictions = predictor.predict(listing())
+            predictions = predictor.predict(names)
         for number, one in enumerate(predictions, start=1):
             for write_row in rows:
                 write_row(one.to_dict())
@@ -169,14 +156,13 @@ def predict_files(
     drawings.finish(found)
     targets = [Path(path) for path in (csv, json, volumes, report, heatmaps, dicom) if path]
     written = tuple(path for path in targets if path.exists())
-    left_out = tuple(sets.left_out) if sets else ()
     return BatchResult(
         statuses.total(),
         dict(statuses),
         dict(decisions),
         tuple(found),
         written,
-        left_out,
+        tuple(drawings.left_out),
         drawings.unwritten(),
         n_skipped=skipped.count,
         skipped=tuple(skipped.names),
@@ -184,20 +170,49 @@ def predict_files(
 
 
 class _Drawings:
-    """What is drawn beside the tables; what of it cannot be written costs itself alone."""
+    """What is drawn beside the tables; what of it cannot be written costs itself alone.
 
-    def __init__(self) -> None:
+    Attributes:
+        left_out: why a DICOM object could not be made, one sentence each.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        rule: Rule,
+        *,
+        heatmaps: str | Path | None,
+        report: str | Path | None,
+        dicom: str | Path | None,
+        dicom_options: "ResultOptions | None",
+    ) -> None:
+        self.left_out: Sequence[str] = ()
         self._takers: list[tuple[str, Callable[[Prediction], object]]] = []
         self._finishers: list[tuple[str, Callable[[Sequence[VolumePrediction]], object]]] = []
         self._causes: dict[str, list[str]] = {}
+        if heatmaps:
+            from brainsift.batch.heatmaps import Heatmaps  # start-up does without it
 
-    def take(
+            maps = Heatmaps(Path(heatmaps), size=bundle.size)
+            self._take(heatmaps, maps.add, maps.write_montages)
+        if report:
+            from brainsift.pages.batch_page import Cases  # its templates cost start-up time
+
+            cases = Cases()
+            self._take(report, cases.add, lambda found: cases.write(found, bundle, rule.threshold, Path(report)))
+        if dicom:
+            from brainsift.batch.dicom_sets import DicomSets  # start-up does without it
+
+            sets = DicomSets(Path(dicom), bundle, rule, dicom_options)
+            self.left_out = sets.left_out
+            self._take(dicom, sets.add, lambda _: sets.finish())
+
+    def _take(
         self,
         place: str | Path,
         taker: Callable[[Prediction], object],
         finisher: Callable[[Sequence[VolumePrediction]], object],
     ) -> None:
-        """Adds an output: what takes each prediction, and what takes the volumes at the end."""
         self._takers.append((str(place), taker))
         self._finishers.append((str(place), finisher))
 
@@ -272,39 +287,3 @@ def _check_targets(
         from brainsift.pages.html import check_page  # its templates cost start-up time
 
         check_page(Path(report))
-
-
-def _dicom_sets(folder: Path, bundle: Bundle, rule: Rule, options: ResultOptions) -> "DicomSets":
-    from brainsift.batch.dicom_sets import DicomSets  # start-up does without it
-
-    return DicomSets(folder, bundle, rule, options)
-
-
-def _on_ray(
-    stack: ExitStack,
-    listing: Callable[[], Iterable[str]],
-    bundle: Bundle,
-    options: dict[str, Any],
-    *,
-    workers: int,
-    address: str,
-    spooled: bool,
-) -> Iterator[Prediction]:
-    """Returns the predictions of Ray's workers.
-
-    Another process lists the files. A list that can be read only once, such as standard input, waits in a file for it.
-    """
-    from brainsift.batch.ray_engine import Scoring, predict_bulk
-
-    if spooled:
-        spool = Path(stack.enter_context(tempfile.TemporaryDirectory()), "paths")
-        with spool.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            file.writelines(f"{path}\n" for path in listing())
-        listing = partial(_spooled, spool)
-    scoring = Scoring.here(bundle.folder, **options)
-    return stack.enter_context(closing(predict_bulk(listing, scoring, workers=workers, address=address)))
-
-
-def _spooled(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        yield from read_list(file)

@@ -1,18 +1,23 @@
 """Predictions for many files with Ray Data: files, chunks, workers with the network, predictions in order.
 
-One task on the machine of the driver lists the files, chunk by chunk, as fast as the workers take them. A worker is a
-process with one thread and the network in memory. If a worker dies, another one scores its chunk again. Neither the
-files nor the predictions are ever held all at once.
+One task on the machine of the driver reads the list of files, chunk by chunk, as fast as the workers take them. A
+worker is a process with one thread and the network in memory. If a worker dies, another one scores its chunk again.
+Neither the files nor the predictions are ever held all at once.
+
+Workers run in another folder than the driver. So relative paths are anchored: they start with a spelling of the
+driver's folder that no user writes, and each prediction loses that start again.
 
 Ray is imported only when it is used.
 """
 
+import json
 import logging
 import os
 import pickle
 import platform
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator
+import tempfile
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,9 +35,6 @@ from brainsift.volumes.grouping import Unit
 
 if TYPE_CHECKING:
     import pyarrow
-
-Listing = Callable[[], Iterable[str]]
-"""Lists the files. It is called in another process of the same machine, so it must be picklable."""
 
 _CONNECT_SECONDS = 10
 _STORE_BYTES = 256 * 1024**2  # paths and predictions only; images never pass through it
@@ -55,7 +57,7 @@ class Scoring:
         digest: SHA-256 of its bundle.json, which holds the checksums of the other files.
         threshold: as `Predictor` takes it.
         max_error: as `Predictor` takes it.
-        folder: that relative paths start from.
+        anchor: the folder that relative paths start from, as ``folder/../folder``.
         version: of brainsift.
     """
 
@@ -63,14 +65,15 @@ class Scoring:
     digest: str
     threshold: str | float | None
     max_error: float | None
-    folder: str
+    anchor: str
     version: str = __version__
 
     @classmethod
     def here(cls, bundle: Path = SHIPPED, *, threshold: str | float | None, max_error: float | None) -> "Scoring":
         """Describes scoring with a bundle of this machine, from this folder."""
         own = None if bundle == SHIPPED else bundle.absolute()
-        return cls(own, _digest(bundle), threshold, max_error, str(Path.cwd()))
+        here = Path.cwd()
+        return cls(own, _digest(bundle), threshold, max_error, str(here / os.pardir / here.name))
 
     def predictor(self) -> Predictor:
         """Loads the network on a worker's machine.
@@ -83,17 +86,29 @@ class Scoring:
         if self.version != __version__ or _digest(folder) != self.digest:
             rule = f"on {machine}, brainsift {__version__}, is not the wanted bundle of brainsift {self.version}"
             raise BundleError(folder, rule, "Install the same version, and the same bundle, on every machine.")
-        _enter(self.folder)
+        if not Path(self.anchor).is_dir():
+            remedy = "Start from a folder that every machine has, for example on shared storage."
+            raise InputError(os.path.normpath(self.anchor), f"does not exist on {machine}", remedy)
         return Predictor(load_bundle(folder), threshold=self.threshold, max_error=self.max_error, threads=1)
+
+    def anchored(self, path: str) -> str:
+        """Returns a path that leads to the same file from any folder; an absolute one stays as it is."""
+        return os.path.join(self.anchor, path)  # noqa: PTH118 - a Path would drop a leading "./"
+
+    def as_given(self, prediction: Prediction) -> Prediction:
+        """Returns the prediction for an anchored path with the path as the user gave it, and without tumor map."""
+        fields = ("path", "volume", "detail", "note")
+        texts = {name: getattr(prediction, name).replace(f"{self.anchor}{os.sep}", "") for name in fields}
+        return replace(prediction, tumor_map=None, **texts)
 
 
 def predict_bulk(
-    listing: Listing, scoring: Scoring, *, workers: int = 0, address: str = ""
+    paths: Iterable[str], scoring: Scoring, *, workers: int = 0, address: str = ""
 ) -> Generator[Prediction, None, None]:
     """Yields the same predictions as `Predictor.predict`, in the same order, without tumor maps.
 
     Args:
-        listing: lists the files.
+        paths: of the files; they are written to a temporary file, which another process of this machine reads.
         scoring: how they are scored.
         workers: processes with one core each; 0 for one per core.
         address: of a running Ray cluster, ``auto`` for the one of this machine; "" starts one here and ends it.
@@ -105,10 +120,13 @@ def predict_bulk(
         BrainsiftError: a worker's machine differs from this one, or Ray gave up.
     """
     ray = _ray(address)
-    with _cluster(ray, workers, address) as found:
+    with tempfile.TemporaryDirectory() as temporary, _cluster(ray, workers, address) as found:
+        spool = Path(temporary, "paths.jsonl")
+        with spool.open("w", encoding="ascii") as file:
+            file.writelines(f"{json.dumps(path)}\n" for path in paths)
         logging.getLogger("ray").setLevel(logging.CRITICAL)
         try:
-            for table in _scored_tables(ray, listing, scoring, found):
+            for table in _scored_tables(ray, spool, scoring, found):
                 for packed in table["predictions"]:
                     predictions = pickle.loads(packed.as_py())
                     if isinstance(predictions, BrainsiftError):
@@ -123,6 +141,7 @@ class _Worker:
     """Scores chunks. It returns errors as results, because Ray would try again after an exception."""
 
     def __init__(self, scoring: Scoring) -> None:
+        self._scoring = scoring
         self._predictor: Predictor | BrainsiftError
         try:
             self._predictor = scoring.predictor()
@@ -135,10 +154,10 @@ class _Worker:
     def _score(self, chunk: list[Unit]) -> list[Prediction] | BrainsiftError:
         if isinstance(self._predictor, BrainsiftError):
             return self._predictor
-        return [replace(one, tumor_map=None) for one in self._predictor.predict(chunk)]
+        return [self._scoring.as_given(one) for one in self._predictor.predict(chunk)]
 
 
-def _scored_tables(ray: Any, listing: Listing, scoring: Scoring, workers: int) -> "Iterable[pyarrow.Table]":
+def _scored_tables(ray: Any, spool: Path, scoring: Scoring, workers: int) -> "Iterable[pyarrow.Table]":
     from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 
     context = DataContext.get_current().copy()
@@ -147,7 +166,7 @@ def _scored_tables(ray: Any, listing: Listing, scoring: Scoring, workers: int) -
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
     with DataContext.current(context):
-        chunks = ray.data.read_datasource(_source(listing, scoring.folder), override_num_blocks=1, num_cpus=0)
+        chunks = ray.data.read_datasource(_source(spool, scoring), override_num_blocks=1, num_cpus=0)
         scored = chunks.map_batches(
             _Worker,
             fn_constructor_args=[scoring],
@@ -159,14 +178,15 @@ def _scored_tables(ray: Any, listing: Listing, scoring: Scoring, workers: int) -
         yield from scored.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
-def _source(listing: Listing, folder: str) -> Any:
+def _source(spool: Path, scoring: Scoring) -> Any:
     """Returns what Ray Data reads from: one task beside the driver that yields one block per chunk."""
     from ray.data.block import BlockMetadata
     from ray.data.datasource import Datasource, ReadTask
 
     def read() -> "Iterator[pyarrow.Table]":
-        _enter(folder)
-        return (_packed("chunk", [chunk]) for chunk in chunks_of(listing()))
+        with spool.open(encoding="ascii") as file:
+            for chunk in chunks_of(scoring.anchored(json.loads(line)) for line in file):
+                yield _packed("chunk", [chunk])
 
     class Files(Datasource):
         supports_distributed_reads = False
@@ -229,14 +249,6 @@ def _ray(address: str = "") -> Any:
         rule = f"cannot be imported: {in_one_line(error)}"
         raise MissingExtraError("Ray", rule, "Run pip install 'brainsift[ray]'.") from None
     return ray
-
-
-def _enter(folder: str) -> None:
-    try:
-        os.chdir(folder)
-    except OSError:
-        remedy = "Start from a folder that every machine has, for example on shared storage."
-        raise InputError(folder, f"does not exist on {platform.node()}", remedy) from None
 
 
 def _packed(column: str, values: list[Any]) -> "pyarrow.Table":

@@ -325,7 +325,7 @@ def _read_csv(file: Path, name: str, labelling: Labelling, default_label: float 
         ruling = labelling.of_file(Path(table["path"][row]), file.parent)
         if ruling is not None and ruling != "skip":
             table.loc[row, "label"] = ruling
-    missing = [path for path in table["path"] if not Path(path).is_file()]
+    missing = [path for path in table["path"] if not os.path.isfile(path)]
     if missing and len(missing) == len(table):
         raise SourceError(file, f"none of its files is there, such as {missing[0]}", "Paths count from the CSV file.")
     if missing:
@@ -343,7 +343,7 @@ def _list_reader(
     source: str, file: str, default_label: float = UNKNOWN
 ) -> Callable[[Path, str, Labelling], list[Record]]:
     def read(path: Path, name: str, labelling: Labelling) -> list[Record]:
-        found = path if path.is_file() else _locate(path, (file,), source)[file]
+        found = path if os.path.isfile(path) else _locate(path, (file,), source)[file]
         return _read_csv(found, name, labelling, default_label)
 
     return read

@@ -196,4 +196,4 @@ def _located(cell: str, folder: Path) -> str:
         return place
     plain = os.path.normpath(folder / cell.strip())
     slashed = os.path.normpath(folder / cell.strip().replace("\\", "/"))
-    return next((one for one in (place, plain) if Path(one).exists()), slashed)
+    return next((one for one in (place, plain) if os.path.exists(one)), slashed)

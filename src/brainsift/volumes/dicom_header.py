@@ -18,6 +18,7 @@ from brainsift.images.decode import Limits
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
 SUFFIXES = frozenset([".dcm", ".ima"])
 """Of files that are tried as DICOM even without the mark at their start."""
@@ -240,10 +241,12 @@ def plain_text_of(header: "Dataset", tag: str) -> str:
     return on_one_line(value.decode("latin-1") if isinstance(value, bytes) else str(value or ""))
 
 
-def transfer_syntax(dataset: "Dataset") -> Any:
+def transfer_syntax(dataset: "Dataset") -> "UID":
     """Returns the transfer syntax; a file without its first part is of the plain kind that its encoding shows."""
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    meta = getattr(dataset, "file_meta", None) or {}
+    meta = getattr(dataset, "file_meta", None)
     plain = ExplicitVRLittleEndian if dataset.original_encoding[0] is False else ImplicitVRLittleEndian
-    return meta.get("TransferSyntaxUID") or plain
+    named = (None if meta is None else value_of(meta, "TransferSyntaxUID")) or plain
+    # Of another type than UI in a broken file: what is then no known syntax is refused where pixels are decoded.
+    return UID(named.decode("latin-1").rstrip("\0 ") if isinstance(named, bytes) else str(named))

@@ -59,7 +59,7 @@ def load_dataset(dataset: "Dataset", *, name: str = "dataset", limits: Limits = 
     if not any(tag in dataset for tag in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise UnreadableImageError(name, "is a DICOM file without pixels", "Leave it out: it holds no image.")
     look, syntax = flat_header(dataset, 0), transfer_syntax(dataset)
-    return _rendered(partial(_decoded, dataset, syntax), look, name, syntax, limits)
+    return _rendered(partial(_decoded, dataset, syntax, name), look, name, syntax, limits)
 
 
 def load_file(path: str, limits: Limits) -> Loaded:
@@ -102,10 +102,13 @@ def rescale_fault(look: "Dataset") -> str:
     return "its RescaleSlope is 0" if number_of(look, "RescaleSlope", 1) == 0 else ""
 
 
-def _decoded(dataset: "Dataset", syntax: Any) -> _Array:
+def _decoded(dataset: "Dataset", syntax: Any, name: str) -> _Array:
     from pydicom.dataset import FileMetaDataset
     from pydicom.pixels import pixel_array
 
+    if not syntax.is_compressed and dataset["PixelData"].is_undefined_length:
+        rule = "has compressed pixels, but does not say how they are compressed"
+        raise UnreadableImageError(name, rule, EXPORT_AGAIN)
     whole = copy.copy(dataset)  # the caller's keeps its header
     whole.file_meta = FileMetaDataset()
     whole.file_meta.TransferSyntaxUID = syntax

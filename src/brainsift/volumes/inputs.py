@@ -1,6 +1,7 @@
 """What the user names -> the files to look at: folders are walked, patterns matched, lists read line by line."""
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -60,12 +61,12 @@ def read_list(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _found(name: str, skipped: Skipped | None) -> Iterable[str]:
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         if next(_walk(name), None) is None:
             endings = f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes in .dcm, .nii.gz and the like."
             raise InputError(name, "holds no image", endings)
         return _walk(name, skipped)
-    if Path(name).exists():
+    if os.path.exists(name):
         return [name]
     if not glob.has_magic(name):
         raise InputError(name, "does not exist", "Check the path.")

@@ -111,13 +111,20 @@ class _Volume:
     affine: npt.NDArray[np.float64] | None
     rescale: Rescale = (0.0, 1.0)
     _voxels: _Array | None = None
+    _fault: UnreadableImageError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def load(self, place: int, name: str, limits: Limits = LIMITS) -> Loaded:
         """Cuts a slice: anterior, or for other planes superior, up; the patient's right, or front, on the left."""
         with self._lock:  # threads share the volume
+            if self._fault:  # reading it again for each slice would take minutes
+                raise self._fault
             if self._voxels is None:
-                self._voxels = self._read()
+                try:
+                    self._voxels = self._read()
+                except UnreadableImageError as error:
+                    self._fault = error
+                    raise
         cut = self._voxels[place].T[::-1, ::-1]
         image = slice_of_values(cut, name=name, spacing=self.spacing, limits=limits)
         return Loaded(replace(image, rescale=chained(image.rescale, self.rescale)), coarse_of(cut))

@@ -4,6 +4,7 @@ The content decides what a file is. pydicom and nibabel are imported when the fi
 image costs no more than before.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -155,7 +156,7 @@ def read_volume(path: str | Path, *, volume: str = "", limits: Limits = LIMITS) 
         UsageError: there are several volumes, or none with that name.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(path, "does not exist", "Check the path.", reason=Reason.MISSING_FILE)
     files = walk(path, is_volume_name) if path.is_dir() else [path]
     found: dict[str, list[Slice]] = {}
@@ -210,7 +211,7 @@ def read_slice(name: str | Path) -> DecodedImage:
 def split_name(name: str) -> tuple[str, int]:
     """Divides the name of a slice into its file and its number; 0 for a file of one slice."""
     path, mark, number = name.rpartition("#")
-    return (path, int(number)) if mark and number.isdigit() and not Path(name).exists() else (name, 0)
+    return (path, int(number)) if mark and number.isdigit() and not os.path.exists(name) else (name, 0)
 
 
 @lru_cache(maxsize=2)  # of a volume whose overlays are drawn, slice after slice

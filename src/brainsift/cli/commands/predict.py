@@ -15,7 +15,6 @@ from pathlib import Path
 from brainsift.batch.predict_files import predict_files
 from brainsift.cli.console import NOTICE, progress_bar, say
 from brainsift.core.errors import UsageError
-from brainsift.dicom_results.result_set import ResultOptions
 from brainsift.inference.bundle import SHIPPED
 from brainsift.inference.decision import Prediction
 from brainsift.inference.volume_decision import VolumePrediction
@@ -98,7 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
     also = options.pop("dicom_also")
     if also and not arguments.dicom:
         raise UsageError("--dicom-also", "needs --dicom", "Name a folder with --dicom.")
-    options["dicom_options"] = ResultOptions(fractional="fractional" in also, pdf="pdf" in also)
+    if also:
+        from brainsift.dicom_results.result_set import ResultOptions  # start-up does without it
+
+        options["dicom_options"] = ResultOptions(fractional="fractional" in also, pdf="pdf" in also)
     if arguments.paths == [STANDARD_INPUT]:
         options |= {"paths": read_list(sys.stdin), "expand": False}
     to_table = arguments.csv or arguments.json
