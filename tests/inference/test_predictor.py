@@ -272,3 +272,10 @@ def test_the_runtime_reports_to_nobody(bundle_folder, tmp_path):
     environment = {**kept, "TMPDIR": str(tmp_path), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     assert list(tmp_path.iterdir()) == []  # where it reports, it keeps a number for the session
+
+
+def test_a_folder_or_one_name_says_what_to_use(bundle_folder, tmp_path):
+    predictor = Predictor(load_bundle(bundle_folder), threads=1)
+    assert "is a folder. Use `brainsift predict`, or `predict_files`" in predictor.score(tmp_path).detail
+    with pytest.raises(UsageError, match="Use `predict_files` for a folder"):
+        predictor.predict(str(tmp_path))

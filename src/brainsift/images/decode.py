@@ -324,7 +324,10 @@ def _file_content(path: str | Path, label: str, limits: Limits) -> bytes:
     except PermissionError as error:
         remedy = "Check its permissions."
         raise UnreadableImageError(label, "may not be read", remedy, reason=Reason.NO_PERMISSION) from error
-    except (OSError, ValueError) as error:  # a folder, a broken disk, a path with a null byte
+    except IsADirectoryError as error:
+        remedy = "Use `brainsift predict`, or `predict_files` in Python, for the images in it."
+        raise UnreadableImageError(label, "is a folder", remedy) from error
+    except (OSError, ValueError) as error:  # a broken disk, a path with a null byte
         raise UnreadableImageError(label, f"cannot be read: {in_one_line(error)}", "Check the path.") from error
 
 

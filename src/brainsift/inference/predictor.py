@@ -154,9 +154,17 @@ class Predictor:
         DICOM and NIfTI files give one prediction per slice, in the order of the slices. The predictions for a volume
         come when all of its slices are read, because the largest of them tells which hold too little of the head.
 
+        Raises:
+            UsageError: one name instead of several files: each of its letters would count as a file.
+
         >>> [one.status for one in Predictor(threads=1).predict(["nowhere.png"])]
         ['unreadable']
         """
+        if isinstance(paths, str | Path):
+            rule = f"must be a list of files, not the one name {str(paths)!r}"
+            raise UsageError(
+                "paths", rule, "Use `predict_files` for a folder, `score` for one image, or put it in [ ]."
+            )
         return self.predict_slices(slices_of(paths))
 
     def predict_slices(self, slices: Iterable[Slice]) -> Iterator[Prediction]:
