@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,12 @@ from PIL import Image
 
 from brainsift.auditing.audit import AuditConfig, audit
 from brainsift.auditing.findings import Findings
-from brainsift.auditing.reading import class_figure
+from brainsift.auditing.reading import class_figure, headline
 from brainsift.auditing.shortcuts import PROTOCOLS
+from brainsift.cli.main import main
 from brainsift.core.errors import ManifestError
 from brainsift.datasets.catalog import collect
-from brainsift.datasets.manifest import AUDIT_COLUMNS, SOURCE_COLUMNS, read_manifest
+from brainsift.datasets.manifest import AUDIT_COLUMNS, SOURCE_COLUMNS, read_manifest, several_pictures_note
 from brainsift.images.phantom import draw
 
 QUICK = AuditConfig(probes=False, workers=1)
@@ -31,6 +33,7 @@ TOTALS = {
     "unreadable": 1,
     "tiny": 1,
     "off_topic": 1,
+    "several_pictures": 0,
 }
 
 
@@ -311,3 +314,25 @@ def test_part_of_the_real_collections(data, tmp_path):
     assert files >= 30
     assert groups >= pixels >= files
     assert totals.groups < totals.distinct_pixels < totals.files
+
+
+def test_the_first_of_several_pictures_in_a_file_is_told(tmp_path, capsys):
+    for name in ("tumor", "no_tumor"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(6):
+            save(tmp_path / "data" / name / f"{number}.png", draw(number, tumor=name == "tumor", size=64).pixels)
+    pages = [Image.fromarray(draw(number, tumor=True, size=64).pixels) for number in (20, 21)]
+    pages[0].save(tmp_path / "data" / "tumor" / "pages.tif", save_all=True, append_images=pages[1:])
+    found = audit(tmp_path / "data", QUICK, output=tmp_path / "out")
+    assert found.findings.totals.several_pictures == 1
+    flagged = found.manifest[found.manifest["flags"].str.contains("several_pictures")]
+    assert [Path(path).name for path in flagged["path"]] == ["pages.tif"]
+    assert "the first of 2 pictures in its file" in flagged["detail"].iloc[0]
+    assert any("the first of several in their file" in words for words in headline(found.findings, found.manifest))
+    table = found.manifest.assign(part="train")
+    assert several_pictures_note(table).startswith("1 image is the first of several pictures in the file")
+    assert several_pictures_note(table.assign(part="")) == ""
+    assert (
+        main(["split", str(tmp_path / "out" / "manifest.csv"), "-o", str(tmp_path / "split.csv"), "--folds", "2"]) == 0
+    )
+    assert "1 image is the first of several" in capsys.readouterr().out

@@ -41,6 +41,12 @@ def test_what_nobody_collects_is_shown_as_ever():
     assert words == []
 
 
+def test_arithmetic_of_a_library_that_reads_files_is_collected(capsys):
+    with collected_warnings() as words:
+        warnings.warn_explicit("overflow in cast", RuntimeWarning, "lib/nibabel/arrayproxy.py", 1)
+    assert words == ["overflow in cast"] and capsys.readouterr().err == ""
+
+
 def test_it_collects_also_where_others_have_changed_the_filters():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -78,6 +78,7 @@ def test_what_the_bundle_refuses_teaches_nothing(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
         rows.append({"path": str(tmp_path / f"{name}.png"), "channel": "", "label": 1.0, "patient": ""})
     rows.append({**rows[0], "path": str(tmp_path / "none.png")})
+    rows.append(dict(rows[0]))  # listed twice, it counts once
     cases = read_cases(load_bundle(), pd.DataFrame(rows))
     assert len(cases.labels) == 1
     assert [Path(path).name for path, _ in cases.left_out] == ["blank.png", "none.png"]

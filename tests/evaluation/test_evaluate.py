@@ -405,3 +405,27 @@ def test_names_that_are_not_utf8_are_kept_whatever_else_is_installed(tmp_path):
     table = calibrated_run(run).table
     assert table["path"].dtype == table["group"].dtype == TEXT
     assert "/images/h\udcfcad.png" in set(table["path"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("probability", "90", r"probability 90 is not within 0 and 1.*write 0\.97, not 97"),
+        ("probability", "nan?", r"probability nan\? is not within 0 and 1"),
+        ("decision", "Tumor", "hold the decision 'Tumor', which is none of"),
+    ],
+)
+def test_cells_that_mean_nothing_are_named(column, value, words):
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "probability": ["0.9", "0.1"], "decision": ["tumor", "no_tumor"]})
+    table.loc[0, column] = value
+    truth = pd.DataFrame({"path": ["a.png", "b.png"], "label": [1, 0]})
+    with pytest.raises(UsageError, match=words):
+        evaluate_predictions(table, truth)
+
+
+def test_an_image_that_the_manifest_lists_twice_counts_once():
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "probability": [0.9, 0.1]})
+    truth = pd.DataFrame({"path": ["a.png", "b.png", "./a.png"], "label": [1, 0, 1]})
+    assert evaluate_predictions(table, truth, n_resamples=10).n == 2
+    with pytest.raises(ManifestError, match=r"a\.png is listed with the label"):
+        evaluate_predictions(table, truth.assign(label=[1, 0, 0]))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from brainsift.core.errors import ImageSizeError, InputError, UnreadableImageError, UsageError
 from brainsift.core.reasons import Reason
-from brainsift.images.decode import DecodedImage, Limits, check_whole, decode, decoder_errors, from_array
+from brainsift.images.decode import DecodedImage, Limits, check_whole, decode, decoder_errors, from_array, in_float32
 from brainsift.images.phantom import draw
 
 SLICE = draw(3, tumor=True, size=64).pixels
@@ -399,11 +399,46 @@ def test_white_is_zero_and_signed_bytes_in_tiff(tmp_path, kind, sample_format, p
         assert np.abs(stored - pixels).max() <= 1e-3 * np.ptp(pixels.astype(np.float64))
 
 
-def test_a_tiff_of_64_bit_numbers_says_what_to_do(tmp_path):
-    path = tiff(tmp_path / "a.tif", draw(3, tumor=True, size=64).pixels.astype(np.float64), sample_format=3)
-    with pytest.raises(UnreadableImageError, match=r"64-bit numbers") as caught:
-        decode(path)
+@pytest.mark.parametrize("photometric", [1, 0])
+def test_a_tiff_of_64_bit_floats_is_read_as_one_of_32(tmp_path, photometric):
+    head = draw(3, tumor=True, size=64).pixels / 100 - 1
+    wide, single = (
+        decode(tiff(tmp_path / kind, head.astype(kind), photometric=photometric, sample_format=3))
+        for kind in ("f8", "f4")
+    )
+    assert np.array_equal(wide.pixels, single.pixels) and wide.rescale == single.rescale
+
+
+def test_a_tiff_of_numbers_that_are_not_read_says_what_to_do(tmp_path):
+    head = draw(3, tumor=True, size=64).pixels
+    with pytest.raises(UnreadableImageError, match=r"64-bit integers.*Save it with 8 or 16 bits") as caught:
+        decode(tiff(tmp_path / "a.tif", head.astype(np.int64), sample_format=2))
     assert caught.value.reason is Reason.UNSUPPORTED
+    with pytest.raises(UnreadableImageError, match=r"beyond 32-bit floats\. Scale them") as caught:
+        decode(tiff(tmp_path / "a.tif", head * 1e300, sample_format=3))
+    assert caught.value.reason is Reason.UNSUPPORTED
+
+
+@pytest.mark.parametrize("scale", [1e300, 7e305, 1e-300, 1e-305])
+def test_numbers_of_any_size_become_the_same_picture(scale):
+    head = draw(3, tumor=True, size=64).pixels.astype(np.float64)
+    plain, found = from_array(head), from_array(head * scale)
+    assert np.abs(found.pixels.astype(int) - plain.pixels).max() <= 1
+    stored = found.rescale[0] + found.rescale[1] * found.pixels.astype(np.float64)
+    assert np.abs(stored / scale - head).max() < 0.01
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e300, 0.0), (1e-300, 0.0), (1.0, 1e12), (1.0, 0.0)])
+def test_float32_holds_what_float64_did(scale, offset):
+    head = draw(3, tumor=True, size=64).pixels.astype(np.float64)
+    values = head * scale + offset
+    values[0, :2] = np.nan, np.inf
+    single, (intercept, slope) = in_float32(values)
+    assert single.dtype == np.float32 and np.isnan(single[0, 0]) and np.isinf(single[0, 1])
+    back = (intercept + slope * single[1:].astype(np.float64) - offset) / scale
+    assert np.abs(back - head[1:]).max() < 1e-3
+    if scale == 1 and not offset:
+        assert np.array_equal(single[1:], head[1:]) and (intercept, slope) == (0, 1)
 
 
 def test_arrays_with_one_channel_are_grey():

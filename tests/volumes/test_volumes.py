@@ -460,6 +460,44 @@ def test_an_isotropic_volume_is_cut_across_the_body(tmp_path):
     assert len(found) == 48 and found[0].read().pixels.shape == (44, 40)
 
 
+@pytest.mark.parametrize(
+    ("kind", "scale", "offset"),
+    [(np.float64, 1e300, 0), (np.float64, 1e-300, 0), (np.float64, 1, 1e12), (np.float32, 1e-41, 0)],
+)
+def test_numbers_of_any_size_give_the_same_slices(tmp_path, kind, scale, offset, capsys):
+    plain = nifti_slices(nifti(tmp_path / "plain.nii", turned(volume()).astype(np.float32)))
+    values = turned(volume()).astype(np.float64) * scale + offset
+    found = nifti_slices(nifti(tmp_path / "scan.nii", values.astype(kind)))
+    for one, other in zip(plain, found, strict=True):
+        assert np.abs(one.read().pixels.astype(int) - other.read().pixels).max() <= 256
+    stored = found[-1].load().values()
+    greys = stored.rescale[0] + stored.rescale[1] * stored.grey.astype(np.float64)
+    assert np.abs((greys - offset) / scale - volume()[-1]).max() < 6
+    assert capsys.readouterr().err == ""
+
+
+def test_a_slope_beyond_float32_gives_the_same_slices(tmp_path, capsys):
+    path = nifti(tmp_path / "scan.nii", turned(volume()))
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([3e38, 0], "<f4").tobytes()  # scl_slope, scl_inter
+    (tmp_path / "steep.nii").write_bytes(content)
+    for one, other in zip(nifti_slices(path), nifti_slices(tmp_path / "steep.nii"), strict=True):
+        assert np.abs(one.read().pixels.astype(int) - other.read().pixels).max() <= 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_voxels_that_start_within_the_header_are_refused(tmp_path, kind):
+    path = tmp_path / "scan.nii"
+    kind(turned(volume()), np.eye(4)).to_filename(path)
+    place, number = (slice(108, 112), "<f4") if kind is nibabel.Nifti1Image else (slice(168, 176), "<i8")
+    content = bytearray(path.read_bytes())
+    content[place] = np.zeros(1, number).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImageError, match=r"start at byte 0, which is within its header\. Write (352|544)"):
+        nifti_slices(path)
+
+
 def test_a_fault_of_ours_is_not_blamed_on_a_volume(tmp_path, monkeypatch):
     def fails(values):
         raise TypeError("ours")

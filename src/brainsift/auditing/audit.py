@@ -22,7 +22,7 @@ from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.progress import Report, silent
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.labelling import Ruling
-from brainsift.datasets.manifest import AUDIT_COLUMNS, write_manifest
+from brainsift.datasets.manifest import AUDIT_COLUMNS, SEVERAL_PICTURES, write_manifest
 
 _CONTRAST_SUFFIX = re.compile(r"_(t1|t1ce|t2|flair)$")
 
@@ -170,6 +170,7 @@ def _flags(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
         "conflict": ok & (labels.groupby(pixels).transform("nunique") > 1),
         "near_conflict": pixels.isin(pixels.loc[np.unique(opposite[["first", "second"]].to_numpy(int))]) & ok,
         "off_topic": manifest["off_topic"].astype(bool),
+        SEVERAL_PICTURES: manifest[SEVERAL_PICTURES].astype(bool),
     }
     table = np.stack([mask.to_numpy() for mask in words.values()], axis=1)
     names = np.array(list(words))

@@ -10,6 +10,7 @@ import pandas as pd
 from brainsift import __version__
 from brainsift.core.labels import class_in_words
 from brainsift.core.records import OMITTED, Record
+from brainsift.datasets.manifest import SEVERAL_PICTURES
 from brainsift.datasets.protocols import is_leaky
 from brainsift.stats.intervals import Interval
 
@@ -35,6 +36,7 @@ class Totals(Record):
         unreadable: files.
         tiny: files too small to be a slice.
         off_topic: images that may be no brain MRI.
+        several_pictures: images that are the first of several in their file; the others are not read.
     """
 
     files: int
@@ -48,6 +50,7 @@ class Totals(Record):
     unreadable: int
     tiny: int
     off_topic: int
+    several_pictures: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,7 @@ def count_findings(
     """
     readable = manifest[manifest["status"] == "ok"]
     flags = [set(words.split(";")) for words in manifest["flags"]]
-    names = ("conflict", "near_conflict", "off_topic")
+    names = ("conflict", "near_conflict", "off_topic", SEVERAL_PICTURES)
     flagged = {name: np.array([name in of_one for of_one in flags], bool) for name in names}
     similarity = pairs["similarity"]
     sizes = manifest["width"].astype(str) + "×" + manifest["height"].astype(str)
@@ -214,6 +217,7 @@ def count_findings(
             unreadable=int((manifest["status"] == "unreadable").sum()),
             tiny=int((manifest["status"] == "tiny").sum()),
             off_topic=int(flagged["off_topic"].sum()),
+            several_pictures=int(flagged[SEVERAL_PICTURES].sum()),
         ),
         tables={
             name: _counts(manifest["label"], keys)[: _SIZES if name == "size" else None] for name, keys in by.items()

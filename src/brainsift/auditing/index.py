@@ -31,7 +31,7 @@ Job = tuple[str, str, str]  # path, channel, SHA-256 of the file
 Key = tuple[str, str]  # SHA-256, channel
 
 _BATCH = 256
-_RULES = 4  # increased whenever other images count as off topic, so that stored results are made again
+_RULES = 5  # increased whenever `Seen` or what counts as off topic changes, so that stored results are made again
 _TABLE = f"seen_{VERSION}_{_RULES}"
 
 
@@ -49,6 +49,7 @@ class Seen:
         height: pixels.
         pixels_sha256: of the decoded pixels and their shape.
         off_topic: it likely shows no brain MRI slice.
+        several_pictures: its file holds more pictures, which are not read.
     """
 
     status: str
@@ -59,6 +60,7 @@ class Seen:
     height: int = 0
     pixels_sha256: str = ""
     off_topic: bool = False
+    several_pictures: bool = False
 
 
 _FACTS = tuple(field.name for field in fields(Seen))
@@ -180,6 +182,7 @@ def _look(job: Job) -> tuple[object, ...]:
         height=height,
         pixels_sha256=_pixel_hash(grey if channel else decoded.rgb()),
         off_topic=bool(reason),
+        several_pictures=len(pictures) > 1,
     )
     return sha256, channel, json.dumps(asdict(seen)), drawn.frame.tobytes(), drawn.head.tobytes(), drawn.box.tobytes()
 

@@ -13,6 +13,7 @@ _FLAGS = {
     "conflict": "with copies of the other label",
     "near_conflict": "with near-duplicates of the other label",
     "off_topic": "that may be no brain MRI",
+    "several_pictures": "that are the first of several in their file: the others are not read",
 }
 
 

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from brainsift.core.errors import on_one_line
@@ -17,6 +18,7 @@ from brainsift.core.errors import on_one_line
 _QUOTED = re.compile(r"(['\"]).*\1")  # a value of the header, which may name a patient
 _LONGEST = 120  # characters
 _MOST = 2
+_READERS = {"nibabel", "pydicom", "PIL"}
 _LOGGER = "nibabel.global"  # through which nibabel warns, with a handler of its own
 
 _here = threading.local()
@@ -55,8 +57,8 @@ _DIVERTED = _Diverted()
 def collected_warnings() -> Iterator[list[str]]:
     """Collects what libraries warn of in this thread; the list is complete when the block has ended.
 
-    Quoted values are left out of it, as they may name a patient. Warnings of arithmetic are no words on a file, and are
-    shown as ever.
+    Quoted values are left out of it, as they may name a patient. Warnings of arithmetic count where a library that
+    reads files calculates, with what a header says; those of other code are no words on a file, and are shown as ever.
 
     >>> with collected_warnings() as found:
     ...     warnings.warn("Invalid value for VR CS: 'head'.")
@@ -88,10 +90,10 @@ def _install() -> None:
     logging.getLogger(_LOGGER).addFilter(_DIVERTED)
 
 
-def _show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+def _show(message: Warning | str, category: type[Warning], file: str, *place: Any) -> None:
     words = _words()
-    if words is None or category is RuntimeWarning:
-        _passed_on[0](message, category, *place)
+    if words is None or (category is RuntimeWarning and not _READERS & set(Path(file).parts)):
+        _passed_on[0](message, category, file, *place)
     else:
         words.append(str(message))
 

@@ -54,6 +54,8 @@ AUDIT_COLUMNS = (
     "detail",
 )
 PARTS = ("train", "validation", "test")
+SEVERAL_PICTURES = "several_pictures"
+"""The flag of an image that is the first of several in its file, such as a page of a TIFF; the others are not read."""
 _COUNTS = ("width", "height", "bytes")
 
 
@@ -115,6 +117,22 @@ def refuse_conflicts(table: pd.DataFrame, origin: object) -> None:
             rule = f"{path} is listed with the {column} {first} and with the {column} {second}"
             more = f", and {len(conflicts) - 1} more images so" if len(conflicts) > 1 else ""
             raise ManifestError(origin, rule + more, f"Keep the right {column} of each image.")
+
+
+def several_pictures_note(table: pd.DataFrame) -> str:
+    """Says how many images of the subsets are the first of several in their file; "" where there is none.
+
+    Args:
+        table: with the columns flags and part; one without flags was not audited, and tells nothing.
+    """
+    if "flags" not in table or "part" not in table:
+        return ""
+    flags = table.loc[table["part"] != "", "flags"].fillna("").str.split(";")
+    count = sum(SEVERAL_PICTURES in of_one for of_one in flags)
+    if not count:
+        return ""
+    words = "1 image is" if count == 1 else f"{count} images are"
+    return f"{words} the first of several pictures in the file; the others are not used. Save each as its own file."
 
 
 def _counts(column: pd.Series, path: Path) -> pd.Series:

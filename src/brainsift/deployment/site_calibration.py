@@ -118,7 +118,8 @@ def read_cases(bundle: Bundle, table: pd.DataFrame) -> SiteCases:
     Raises:
         UsageError: a file of several slices; give its slices instead.
     """
-    predictor, rows = Predictor(bundle), table[table["label"].notna()]
+    # A copy of a row would count twice, and could stand in two folds.
+    predictor, rows = Predictor(bundle), table[table["label"].notna()].drop_duplicates(["path", "channel"])
     read, left_out = [], []
     for row in rows.itertuples():
         one = predictor.score(decode(row.path).grey(row.channel) if row.channel else row.path)

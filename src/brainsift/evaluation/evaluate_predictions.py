@@ -4,22 +4,23 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.labels import CLASS_NAMES
 from brainsift.datasets.csv_table import TEXT, read_table
-from brainsift.datasets.manifest import read_manifest
+from brainsift.datasets.manifest import read_manifest, refuse_conflicts
 from brainsift.evaluation.calibrated_run import KEY, filled_groups
 from brainsift.evaluation.run_results import PredictionResults
 from brainsift.evaluation.set_scores import scores_with_sources
 from brainsift.inference.bundle import Bundle, load_bundle
-from brainsift.inference.decision import Prediction
+from brainsift.inference.decision import Decision, Prediction
 from brainsift.stats import calibration
 from brainsift.stats.calibration import OperatingPoint
 
+_DECISIONS = get_args(Decision)
 _ROUNDED = 1e-6  # of a probability in a table of `predict`
 
 
@@ -120,8 +121,12 @@ def _user_predictions(table: pd.DataFrame) -> pd.DataFrame:
     filled = _filled(table["probability"])
     own["probability"] = pd.to_numeric(table["probability"], errors="coerce")
     own = own[filled]
-    if not own["probability"].between(0, 1).all():
-        raise UsageError("predictions", "a probability is not within 0 and 1", "Give probabilities, not logits.")
+    if not (within := own["probability"].between(0, 1)).all():
+        rule = f"the probability {table['probability'][filled][~within].iloc[0]} is not within 0 and 1"
+        raise UsageError("predictions", rule, "Give probabilities, not logits or labels; write 0.97, not 97.")
+    if not (known := own["decision"].isin(_DECISIONS)).all():
+        rule = f"hold the decision {own['decision'][~known].iloc[0]!r}, which is none of {list(_DECISIONS)}"
+        raise UsageError("predictions", rule, "Write it as `predict` does, or delete the column `decision`.")
     if "threshold" in table and (decided := _filled(table["threshold"][filled])).any():
         if not decided.all():
             rule = f"have a threshold in {decided.sum()} of {len(decided)} rows with a probability"
@@ -157,9 +162,11 @@ def _labelled(truth: pd.DataFrame) -> pd.DataFrame:
         raise ManifestError("manifest", rule, "A label is 1 (tumor), 0 (no tumor) or empty.")
     # These columns are those of the predictions, whatever the manifest says.
     labelled = labelled.drop(columns=["probability", "threshold", "decision", "status"], errors="ignore")
-    named = {"channel": "", "source": "manifest"}
+    named = {"channel": "", "source": "manifest", "patient": ""}
     filled = {name: _without_gaps(labelled[name], own) if name in labelled else own for name, own in named.items()}
-    return labelled.assign(path=[_absolute(path) for path in labelled["path"]], **filled)
+    labelled = labelled.assign(path=[_absolute(path) for path in labelled["path"]], **filled)
+    refuse_conflicts(labelled, "manifest")
+    return labelled.drop_duplicates(KEY)
 
 
 def _point_of_decisions(own: pd.DataFrame, balanced: OperatingPoint) -> OperatingPoint:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import re
 import stat
@@ -30,6 +31,7 @@ TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 0x0112
 _TIFF_INVERTED, _WHITE_IS_ZERO = 262, 0  # PhotometricInterpretation
 _TIFF_SIGN, _SIGNED = 339, 2  # SampleFormat
+_TIFF_BITS, _WIDE_FLOATS = 258, (64,)  # BitsPerSample
 _READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
 _SAVE_AGAIN = "Save it again, or leave it out."
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
@@ -43,6 +45,8 @@ _CHROMA_GREY = 32
 _CHROMA_COLOUR = 64
 _JPEG2000_TAKES = 8  # times as long as others to decode
 _AS_IT_IS = (0.0, 1.0)
+_LARGEST, _SMALLEST = 1e37, 1e-30  # numbers and ranges that float32 holds with room for sums and quotients
+_TOO_NEAR = 2.0**-12  # a range this small, relative to its numbers, is coarse in float32
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,9 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         image = _opaque(_upright(image))
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
+        if tags.get(_TIFF_BITS) == _WIDE_FLOATS and np.isinf(values).any():  # Pillow makes them float32
+            rule, remedy = "holds numbers that are infinite or beyond 32-bit floats", "Scale them, and save it again."
+            raise UnreadableImageError(name, rule, remedy, reason=Reason.UNSUPPORTED)
         # Of these, Pillow leaves it to us to turn black and white; those of 8 bits it has turned already.
         wide, rescale = _inverted(values) if tags.get(_TIFF_INVERTED) == _WHITE_IS_ZERO else _as_uint16(values)
         return DecodedImage(wide, image_format, mode, rescale)
@@ -203,9 +210,21 @@ def open_image(content: bytes, label: str, limits: Limits = LIMITS) -> Image.Ima
         except Image.UnidentifiedImageError:
             if not content.startswith(TIFF_MARKS):
                 raise
-    rule = "is a TIFF file that is broken, or of a kind that is not read here, such as 64-bit numbers"
-    remedy = "Save it with 8 or 16 bits, or as 32-bit floats, with black as the least value."
+            _teach_wide_floats()
+            with contextlib.suppress(Image.UnidentifiedImageError):
+                return Image.open(io.BytesIO(content), formats=("TIFF",))
+    rule = "is a TIFF file that is broken, or of a kind that is not read here, such as 64-bit integers"
+    remedy = "Save it with 8 or 16 bits, or as floats, with black as the least value."
     raise UnreadableImageError(label, rule, remedy, reason=Reason.UNSUPPORTED)
+
+
+def _teach_wide_floats() -> None:
+    """Lets Pillow read TIFF files of 64-bit floats: it has the unpackers, and no entry that leads to them."""
+    from PIL.TiffImagePlugin import OPEN_INFO  # plain images do without it
+
+    for order, unpacker in ((b"II", "F;64F"), (b"MM", "F;64BF")):
+        for photometric in (_WHITE_IS_ZERO, 1):
+            OPEN_INFO.setdefault((order, photometric, (3,), 1, _WIDE_FLOATS, ()), ("F", unpacker))
 
 
 @contextlib.contextmanager
@@ -381,7 +400,34 @@ def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16],
     if values.dtype.kind == "i" and low >= 0 and high <= np.iinfo(np.uint16).max:
         return wide.astype(np.uint16), _AS_IT_IS
     span = (high - low) or 1.0
+    if math.isinf(span) or math.isinf(65535 / span):
+        single, moved = in_float32(wide)
+        pixels, rescale = _as_uint16(single)
+        return pixels, chained(rescale, moved)
     return np.rint((wide - low) * (65535 / span)).astype(np.uint16), (low, span / 65535)
+
+
+def in_float32(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float32], Rescale]:
+    """Returns numbers as float32, and what turns them back.
+
+    Numbers beyond float32, or so near to each other that it could not tell them apart, are first mapped linearly so
+    that the least becomes 0 and the greatest 1. What is not finite stays so.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        finite = np.isfinite(values)
+        low = float(np.min(values, where=finite, initial=np.inf))
+        high = float(np.max(values, where=finite, initial=-np.inf))
+    largest, span = max(abs(low), abs(high)), high / 2 - low / 2
+    coarse = values.dtype != np.float32 and span < largest * _TOO_NEAR
+    if not low < high or (largest < _LARGEST and span > _SMALLEST and not coarse):
+        return values.astype(np.float32, copy=False), _AS_IT_IS
+    return ((values.astype(np.float64) / 2 - low / 2) / span).astype(np.float32), (low, 2 * span)
+
+
+def chained(first: Rescale, second: Rescale) -> Rescale:
+    """Returns what does two steps of turning back, one after the other."""
+    return second[0] + second[1] * first[0], second[1] * first[1]
 
 
 def _inverted(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16], Rescale]:

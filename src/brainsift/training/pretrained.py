@@ -117,7 +117,7 @@ def _load_file(model: Classifier, path: Path, images: Tensor) -> None:
             _load_exported(model, path, images)
         else:
             _load_state(model, _read_state(path), path)
-    except InputError:
+    except (InputError, ImportError, MemoryError):  # they say nothing of the file
         raise
     except Exception as error:  # numpy, safetensors and pickle each raise their own on broken files
         rule = f"holds no weights that can be read: {in_one_line(error)}"

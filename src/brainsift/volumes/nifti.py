@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
 from brainsift.core.reasons import Reason
-from brainsift.images.decode import LIMITS, Limits, Rescale, check_size
+from brainsift.images.decode import LIMITS, Limits, Rescale, chained, check_size, in_float32
 from brainsift.images.padding import without_padding
 from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, geometry_of
@@ -120,7 +120,7 @@ class _Volume:
                 self._voxels = self._read()
         cut = self._voxels[place].T[::-1, ::-1]
         image = slice_of_values(cut, name=name, spacing=self.spacing, limits=limits)
-        return Loaded(replace(image, rescale=_chained(image.rescale, self.rescale)), coarse_of(cut))
+        return Loaded(replace(image, rescale=chained(image.rescale, self.rescale)), coarse_of(cut))
 
     def geometry(self, place: int) -> Geometry | None:
         """Returns where a slice lies, as `load` turns it; None where the header does not say how the head lies."""
@@ -141,8 +141,10 @@ class _Volume:
     def _read(self) -> _Array:
         with _nifti_errors(self.path):
             # What is mapped from the file cannot be written to.
-            values = np.require(np.asarray(self.first(), np.float32), requirements="W").reshape(self.shape)
-        voxels, self.rescale = _as_uint16(values)
+            single, moved = in_float32(self.first())
+            values = np.require(single, requirements="W").reshape(self.shape)
+        voxels, rescale = _as_uint16(values)
+        self.rescale = chained(rescale, moved)
         turned = np.asarray(_nibabel().orientations.apply_orientation(voxels, self.turn))
         return np.ascontiguousarray(np.moveaxis(turned, self.axis, 0))
 
@@ -192,7 +194,7 @@ def _first_volume(path: Path) -> _Array:
     with _opened(path) as stream:
         image = _image(stream, stream.read(_HEADER_BYTES), path.name)
         first = image.dataobj[(..., *(0 for _ in image.shape[3:]))] if image.ndim > 3 else image.dataobj
-        return np.asarray(first, np.float32)
+        return np.asarray(first)
 
 
 def _open(path: Path, limits: Limits) -> _Volume:
@@ -255,10 +257,6 @@ def _check_bytes(size: int, path: Path, limits: Limits) -> None:
         raise ImageSizeError(path, f"needs {size} bytes, more than {limits.max_bytes}", "Cut it, or save it smaller.")
 
 
-def _chained(first: Rescale, second: Rescale) -> Rescale:
-    return second[0] + second[1] * first[0], second[1] * first[1]
-
-
 def _as_uint16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     """Maps the values of a whole volume to 0 to 65535, so that its slices stay comparable; spikes are cut off."""
     values = without_padding(values)
@@ -315,8 +313,12 @@ def _image(stream: IO[bytes], head: bytes, name: str) -> "SpatialImage":
     if kind is None:
         raise UnreadableImageError(stream.name, "is no NIfTI file in one piece", _REMEDY)
     stream.seek(0)
-    image: SpatialImage = kind.from_file_map({"image": nibabel.fileholders.FileHolder(fileobj=stream)})
-    return image
+    image: Any = kind.from_file_map({"image": nibabel.fileholders.FileHolder(fileobj=stream)})
+    if kind is not nibabel.MGHImage and image.dataobj.offset < image.header.single_vox_offset:
+        # nibabel then takes the header for voxels; other programs start at one byte or another
+        rule = f"says that its voxels start at byte {image.dataobj.offset}, which is within its header"
+        raise UnreadableImageError(name, rule, f"Write {image.header.single_vox_offset} as `vox_offset`.")
+    return cast("SpatialImage", image)
 
 
 def _version(head: bytes) -> int:

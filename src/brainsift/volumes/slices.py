@@ -87,8 +87,12 @@ class Slice:
 
 
 def joined(*words: str) -> str:
-    """Returns the distinct of some notes as one."""
-    return "; ".join(dict.fromkeys(filter(None, words)))
+    """Returns the distinct of some notes as one.
+
+    >>> joined("cut in the coronal plane; code 99 is not valid", "", "code 99 is not valid")
+    'cut in the coronal plane; code 99 is not valid'
+    """
+    return "; ".join(dict.fromkeys(part for note in words if note for part in note.split("; ")))
 
 
 def broken_slice(name: str, volume: str, error: BrainsiftError) -> Slice:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Splits."""
     from brainsift.datasets.labelling import parse_rules
-    from brainsift.datasets.manifest import PARTS, read_manifest, write_manifest
+    from brainsift.datasets.manifest import PARTS, read_manifest, several_pictures_note, write_manifest
     from brainsift.datasets.split import split, twin_counts
 
     config = make(arguments, SplitConfig)
@@ -36,3 +36,5 @@ def run(arguments: argparse.Namespace) -> None:
     twins = twin_counts(table)
     copied = f"{twins.get('same_file', 0):.0f} of {twins['test']:.0f}"
     say(f"{copied} test images are also in the training set, as a copy of the same file.")
+    if note := several_pictures_note(table):
+        say(note)

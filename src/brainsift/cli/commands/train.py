@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Trains and evaluates."""
     from brainsift.datasets.labelling import parse_rules
+    from brainsift.datasets.manifest import several_pictures_note
     from brainsift.datasets.split import with_subsets
     from brainsift.evaluation.evaluate import evaluate_run
     from brainsift.training.devices import is_first_process
@@ -33,6 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     mapping = parse_rules(arguments.map)
     table, plan = with_subsets(arguments.manifest, mapping=mapping, **given(arguments, SplitConfig))
+    if note := several_pictures_note(table):
+        say(note)
     origin = {"name": arguments.output.resolve().name, **plan}
     config = make_config(**{"model": "compact", **given(arguments, TrainConfig)})
     with progress_bar() as report:
