@@ -65,7 +65,7 @@ def test_a_first_look_at_16_bits_is_the_picture_of_8(open_page, files, tmp_path)
         assert np.abs(np.subtract(shown, plain)).max() <= (most > 255) and np.ptp(plain) == 255
         expect(page.locator(".window-words")).to_have_text(re.compile(r"W \d+ L \d+" if most > 255 else "^$"))
         if most == 255:
-            assert page.locator("#case-tools .slider-value").all_text_contents()[1:] == ["100\u00a0%", "50\u00a0%"]
+            assert page.locator("#case-tools .slider-value").all_text_contents()[2:] == ["100\u00a0%", "50\u00a0%"]
 
 
 def test_a_narrow_window_shows_what_lies_between_two_greys(open_page, tmp_path):
@@ -129,4 +129,4 @@ def test_a_chosen_window_stays_between_slices_and_others_follow_them(open_page, 
     expect(page.locator("#case-where")).to_contain_text("network")
     wait_until(page, lambda: read_shades(page)["bright"] > 500)
     expect(words).to_be_empty()  # kept pictures are of 8 bits
-    expect(page.locator("#case-tools .slider-value").nth(1)).to_have_text("100\u00a0%")
+    expect(page.locator("#case-tools .slider-value").nth(2)).to_have_text("100\u00a0%")

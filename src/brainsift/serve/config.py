@@ -1,6 +1,7 @@
 """The settings of `brainsift serve`: where it listens, what it keeps, and its limits."""
 
 import dataclasses
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from brainsift.serve.loopback import is_loopback
 
 MIB = 2**20
 _MIN_TOKEN = 16
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")  # as browsers send it, RFC 6454
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class ServeConfig:
         port: port to listen on; 0 takes any free one.
         browser: open the page in a browser.
         token: secret that every request has to send; the variable BRAINSIFT_TOKEN sets it as well.
+        cors: origin of another website whose pages may use the service, for example https://lab.example.
         keep: folder of the history; without it nothing is kept.
         keep_images: keep the pictures with the history as well.
         threads: threads for decoding and for the network; 0 for all cores.
@@ -42,6 +45,7 @@ class ServeConfig:
     port: int = 8765
     browser: bool = True
     token: str | None = None
+    cors: str | None = None
     keep: Path | None = None
     keep_images: bool = False
     threads: int = 0
@@ -73,6 +77,9 @@ class ServeConfig:
         if self.token is not None and (len(self.token) < _MIN_TOKEN or not self.token.isascii() or " " in self.token):
             rule = f"must be {_MIN_TOKEN} or more ASCII characters without spaces"
             raise UsageError("token", rule, f"For example: --token {secrets.token_urlsafe(24)}")
+        if self.cors is not None and not _ORIGIN.fullmatch(self.cors):
+            rule = f"must be one origin, a scheme with a host and perhaps a port, not {self.cors!r}"
+            raise UsageError("cors", rule, "For example: --cors https://lab.example")
         if not self.token and not is_loopback(self.host):
             rule = f"{self.host} can be reached from other machines, so a token is needed"
             raise UsageError("host", rule, f"For example: --token {secrets.token_urlsafe(24)}")

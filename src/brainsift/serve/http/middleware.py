@@ -60,6 +60,13 @@ _SECURITY_HEADERS = {
 }
 
 
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST, PUT, DELETE",
+    "access-control-allow-headers": "Authorization, Content-Type, X-Request-Id",
+    "access-control-max-age": "600",
+}
+
+
 class JsonLines(logging.Formatter):
     """Writes a record as one line of JSON; of an exception only where it came from, as its words may quote a file."""
 
@@ -129,13 +136,18 @@ class Gate:
             return
         await _Passage(self, scope, receive, send).run()
 
+    def knows_host(self, headers: Headers) -> bool:
+        """Tells whether a request names this machine, where only this machine may ask."""
+        return not is_loopback(self._config.host) or is_loopback(_name_of(headers.get("host", "")))
+
     def refusal(self, scope: Scope, headers: Headers) -> BrainsiftError | None:
         """Returns why a request may not pass; None where it may."""
         host = headers.get("host", "")
-        if is_loopback(self._config.host) and not is_loopback(_name_of(host)):
+        if not self.knows_host(headers):
             return ForbiddenError("Host", "is not a name of this machine", "Use localhost or 127.0.0.1.")
         origin = headers.get("origin")
-        if origin is not None and scope["method"] in _UNSAFE and _split(origin).netloc != host:
+        own = origin is None or _split(origin).netloc == host or origin == self._config.cors
+        if not own and scope["method"] in _UNSAFE:
             return ForbiddenError("Origin", "is another website", "Use the page of this service.")
         path, length = scope["path"], headers.get("content-length", "")
         if path not in _UPLOADS and length.isdigit() and int(length) > _BODY_BYTES.get(path, _SMALL):
@@ -173,6 +185,9 @@ class _Passage:
     async def run(self) -> None:
         """Replies, whatever happens."""
         try:
+            if self._is_preflight:
+                await Response(status_code=204, headers=_PREFLIGHT)(self._scope, self._receive, self._reply)
+                return
             refusal = self._gate.refusal(self._scope, self._headers)
             if refusal:
                 await self._refuse(refusal)
@@ -191,6 +206,18 @@ class _Passage:
                 await error_response(failure, self._id)(self._scope, self._receive, self._reply)
         finally:
             self._record()
+
+    @property
+    def _is_other_site(self) -> bool:
+        """Whether a page of the website that may use the service asks."""
+        cors = self._gate._config.cors
+        return cors is not None and self._headers.get("origin") == cors
+
+    @property
+    def _is_preflight(self) -> bool:
+        """Whether a browser asks beforehand what that website may send; it sends no token with that."""
+        asks = self._scope["method"] == "OPTIONS" and "access-control-request-method" in self._headers
+        return asks and self._is_other_site and self._gate.knows_host(self._headers)
 
     async def _refuse(self, error: BrainsiftError) -> None:
         """Replies with an error; a browser that opens the page without a token gets a page that asks for it."""
@@ -230,6 +257,12 @@ class _Passage:
             headers["x-request-id"] = self._id
             for name, value in _SECURITY_HEADERS.items():
                 headers[name] = value
+            if self._gate._config.cors:
+                headers.add_vary_header("Origin")
+            if self._is_other_site:
+                headers["access-control-allow-origin"] = self._headers["origin"]
+                headers["access-control-expose-headers"] = "Location, Retry-After, X-Request-Id, X-Values, X-Window"
+                headers["cross-origin-resource-policy"] = "cross-origin"
             headers.setdefault("cache-control", "no-store")
             if self._more:
                 headers["connection"] = "close"

@@ -12,6 +12,20 @@ import { Emitter } from "./emitter.js";
  * @property {[left: string, right: string, top: string, bottom: string]} sides of the patient, as R, L, A, P, S, I.
  * @property {[x: number, y: number, z: number]} center_mm
  * @property {[width: number, height: number] | null} size_mm null where the file does not tell it.
+ * @property {[x: number, y: number, z: number]} right unit vector to its right side.
+ * @property {[x: number, y: number, z: number]} down unit vector to its bottom.
+ *
+ * @typedef {object} Planes The planes in which a volume can be shown; only its slices were scored.
+ * @property {Geometry["plane"]} scored the plane of its slices.
+ * @property {PlaneCut[]} planes
+ * @property {number} voxel_mm3
+ * @property {number[]} voxels_above number of voxels whose map is above each level from 0 to 255.
+ *
+ * @typedef {object} PlaneCut
+ * @property {Geometry["plane"]} plane
+ * @property {number} count number of pictures.
+ * @property {Geometry & { size_mm: [number, number] }} first where the first of them lies.
+ * @property {[x: number, y: number, z: number]} step_mm from one to the next.
  *
  * @typedef {object} SliceFacts What the service says of a slice beside its scores.
  * @property {string} name
@@ -398,6 +412,12 @@ export const pictureOf = (job, n, query) => address(`jobs/${job}/slices/${n}/pic
 
 /** @type {(job: string, n: number) => string} */
 export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);
+
+/** @type {(job: string, n: number) => Promise<Planes>} */
+export const getPlanes = (job, n) => callOnce("GET", `jobs/${job}/slices/${n}/planes`);
+
+/** @type {(job: string, n: number, plane: string, number: number, what: "picture" | "map") => string} */
+export const planeOf = (job, n, plane, number, what) => address(`jobs/${job}/slices/${n}/planes/${plane}/${number}/${what}.png`);
 
 export const history = {
   /** @type {(query: Query, signal: AbortSignal) => Promise<{ total: number, cases: KeptRecord[] }>} */

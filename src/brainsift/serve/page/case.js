@@ -10,6 +10,8 @@ import { all, announce, byId, el, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { picture, prefetch } from "./pictures.js";
 import { position, sidesInWords, sliceDistance, spacing } from "./places.js";
+import { Cine } from "./cine.js";
+import { PlanesView } from "./planes.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { LEVELS, Strip } from "./strip.js";
@@ -33,6 +35,8 @@ export class CaseView {
   constructor({ hasHistory }) {
     this.hasHistory = hasHistory;
     this.stage = new Stage();
+    this.planes = new PlanesView(this.stage, (place) => this.go(place));
+    this.cine = new Cine(byId("cine", HTMLButtonElement), () => this.#advance());
     this.strip = new Strip(byId("strip"));
     this.scale = new Scale();
     this.sliceScale = new Scale();
@@ -55,6 +59,7 @@ export class CaseView {
    */
   show(one) {
     if (one !== this.one) {
+      this.cine.stop();
       byId("case-pane").scrollTop = 0;
       this.#anyway = false;
     }
@@ -64,6 +69,7 @@ export class CaseView {
     byId("case-verdict").hidden = true;
     if (!one) {
       this.stage.viewer.clear();
+      this.planes.follow(null, 0);
       return;
     }
     this.update();
@@ -82,6 +88,18 @@ export class CaseView {
     one.chosen = Math.min(Math.max(place, 0), one.slices.length - 1);
     this.#showSlice(one, { keepView: true });
     this.saySlice();
+  }
+
+  /** Plays the slices of the volume, or stops. */
+  play() {
+    if (this.one?.isVolume) this.cine.toggle();
+  }
+
+  async #advance() {
+    const { one } = this;
+    if (!one?.isVolume) return;
+    one.chosen = (one.place + 1) % one.slices.length;
+    await this.#showSlice(one, { keepView: true });
   }
 
   #saySlice() {
@@ -226,6 +244,7 @@ export class CaseView {
     } else {
       const layers = { pictureUrl, mapUrl: isRejected ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
       await this.stage.show(layers, { keepView });
+      if (this.one === one && one.slice === slice) this.planes.follow(one, place);
       await this.#showPlace(one, slice, pictureUrl);
       if (this.one === one && one.isVolume) prefetch(around(one));
     }

@@ -49,12 +49,11 @@ export function trace({ width, height, gray }, level) {
 /**
  * The lines of `trace` as a path.
  *
- * @param {Pick<Picture, "width" | "height" | "gray">} map
- * @param {number} level between 0 and 255.
+ * @param {[from: Point, to: Point][]} lines
  */
-export function contour(map, level) {
+export function pathOf(lines) {
   const path = new Path2D();
-  for (const [from, to] of trace(map, level)) {
+  for (const [from, to] of lines) {
     path.moveTo(...from);
     path.lineTo(...to);
   }

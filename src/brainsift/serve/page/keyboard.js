@@ -23,6 +23,7 @@ const STORED = "brainsift.keys";
 const TYPING = "input:not([type=checkbox]), textarea, select";
 const SMALL = 0.05;
 const PAN = 40;
+const BARE = "h"; // held, the map is away
 
 /**
  * The shortcuts. Each has the keys as shown, what `event.key` may be, the words, and what to do.
@@ -44,6 +45,10 @@ const shortcuts = ({ step, view, viewer, stage, search, addFiles, back }) => [
   ["+", ["+", "="], "Zoom in", () => viewer.zoomIn()],
   ["−", ["-"], "Zoom out", () => viewer.zoomOut()],
   ["0", ["0"], "Fit to the frame", () => viewer.fit()],
+  ["I", ["i"], "Black and white swapped", () => stage.toggleInverted()],
+  ["L", ["l"], "Ruler", () => stage.toggleRuler()],
+  ["V", ["v"], "Show or hide the other planes", () => stage.planesButton.hidden || stage.emit("planes", null)],
+  ["P", ["p"], "Play or stop the slices", () => view.play()],
   ["W", ["w"], "Reset the window", () => stage.resetWindow()],
   ["/", ["/"], "Search", search],
   ["O", ["o"], "Add files", addFiles],
@@ -83,13 +88,17 @@ export function listenToKeys(parts) {
     if (event.target instanceof Element && event.target.matches(TYPING) && event.key !== "Escape") return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // with Caps Lock, too
     const act = event.shiftKey && PANS[key] ? () => parts.viewer.panBy(...PANS[key]) : byKey.get(key);
+    if (key === BARE) parts.stage.setBare(true);
     if (!act) return;
     act();
     event.preventDefault();
   });
+  document.addEventListener("keyup", ({ key }) => key.toLowerCase() === BARE && parts.stage.setBare(false));
+  window.addEventListener("blur", () => parts.stage.setBare(false)); // the key is let go elsewhere
   const rows = known.map(([shown, , words]) => el("div", {}, el("dt", {}, el("kbd", {}, shown)), el("dd", {}, words)));
   const shift = el("dt", {}, el("kbd", {}, "Shift"), " ", el("kbd", {}, "→"));
   rows.push(el("div", {}, shift, el("dd", {}, "Move the picture")));
+  rows.push(el("div", {}, el("dt", {}, "hold ", el("kbd", {}, "H")), el("dd", {}, "See the picture without the map")));
   byId("shortcut-list").append(...rows);
   byId("help").addEventListener("click", () => byId("shortcuts", HTMLDialogElement).showModal());
 }

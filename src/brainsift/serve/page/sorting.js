@@ -42,9 +42,10 @@ export const NEAREST = { by: "distance", isDown: false };
 export function filter(cases, { decision, query }) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   return cases.filter((one) => {
-    const text = `${one.folder}${one.name} ${label(one.decision)} ${one.detail}`.toLowerCase();
     const fits = decision === "look" ? one.attention.length > 0 : decision === "all" || one.decision === decision;
-    return fits && words.every((word) => text.includes(word));
+    if (!fits || !words.length) return fits;
+    const text = `${one.folder}${one.name} ${label(one.decision)} ${one.detail}`.toLowerCase();
+    return words.every((word) => text.includes(word));
   });
 }
 

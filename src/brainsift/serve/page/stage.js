@@ -5,11 +5,12 @@
 
 import { probe } from "./api.js";
 import { fail } from "./banner.js";
-import { announce, el, icon, setText } from "./dom.js";
+import { announce, el, first, icon, setText, setVariable } from "./dom.js";
+import { Emitter } from "./emitter.js";
 import { picture } from "./pictures.js";
 import { Viewer } from "./viewer.js";
-import { rangeOf } from "./window.js";
-import { percent } from "./words.js";
+import { PRESETS, presetOf, rangeOf } from "./window.js";
+import { number, percent } from "./words.js";
 
 const STORED = "brainsift.map";
 const LOADING_MS = 100; // a picture of another slice that comes sooner takes the place of the last one without a blink
@@ -47,11 +48,18 @@ function slider(words, properties) {
   return { node, input, show };
 }
 
-export class Stage {
+/**
+ * Tells that the "planes" shall be shown or hidden, that the volume of the contour is to be "measure"d, and that the "look"
+ * of map or picture changed.
+ *
+ * @extends {Emitter<{ planes: null, measure: null, look: null }>}
+ */
+export class Stage extends Emitter {
   #turn = 0;
   #before = 0.55; // opacity to go back to when the map is switched on again
 
   constructor() {
+    super();
     this.canvas = el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" });
     this.message = el("p", { class: "stage-message", hidden: true });
     this.hint = el("p", { class: "stage-hint", "aria-hidden": "true" });
@@ -65,20 +73,47 @@ export class Stage {
       this.zoomWords,
       iconButton("plus", "Zoom in", () => this.viewer.zoomIn()),
       iconButton("fit", "Fit to the frame", () => this.viewer.fit()),
+      iconButton("ruler", "Ruler (L)", () => this.toggleRuler()),
+      iconButton("invert", "Black and white swapped (I)", () => this.toggleInverted()),
+      iconButton("planes", "Other planes (V)", () => this.emit("planes", null)),
       iconButton("copy", "Copy the picture", () => this.copy().catch(fail)),
     );
-    this.node = el("div", { class: "canvas-box" }, this.canvas, ...this.sides, this.message, this.hint, this.windowWords, this.zoomTools);
+    const box = el("div", { class: "canvas-box" }, this.canvas, ...this.sides, this.message, this.hint, this.windowWords, this.zoomTools);
+    this.views = el("div", { class: "views" }, box);
+    this.node = this.views;
+    /** @param {string} name */
+    const tool = (name) => first(`.icon-button:has(use[href="#i-${name}"])`, HTMLButtonElement, this.zoomTools);
+    this.rulerButton = tool("ruler");
+    this.invertButton = tool("invert");
+    this.planesButton = tool("planes");
+    for (const button of [this.rulerButton, this.invertButton, this.planesButton]) button.setAttribute("aria-pressed", "false");
     this.viewer = new Viewer(this.canvas);
     this.opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, class: "opacity" });
     this.opacity.input.addEventListener("input", () => this.setMap({ opacity: Number(this.opacity.input.value) }));
     this.contour = el("input", { type: "checkbox", role: "switch", class: "switch" });
     this.contour.addEventListener("change", () => this.setMap({ showContour: this.contour.checked }));
     this.width = slider("Width", { max: 2 });
-    this.level = slider("Level", { max: 1 });
-    for (const { input } of [this.width, this.level]) input.addEventListener("input", () => this.#setWindow());
+    this.center = slider("Level", { max: 1 });
+    for (const { input } of [this.width, this.center]) input.addEventListener("input", () => this.#setWindow());
     this.noMap = el("p", { class: "note", hidden: true }, "There is no tumor map for this image.");
     const contourSwitch = el("label", { class: "switch-row" }, el("span", {}, "Contour"), this.contour);
-    this.mapTools = el("div", { class: "tool-rows" }, this.opacity.node, contourSwitch, legend());
+    this.level = slider("Threshold on the map", { min: 0.05, max: 0.95, step: 0.05, class: "contour-level" });
+    this.level.input.addEventListener("input", () => this.setMap({ level: Number(this.level.input.value) }));
+    this.inside = el("input", { type: "checkbox", role: "switch", class: "switch" });
+    this.inside.addEventListener("change", () => this.setMap({ inside: this.inside.checked }));
+    const insideSwitch = el("label", { class: "switch-row" }, el("span", {}, "Color above it only"), this.inside);
+    this.legend = legend();
+    this.mapTools = el("div", { class: "tool-rows" }, this.opacity.node, contourSwitch, this.level.node, insideSwitch, this.legend);
+    this.diameter = el("p", { class: "measure" });
+    this.volume = el("p", { class: "measure", hidden: true });
+    this.measureButton = el("button", { class: "link-button", type: "button", onclick: () => this.emit("measure", null) }, "Volume of the contour");
+    this.measured = el("p", { class: "note", role: "status" });
+    this.preset = el(
+      "select",
+      { "aria-label": "Window for a contrast" },
+      PRESETS.map(([name, words]) => el("option", { value: name }, words)),
+    );
+    this.preset.addEventListener("change", () => this.viewer.picture && this.viewer.setWindow(presetOf(this.preset.value, this.viewer.picture)));
     const reset = el("button", { class: "link-button", type: "button", onclick: () => this.resetWindow() }, "Reset");
     this.tools = el(
       "div",
@@ -88,11 +123,17 @@ export class Stage {
         "section",
         { class: "tool" },
         el("div", { class: "tool-head" }, el("h3", {}, "Window"), reset),
-        el("div", { class: "tool-rows" }, this.width.node, this.level.node),
+        el("div", { class: "tool-rows" }, this.width.node, this.center.node, this.preset),
       ),
+      el("section", { class: "tool" }, el("h3", {}, "Size of the contour"), this.diameter, this.volume, this.measureButton, this.measured),
     );
+    this.viewer.on("contour", () => this.#showDiameter());
+    this.viewer.on("ruler", (words) => announce(`Ruler: ${words}`));
     this.viewer.on("window", () => this.#showWindow());
-    this.viewer.on("view", () => setText(this.zoomWords, percent(this.viewer.view.zoom, 0)));
+    this.viewer.on("view", () => {
+      setText(this.zoomWords, percent(this.viewer.view.zoom, 0));
+      this.#showHint();
+    });
     this.setMap(storedMap());
   }
 
@@ -123,7 +164,9 @@ export class Stage {
     }
     this.message.hidden = true;
     this.sides.forEach((node, place) => setText(node, geometry?.sides[place] ?? ""));
-    this.viewer.show({ picture: shown.value, map: map.status === "fulfilled" ? map.value : null }, { keepView });
+    const { width, height } = shown.value;
+    const pixelSize = geometry?.size_mm ? /** @type {[number, number]} */ ([geometry.size_mm[0] / width, geometry.size_mm[1] / height]) : null;
+    this.viewer.show({ picture: shown.value, map: map.status === "fulfilled" ? map.value : null, pixelSize }, { keepView });
     this.#showMapTools();
   }
 
@@ -162,24 +205,89 @@ export class Stage {
   /** @param {boolean} yes whether the wheel goes through slices. */
   setScrolls(yes) {
     this.viewer.scrolls = yes;
-    setText(
-      this.hint,
-      yes ? "Wheel: slices · Ctrl + wheel: zoom · Drag: move · Shift + drag: window" : "Wheel: zoom · Drag: move · Shift + drag: window · Double click: fit",
-    );
+    this.#showHint();
   }
 
-  /** @param {{ opacity?: number, showContour?: boolean }} look */
-  setMap({ opacity = this.viewer.opacity, showContour = this.viewer.showContour }) {
+  #showHint() {
+    const { scrolls, view, ruling } = this.viewer;
+    const drag = ruling ? "Drag: ruler" : view.zoom > 1 ? "Drag: move · Right button: window" : "Drag: window";
+    setText(this.hint, `${scrolls ? "Wheel: slices · Ctrl + wheel: zoom" : "Wheel: zoom"} · ${drag} · Double click: fit`);
+  }
+
+  /** @param {{ opacity?: number, showContour?: boolean, level?: number, inside?: boolean }} look */
+  setMap({ opacity = this.viewer.opacity, showContour = this.viewer.showContour, level = this.viewer.level, inside = this.viewer.inside }) {
     const bounded = Math.min(Math.max(opacity, 0), 1);
     if (bounded > 0) this.#before = bounded;
-    this.viewer.set({ opacity: bounded, showContour });
+    this.viewer.set({ opacity: bounded, showContour, level, inside });
     this.opacity.show(bounded, percent(bounded, 0));
     this.contour.checked = showContour;
+    this.level.show(level, number(level, 2));
+    this.inside.checked = inside;
+    setVariable(this.legend, "--level", level);
+    setText(first(".legend-line", HTMLElement, this.legend), legendWords(level));
+    this.emit("look", null);
     try {
-      localStorage.setItem(STORED, JSON.stringify({ opacity: bounded, showContour }));
+      localStorage.setItem(STORED, JSON.stringify({ opacity: bounded, showContour })); // the level begins at 0.5 each time
     } catch {
       // storage is refused
     }
+  }
+
+  toggleInverted() {
+    this.viewer.set({ inverted: !this.viewer.inverted });
+    this.invertButton.setAttribute("aria-pressed", String(this.viewer.inverted));
+    this.emit("look", null);
+  }
+
+  toggleRuler() {
+    this.viewer.ruling = !this.viewer.ruling;
+    if (!this.viewer.ruling) this.viewer.ruler = null;
+    this.viewer.draw();
+    this.canvas.classList.toggle("ruling", this.viewer.ruling);
+    this.rulerButton.setAttribute("aria-pressed", String(this.viewer.ruling));
+    this.#showHint();
+  }
+
+  /** @param {boolean} bare without the map, as long as a key is held. */
+  setBare(bare) {
+    if (bare === this.viewer.bare) return;
+    this.viewer.set({ bare });
+    this.emit("look", null);
+  }
+
+  /** @param {boolean} can whether the volume can be shown in other planes. */
+  offerPlanes(can) {
+    this.planesButton.hidden = !can;
+  }
+
+  /**
+   * @param {boolean} yes whether the other planes are shown.
+   * @param {boolean} wanted whether the reader wants them.
+   */
+  showPlanes(yes, wanted) {
+    this.views.classList.toggle("with-planes", yes);
+    this.planesButton.setAttribute("aria-pressed", String(wanted));
+  }
+
+  /** @param {string | null} words the volume of the contour; "" until it is measured, null where there is no volume. */
+  showVolume(words) {
+    this.volume.hidden = !words;
+    this.measureButton.hidden = words === null || words !== "";
+    if (words) setText(this.volume, `In the volume: ${words}`);
+    if (words || words === null) setText(this.measured, "");
+  }
+
+  /** @param {string} words while the volume is measured, or why it cannot be. */
+  sayMeasured(words) {
+    setText(this.measured, words);
+  }
+
+  #showDiameter() {
+    const { diameter, pixelSize, hasMap } = this.viewer;
+    const unit = pixelSize ? "mm" : "px";
+    const why = pixelSize ? "" : " The file does not say how far apart its pixels are.";
+    const words = diameter ? `Longest diameter on this slice: ${diameter.length.toFixed(1)}\u00a0${unit}.${why}` : "No contour on this slice.";
+    setText(this.diameter, hasMap ? words : "There is no map.");
   }
 
   toggleMap() {
@@ -199,7 +307,7 @@ export class Stage {
     const { picture } = this.viewer;
     if (!picture) return;
     const { low, span } = rangeOf(picture);
-    const [width, level] = [this.width, this.level].map(({ input }) => span * Number(input.value));
+    const [width, level] = [this.width, this.center].map(({ input }) => span * Number(input.value));
     this.viewer.setWindow({ width, level: low + level });
   }
 
@@ -208,9 +316,10 @@ export class Stage {
     if (!picture) return;
     const { low, span, narrowest, step, inWords, inUnits } = rangeOf(picture);
     const { width, level } = this.viewer.windowOf(picture);
+    if (!this.viewer.chosen) this.preset.value = "usual";
     setText(this.windowWords, inUnits ? `W ${inWords(width)} L ${inWords(level)}` : "");
     this.width.show(width / span, inWords(width), { min: narrowest, step });
-    this.level.show((level - low) / span, inWords(level), { step });
+    this.center.show((level - low) / span, inWords(level), { step });
   }
 
   #showMapTools() {
@@ -220,12 +329,17 @@ export class Stage {
   }
 }
 
+/** The colors of the map with their values, and where the contour is. */
 function legend() {
   return el(
-    "p",
+    "div",
     { class: "legend" },
     el("span", { class: "legend-bar", "aria-hidden": "true" }),
-    el("span", { class: "legend-ends" }, el("span", {}, "unlike a tumor"), el("span", {}, "like a tumor")),
-    el("span", { class: "legend-line" }, "On the yellow line, tumor and no tumor are equally likely."),
+    el("span", { class: "legend-ends figures" }, el("span", {}, "0: unlike a tumor"), el("span", {}, "0.5"), el("span", {}, "1: like a tumor")),
+    el("span", { class: "legend-line" }),
   );
 }
+
+/** @param {number} level of the contour. */
+const legendWords = (level) =>
+  level === 0.5 ? "On the yellow line, tumor and no tumor are equally likely." : `On the yellow line, the map is ${number(level, 2)}; at 0.50, tumor and no tumor are equally likely.`;

@@ -1,10 +1,13 @@
 // @ts-check
 // The canvas: a gray picture in a window, a map over it in color, a contour; zoom, pan, and the mouse.
 
+/** @import { Point } from "./contour.js" */
+/** @import { PixelSize } from "./measure.js" */
 /** @import { Picture, Window } from "./pictures.js" */
 
-import { contour } from "./contour.js";
+import { pathOf, trace } from "./contour.js";
 import { Emitter } from "./emitter.js";
+import { lengthInWords, longestDiameter, rings } from "./measure.js";
 import { contextOf } from "./pictures.js";
 import { Wheel } from "./wheel.js";
 import { bounded, dragged, shadesOf } from "./window.js";
@@ -12,7 +15,9 @@ import { bounded, dragged, shadesOf } from "./window.js";
 const MAP_COLOR = [255, 64, 0]; // as in the pictures of `brainsift predict --heatmaps`
 /** Colors and widths in CSS pixels; the dark line below keeps the bright one visible on bright pixels. @type {[string, number][]} */
 const CONTOUR = [["rgb(0 0 0 / 70%)", 4], ["#ffe14d", 1.75]];
-const CONTOUR_LEVEL = 127.5;
+const LINES = [["rgb(0 0 0 / 75%)", 3.5], ["#7fe3ee", 1.5]]; // crosshair and ruler, likewise
+const CROSS_GAP = 9; // CSS pixels around the middle of the crosshair
+const CLICK = 4; // CSS pixels: a pointer that moves no further was a click
 const MOST_ZOOM = 24;
 const CRISP_FROM = 6; // screen pixels per pixel: from here on pixels are shown as they are
 const STEP = 1.25;
@@ -22,16 +27,19 @@ const STEP = 1.25;
  * @property {Picture} picture
  * @property {OffscreenCanvas} gray
  * @property {Window | null} painted the window that `gray` is painted in.
- * @property {{ heat: OffscreenCanvas, outline: Path2D } | null} map
+ * @property {Picture | null} map
+ * @property {{ level: number, inside: boolean, heat: OffscreenCanvas, lines: [Point, Point][], outline: Path2D } | null} drawn the map, as
+ *   it is drawn for a level.
  *
- * @typedef {{ x: number, y: number, windows: boolean }} Pointer A finger or a pressed button; `windows`: it drags the
- *   window, not the picture.
+ * @typedef {{ x: number, y: number, way: number, acts: "move" | "window" | "ruler" }} Pointer A finger or a pressed
+ *   button: how far it went, and what it does.
  */
 
 /**
- * Tells of another "window", how many slices to "scroll", and of a new zoom or place, the "view".
+ * Tells of another "window", how many slices to "scroll", of a new zoom or place, the "view", of the "point" of a picture
+ * that was clicked, and of a "contour" and a "ruler" that changed.
  *
- * @extends {Emitter<{ window: null, scroll: number, view: null }>}
+ * @extends {Emitter<{ window: null, scroll: number, view: null, point: Point, contour: null, ruler: string }>}
  */
 export class Viewer extends Emitter {
   /** @type {Layers | null} */
@@ -52,6 +60,17 @@ export class Viewer extends Emitter {
     this.showContour = true;
     this.scrolls = false; // the wheel goes through slices instead of zooming
     this.view = { zoom: 1, x: 0, y: 0 };
+    this.level = 0.5; // of the contour
+    this.inside = false; // the map has color inside the contour only
+    this.inverted = false;
+    this.bare = false; // without the map, for as long as a key is held
+    this.ruling = false; // dragging draws the ruler
+    /** @type {PixelSize} */
+    this.pixelSize = null;
+    /** @type {Point | null} */
+    this.crosshair = null;
+    /** @type {{ from: Point, to: Point } | null} */
+    this.ruler = null;
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#listen();
   }
@@ -59,20 +78,39 @@ export class Viewer extends Emitter {
   /**
    * Shows a picture with its map.
    *
-   * @param {{ picture: Picture, map: Picture | null }} layers
+   * @param {{ picture: Picture, map: Picture | null, pixelSize?: PixelSize }} layers
    * @param {{ keepView?: boolean }} [options] `keepView`: zoom, place and a chosen window stay, as between slices of a
    *   volume.
    */
-  show({ picture, map }, { keepView = false } = {}) {
+  show({ picture, map, pixelSize = null }, { keepView = false } = {}) {
     const gray = new OffscreenCanvas(picture.width, picture.height);
-    const drawn = map && { heat: heatOf(map), outline: contour(map, CONTOUR_LEVEL) };
-    this.#layers = { picture, gray, painted: null, map: drawn };
+    this.#layers = { picture, gray, painted: null, map, drawn: null };
+    this.pixelSize = pixelSize;
+    this.ruler = null; // it was drawn on another picture
+    this.#drawMap();
     if (!keepView) {
       this.#chosen = null;
       this.fit();
     }
     this.emit("window", null);
     this.draw();
+  }
+
+  /** Makes the color and the contour of the map for the level in use. */
+  #drawMap() {
+    const { level, inside } = this;
+    if (this.#layers) {
+      const { map } = this.#layers;
+      const lines = map ? trace(map, 255 * level) : [];
+      this.#layers.drawn = map && { level, inside, lines, outline: pathOf(lines), heat: heatOf(map, inside ? 255 * level : 0) };
+    }
+    this.emit("contour", null);
+  }
+
+  /** The longest diameter of the contour on this picture; null where there is no contour. */
+  get diameter() {
+    const drawn = this.#layers?.drawn;
+    return drawn ? longestDiameter(rings(drawn.lines), this.pixelSize) : null;
   }
 
   clear() {
@@ -110,9 +148,21 @@ export class Viewer extends Emitter {
     this.draw();
   }
 
-  /** @param {{ opacity?: number, showContour?: boolean }} look of the map. */
-  set({ opacity = this.opacity, showContour = this.showContour }) {
-    Object.assign(this, { opacity, showContour });
+  /** The window that the reader chose. @returns {Window | null} */
+  get chosen() {
+    return this.#chosen;
+  }
+
+  /**
+   * How the picture and its map look.
+   *
+   * @param {{ opacity?: number, showContour?: boolean, level?: number, inside?: boolean, inverted?: boolean, bare?: boolean, crosshair?: Point | null }} look
+   */
+  set(look) {
+    const { level, inside, inverted } = this;
+    Object.assign(this, look);
+    if (level !== this.level || inside !== this.inside) this.#drawMap();
+    if (inverted !== this.inverted && this.#layers) this.#layers.painted = null;
     this.draw();
   }
 
@@ -197,7 +247,8 @@ export class Viewer extends Emitter {
     const { picture, gray } = layers;
     const window = this.windowOf(picture);
     if (layers.painted === window) return;
-    paintGray(gray, picture, shadesOf(picture, window));
+    const shades = shadesOf(picture, window);
+    paintGray(gray, picture, this.inverted ? shades.map((shade) => 255 - shade) : shades);
     layers.painted = window;
   }
 
@@ -208,27 +259,85 @@ export class Viewer extends Emitter {
     context.fillRect(0, 0, canvas.width, canvas.height);
     if (!this.#layers) return;
     this.#paintGray(this.#layers);
-    const { picture, gray, map } = this.#layers;
-    const ratio = canvas.width / (canvas.clientWidth || 1);
-    const scale = this.#fitScale(picture) * this.view.zoom * ratio;
-    const left = canvas.width / 2 + this.view.x * ratio - (picture.width * scale) / 2;
-    const top = canvas.height / 2 + this.view.y * ratio - (picture.height * scale) / 2;
+    const { picture, gray, drawn } = this.#layers;
+    const { ratio, scale, left, top } = this.#placed(picture);
     context.setTransform(scale, 0, 0, scale, left, top);
     context.imageSmoothingEnabled = scale < CRISP_FROM * ratio;
     context.imageSmoothingQuality = "high";
     context.drawImage(gray, 0, 0);
-    if (!map) return;
-    context.imageSmoothingEnabled = true;
-    context.globalAlpha = this.opacity;
-    context.drawImage(map.heat, 0, 0, picture.width, picture.height);
-    context.globalAlpha = 1;
-    if (!this.showContour) return;
-    context.lineCap = "round";
-    for (const [color, width] of CONTOUR) {
-      context.strokeStyle = color;
-      context.lineWidth = (width * ratio) / scale;
-      context.stroke(map.outline);
+    if (drawn && !this.bare) {
+      context.imageSmoothingEnabled = true;
+      context.globalAlpha = this.opacity;
+      context.drawImage(drawn.heat, 0, 0, picture.width, picture.height);
+      context.globalAlpha = 1;
+      if (this.showContour) this.#stroke(drawn.outline, CONTOUR, ratio / scale);
     }
+    if (this.crosshair) this.#stroke(this.#cross(this.crosshair, picture, (CROSS_GAP * ratio) / scale), LINES, ratio / scale);
+    if (this.ruler) this.#drawRuler(this.ruler, { ratio, scale, left, top });
+  }
+
+  /**
+   * Where the picture lies on the canvas, in its own pixels.
+   *
+   * @param {Picture} picture
+   */
+  #placed(picture) {
+    const { canvas } = this;
+    const ratio = canvas.width / (canvas.clientWidth || 1);
+    const scale = this.#fitScale(picture) * this.view.zoom * ratio;
+    const left = canvas.width / 2 + this.view.x * ratio - (picture.width * scale) / 2;
+    const top = canvas.height / 2 + this.view.y * ratio - (picture.height * scale) / 2;
+    return { ratio, scale, left, top };
+  }
+
+  /**
+   * @param {Path2D} path
+   * @param {[color: string, width: number][] | (string | number)[][]} styles CSS pixels.
+   * @param {number} unit of a CSS pixel.
+   */
+  #stroke(path, styles, unit) {
+    const { context } = this;
+    context.lineCap = "round";
+    for (const [color, width] of styles) {
+      context.strokeStyle = String(color);
+      context.lineWidth = Number(width) * unit;
+      context.stroke(path);
+    }
+  }
+
+  /**
+   * @param {Point} point
+   * @param {Picture} picture
+   * @param {number} gap
+   */
+  #cross([x, y], { width, height }, gap) {
+    const path = new Path2D();
+    for (const [from, to] of [[0, x - gap], [x + gap, width]]) if (from < to) (path.moveTo(from, y), path.lineTo(to, y));
+    for (const [from, to] of [[0, y - gap], [y + gap, height]]) if (from < to) (path.moveTo(x, from), path.lineTo(x, to));
+    return path;
+  }
+
+  /**
+   * @param {{ from: Point, to: Point }} ruler
+   * @param {{ ratio: number, scale: number, left: number, top: number }} placed
+   */
+  #drawRuler({ from, to }, { ratio, scale, left, top }) {
+    const { context } = this;
+    const path = new Path2D();
+    path.moveTo(...from);
+    path.lineTo(...to);
+    this.#stroke(path, LINES, ratio / scale);
+    const words = lengthInWords(from, to, this.pixelSize);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
+    const [x, y] = [left + to[0] * scale + 8 * ratio, top + to[1] * scale - 8 * ratio];
+    const wide = context.measureText(words).width;
+    const start = Math.min(Math.max(x, 6 * ratio), this.canvas.width - wide - 10 * ratio);
+    const base = Math.min(Math.max(y, 18 * ratio), this.canvas.height - 8 * ratio);
+    context.fillStyle = "rgb(12 17 20 / 82%)";
+    context.fillRect(start - 4 * ratio, base - 14 * ratio, wide + 8 * ratio, 19 * ratio);
+    context.fillStyle = "#d8f7fa";
+    context.fillText(words, start, base);
   }
 
   #listen() {
@@ -239,7 +348,7 @@ export class Viewer extends Emitter {
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
-      canvas.addEventListener(end, (event) => this.#pointers.delete(event.pointerId));
+      canvas.addEventListener(end, (event) => this.#up(event));
     }
   }
 
@@ -264,29 +373,69 @@ export class Viewer extends Emitter {
     this.zoomBy(Math.exp(-Math.max(-80, Math.min(event.deltaY, 80)) / 320), ...this.#fromMiddle(event));
   }
 
+  /**
+   * The point of the picture under the mouse, pixels from its top left corner.
+   *
+   * @param {PointerEvent} event
+   * @param {Picture} picture
+   * @returns {Point}
+   */
+  #pointAt(event, picture) {
+    const box = this.canvas.getBoundingClientRect();
+    const { ratio, scale, left, top } = this.#placed(picture);
+    return [((event.clientX - box.left) * ratio - left) / scale, ((event.clientY - box.top) * ratio - top) / scale];
+  }
+
   /** @param {PointerEvent} event */
   #down(event) {
-    if (!this.#layers) return;
+    const { picture } = this;
+    if (!picture) return;
     this.canvas.setPointerCapture(event.pointerId);
-    const windows = event.button === 2 || event.shiftKey;
-    this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, windows });
+    const windows = event.button === 2 || event.shiftKey || (event.pointerType === "mouse" && this.view.zoom === 1);
+    const acts = this.ruling && event.button === 0 ? "ruler" : windows ? "window" : "move";
+    if (acts === "ruler") {
+      const from = this.#pointAt(event, picture);
+      this.ruler = { from, to: from };
+    }
+    this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, way: 0, acts });
   }
 
   /** @param {PointerEvent} event */
   #move(event) {
     const before = this.#pointers.get(event.pointerId);
-    if (!before) return;
+    const { picture } = this;
+    if (!before || !picture) return;
     const [dx, dy] = [event.clientX - before.x, event.clientY - before.y];
     const others = [...this.#pointers].filter(([id]) => id !== event.pointerId).map(([, pointer]) => pointer);
-    Object.assign(before, { x: event.clientX, y: event.clientY });
-    if (others.length) this.#pinch(others[0], before, dx, dy);
-    else if (!before.windows) this.panBy(dx, dy);
-    else if (this.picture) this.setWindow(dragged(this.windowOf(this.picture), this.picture, dx, dy));
+    Object.assign(before, { x: event.clientX, y: event.clientY, way: before.way + Math.hypot(dx, dy) });
+    if (before.acts === "ruler" && this.ruler) {
+      this.ruler.to = this.#pointAt(event, picture);
+      this.draw();
+    } else if (others.length) this.#pinch(others[0], before, dx, dy);
+    else if (before.acts === "move") this.panBy(dx, dy);
+    else if (before.way >= CLICK) this.setWindow(dragged(this.windowOf(picture), picture, dx, dy));
+  }
+
+  /** @param {PointerEvent} event */
+  #up(event) {
+    const pointer = this.#pointers.get(event.pointerId);
+    this.#pointers.delete(event.pointerId);
+    const { picture } = this;
+    if (!pointer || !picture || event.type !== "pointerup") return;
+    if (pointer.acts === "ruler") {
+      const { ruler } = this;
+      if (ruler && pointer.way < CLICK) this.ruler = null;
+      else if (ruler) this.emit("ruler", lengthInWords(ruler.from, ruler.to, this.pixelSize));
+      this.draw();
+    } else if (pointer.way < CLICK && event.button === 0) {
+      const [x, y] = this.#pointAt(event, picture);
+      if (x >= 0 && y >= 0 && x <= picture.width && y <= picture.height) this.emit("point", [x, y]);
+    }
   }
 
   /**
-   * @param {Pointer} anchor the finger that rests.
-   * @param {Pointer} finger the one that moved.
+   * @param {{ x: number, y: number }} anchor the finger that rests.
+   * @param {{ x: number, y: number }} finger the one that moved.
    * @param {number} dx CSS pixels.
    * @param {number} dy CSS pixels.
    */
@@ -316,14 +465,17 @@ export function paintGray(canvas, { width, height, gray }, shades) {
  * The map as a color that is more opaque where it is stronger.
  *
  * @param {Picture} map
+ * @param {number} [from] the least gray that has a color.
  */
-export function heatOf({ width, height, gray }) {
+export function heatOf({ width, height, gray }, from = 0) {
   const canvas = new OffscreenCanvas(width, height);
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
   const [red, green, blue] = MAP_COLOR;
   const color = red | (green << 8) | (blue << 16);
-  for (let place = 0; place < gray.length; place += 1) pixels[place] = color | (gray[place] << 24);
+  for (let place = 0; place < gray.length; place += 1) {
+    if (gray[place] >= from) pixels[place] = color | (gray[place] << 24);
+  }
   contextOf(canvas).putImageData(image, 0, 0);
   return canvas;
 }

@@ -70,3 +70,30 @@ export function shadesOf({ most, values: [start, end] }, { width, level }) {
   }
   return shades;
 }
+
+/**
+ * Windows to begin with, by what they show well; in shares of the range of the first window.
+ *
+ * @type {[name: string, words: string, low: number, high: number][]}
+ */
+export const PRESETS = [
+  ["usual", "As opened", 0, 1],
+  ["t1", "T1: gray and white matter", 0.25, 0.85],
+  ["t1-post", "T1 with contrast agent: enhancement", 0.2, 1.4],
+  ["t2", "T2: fluid and edema", 0.1, 1.15],
+  ["flair", "FLAIR: edema", 0.3, 1.1],
+  ["dark", "Dark tissue", 0, 0.5],
+];
+
+/**
+ * The window of a preset on a picture.
+ *
+ * @param {string} name
+ * @param {Pick<Picture, "window">} picture
+ * @returns {Window | null} null for the window as opened.
+ */
+export function presetOf(name, { window: { width, level } }) {
+  const [, , low, high] = PRESETS.find(([known]) => known === name) ?? PRESETS[0];
+  if (low === 0 && high === 1) return null;
+  return { width: width * (high - low), level: level + width * ((low + high) / 2 - 0.5) };
+}
