@@ -34,7 +34,7 @@ def test_a_series_is_a_case_of_the_history_that_opens_as_any_other(tmp_path):
     slices = history.slices(case.id)
     assert len(slices) == 4
     assert history.image(slices[0].id, "picture").startswith(b"\x89PNG")
-    assert history.judge(case.id, "agree").verdict == "agree"
+    assert history.judge(case.id, "tumor").verdict == "tumor"
     texts = [case.name, case.volume, case.detail, *(one.name + one.volume for one in slices)]
     assert not any(value in text for value in PATIENT.values() for text in texts)
     history.close()

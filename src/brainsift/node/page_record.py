@@ -11,6 +11,7 @@ from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.node.journal import SeriesRow
 from brainsift.serve.history.recording import record
 from brainsift.serve.history.store import History
+from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.reader import find_slice
 from brainsift.volumes.slices import Loaded
 
@@ -60,3 +61,6 @@ class _Scored:
 
     def load(self, place: int) -> Loaded:
         return find_slice(self.paths[place]).load()
+
+    def acquisition(self, place: int) -> Acquisition:
+        return find_slice(self.paths[place]).acquisition
