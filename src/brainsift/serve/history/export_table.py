@@ -76,4 +76,4 @@ def _label(row: Row) -> str:
     if row["status"] != "ok":
         return ""
     whole = row["volume_verdict"] if row["volume_verdict"] == "no_tumor" else None
-    return _LABELS.get(row["verdict"] or whole, "")
+    return _LABELS.get(row["verdict"] or whole or "", "")

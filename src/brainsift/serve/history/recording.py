@@ -98,8 +98,14 @@ def _slice_rows(
                 tumor_map = prediction.tumor_map
                 picture = picture_png(grey)
                 drawn = None if tumor_map is None else map_png(grey, tumor_map, size=size)
-        facts = {"cautions": tuple(cautions_of(job.acquisition(place))), "has_focus": prediction.has_focus}
-        yield replace(_row(prediction, job.rule, model), part_of=whole, picture_png=picture, map_png=drawn, **facts)
+        yield replace(
+            _row(prediction, job.rule, model),
+            part_of=whole,
+            picture_png=picture,
+            map_png=drawn,
+            cautions=tuple(cautions_of(job.acquisition(place))),
+            has_focus=prediction.has_focus,
+        )
 
 
 def _row(prediction: Prediction, rule: Rule, model: str) -> HistoryRow:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PlainSerializer
 
@@ -329,7 +329,7 @@ class History:
 def _case(row: sqlite3.Row) -> Case:
     values = {name: row[name] for name in Case.__dataclass_fields__}
     reason = None if row["reason"] is None else Reason(row["reason"])
-    made = {
+    made: dict[str, Any] = {
         "picture": bool(row["picture"]),
         "map": bool(row["map"]),
         "reason": reason,
