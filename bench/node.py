@@ -6,6 +6,7 @@ Needs root on Linux, Orthanc and DCMTK: it runs in a network namespace of its ow
     python bench/node.py receive           images per second beside DCMTK's storescp
     python bench/node.py memory --series 500
     python bench/node.py kill --times 50   kill -9 at random moments: one set of results, always the same bytes
+    python bench/node.py interleaved       two studies over four associations at once: nothing is lost, nothing twice
 """
 
 import argparse
@@ -18,14 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.uid import MRImageStorage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from brainsift.serve.history.store import History
 from tests.node.conftest import (
     free_port,
     instances,
@@ -44,7 +47,7 @@ from tests.node.conftest import (
 
 
 @contextmanager
-def beside(folder: Path, **settings: float) -> Iterator[tuple[Any, Path, int]]:
+def beside(folder: Path, **settings: Any) -> Iterator[tuple[Any, Path, int]]:
     """Yields an Orthanc and the settings of a node that sends there."""
     port = free_port()
     with orthanc(folder / "orthanc", port) as archive:
@@ -107,12 +110,13 @@ def kill(folder: Path, times: int = 50, seed: int = 0) -> None:
 def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, object]:
     """Runs a node that is killed once, and one that goes on; checks that one set of results came of it.
 
-    The bytes of each object in the archive are those that a node makes anew from the same journal.
+    The bytes of each object in the archive are those that a node makes anew from the same journal. The history has the
+    series as one case with all slices.
 
     Returns:
         The state in which it was killed, and the number of versions.
     """
-    with beside(folder, quiet_s=2.0) as (archive, config, port):
+    with beside(folder, quiet_s=2.0, keep='history = "history"\n') as (archive, config, port):
         sender = (program("dcmsend"), "-aec", "BRAINSIFT", "127.0.0.1", port, *files)
         with running_node(config) as node, process(*sender):
             time.sleep(wait_s)
@@ -142,7 +146,78 @@ def killed_once(folder: Path, files: list[Path], *, wait_s: float) -> dict[str, 
             until(lambda: journal.counts() == {"delivered": 1}, seconds=120)
         again = {path: path.read_bytes() for path in (folder / "n/node/results").rglob("*.dcm")}
         assert again == made, "not the same bytes"
+        history = History(folder / "n/history", keep_images=True)
+        total, cases = history.search()
+        assert [len(history.slices(case.id)) for case in cases] == [len(files)], f"{total} cases in the history"
+        history.close()
         return {"killed_after_s": round(wait_s, 2), "state": state, "versions": version.number}
+
+
+def interleaved(folder: Path, images: int = 5000, series: int = 5, seed: int = 0) -> dict[str, object]:
+    """Sends two studies in random order over four associations at once, some images twice; checks what came of it.
+
+    Each series has all its images, one version and, in the archive, one set of results that names all its images.
+
+    Args:
+        folder: for all files.
+        images: of both studies together.
+        series: of each study, of equal length.
+        seed: of the order.
+
+    Returns:
+        What was sent, and the seconds until it was taken in and until its results were in the archive.
+    """
+    count = images // (2 * series)
+    names = [(study, f"1.2.3.{study}.{number}") for study in range(2) for number in range(series)]
+    written = {
+        uid: write_series(folder / f"in-{uid}", seed=study + 1, count=count, study=f"1.2.3.{study}", series=uid)
+        for study, uid in names
+    }
+    generator = random.Random(seed)
+    files = [path for paths in written.values() for path in paths]
+    generator.shuffle(files)
+    twice = len(files) // 12
+    parts = [files[place::4] for place in range(4)]
+    parts = [part + parts[place - 1][: twice // 4] for place, part in enumerate(parts)]
+    with beside(folder, quiet_s=2.0) as (archive, config, port), running_node(config):
+        start = time.monotonic()
+        with ExitStack() as stack:
+            words = (program("dcmsend"), "-aec", "BRAINSIFT", "127.0.0.1", port)
+            senders = [stack.enter_context(process(*words, *part)) for part in parts]
+            assert [sender.wait(3600) for sender in senders] == [0, 0, 0, 0]
+        received_s = time.monotonic() - start
+        journal = journal_of(config)
+        until(lambda: journal.counts() == {"delivered": len(written)}, seconds=3600, every=0.5)
+        took_s = time.monotonic() - start
+        time.sleep(3)  # nothing more comes
+        for row in journal.series():
+            known = {one.uid for one in journal.instances(row.id)}
+            assert known == {dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in written[row.uid]}
+            assert [one.number for one in journal.versions(row.id)] == [1], "not one version"
+        made = list((folder / "n/node/results").rglob("*.dcm"))
+        found = instances(archive)
+        assert len(found) == len(made), "not one set of results"
+        reports = [_images_of(one) for one in found.values() if one.Modality == "SR"]
+        assert sorted(reports) == sorted((uid, count) for uid in written), "not one report on all images of a series"
+    return {
+        "images": len(files),
+        "sent": sum(map(len, parts)),
+        "series": len(written),
+        "objects": len(found),
+        "received_s": round(received_s, 1),
+        "all_results_s": round(took_s, 1),
+    }
+
+
+def _images_of(report: Any) -> tuple[str, int]:
+    """Returns the SeriesInstanceUID of the source of a report, and how many of its images are evidence."""
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    (listed,) = [
+        one
+        for one in study.ReferencedSeriesSequence
+        if one.ReferencedSOPSequence[0].ReferencedSOPClassUID == MRImageStorage
+    ]
+    return listed.SeriesInstanceUID, len(listed.ReferencedSOPSequence)
 
 
 def _bytes(dataset: Any) -> bytes:
@@ -159,7 +234,7 @@ def _data_set(content: bytes) -> bytes:
 def main() -> None:
     """Runs one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("latency", "receive", "memory", "kill"))
+    parser.add_argument("what", choices=("latency", "receive", "memory", "kill", "interleaved"))
     parser.add_argument("--series", type=int, default=500)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -171,6 +246,8 @@ def main() -> None:
             receive(Path(folder))
         elif arguments.what == "memory":
             memory(Path(folder), arguments.series)
+        elif arguments.what == "interleaved":
+            print(json.dumps(interleaved(Path(folder), seed=arguments.seed)))
         else:
             kill(Path(folder), arguments.times, arguments.seed)
 

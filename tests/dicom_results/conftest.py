@@ -113,6 +113,14 @@ def write_enhanced(folder, *, count=_COUNT, **tags):
     return folder
 
 
+def write_twice(folder):
+    """Writes a series, and each of its files again beside it."""
+    write_series(folder)
+    for one in list(folder.iterdir()):
+        shutil.copy(one, folder / f"copy-of-{one.name}")
+    return folder
+
+
 _BARE = dict.fromkeys([*PATIENT, "BodyPartExamined", "SeriesNumber", "ImageType", "InstanceNumber"])
 CASES = {
     "axial": write_series,
@@ -132,6 +140,7 @@ CASES = {
         StudyDescription="頭部",
     ),
     "no frame of reference": lambda folder: write_series(folder, FrameOfReferenceUID=None),
+    "duplicates": write_twice,
     "no slice thickness": lambda folder: write_series(folder, SliceThickness=None),
 }
 

@@ -32,6 +32,7 @@ CASE_NAMES = [
     "utf8",
     "iso2022",
     "no frame of reference",
+    "duplicates",
     "no slice thickness",
 ]
 
@@ -52,21 +53,46 @@ def test_all_cases_are_checked(results):
     assert set(CASE_NAMES) == set(results.cases)
 
 
+def check_all(check, made, images, folder):
+    """Writes objects into a folder, and has the checkers read each of them, and all of them beside the images."""
+    paths = write_results(made, folder)
+    for path in paths:
+        _, lines = check("dciodvfy", "-new", path)
+        assert [line for line in lines if line.startswith(("Error", "Abort"))] == [], path.name
+    code, lines = check("dsrdump", folder / "structured-report-1.dcm")
+    assert code == 0 and "Comprehensive 3D SR Document" in lines
+    # Its table places the accession number of a report and that of an image in other modules.
+    known = ("present in one instance but not the other", "Different information entities for attribute")
+    _, lines = check("dcentvfy", *paths, *images)
+    assert [line for line in lines if not any(words in line for words in known)] == []
+    return paths
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASE_NAMES)
 def test_checkers_find_no_error(case, results, check, tmp_path, name):
     found = case(name)
-    made = results.build(found.volume, options=ALL)
-    paths = write_results(made, tmp_path)
-    for path in paths:
-        _, lines = check("dciodvfy", "-new", path)
-        assert [line for line in lines if line.startswith(("Error", "Abort"))] == [], path.name
-    code, lines = check("dsrdump", tmp_path / "structured-report-1.dcm")
-    assert code == 0 and "Comprehensive 3D SR Document" in lines
-    # Its table places the accession number of a report and that of an image in other modules.
-    known = ("present in one instance but not the other", "Different information entities for attribute")
-    _, lines = check("dcentvfy", *paths, *found.folder.iterdir())
-    assert [line for line in lines if not any(words in line for words in known)] == []
+    images = found.folder.glob("[!c]*")  # a file and its copy are an error of theirs
+    check_all(check, results.build(found.volume, options=ALL), images, tmp_path)
+
+
+@pytest.mark.slow
+def test_checkers_find_no_error_on_two_series_of_a_study(results, check, tmp_path):
+    folders = [
+        results.write_series(tmp_path / "one"),
+        results.write_series(
+            tmp_path / "other", plane="coronal", start=11, SeriesInstanceUID="1.2.826.0.1.77.2", SeriesNumber=4
+        ),
+    ]
+    made = [results.build(results.predict(folder), options=ALL) for folder in folders]
+    seen = [path for folder in folders for path in folder.iterdir()]
+    for number, one in enumerate(made):  # the second with the results of the first beside it
+        seen += check_all(check, one, seen, tmp_path / f"out{number}")
+    assert not uids(made[0]) & uids(made[1])
+    series = [{one.series_instance_uid for one in each.objects} for each in made]
+    assert not series[0] & series[1] and {one.study_instance_uid for each in made for one in each.objects} == {
+        pydicom.dcmread(seen[0]).StudyInstanceUID
+    }
 
 
 @pytest.mark.slow

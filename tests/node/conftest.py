@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import importlib.util
 import io
 import json
 import os
@@ -108,6 +109,15 @@ def run(*words, check=True, **options):
     )
     assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done
+
+
+@pytest.fixture(scope="session")
+def bench():
+    """The module of `bench/node.py`."""
+    spec = importlib.util.spec_from_file_location("bench_node", ROOT / "bench/node.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def write_series(folder, *, count=6, seed=1, side=96, start=0, study=None, series=None, patient=None, **tags):
@@ -237,7 +247,7 @@ def results(archive):
     return [one for one in instances(archive).values() if one.Modality != "MR"]
 
 
-def node_settings(folder, *, port, web_port=0, text="", target=None, quiet_s=1.0, node=None):
+def node_settings(folder, *, port, web_port=0, text="", target=None, quiet_s=1.0, node=None, keep=""):
     """Writes the settings of a node; returns the path of the file."""
     folder.mkdir(parents=True, exist_ok=True)
     where = ""
@@ -245,7 +255,7 @@ def node_settings(folder, *, port, web_port=0, text="", target=None, quiet_s=1.0
         where = f'[[targets]]\nname = "archive"\nae_title = "ORTHANC"\nport = {target}\n'
     (folder / "node.toml").write_text(
         f'folder = "{node or folder / "node"}"\n[dicom]\nport = {port}\n[web]\nport = {web_port}\nstore = true\n'
-        f"[series]\nquiet_s = {quiet_s}\n[network]\nthreads = 1\n[keep]\nreserve_mb = 1\n{where}{text}"
+        f"[series]\nquiet_s = {quiet_s}\n[network]\nthreads = 1\n[keep]\nreserve_mb = 1\n{keep}{where}{text}"
     )
     return folder / "node.toml"
 

@@ -3,19 +3,14 @@
 `python bench/node.py kill` does the same at as many moments as you want.
 """
 
-import importlib.util
-
 import pytest
 
-from .conftest import ROOT, write_series
+from .conftest import write_series
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("network")]
 
 
 @pytest.mark.parametrize("wait_s", [0.2, 1.2, 2.5])
-def test_a_node_that_is_killed_leaves_one_set_of_results(tmp_path, wait_s):
-    spec = importlib.util.spec_from_file_location("bench_node", ROOT / "bench/node.py")
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
+def test_a_node_that_is_killed_leaves_one_set_of_results(bench, tmp_path, wait_s):
     found = bench.killed_once(tmp_path, write_series(tmp_path / "in", count=4), wait_s=wait_s)
     assert found["versions"] == 1

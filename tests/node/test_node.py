@@ -111,20 +111,9 @@ def test_what_is_no_original_head_is_skipped_and_nothing_is_sent(beside, tmp_pat
         assert not instances(beside)
 
 
-def test_two_studies_over_four_associations_at_once_are_two_results(beside, tmp_path):
-    config = node_settings(tmp_path / "n", port=beside.node_port, target=beside.port, quiet_s=2)
-    one, two = (write_series(tmp_path / name, seed=seed, count=12) for name, seed in (("a", 1), ("b", 2)))
-    with running_node(config):
-        senders = [
-            subprocess.Popen([program("dcmsend"), "-aec", "BRAINSIFT", "127.0.0.1", str(beside.node_port), *files])
-            for files in ([*one[:6], *two[6:]], [*two[:6], *one[6:]], one[3:9], two[3:9])
-        ]
-        assert [sender.wait(60) for sender in senders] == [0, 0, 0, 0]
-        ended(config, count=2)
-        journal = journal_of(config)
-        assert [len(journal.instances(series.id)) for series in journal.series()] == [12, 12]
-        assert [len(journal.versions(series.id)) for series in journal.series()] == [1, 1]
-        assert [one.Modality for one in results(beside)].count("SR") == 2
+def test_two_studies_over_four_associations_at_once_are_two_results_a_study(bench, tmp_path):
+    found = bench.interleaved(tmp_path, images=48, series=2)
+    assert found["images"] == 48 and found["sent"] == 52 and found["series"] == 4
 
 
 def stow(port, files, *, study="", token=""):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import zipfile
 from collections import Counter
 from datetime import datetime
 
@@ -13,6 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from brainsift import __version__
+from brainsift.batch.predict_files import predict_files
 from brainsift.inference.decision import COLUMNS, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, summarise_volumes
@@ -98,6 +100,32 @@ def test_volumes_of_one_slice_are_exported_as_the_command_line_does(open_page, t
     assert Counter(one[1] for one in wanted) == {0: 2, 1: 1, 6: 1}  # else the files show too little
     paths = {answer["path"] for answer in saved["answers"]}
     assert {name for one in saved["volumes"] for name in one["suspicious"]} <= paths
+
+
+def test_series_are_exported_as_the_objects_of_the_command_line(open_page, images, tmp_path):
+    pytest.importorskip("highdicom", reason="needs dicom: highdicom is not installed")
+    uids = {"StudyInstanceUID": "1.2.826.0.1.88", "FrameOfReferenceUID": "1.2.826.0.1.88.9"}
+    write_series(tmp_path / "study", 8, 5, PixelSpacing=[2.0, 2.0], SliceThickness=4.0, **uids)
+    page = open_page()
+    drop(page, images[-1:])
+    wait_until_scored(page, 1)
+    page.locator("#export summary").click()
+    expect(page.locator("#export-report")).to_be_visible()
+    expect(page.locator("#export-dicom")).to_be_hidden()
+    page.locator("#export summary").click()
+    page.set_input_files("#pick-folder", tmp_path / "study")
+    wait_until_scored(page, 2)
+    page.locator("#export summary").click()
+    with page.expect_download() as saved:
+        page.click("#export-dicom")
+    expect(page.locator("#live")).to_have_text("ZIP saved")
+    assert re.fullmatch(r"brainsift-[-0-9]+-DICOM-objects\.zip", saved.value.suggested_filename)
+    predict_files(tmp_path / "study", dicom=tmp_path / "out")
+    with zipfile.ZipFile(saved.value.path()) as packed:
+        found = {name: pydicom.dcmread(io.BytesIO(packed.read(name))).SOPInstanceUID for name in packed.namelist()}
+    made = (tmp_path / "out").rglob("*.dcm")
+    wanted = {path: pydicom.dcmread(path).SOPInstanceUID for path in made}
+    assert found == {str(path.relative_to(tmp_path / "out")): uid for path, uid in wanted.items()} != {}
 
 
 def test_the_picture_is_copied_as_it_is_shown(open_page, images):

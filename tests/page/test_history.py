@@ -8,6 +8,9 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
+from brainsift.core.reasons import Reason
+from brainsift.serve.history.store import History, HistoryRow
+
 from .actions import SHADES, drop, hold_back, open_case, read_shades, wait_until, wait_until_scored
 
 pytestmark = pytest.mark.browser
@@ -140,3 +143,27 @@ def test_a_case_of_the_history_that_comes_late_stays_there(open_page, files, ima
     page.get_by_role("link", name="History").click()
     expect(page.locator("#case-where")).to_contain_text("network")
     expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+
+
+def test_a_series_that_a_node_did_not_score_says_why(open_page, serving, tmp_path):
+    history = History(tmp_path / "history", keep_images=False)
+    facts = {"volume": "", "probability": None, "decision": "", "leaning": "", "threshold": 0.5, "model": "lite0 0.1.0"}
+    history.record(
+        [
+            HistoryRow(
+                name="series 3f9c12ab77e0 v1 4 ax t1",
+                status="unreadable",
+                reason=Reason.NOT_TAKEN,
+                detail="Nothing was sent: not an original slice: a localizer",
+                **facts,
+            )
+        ]
+    )
+    history.close()
+    with serving(keep=tmp_path / "history") as running:
+        page = open_page(running.url)
+        page.get_by_role("link", name="History").click()
+        page.locator("#history-rows tr").get_by_role("button").click()
+        expect(page.locator("#prediction-words")).to_have_text("This file was not scored.")
+        expect(page.locator("main")).to_contain_text("Nothing was sent: not an original slice: a localizer.")
+        expect(page.locator("main")).to_contain_text("There is no picture: the file was not scored.")

@@ -53,9 +53,9 @@ class Node:
         self.receiver = Receiver(
             settings.dicom, self.intake, count=partial(self.figures.count, "dicom"), commitments=self.commitments
         )
-        keep, record = settings.keep, None
+        keep, show = settings.keep, None
         if keep.history:
-            record = PageRecord(keep.history, keep_images=keep.history_images, bundle=scoring.predictor.bundle)
+            show = PageRecord(keep.history, keep_images=keep.history_images, predictor=scoring.predictor)
         count = partners[settings.series.count_from].count if settings.series.count_from else None
         self.worker = Worker(
             settings,
@@ -63,7 +63,7 @@ class Node:
             scoring,
             sending=self.receiver.sending,
             count=count,
-            scored=record if record else lambda series, volume, predictor: None,
+            show=show if show else lambda outcome: None,
         )
         self.worker.begin()
         self.web = None

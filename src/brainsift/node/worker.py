@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from brainsift import __version__
 from brainsift.core.errors import BrainsiftError
@@ -18,7 +18,7 @@ from brainsift.dicom_results.build import build_results
 from brainsift.dicom_results.result_set import ResultOptions, ResultSet
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VolumePrediction, summarise_volume
-from brainsift.node.choice import choose
+from brainsift.node.choice import choose, no_head_reason, title_of
 from brainsift.node.delivery import DeliveryError
 from brainsift.node.event_log import log_event
 from brainsift.node.intake import Intake, sync_folder
@@ -31,7 +31,24 @@ _AGAIN_S = 60.0  # after a failure of the disk
 _COUNT_EVERY_S = 5.0
 MISSING_EARLIER = "images came after the earlier ones were removed here: send the whole series again"
 
-Scored = Callable[[SeriesRow, VolumePrediction, Predictor], None]
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a series, for people.
+
+    Attributes:
+        series: which one.
+        version: number of the version of its results.
+        volumes: that were scored; their names are those of stacks, or descriptions without names of patients.
+        reason: why there is no result; "" where there is one.
+        title: number and description of a series that was not scored, as far as they are known.
+    """
+
+    series: SeriesRow
+    version: int
+    volumes: tuple[VolumePrediction, ...] = ()
+    reason: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,8 @@ class Worker:
         scoring: what is used to score.
         sending: returns the names of the series of which an open association has sent images.
         count: asks an archive how many images a series has; None where nobody is asked.
-        scored: is called with each volume that was scored, before its results are sent.
+        show: is called with what became of a series, before the journal says it. Where the process is killed in
+            between, it is called again.
         clock: s since 1970.
     """
 
@@ -80,11 +98,11 @@ class Worker:
         *,
         sending: Callable[[], set[str]] = set,
         count: Callable[[str, str], int | None] | None = None,
-        scored: Scored = lambda series, volume, predictor: None,
+        show: Callable[[Outcome], None] = lambda outcome: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._intake, self._journal, self._scoring = settings, intake, intake.journal, scoring
-        self._sending, self._count, self._scored, self._clock = sending, count, scored, clock
+        self._sending, self._count, self._show, self._clock = sending, count, show, clock
         self._counted: dict[int, tuple[float, float, int | None]] = {}
         self._not_before: dict[int, float] = {}
         self._started = clock()  # while no node ran, nothing could come: that was no quiet time
@@ -166,8 +184,8 @@ class Worker:
             return
         except Exception as error:  # one series must not stop the others
             code = error.code if isinstance(error, BrainsiftError) else type(error).__name__
-            self._journal.end(series.id, "failed", f"could not be scored: {code}", at=self._clock())
             log_event("series failed", level=logging.ERROR, error=error, **facts)
+            self._end(Outcome(series, version.number, reason=f"could not be scored: {code}"), "failed")
             return
         self._intake.remove_replaced(series.name, series.id)
         took = round(time.monotonic() - started, 3)
@@ -176,30 +194,30 @@ class Worker:
     def _make(self, series: SeriesRow, version: VersionRow) -> str:
         """Scores a series and makes its results; returns why there are none."""
         rows = self._journal.instances(series.id)
+        outcome = Outcome(series, version.number)
         if any(one.file is None for one in rows):
-            self._journal.end(series.id, "failed", MISSING_EARLIER, at=self._clock(), incomplete=True)
-            return MISSING_EARLIER
+            return self._end(replace(outcome, reason=MISSING_EARLIER), "failed", incomplete=True)
         folder = self._intake.folder / "series" / series.name
         paths, reason = choose([folder / str(one.file) for one in rows])
         if reason:
-            self._journal.end(series.id, "skipped", reason, at=self._clock())
-            return reason
+            title = title_of(list(slices_of(sorted(folder / str(one.file) for one in rows))))
+            return self._end(replace(outcome, reason=reason, title=title), "skipped")
         volumes = self._score(paths)
-        heads = [one for one in volumes if one.n_scored]
+        outcome = replace(outcome, volumes=tuple(_unsent(one, no_head_reason(one)) for one in volumes))
+        heads = [one for one in volumes if not no_head_reason(one)]
         if not heads:
             unreadable = all(one.n_unreadable == one.n_slices for one in volumes)
-            reason = "no image could be read" if unreadable else "no slice looks like MR of a head"
-            self._journal.end(series.id, "failed" if unreadable else "skipped", reason, at=self._clock())
-            return reason
+            largest = max(volumes, key=lambda one: one.n_slices)
+            reason = "no image could be read" if unreadable else no_head_reason(largest)
+            return self._end(replace(outcome, reason=reason), "failed" if unreadable else "skipped")
         earlier = self._journal.versions(series.id)[:-1]
         made = [self._build(one, place, version, earlier) for place, one in enumerate(heads)]
         notes = [words for results in made for words in results.left_out]
         if not any(results.objects for results in made):
             reason = "; ".join(dict.fromkeys(notes)) or "no object could be made"
-            self._journal.end(series.id, "failed", reason, at=self._clock())
-            return reason
-        for one in heads:
-            self._scored(series, one, self._scoring.predictor)
+            unsent = tuple(_unsent(one, reason) for one in outcome.volumes)
+            return self._end(replace(outcome, volumes=unsent, reason=reason), "failed")
+        self._show(outcome)
         self._journal.publish(
             version,
             self._write(series, version, made),
@@ -210,16 +228,24 @@ class Worker:
         )
         return ""
 
+    def _end(self, outcome: Outcome, state: Literal["skipped", "failed"], *, incomplete: bool = False) -> str:
+        """Records that a series got no results; returns why."""
+        self._show(outcome)
+        self._journal.end(outcome.series.id, state, outcome.reason, at=self._clock(), incomplete=incomplete)
+        return outcome.reason
+
     def _score(self, paths: Sequence[Path]) -> list[VolumePrediction]:
-        """Scores the volumes of a series, in the order of their slices."""
+        """Scores the volumes of a series, in the order of their slices; their names are titles for people."""
         predictor = self._scoring.predictor
         slices: dict[str, list[Slice]] = {}
         for piece in slices_of(sorted(paths)):
             slices.setdefault(piece.volume, []).append(piece)
-        found = []
+        found: list[VolumePrediction] = []
         for pieces in slices.values():
             predictions = tuple(predictor.predict_slices(pieces))
-            found.append(replace(summarise_volume(predictions, predictor.rule), slices=predictions))
+            volume = summarise_volume(predictions, predictor.rule)
+            title = title_of(pieces) or f"stack {len(found) + 1}" * (len(slices) > 1)
+            found.append(replace(volume, volume=title, slices=predictions))
         return found
 
     def _build(
@@ -256,6 +282,12 @@ class Worker:
             for parent in (folder, folder.parent, top, top.parent):
                 sync_folder(parent)
         return names
+
+
+def _unsent(volume: VolumePrediction, reason: str) -> VolumePrediction:
+    """Adds to the words on a volume that nothing was sent, where there is a reason for that."""
+    words = [volume.detail, f"nothing was sent: {reason}"] if reason else [volume.detail]
+    return replace(volume, detail="; ".join(filter(None, words)))
 
 
 def options_of(settings: Settings) -> ResultOptions:

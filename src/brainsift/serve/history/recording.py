@@ -70,6 +70,18 @@ def record(history: History, job: Scored, *, model: str, size: int) -> bool:
     return True
 
 
+def listed_row(volume: VolumePrediction, rule: Rule, model: str) -> HistoryRow:
+    """Returns the row by which a volume is listed once it is recorded: of the whole, or of its only slice.
+
+    Args:
+        volume: with its slices.
+        rule: that decided them.
+        model: name and version of the network.
+    """
+    first = volume.slices[0]
+    return _volume_row(volume, first, rule.of_volumes, model) if len(volume.slices) > 1 else _row(first, rule, model)
+
+
 def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: str) -> HistoryRow:
     """Returns the row of a volume as a whole; where no slice could be scored, the first slice says why."""
     whole = Prediction(volume.volume, "ok", volume.logit, volume.decision, volume.reason, volume.detail)

@@ -201,6 +201,13 @@ class History:
             rows = self._file.connection().execute(wanted, numbers).fetchall()
         return {row["number"]: _case(row) for row in rows}
 
+    def named(self, name: str) -> list[Case]:
+        """Returns the images and volumes that have a name, or one that goes on with a space after it; oldest first."""
+        query = "SELECT * FROM cases WHERE part_of IS NULL AND substr(name || ' ', 1, ?) = ? ORDER BY id"
+        with self._file.errors():
+            found = self._file.connection().execute(query, [len(name) + 1, f"{name} "]).fetchall()
+        return [_case(row) for row in found]
+
     def slices(self, number: int) -> list[Case]:
         """Returns the slices of a volume, in order.
 

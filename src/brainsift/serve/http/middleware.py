@@ -35,7 +35,7 @@ from brainsift.serve.prometheus import Metrics
 
 COOKIE = "brainsift_token"
 _log = logging.getLogger("brainsift.serve")
-_QUOTING = ("pydicom", "nibabel.global", "PIL", "python_multipart")  # their messages quote files
+_QUOTING = ("pydicom", "highdicom", "nibabel.global", "PIL", "python_multipart")  # their messages quote files
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{4,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 OPEN = ("/healthz", "/readyz")
@@ -44,7 +44,7 @@ _TOKEN_PAGE = Path(__file__).parents[1] / "page" / "token.html"
 _WRONG_TOKEN = re.compile(r' *<p class="reason".*</p>\n')
 _DRAINED, _DRAIN_S = 256 * MIB, 3.0
 _UPLOADS = ("/api/v1/predict", "/api/v1/jobs")  # they have a limit of their own
-_BODY_BYTES = {"/api/v1/report.html": MIB}  # a report lists its slices
+_BODY_BYTES = dict.fromkeys(("/api/v1/report.html", "/api/v1/dicom.zip"), MIB)  # they list slices
 _SMALL = 64 * 1024  # bytes of any other body
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _SECURITY_POLICY = (

@@ -14,7 +14,7 @@ from brainsift.core.reasons import Reason
 from brainsift.images.decode import DecodedImage
 from brainsift.inference.decision import COLUMNS, Prediction, Rule
 from brainsift.inference.model_card import statements
-from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.inference.volume_decision import VolumePrediction, summarise_volumes
 from brainsift.pages.batch_page import batch_report
 from brainsift.serve.http.requests import (
     BODY,
@@ -36,6 +36,7 @@ from brainsift.serve.schemas import (
     SliceResult,
     VolumeResult,
 )
+from brainsift.serve.scoring.dicom_zip import zip_results
 from brainsift.serve.scoring.job import Job
 from brainsift.serve.scoring.slice_pictures import SIDE, deep_png, map_png, picture_png, seen_png
 
@@ -194,6 +195,23 @@ def _add_reports(api: APIRouter, service: Service) -> None:
             shown.append((None, 0, Prediction(file.name, "unreadable", None, "", Reason.NOT_TAKEN, file.detail)))
         return await _report(service, shown, rule)
 
+    archive: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {}}}}
+
+    @api.post("/dicom.zip", responses={**errors(404, 413, 422, 501), **archive}, response_class=Response)
+    async def dicom(body: ReportRequest, query: _Decision) -> Response:
+        """The objects of `brainsift predict --dicom` for the DICOM series that the slices belong to, as a ZIP.
+
+        A series is taken whole, decided by the rule of the query; what is no DICOM series is left out, with the reason.
+        """
+        rule = query.rule(service)
+        volumes: list[VolumePrediction] = []
+        for part in body.slices:
+            job = service.jobs.find(part.job)
+            places = range(len(job.predictions)) if part.slices is None else part.slices
+            volumes += job.volumes_of(places, rule)
+        packed = await service.draw(lambda: zip_results(volumes, service.bundle, rule))
+        return _attached(packed, "application/zip", "dicom.zip")
+
 
 async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Prediction]], rule: Rule) -> Response:
     """Fills the report with predictions, each with its job and its place there."""
@@ -301,6 +319,6 @@ def _found(job: Job, after: int) -> tuple[list[SliceResult], list[VolumeResult]]
     return slices, [VolumeResult.of(one) for one in volumes]
 
 
-def _attached(text: str, media_type: str, name: str) -> Response:
+def _attached(content: str | bytes, media_type: str, name: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(text, media_type=media_type, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)

@@ -106,7 +106,8 @@ import { Emitter } from "./emitter.js";
  *
  * @typedef {Record<string, string | number | null | undefined>} Query
  *
- * @typedef {{ status: number, text: string, retryAfter?: number }} Reply `status` is 0 where the server does not answer.
+ * @typedef {{ status: number, text: string, content?: Blob, retryAfter?: number }} Reply `status` is 0 where the server does not
+ *   answer.
  *
  * @typedef {{ query?: Query, body?: unknown, signal?: AbortSignal, keepalive?: boolean }} Options
  */
@@ -240,7 +241,8 @@ async function once(method, path, { query, body, signal, keepalive } = {}) {
   const text = body === undefined ? undefined : JSON.stringify(body);
   try {
     const reply = await fetch(address(path, query), { method, headers, body: text, signal, keepalive });
-    return { status: reply.status, text: await reply.text(), retryAfter: Number(reply.headers.get("Retry-After")) };
+    const content = await reply.blob();
+    return { status: reply.status, text: await content.text(), content, retryAfter: Number(reply.headers.get("Retry-After")) };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { status: 0, text: "" };
@@ -258,18 +260,18 @@ async function call(method, path, options = {}) {
 }
 
 /**
- * The text of a reply; what the user waits for fails at once when the server is away.
+ * A reply; what the user waits for fails at once when the server is away.
  *
  * @param {string} method
  * @param {string} path
  * @param {Options} [options]
  */
-async function textOnce(method, path, options = {}) {
+async function replyOnce(method, path, options = {}) {
   const reply = await once(method, path, options);
   setLost(reply.status === 0);
   if (reply.status === 0) throw notReached();
   if (reply.status >= 400) throw failure(reply.status, reply.text);
-  return reply.text;
+  return reply;
 }
 
 /**
@@ -280,7 +282,7 @@ async function textOnce(method, path, options = {}) {
  * @param {Options} [options]
  */
 async function callOnce(method, path, options = {}) {
-  const text = await textOnce(method, path, options);
+  const { text } = await replyOnce(method, path, options);
   return text ? JSON.parse(text) : null;
 }
 
@@ -381,7 +383,17 @@ export const forget = (id) => callOnce("DELETE", `jobs/${id}`).catch(() => null)
  *
  * @type {(query: Query, body: ReportRequest) => Promise<string>}
  */
-export const getReport = (query, body) => textOnce("POST", "report.html", { query, body });
+export const getReport = async (query, body) => (await replyOnce("POST", "report.html", { query, body })).text;
+
+/**
+ * The DICOM objects of the series that slices of jobs belong to, as a ZIP; `query` as for `getReport`.
+ *
+ * @type {(query: Query, body: ReportRequest) => Promise<Blob>}
+ */
+export const getDicom = async (query, body) => {
+  const { content } = await replyOnce("POST", "dicom.zip", { query, body });
+  return /** @type {Blob} */ (content);
+};
 
 /** @type {(job: string, n: number, query?: Query) => string} */
 export const pictureOf = (job, n, query) => address(`jobs/${job}/slices/${n}/picture.png`, query);

@@ -2,11 +2,10 @@
 // The menu that saves what the list shows: CSV, JSON, or a report to hand on.
 
 /** @import { Model } from "./api.js" */
-/** @import { Case, Cases } from "./cases.js" */
-/** @import { ChosenRule } from "./decide.js" */
+/** @import { Cases } from "./cases.js" */
 /** @import { List } from "./list.js" */
 
-import { getReport } from "./api.js";
+import { getDicom, getReport } from "./api.js";
 import { fail } from "./banner.js";
 import { announce, byId, closeByItself, first, save, setText } from "./dom.js";
 import { forReport, localTime, toCsv, toJson, volumesToCsv } from "./rows.js";
@@ -30,40 +29,51 @@ export class ExportMenu {
     byId("export-json").addEventListener("click", () => {
       this.#save(toJson(list.shown(), cases.rule, model), "application/json", "predictions", "json");
     });
-    byId("export-report").addEventListener("click", () => this.#report(list.shown(), cases.rule));
+    byId("export-report").addEventListener("click", () => {
+      this.#make("report", "text/html", "html", () => getReport(cases.rule.query, forReport(list.shown())));
+    });
+    byId("export-dicom").addEventListener("click", () => {
+      const volumes = forReport(list.shown().filter((one) => one.scored));
+      this.#make("DICOM objects", "application/zip", "zip", () => getDicom(cases.rule.query, volumes));
+    });
     this.menu.addEventListener("toggle", () => {
       const some = list.shown().length;
       const all = cases.all.length;
-      byId("export-volumes").hidden = !list.shown().some((one) => one.scored);
+      const hasVolumes = list.shown().some((one) => one.scored);
+      for (const id of ["export-volumes", "export-dicom"]) byId(id).hidden = !hasVolumes;
       setText(byId("export-what"), some === all ? `All ${counted(all, "case")}` : `${some} of ${counted(all, "case")}, as filtered`);
     });
     closeByItself(this.menu);
   }
 
   /**
-   * @param {string} text
+   * @param {BlobPart} content
    * @param {string} type
    * @param {string} what the file holds.
    * @param {string} ending
    */
-  #save(text, type, what, ending) {
-    save(new Blob([text], { type: `${type};charset=utf-8` }), `brainsift-${stamp()}-${what}.${ending}`);
+  #save(content, type, what, ending) {
+    save(new Blob([content], { type: `${type};charset=utf-8` }), `brainsift-${stamp()}-${what.replace(" ", "-")}.${ending}`);
     this.menu.open = false;
     announce(`${ending.toUpperCase()} saved`);
   }
 
   /**
-   * @param {Case[]} shown
-   * @param {ChosenRule} rule
+   * Saves what the service makes.
+   *
+   * @param {string} what it makes.
+   * @param {string} type
+   * @param {string} ending
+   * @param {() => Promise<BlobPart>} get
    */
-  async #report(shown, rule) {
+  async #make(what, type, ending, get) {
     const summary = first("summary span", HTMLElement, this.menu);
     const before = summary.textContent ?? "";
     this.menu.open = false;
-    announce("Making the report");
-    setText(summary, "Making the report");
+    announce(`Making the ${what}`);
+    setText(summary, `Making the ${what}`);
     try {
-      this.#save(await getReport(rule.query, forReport(shown)), "text/html", "report", "html");
+      this.#save(await get(), type, what, ending);
     } catch (error) {
       fail(error);
     }

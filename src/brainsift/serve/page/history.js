@@ -48,6 +48,7 @@ class KeptCase extends Case {
     this.probability = whole.probability;
     this.decision = decisionOf(whole);
     this.reason = whole.reason;
+    this.refused = whole.reason === "not_taken";
     this.detail = whole.detail;
     this.suspicious = mostSuspicious(this.slices);
     this.nScored = this.slices.filter((one) => one.status === "ok").length;

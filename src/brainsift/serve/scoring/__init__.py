@@ -1,5 +1,5 @@
 """Files of a request become jobs, and one engine scores the slices of all jobs.
 
-Modules: archive, uploads, reservation, job, engine, jobs, slice_pictures.
-May import: core, images, volumes, inference, serve.
+Modules: archive, uploads, reservation, job, engine, jobs, slice_pictures, dicom_zip.
+May import: core, images, volumes, inference, dicom_results, serve.
 """

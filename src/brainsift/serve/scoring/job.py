@@ -6,12 +6,13 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from brainsift.core.errors import BrainsiftError, InputError, NotFoundError, ServeError
 from brainsift.inference.decision import Prediction, Rule
-from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volumes
+from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume, summarise_volumes
 from brainsift.serve.scoring.reservation import Reservation
 from brainsift.serve.scoring.uploads import Upload
 from brainsift.volumes.acquisition import Acquisition
@@ -192,6 +193,32 @@ class Job:
         """Returns what the header of a slice says of it."""
         return self._acquisitions[place]
 
+    def volumes_of(self, places: Iterable[int], rule: Rule) -> list[VolumePrediction]:
+        """Returns the volumes that slices belong to, each whole, with its slices under their names on the disk.
+
+        Args:
+            places: of the slices, from 0; plain images are left out.
+            rule: decides each slice and each volume.
+
+        Raises:
+            NotFoundError: no such slice.
+        """
+        with self._lock:
+            scored = len(self.predictions)
+            listed = list(places)
+            if wrong := [place for place in listed if not 0 <= place < scored]:
+                raise _not_scored(wrong[0], scored)
+            names = dict.fromkeys(self._volumes[place] for place in listed)
+            found = []
+            for name in filter(None, names):
+                slices = tuple(
+                    replace(one.decided(rule), path=self._stored[place])
+                    for place, one in enumerate(self.predictions)
+                    if self._volumes[place] == name
+                )
+                found.append(replace(summarise_volume(slices, rule), slices=slices))
+            return found
+
     def load(self, place: int) -> Loaded:
         """Reads a slice again.
 
@@ -200,8 +227,7 @@ class Job:
             InputError: it cannot be read any more.
         """
         if not 0 <= place < len(self.predictions):
-            rule = f"has no number {place} yet; {len(self.predictions)} are scored"
-            raise NotFoundError("slice", rule, "Slices count from 0, and come as they are scored.")
+            raise _not_scored(place, len(self.predictions))
         if self.predictions[place].status == "unreadable":
             raise NotFoundError("slice", f"{place} cannot be read", "Its `detail` says why.")
         return find_slice(self._stored[place]).load()
@@ -210,3 +236,8 @@ class Job:
         self.touched = time.monotonic()
         for listener in tuple(self._listeners):
             listener()
+
+
+def _not_scored(place: int, scored: int) -> NotFoundError:
+    rule = f"has no number {place} yet; {scored} are scored"
+    return NotFoundError("slice", rule, "Slices count from 0, and come as they are scored.")
