@@ -57,7 +57,7 @@ def test_a_series_is_a_case_of_the_history_that_opens_as_any_other(shown, tmp_pa
     assert case.name.startswith(f"series {name[:12]} v1")
     assert case.slices == len(slices) == 4
     assert shown.history.image(slices[0].id, "picture").startswith(b"\x89PNG")
-    assert shown.history.judge(case.id, "agree").verdict == "agree"
+    assert shown.history.judge(case.id, "tumor").verdict == "tumor"
     texts = [case.name, case.volume, case.detail, *(one.name + one.volume for one in slices)]
     assert not any(value in text for value in PATIENT.values() for text in texts)
 
@@ -139,9 +139,9 @@ def test_a_series_is_one_case_after_a_kill_before_the_journal_knew(shown, tmp_pa
         with pytest.raises(Killed):
             shown.work(stop)
     ((case, _),) = shown.cases()
-    shown.history.judge(case.id, "disagree", "a vessel")
+    shown.history.judge(case.id, "no_tumor", "a vessel")
     shown.work()
-    assert [(one.id, one.verdict, len(kept)) for one, kept in shown.cases()] == [(case.id, "disagree", 4)]
+    assert [(one.id, one.verdict, len(kept)) for one, kept in shown.cases()] == [(case.id, "no_tumor", 4)]
     assert shown.intake.journal.series()[0].state == "delivered"
 
 

@@ -26,6 +26,7 @@ def test_no_serious_barrier_in_any_view(open_page, files, images, look):
     page.set_input_files("#pick-files", [*images, files / "head.nii.gz"])
     wait_until_scored(page, len(images) + 1)
     page.locator(".threshold").evaluate("details => { details.open = true; }")
+    page.locator("#judging").evaluate("details => { details.open = true; }")
     check("list")
     for name in ("head.nii.gz", "holiday.png"):
         open_case(page, name)
@@ -35,6 +36,10 @@ def test_no_serious_barrier_in_any_view(open_page, files, images, look):
     if not look:
         open_case(page, "broken.png")
         check("broken.png")
+        page.locator("#blind").check()
+        open_case(page, "head.nii.gz")
+        check("blind")
+        page.locator("#blind").uncheck()
         page.get_by_role("button", name="Table only").click()
         check("table")
         page.locator("#help").click()

@@ -95,6 +95,42 @@ def test_what_the_header_says_is_a_caution_and_the_chip_gathers_such_cases(open_
     expect(page.locator("[data-attention=incomplete]")).to_be_visible()
 
 
+def test_a_tumor_without_a_focus_says_so_here_and_in_the_history(open_page, serving, images, bundle, tmp_path):
+    """At a threshold of almost 0, a head without a tumor is called one, and its map points at no place."""
+    scored = Predictor(bundle, threads=1).predict(images)
+    without = [path for path, one in zip(images, scored, strict=True) if one.status == "ok" and one.has_focus is False]
+    assert without
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    low = dict.fromkeys(bundle.thresholds, 1e-9)
+    write_bundle(replace(bundle, folder=tmp_path / "bundle", thresholds=low))
+    with serving(load_bundle(tmp_path / "bundle"), keep=tmp_path / "kept", keep_images=True, threads=1) as running:
+        page = open_page(running.url)
+        drop(page, without[:1])
+        wait_until_scored(page, 1)
+        expect(page.locator("#prediction .decision")).to_have_text("Tumor")
+        expect(page.locator("[data-attention=no_focus]")).to_have_text(
+            "No focus found: the map points at no place. Such a result is less often right."
+        )
+        assert read_counts(page)["Needs a look"] == 1
+        expect(page.locator("#case-verdict")).to_be_visible()  # it is kept
+        page.get_by_role("link", name="History").click()
+        page.locator("#history-rows .case-open").first.click()
+        expect(page.locator("#case-where")).to_contain_text("network")
+        expect(page.locator("[data-attention=no_focus]")).to_be_visible()
+
+
+def test_cautions_are_kept_in_the_history(open_page, tmp_path):
+    write_series(tmp_path / "child", 8, 6, PatientAge="007Y", SeriesDescription="kept child", SeriesNumber=4)
+    page = open_page()
+    page.set_input_files("#pick-folder", tmp_path / "child")
+    wait_until_scored(page, 1)
+    expect(page.locator("#case-verdict")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    page.locator("#history-rows tr").filter(has_text="kept child").first.get_by_role("button").click()
+    expect(page.locator("#case-where")).to_contain_text("network")
+    expect(page.locator("[data-attention=child]")).to_contain_text("The patient is a child")
+
+
 def test_the_list_says_that_the_open_case_is_not_in_it(open_page, images, expected):
     page = open_page()
     drop(page, images)

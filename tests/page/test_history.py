@@ -20,6 +20,8 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     page = open_page()
     drop(page, images)
     wait_until_scored(page, len(images))
+    open_case(page, images[-1].name)
+    expect(page.locator("#case-verdict")).to_be_visible()  # they are kept
     page.get_by_role("link", name="History").click()
     page.locator("#history-decision").select_option("unreadable")
     expect(page.locator("#history-rows tr").filter(has_not_text="Unreadable")).to_have_count(0)
@@ -31,22 +33,22 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     kept.first.get_by_role("button").click()
     expect(page.locator("#case-title")).to_have_text("tumor-12.png")
     wait_until(page, lambda: page.locator("#stage canvas").evaluate(SHADES)["colored"] > 500)
-    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    page.locator("#case-verdict label", has_text="No tumor").first.click()
     expect(page.locator(".save-state").first).to_have_text("Saved")
     page.locator("#case-verdict textarea").first.fill("a vessel")
     page.locator("#case-verdict textarea").first.blur()
-    expect(kept.first.locator(".badge")).to_have_text("Disagree")
+    expect(kept.first.locator(".badge")).to_have_text("No tumor")
     expect(kept.first.locator(".has-note")).to_be_visible()
-    page.locator("#history-verdicts").select_option("disagree")
-    expect(page.locator("#history-total")).to_have_text("1 case")
+    page.locator("#history-verdicts").select_option("no_tumor")
+    expect(page.locator("#history-total")).to_have_text("1 case, 1 judged")
     with page.expect_download() as saved:
         page.locator("#history-export summary").click()
         page.locator("#export-images").click()
     table = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text(encoding="utf-8"))))
-    assert [(found["verdict"], found["note"]) for found in table if found["verdict"]] == [("disagree", "a vessel")]
+    assert [(found["verdict"], found["note"]) for found in table if found["verdict"]] == [("no_tumor", "a vessel")]
     page.locator("#delete-case").click()
     page.get_by_role("button", name="Keep").click()
-    expect(page.locator("#history-total")).to_have_text("1 case")
+    expect(page.locator("#history-total")).to_have_text("1 case, 1 judged")
     page.locator("#delete-case").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator("#history-empty")).to_be_visible()
@@ -55,7 +57,7 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     expect(page.locator("#history-rows tr").first).to_be_visible()
     page.locator("#history-delete-all").click()
     page.get_by_role("button", name="Delete all").last.click()
-    expect(page.locator("#history-total")).to_have_text("0 cases")
+    expect(page.locator("#history-total")).to_have_text("0 cases, 0 judged")
 
 
 def test_a_case_that_was_deleted_elsewhere_leaves_the_list(open_page, server, images):
@@ -96,8 +98,8 @@ def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, i
     wait_until(page, lambda: read_shades(page)["colored"] > 500)
     page.keyboard.press("Home")
     expect(page.locator("#slice-number")).to_have_text("1 / 9")
-    page.locator("#case-verdict label", has_text="Disagree").first.click()
-    expect(kept.locator(".badge")).to_have_text("Disagree")
+    page.locator("#case-verdict label", has_text="No tumor").first.click()
+    expect(kept.locator(".badge")).to_have_text("No tumor")
     page.locator("#slice-verdict summary").click()
     expect(page.locator("#slice-verdict-title")).to_have_text("Verdict on slice 1 only")
     page.locator("#slice-verdict label", has_text="Unsure").click()
@@ -111,8 +113,8 @@ def test_a_volume_of_the_history_is_one_case_with_its_slices(open_page, files, i
             page.locator(f"#export-{of}").click()
         rows = csv.DictReader(io.StringIO(Path(saved.value.path()).read_text(encoding="utf-8")))
         tables[of] = [(row["verdict"], row["label"]) for row in rows if row["name"].startswith("head.nii.gz")]
-    assert ("disagree", "0" if "Tumor" in page.locator("#prediction-decision").inner_text() else "1") in tables["cases"]
-    assert ("unsure", "") in tables["images"] and ("disagree", "0") not in tables["images"]
+    assert ("no_tumor", "0") in tables["cases"]
+    assert ("unsure", "") in tables["images"] and ("no_tumor", "0") not in tables["images"]
     page.locator("#delete-case").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("link", name="Cases").click()

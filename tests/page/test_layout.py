@@ -70,7 +70,7 @@ def test_nothing_overflows_its_pane_at_any_width(open_page, files, images):
     wait_until_scored(page, len(images) + 1)
     open_case(page, "head.nii.gz")
     expect(page.locator("#case-verdict")).to_be_visible()
-    page.locator("#case-verdict label", has_text="Disagree").first.click()
+    page.locator("#case-verdict label", has_text="No tumor").first.click()
     expect(page.locator(".save-state").first).to_have_text("Saved")
     for view in ("Cases", "History"):
         page.get_by_role("link", name=view).click()

@@ -1,11 +1,14 @@
 """The page's modules: the tests of those without a document, under Node.js, and the types of all."""
 
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from brainsift.stats.metrics import wilson
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -34,6 +37,17 @@ def test_modules_without_a_document_pass_their_tests(run_node):
     report = run_node("--test", "--test-reporter=tap", *tests)
     passed = re.search(r"^# pass (\d+)$", report, re.MULTILINE)
     assert int(passed[1]) >= len(tests) > 0
+
+
+def test_intervals_are_those_of_the_package(run_node):
+    script = (
+        "import { wilson } from './src/brainsift/serve/page/agreement.js'; const all = [];"
+        "for (let n = 1; n <= 60; n += 1) for (let k = 0; k <= n; k += 1) all.push(wilson(k, n));"
+        "console.log(JSON.stringify(all))"
+    )
+    found = json.loads(run_node("--input-type=module", "--eval", script))
+    wanted = [wilson(k / n, n) for n in range(1, 61) for k in range(n + 1)]
+    assert [(one["value"], one["low"], one["high"]) for one in found] == [tuple(one) for one in wanted]
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, server, image
     page.reload()
     page.get_by_role("link", name="History").click()
     page.locator("#history-verdicts").select_option("unsure")
-    expect(page.locator("#history-total")).to_have_text("1 case")
+    expect(page.locator("#history-total")).to_have_text("1 case, 1 judged")
     wanted = {"query": "typed until the reload"}
     wait_until(page, lambda: requests.get(f"{server}/api/v1/history", params=wanted).json()["total"] == 1)
 
@@ -34,16 +34,17 @@ def test_a_verdict_that_is_not_saved_is_taken_back(open_page, images):
     open_case(page, images[-2].name)
     expect(page.locator("#case-verdict")).to_be_visible()
     with hold_back(page, "**/verdict", lambda route: route.fulfill(status=507, body="full")) as let_go:
-        page.locator("#case-verdict label", has_text="Disagree").first.click()
+        page.locator("#case-verdict label", has_text="No tumor").first.click()
         wait_until(page, let_go)
         expect(page.locator(".save-state").first).to_contain_text("Not saved")
         expect(page.locator(".save-state").first).to_be_in_viewport()
         expect(page.locator("#case-verdict input:checked")).to_have_count(0)
-        page.locator("#case-verdict label", has_text="Disagree").first.click()
+        page.locator("#case-verdict label", has_text="No tumor").first.click()
         open_case(page, images[-1].name)
         expect(page.locator("#case-verdict")).to_be_visible()
         wait_until(page, let_go)
         expect(page.locator("#live")).to_contain_text(f"The verdict on {images[-2].name} was not saved")
+        expect(page.get_by_role("alert")).to_contain_text(f"The verdict on {images[-2].name} was not saved")
         expect(page.locator(".save-state").first).to_be_empty()
 
 

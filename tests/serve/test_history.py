@@ -25,6 +25,7 @@ from brainsift.cli.main import main
 from brainsift.core.errors import BrainsiftError, HistoryError, NotFoundError
 from brainsift.core.files import read_json
 from brainsift.core.reasons import Reason
+from brainsift.inference.cautions import Caution
 from brainsift.inference.predictor import Predictor
 from brainsift.serve.history.database import _UPGRADES, APPLICATION, SCHEMA
 from brainsift.serve.history.export_table import EXPORT_COLUMNS, IMAGES
@@ -90,7 +91,7 @@ def test_search_takes_words_in_any_case_verdicts_and_decisions(history):
     names = ["Müller#1.png", "müller#2.png", "100%.png", "a_b.png"]
     numbers = history.record([replace(ROW, name=name) for name in names])
     history.record([replace(ROW, name="other", decision="refer", detail="not sure enough")])
-    history.judge(numbers[1], "disagree", "seen TWICE")
+    history.judge(numbers[1], "no_tumor", "seen TWICE")
 
     def found(**wanted):
         return [case.name for case in history.search(**wanted)[1]]
@@ -102,7 +103,7 @@ def test_search_takes_words_in_any_case_verdicts_and_decisions(history):
     assert found(query="sure enough", decision="refer") == ["other"]
     history.record([replace(UNREADABLE, name="torn")])
     assert found(decision="unreadable") == ["torn"]
-    assert found(verdict="disagree") == [names[1]]
+    assert found(verdict="no_tumor") == [names[1]]
     assert names[1] not in found(verdict="none")
     assert found(query="' OR 1 --") == []
 
@@ -125,9 +126,9 @@ def test_a_volume_is_one_case_with_its_slices(history, client):
     found = client.get(f"/api/v1/history/{number}/slices").json()
     assert [(case["id"], case["part_of"]) for case in found] == [(one, number) for one in slices]
     assert client.get("/api/v1/history/99/slices").status_code == 404
-    history.judge(slices[1], "disagree", "an artefact")
+    history.judge(slices[1], "no_tumor", "an artefact")
     assert [case.id for case in history.search(query="scan artefact")[1]] == [number]
-    assert history.search(verdict="disagree")[0] == 0 and history.search(verdict="none")[0] == 2
+    assert history.search(verdict="no_tumor")[0] == 0 and history.search(verdict="none")[0] == 2
     history.delete(number)
     assert history.search()[0] == 1 and not list((history.folder / IMAGES).iterdir())
     with pytest.raises(NotFoundError):
@@ -140,16 +141,16 @@ def test_a_volume_without_a_tumor_has_no_slice_with_one(history):
     def labels(of="images"):
         return [row["label"] for row in table(history.export(of=of))]
 
-    history.judge(number, "agree")
+    history.judge(number, "tumor")
     assert (labels(), labels("cases")) == (["", "", ""], ["1"])
-    history.judge(number, "disagree")
+    history.judge(number, "no_tumor")
     assert (labels(), labels("cases")) == (["0", "0", "0"], ["0"])
-    history.judge(slices[0], "agree")
+    history.judge(slices[0], "tumor")
     history.judge(slices[1], "unsure")
     assert labels() == ["1", "", "0"]
     again, _ = kept_volume(history)
     assert (labels(), labels("cases")) == (["1", "", "0"], ["0"])  # the same pictures: judged before
-    history.judge(again, "agree")
+    history.judge(again, "tumor")
     assert (labels(), labels("cases")) == (["1", "", ""], ["1"])
     assert {(row["patient"], row["group"]) for row in table(history.export(of="cases"))} == {
         (f"scan.nii.gz ({again})",) * 2
@@ -182,11 +183,11 @@ def test_pages_tell_how_many_there_are(history):
 
 def test_the_last_verdict_counts_and_can_be_taken_back(history):
     (number,) = history.record([ROW])
-    history.judge(number, "agree", "first")
+    history.judge(number, "tumor", "first")
     assert history.judge(number, "unsure", "second\nline\x00").note == "second\nline"
     assert history.judge(number, None).verdict is None
     with pytest.raises(NotFoundError, match="case 99"):
-        history.judge(99, "agree")
+        history.judge(99, "tumor")
 
 
 def test_images_are_kept_only_when_asked(tmp_path):
@@ -224,7 +225,7 @@ def stored_bytes(folder: Path) -> bytes:
 def test_deleted_means_deleted(history, everything):
     secret = replace(ROW, name="SecretName.png", picture_png=png(77), map_png=png(78))
     number, other = history.record([secret, replace(ROW, name="kept.png", picture_png=png(1))])
-    history.judge(number, "agree", "SecretNote" * 500)  # long enough for pages of its own
+    history.judge(number, "tumor", "SecretNote" * 500)  # long enough for pages of its own
     assert b"SecretName" in stored_bytes(history.folder)
     if everything:
         assert history.clear() == 2
@@ -247,13 +248,13 @@ def test_threads_and_processes_write_at_once(history):
         "import sys\nfrom pathlib import Path\nfrom brainsift.serve.history.store import History, HistoryRow\n"
         "history = History(Path(sys.argv[1]), keep_images=True)\n"
         "row = HistoryRow('p.png', '', 'ok', 0.1, 'no_tumor', 'no_tumor', 0.8, '', 'm')\n"
-        "for _ in range(40): history.judge(history.record([row])[0], 'agree')\n"
+        "for _ in range(40): history.judge(history.record([row])[0], 'tumor')\n"
     )
     others = [subprocess.Popen([sys.executable, "-c", script, str(history.folder)]) for _ in range(2)]
 
     def write(number):
         found = history.record([replace(ROW, name=f"{number}-{place}", picture_png=png(3)) for place in range(3)])
-        history.judge(found[0], "disagree", str(number))
+        history.judge(found[0], "no_tumor", str(number))
         history.delete(found[1])
         return history.search(query=f"{number}-")[0]
 
@@ -261,8 +262,8 @@ def test_threads_and_processes_write_at_once(history):
         assert min(pool.map(write, range(40))) >= 2
     assert [other.wait(60) for other in others] == [0, 0]
     assert history.search()[0] == 40 * 2 + 2 * 40
-    assert history.search(verdict="agree")[0] == 80
-    assert history.search(verdict="disagree")[0] == 40
+    assert history.search(verdict="tumor")[0] == 80
+    assert history.search(verdict="no_tumor")[0] == 40
     assert len(list((history.folder / IMAGES).iterdir())) == 80
 
 
@@ -272,7 +273,7 @@ def test_it_opens_again_after_a_kill(tmp_path):
         "import os, signal, sys\nfrom pathlib import Path\nfrom brainsift.serve.history import store as h\n"
         "history = h.History(Path(sys.argv[1]), keep_images=True)\n"
         "row = h.HistoryRow('kept.png', '', 'ok', 0.9, 'tumor', 'tumor', 0.8, '', 'm', picture_png=b'picture')\n"
-        "history.judge(history.record([row])[0], 'agree', 'mine')\n"
+        "history.judge(history.record([row])[0], 'tumor', 'mine')\n"
         "def rows():\n"
         "    yield row\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -283,7 +284,7 @@ def test_it_opens_again_after_a_kill(tmp_path):
     assert (tmp_path / IMAGES / "2.png").is_file()  # written, its row was not
     history = History(tmp_path, keep_images=True)
     total, (case,) = history.search()
-    assert (total, case.verdict, case.note) == (1, "agree", "mine")
+    assert (total, case.verdict, case.note) == (1, "tumor", "mine")
     assert [path.name for path in (tmp_path / IMAGES).iterdir()] == ["1.png"]
 
 
@@ -331,6 +332,10 @@ CREATE TABLE cases (
     verdict TEXT CHECK (verdict IN ('agree', 'disagree', 'unsure')), note TEXT NOT NULL DEFAULT '', judged TEXT
 )
 """
+COLUMNS_2 = (
+    "id, part_of, created, name, volume, status, probability, decision, leaning, threshold, margin, detail, model, "
+    "slices, picture, map, verdict, note, judged"
+)
 ROWS_2 = (
     (1, None, "2026-03-02T09:30:00.000000Z", "scan.nii.gz", "", "ok", 0.934211, "tumor", "tumor", 0.55629, 0.0, "",
      "lite0 0.1.0", 2, "", 0, "agree", "left temporal", "2026-03-02T10:00:00.000000Z"),
@@ -361,11 +366,13 @@ def test_a_file_of_the_schema_before_opens_without_loss(tmp_path):
         history.close()
     history = History(tmp_path, keep_images=False)
     with sqlite3.connect(tmp_path / FILE) as connection:
-        assert connection.execute("SELECT * FROM cases ORDER BY id").fetchall() == [(*row, None) for row in ROWS_2]
+        assert connection.execute(f"SELECT {COLUMNS_2} FROM cases ORDER BY id").fetchall() == [
+            (*row[:16], verdict, *row[17:]) for row, verdict in zip(ROWS_2, ("tumor", None, "unsure"), strict=True)
+        ]
         assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA
     connection.close()
     case = history.open(1)
-    assert (case.probability, case.reason, case.verdict, case.note) == (0.934211, None, "agree", "left temporal")
+    assert (case.probability, case.reason, case.verdict, case.note) == (0.934211, None, "tumor", "left temporal")
     assert [one.name for one in history.slices(1)] == ["scan.nii.gz#1"]
     assert serve(history).get("/api/v1/history/2").json()["reason"] is None
     assert [row["reason"] for row in table(history.export())] == ["", ""]
@@ -376,7 +383,7 @@ def test_a_file_of_the_schema_before_opens_without_loss(tmp_path):
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     of_schema_2(tmp_path / FILE)
     with monkeypatch.context() as patched:
-        patched.setitem(_UPGRADES, 2, "ALTER TABLE cases ADD COLUMN reason TEXT NOT NULL")  # SQLite wants a default
+        patched.setitem(_UPGRADES, 3, (*_UPGRADES[3], "ALTER TABLE cases ADD COLUMN one TEXT NOT NULL"))  # no default
         with pytest.raises(HistoryError):
             History(tmp_path, keep_images=False)
     with sqlite3.connect(tmp_path / FILE) as connection:
@@ -405,11 +412,65 @@ def test_what_is_no_database_is_refused(tmp_path):
         History(tmp_path / "file" / "below", keep_images=False)
 
 
-def test_labels_come_from_verdicts_on_the_leaning(history):
+@pytest.mark.parametrize(
+    ("row", "after", "note"),
+    [
+        (("ok", "tumor", "agree"), "tumor", "mine"),
+        (("ok", "tumor", "disagree"), "no_tumor", "mine"),
+        (("ok", "no_tumor", "agree"), "no_tumor", "mine"),
+        (("ok", "no_tumor", "disagree"), "tumor", "mine"),
+        (("ok", "tumor", "unsure"), "unsure", "mine"),
+        (("ok", "tumor", None), None, "mine"),
+        (("not_brain_mri", "tumor", "agree"), "not_brain_mri", "mine"),
+        (("not_brain_mri", "tumor", "disagree"), "unsure", "This is a brain MRI. mine"),
+        (("unreadable", "", "disagree"), "unsure", "mine"),
+    ],
+)
+def test_verdicts_on_predictions_become_verdicts_on_what_a_case_shows(tmp_path, row, after, note):
+    of_schema_2(tmp_path / FILE)
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        changes = "status = ?, leaning = ?, verdict = ?, note = 'mine'"
+        connection.execute(f"UPDATE cases SET {changes} WHERE id = 1", row)
+    connection.close()
+    case = History(tmp_path, keep_images=False).open(1)
+    assert (case.verdict, case.note, case.cautions, case.has_focus) == (after, note, (), None)
+
+
+def test_numbers_are_given_once_though_all_cases_before_an_upgrade_were_deleted(tmp_path):
+    of_schema_2(tmp_path / FILE)
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("DELETE FROM cases")
+    connection.close()
+    assert History(tmp_path, keep_images=False).record([ROW]) == [8]
+
+
+def test_cautions_and_the_focus_are_kept(history, client):
+    cautions = (Caution.CHILD, Caution.BURNED_IN)
+    first, second = history.record([replace(ROW, cautions=cautions, has_focus=False), ROW])
+    assert (history.open(first).cautions, history.open(first).has_focus) == (cautions, False)
+    assert (history.open(second).cautions, history.open(second).has_focus) == ((), None)
+    assert client.get(f"/api/v1/history/{first}").json()["cautions"] == ["child", "burned_in"]
+    assert [row["cautions"] for row in table(history.export())] == ["child,burned_in", ""]
+
+
+def test_the_case_of_a_slice_is_that_of_its_volume(history, client):
+    number, slices = kept_volume(history)
+    (alone,) = history.record([ROW])
+    reply = client.post("/api/v1/history/lookup", json={"numbers": [*slices, alone, 99]})
+    assert {asked: case["id"] for asked, case in reply.json().items()} == {
+        **{str(one): number for one in slices},
+        str(alone): alone,
+    }
+    assert client.post("/api/v1/history/lookup", json={"numbers": [1] * 1001}).status_code == 422
+    assert client.post("/api/v1/history/lookup", json={"numbers": []}).json() == {}
+
+
+def test_labels_come_from_verdicts(history):
     refused = replace(ROW, status="not_brain_mri", decision="refer")
     healthy = replace(ROW, leaning="no_tumor", decision="no_tumor", probability=0.1)
-    cases = [(ROW, "agree", "1"), (ROW, "disagree", "0"), (healthy, "agree", "0"), (healthy, "disagree", "1"),
-             (ROW, "unsure", ""), (ROW, None, ""), (refused, "agree", ""), (UNREADABLE, "agree", "")]  # fmt: skip
+    cases = [(ROW, "tumor", "1"), (ROW, "no_tumor", "0"), (healthy, "no_tumor", "0"), (healthy, "tumor", "1"),
+             (ROW, "unsure", ""), (ROW, None, ""), (ROW, "not_brain_mri", ""), (refused, "tumor", ""),
+             (UNREADABLE, "tumor", "")]  # fmt: skip
     for number, (_, verdict, _) in zip(history.record([row for row, *_ in cases]), cases, strict=True):
         history.judge(number, verdict)
     assert [row["label"] for row in table(history.export())] == [label for *_, label in cases]
@@ -418,8 +479,8 @@ def test_labels_come_from_verdicts_on_the_leaning(history):
 def test_a_picture_scored_twice_is_exported_once_as_judged_last(history):
     one, two = replace(ROW, picture_png=png(1)), replace(ROW, picture_png=png(2))
     first, _, third, _ = history.record([one, two, one, two])
-    history.judge(third, "agree")
-    history.judge(first, "disagree", "looked again")
+    history.judge(third, "tumor")
+    history.judge(first, "no_tumor", "looked again")
     rows = table(history.export())
     assert [(row["label"], row["note"]) for row in rows] == [("0", "looked again"), ("", "")]
     assert len({row["path"] for row in rows}) == 2
@@ -435,7 +496,7 @@ def test_names_cannot_do_anything_in_a_spreadsheet(history):
 @pytest.mark.parametrize("folder", ["=cmd|' /C calc'!A0", "@x", "\tx"])
 def test_folders_and_notes_cannot_do_anything_in_a_spreadsheet_either(history, folder):
     (number,) = history.record([replace(ROW, picture_png=png(1))])
-    history.judge(number, "agree", "\t=1+1")
+    history.judge(number, "tumor", "\t=1+1")
     (row,) = table(history.export(folder))
     assert Path(row["path"]) == Path(folder) / IMAGES / f"{number}.png" and row["path"].startswith("./")
     assert row["note"] == "'\t=1+1"
@@ -463,9 +524,8 @@ def judge_phantoms(history, phantoms):
         leaning = "tumor" if answer.probability >= predictor.threshold else "no_tumor"
         name, picture = Path(answer.path).name, Path(answer.path).read_bytes()
         row = replace(ROW, name=name, status="ok", probability=answer.probability, leaning=leaning)
-        right = (leaning == "tumor") == tumor
         (number,) = history.record([replace(row, picture_png=picture)])
-        history.judge(number, "agree" if right else "disagree", "a note\nof two lines, and commas")
+        history.judge(number, "tumor" if tumor else "no_tumor", "a note\nof two lines, and commas")
         labels[picture] = tumor
     return labels
 
@@ -507,8 +567,8 @@ def test_calibrate_reads_the_export(tmp_path, phantoms, bundle_folder, capsys):
 def test_routes_open_judge_search_and_delete(client, history):
     first, second = history.record([replace(ROW, picture_png=png(9)), UNREADABLE])
     assert client.get("/api/v1/history").json()["total"] == 2
-    judged = client.put(f"/api/v1/history/{first}/verdict", json={"verdict": "disagree", "note": "vessel"})
-    assert (judged.status_code, judged.json()["verdict"], judged.json()["note"]) == (200, "disagree", "vessel")
+    judged = client.put(f"/api/v1/history/{first}/verdict", json={"verdict": "no_tumor", "note": "vessel"})
+    assert (judged.status_code, judged.json()["verdict"], judged.json()["note"]) == (200, "no_tumor", "vessel")
     assert client.get("/api/v1/history", params={"query": "VESSEL", "verdict": ""}).json()["cases"] == [judged.json()]
     assert client.get(f"/api/v1/history/{first}/picture.png").content == png(9)
     assert client.get(f"/api/v1/history/{first}/map.png").json()["code"] == "not_found"
@@ -523,7 +583,7 @@ def test_routes_open_judge_search_and_delete(client, history):
 
 def test_without_a_history_every_route_says_how_to_get_one():
     client = serve(None)
-    body = {"json": {"verdict": "agree"}}
+    body = {"json": {"verdict": "tumor"}}
     calls = [("GET", ""), ("DELETE", ""), ("GET", "/1"), ("DELETE", "/1"), ("PUT", "/1/verdict", body),
              ("GET", "/1/picture.png"), ("GET", "/1/map.png"), ("GET", "/export.csv")]  # fmt: skip
     for method, path, *more in calls:
@@ -537,8 +597,8 @@ def test_without_a_history_every_route_says_how_to_get_one():
     [
         ("PUT", "/1/verdict", b'{"verdict": "maybe"}'),
         ("PUT", "/1/verdict", b'{"note": "no verdict"}'),
-        ("PUT", "/1/verdict", b'{"verdict": "agree", "note": "\\ud800"}'),
-        ("PUT", "/1/verdict", b'{"verdict": "agree", "note": "' + b"x" * 2001 + b'"}'),
+        ("PUT", "/1/verdict", b'{"verdict": "tumor", "note": "\\ud800"}'),
+        ("PUT", "/1/verdict", b'{"verdict": "tumor", "note": "' + b"x" * 2001 + b'"}'),
         ("GET", "/0", b""),
         ("GET", "/9223372036854775808", b""),
         ("GET", "?offset=9223372036854775808", b""),
@@ -559,7 +619,7 @@ def test_what_breaks_the_rules_is_refused(client, history, method, path, body):
 def test_any_text_is_kept_searched_and_exported(client, history, name, query, note):
     history.clear()
     (number,) = history.record([replace(ROW, name=name, picture_png=png(1))])
-    body = {"verdict": "agree", "note": note}
+    body = {"verdict": "tumor", "note": note}
     assert client.put(f"/api/v1/history/{number}/verdict", json=body).status_code in (200, 422)
     found = client.get("/api/v1/history", params={"query": query})
     assert found.status_code == 200
@@ -575,7 +635,7 @@ def test_the_examples_in_the_document_keep_to_its_schemas(client):
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     from brainsift.serve.http import history_routes
 
-    for name in ("CasesOut", "VerdictIn", "DeletedOut"):
+    for name in ("CasesOut", "VerdictIn", "NumbersIn", "DeletedOut"):
         for example in schemas[name]["examples"]:
             getattr(history_routes, name).model_validate(example)
     assert set(schemas["Case"]["properties"]) == set(Case.__dataclass_fields__)
@@ -641,9 +701,9 @@ def test_a_search_is_limited(history, client, monkeypatch):
 
 def test_the_last_verdict_counts_though_the_clock_was_put_back(history, monkeypatch):
     first, second = history.record([replace(ROW, picture_png=png(1))] * 2)
-    history.judge(first, "agree")
+    history.judge(first, "tumor")
     monkeypatch.setattr("brainsift.serve.history.store._now", lambda: "2020-01-01T00:00:00.000000Z")
-    history.judge(second, "disagree")
+    history.judge(second, "no_tumor")
     assert [row["label"] for row in table(history.export())] == ["0"]
-    history.judge(first, "agree")
+    history.judge(first, "tumor")
     assert [row["label"] for row in table(history.export())] == ["1"]

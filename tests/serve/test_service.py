@@ -388,8 +388,8 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path, 
         assert told["cases"][by_name["scan.nii.gz#3"]["id"]] == case["id"] and not told["answers"]
         picture = requests.get(f"{history}/{case['id']}/picture.png")
         assert Image.open(io.BytesIO(picture.content)).mode == "L"
-        judged = requests.put(f"{history}/{case['id']}/verdict", json={"verdict": "agree", "note": "n"}).json()
-        assert judged["verdict"] == "agree"
+        judged = requests.put(f"{history}/{case['id']}/verdict", json={"verdict": "tumor", "note": "n"}).json()
+        assert judged["verdict"] == "tumor"
         assert requests.put(f"{history}/{case['id']}/verdict", json={"verdict": "never"}).json()["code"] == "usage"
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 

@@ -14,6 +14,7 @@ from brainsift.node.event_log import log_event
 from brainsift.node.worker import Outcome
 from brainsift.serve.history.recording import listed_row, record
 from brainsift.serve.history.store import Case, History, HistoryRow, Kept
+from brainsift.volumes.acquisition import UNKNOWN, Acquisition
 from brainsift.volumes.reader import find_slice
 from brainsift.volumes.slices import Loaded
 
@@ -109,3 +110,9 @@ class _Scored:
 
     def load(self, place: int) -> Loaded:
         return find_slice(self.paths[place]).load()
+
+    def acquisition(self, place: int) -> Acquisition:
+        try:
+            return find_slice(self.paths[place]).acquisition
+        except BrainsiftError:  # the file is gone: the case is kept without cautions
+            return UNKNOWN

@@ -14,8 +14,9 @@ from brainsift.core.errors import HistoryError, in_one_line
 
 APPLICATION = 0x62736874
 """The mark by which SQLite files of one program are known: "bsht"."""
-SCHEMA = 3
-Verdict = Literal["agree", "disagree", "unsure"]
+SCHEMA = 4
+Verdict = Literal["tumor", "no_tumor", "unsure", "not_brain_mri"]
+"""What a reader says that a case shows."""
 _WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
 _TRIES, _TRY_S = 20, 0.05
 _CACHE_KIB = 512
@@ -40,11 +41,39 @@ CREATE TABLE cases (
     verdict TEXT CHECK (verdict IN {get_args(Verdict)}),
     note TEXT NOT NULL DEFAULT '',
     judged TEXT,
-    reason TEXT  -- code of `detail`; NULL in rows that were kept before schema 3
+    reason TEXT,  -- code of `detail`; NULL in rows that were kept before schema 3
+    cautions TEXT NOT NULL DEFAULT '',  -- codes, between commas
+    has_focus INTEGER  -- whether the tumor map has a contour; NULL without a map, and in rows from before schema 4
 )
 """
-_UPGRADES = {2: "ALTER TABLE cases ADD COLUMN reason TEXT"}  # from a schema to the next one
 _INDEX = "CREATE INDEX slices_of ON cases (part_of)"
+_KEPT_3 = (
+    "id, part_of, created, name, volume, status, probability, decision, leaning, threshold, margin, detail, model, "
+    "slices, picture, map, judged, reason"
+)
+# Up to schema 3, a verdict was on the prediction: on the side of the threshold, or on the rejection. Whoever disagreed
+# with a rejection did not say what the image shows; the note says it.
+_VERDICT_4 = """
+CASE WHEN verdict IS NULL THEN NULL
+    WHEN status = 'not_brain_mri' AND verdict = 'agree' THEN 'not_brain_mri'
+    WHEN status != 'ok' OR verdict = 'unsure' THEN 'unsure'
+    WHEN (verdict = 'agree') = (leaning = 'tumor') THEN 'tumor' ELSE 'no_tumor' END
+"""
+_NOTE_4 = """
+CASE WHEN status = 'not_brain_mri' AND verdict = 'disagree' THEN trim('This is a brain MRI. ' || note) ELSE note END
+"""
+_UPGRADES: dict[int, tuple[str, ...]] = {  # from a schema to the next one
+    2: ("ALTER TABLE cases ADD COLUMN reason TEXT",),
+    3: (
+        "ALTER TABLE cases RENAME TO cases_3",
+        _TABLE,
+        f"INSERT INTO cases ({_KEPT_3}, verdict, note) SELECT {_KEPT_3}, {_VERDICT_4}, {_NOTE_4} FROM cases_3",
+        "DELETE FROM sqlite_sequence WHERE name = 'cases'",
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'cases', seq FROM sqlite_sequence WHERE name = 'cases_3'",
+        "DROP TABLE cases_3",
+        _INDEX,
+    ),
+}
 
 
 class _Connection(sqlite3.Connection):
@@ -86,7 +115,8 @@ class HistoryFile:
                 connection.execute(_INDEX)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
             for known in range(schema or SCHEMA, SCHEMA):
-                connection.execute(_UPGRADES[known])
+                for statement in _UPGRADES[known]:
+                    connection.execute(statement)
             if schema != SCHEMA:
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
 

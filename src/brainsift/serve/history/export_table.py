@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from brainsift.core.files import csv_writer
-from brainsift.core.labels import CLASS_NAMES
 from brainsift.inference.decision import rounded
 
 IMAGES = "images"
@@ -32,6 +31,7 @@ EXPORT_COLUMNS = (
     "model",
     "slices",
     "reason",
+    "cautions",
 )
 Row = Mapping[str, Any]
 
@@ -67,6 +67,7 @@ def _exported(row: Row, folder: str) -> dict[str, Any]:
     }
 
 
+_LABELS = {"tumor": "1", "no_tumor": "0"}
 _NO_PATH = str.maketrans("/\\", "__")
 
 
@@ -74,12 +75,5 @@ def _label(row: Row) -> str:
     """Returns "1", "0", or "" without a verdict; a volume without a tumor has no slice with one."""
     if row["status"] != "ok":
         return ""
-    if row["verdict"] is None and _truth(row["volume_leaning"], row["volume_verdict"]) == "0":
-        return "0"
-    return _truth(row["leaning"], row["verdict"])
-
-
-def _truth(leaning: str | None, verdict: str | None) -> str:
-    if not leaning or verdict not in ("agree", "disagree"):
-        return ""
-    return str(int((leaning == CLASS_NAMES[1]) == (verdict == "agree")))
+    whole = row["volume_verdict"] if row["volume_verdict"] == "no_tumor" else None
+    return _LABELS.get(row["verdict"] or whole or "", "")

@@ -7,10 +7,12 @@ from itertools import groupby, islice
 from typing import Protocol
 
 from brainsift.core.errors import BrainsiftError
+from brainsift.inference.cautions import cautions_of
 from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.serve.history.store import History, HistoryRow
 from brainsift.serve.scoring.slice_pictures import map_png, picture_png
+from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.slices import Loaded
 
 _log = logging.getLogger("brainsift.serve")
@@ -33,6 +35,9 @@ class Scored(Protocol):
 
     def load(self, place: int) -> Loaded:
         """Reads a slice."""
+
+    def acquisition(self, place: int) -> Acquisition:
+        """Returns what the header of a slice says of it."""
 
 
 def record(history: History, job: Scored, *, model: str, size: int) -> bool:
@@ -105,7 +110,14 @@ def _slice_rows(
                 tumor_map = prediction.tumor_map
                 picture = picture_png(grey)
                 drawn = None if tumor_map is None else map_png(grey, tumor_map, size=size)
-        yield replace(_row(prediction, job.rule, model), part_of=whole, picture_png=picture, map_png=drawn)
+        yield replace(
+            _row(prediction, job.rule, model),
+            part_of=whole,
+            picture_png=picture,
+            map_png=drawn,
+            cautions=tuple(cautions_of(job.acquisition(place))),
+            has_focus=prediction.has_focus,
+        )
 
 
 def _row(prediction: Prediction, rule: Rule, model: str) -> HistoryRow:

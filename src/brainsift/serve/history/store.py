@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PlainSerializer
 
 from brainsift.core.errors import NotFoundError
 from brainsift.core.files import sha256_of
 from brainsift.core.reasons import Reason
+from brainsift.inference.cautions import Caution
 from brainsift.inference.decision import Decision, Status, rounded
 from brainsift.serve.history.database import HistoryFile, Verdict
 from brainsift.serve.history.export_table import IMAGES, as_csv
@@ -35,7 +36,7 @@ _WANTED: dict[Of, str] = {"images": "slices = 0", "cases": "part_of IS NULL"}
 # image, and volumes of equal pictures are one volume.
 _ONE_EACH = """
 SELECT * FROM (
-    SELECT one.*, whole.leaning AS volume_leaning, whole.verdict AS volume_verdict, ROW_NUMBER() OVER (
+    SELECT one.*, whole.verdict AS volume_verdict, ROW_NUMBER() OVER (
         PARTITION BY coalesce(
             nullif(one.picture, ''),
             nullif((SELECT group_concat(picture, '') FROM cases AS own WHERE own.part_of = one.id), ''),
@@ -72,6 +73,13 @@ class Kept:
         Reason | None,
         Field(description="The same as `detail`, as a code; null in cases that were kept before there were codes."),
     ] = Reason.NONE
+    cautions: Annotated[
+        tuple[Caution, ...],
+        Field(description="What in its header speaks for a second look, as codes; none for a volume as a whole."),
+    ] = ()
+    has_focus: Annotated[
+        bool | None, Field(description="Whether the tumor map passes 0.5 anywhere; null where that is not known.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Case(Kept):
     map: Annotated[bool, Field(description="Whether its tumor map is kept.")]
     verdict: Annotated[
         Verdict | None,
-        Field(description="On the leaning, or on the rejection as not a brain MRI; null without a verdict."),
+        Field(description="What the reader says that it shows; null without a verdict."),
     ]
     note: Annotated[str, Field(description="The reader's.")]
 
@@ -151,7 +159,7 @@ class History:
         Args:
             query: at most ten words; a case is found if its name, detail or note, or those of one of its slices,
                 contain them all, in upper or lower case.
-            verdict: "agree", "disagree", "unsure", "none" for cases without a verdict, or "" for all.
+            verdict: a verdict, "none" for cases without one, or "" for all.
             decision: a decision; "not_brain_mri" or "unreadable" for cases with that status; or "" for all.
             limit: largest number of cases to return.
             offset: number of cases to skip.
@@ -179,6 +187,19 @@ class History:
         if row is None:
             raise _no_case(number)
         return _case(row)
+
+    def wholes(self, numbers: Sequence[int]) -> dict[int, Case]:
+        """Returns the cases that readers judge: by number its case, or for a slice the volume as a whole.
+
+        Args:
+            numbers: of cases; those that are not there are left out.
+        """
+        marks = ", ".join("?" * len(numbers))
+        joined = "cases AS own JOIN cases AS whole ON whole.id = ifnull(own.part_of, own.id)"
+        wanted = f"SELECT own.id AS number, whole.* FROM {joined} WHERE own.id IN ({marks})"
+        with self._file.errors():
+            rows = self._file.connection().execute(wanted, numbers).fetchall()
+        return {row["number"]: _case(row) for row in rows}
 
     def named(self, name: str) -> list[Case]:
         """Returns the images and volumes that have a name, or one that goes on with a space after it; oldest first."""
@@ -214,8 +235,7 @@ class History:
     def judge(self, number: int, verdict: Verdict | None, note: str = "") -> Case:
         """Saves a reader's verdict on a case; the last verdict counts.
 
-        The verdict refers to the predicted class (the leaning), or, for images rejected as `not_brain_mri`, to the
-        rejection.
+        The verdict is what the case shows, whatever was predicted.
 
         Raises:
             NotFoundError: there is no case of this number.
@@ -246,8 +266,8 @@ class History:
         """Returns a CSV table for `brainsift evaluate`, as predictions and as truth, and for `brainsift calibrate`.
 
         A picture that was scored more than once has one row: that of the case that was judged last. ``label`` is 1 or 0
-        where a reader agreed or disagreed with the leaning of an image with status "ok", else empty; slices of a volume
-        that a reader called free of tumor have a 0, unless they have verdicts of their own. ``path`` is the path of the
+        where a reader saw a tumor or none on an image with status "ok", else empty; slices of a volume that a reader
+        called free of tumor have a 0, unless they have verdicts of their own. ``path`` is the path of the
         kept picture, or a placeholder where none was kept. The slices of a volume have its name as ``patient``, because
         they belong together.
 
@@ -277,6 +297,7 @@ class History:
         values = {
             **kept,
             **{name: _printable(kept[name]) for name in ("name", "volume", "detail")},
+            "cautions": ",".join(row.cautions),
             "created": created,
             "picture": sha256_of(picture) if picture else "",
             "map": bool(self.keeps_images and row.map_png),
@@ -315,7 +336,14 @@ class History:
 def _case(row: sqlite3.Row) -> Case:
     values = {name: row[name] for name in Case.__dataclass_fields__}
     reason = None if row["reason"] is None else Reason(row["reason"])
-    return Case(**{**values, "picture": bool(row["picture"]), "map": bool(row["map"]), "reason": reason})
+    made: dict[str, Any] = {
+        "picture": bool(row["picture"]),
+        "map": bool(row["map"]),
+        "reason": reason,
+        "cautions": tuple(Caution(code) for code in row["cautions"].split(",") if code),
+        "has_focus": None if row["has_focus"] is None else bool(row["has_focus"]),
+    }
+    return Case(**{**values, **made})
 
 
 def _printable(text: str, *, keep: str = "") -> str:

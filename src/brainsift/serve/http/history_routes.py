@@ -30,10 +30,12 @@ _EXAMPLE: dict[str, Any] = {
     "reason": "",
     "picture": True,
     "map": True,
-    "verdict": "agree",
+    "cautions": [],
+    "has_focus": True,
+    "verdict": "tumor",
     "note": "left temporal, seen on the next slices too",
 }
-VerdictFilter = Literal["", "agree", "disagree", "unsure", "none"]
+VerdictFilter = Literal["", "tumor", "no_tumor", "unsure", "not_brain_mri", "none"]
 Outcome = Literal["", "tumor", "no_tumor", "refer", "not_brain_mri", "unreadable"]
 Number = Annotated[int, Path(ge=1, le=_LARGEST, description="Number of the case.", examples=[12])]
 
@@ -51,11 +53,19 @@ class VerdictIn(BaseModel):
     """A reader's verdict on a case; the last one counts."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"verdict": "disagree", "note": "vessel, not tumor"}]}
+        extra="forbid", json_schema_extra={"examples": [{"verdict": "no_tumor", "note": "a vessel"}]}
     )
 
     verdict: Verdict | None
     note: str = Field("", max_length=2000)
+
+
+class NumbersIn(BaseModel):
+    """Numbers of cases."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"numbers": [12, 13]}]})
+
+    numbers: list[Annotated[int, Field(ge=1, le=_LARGEST)]] = Field(max_length=1000)
 
 
 class DeletedOut(BaseModel):
@@ -99,6 +109,10 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     ) -> CasesOut:
         total, cases = history.search(query=query, verdict=verdict, decision=decision, limit=limit, offset=offset)
         return CasesOut(total=total, cases=cases)
+
+    @made.post("/lookup", summary="The cases by their numbers; of a slice, the case of its volume")
+    def lookup(history: kept, wanted: NumbersIn) -> dict[int, Case]:
+        return history.wholes(wanted.numbers)
 
     @made.delete("", summary="Delete all cases and images")
     def clear(history: kept) -> DeletedOut:

@@ -93,7 +93,7 @@ import { Emitter } from "./emitter.js";
  *
  * @typedef {ModelFacts & Thresholds} Model
  *
- * @typedef {"agree" | "disagree" | "unsure"} Verdict
+ * @typedef {"tumor" | "no_tumor" | "unsure" | "not_brain_mri"} Verdict What a reader says that a case shows.
  *
  * @typedef {object} KeptRecord A case of the history: an image, a slice, or a volume as a whole.
  * @property {number} id
@@ -113,6 +113,8 @@ import { Emitter } from "./emitter.js";
  * @property {string} created ISO 8601.
  * @property {boolean} picture whether the image is kept.
  * @property {boolean} map whether its tumor map is kept.
+ * @property {Caution[]} cautions of an image or a slice.
+ * @property {boolean | null} has_focus whether its tumor map passes 0.5 anywhere; null where that is not known.
  * @property {Verdict | null} verdict
  * @property {string} note
  *
@@ -426,6 +428,8 @@ export const history = {
   open: (id) => callOnce("GET", `history/${id}`),
   /** @type {(id: number) => Promise<KeptRecord[]>} */
   slices: (id) => callOnce("GET", `history/${id}/slices`),
+  /** @type {(numbers: number[]) => Promise<Record<string, KeptRecord>>} */
+  lookup: (numbers) => callOnce("POST", "history/lookup", { body: { numbers } }),
   /** @type {(id: number, verdict: Verdict | null, note: string) => Promise<KeptRecord>} */
   setVerdict: (id, verdict, note) =>
     callOnce("PUT", `history/${id}/verdict`, { body: { verdict, note }, keepalive: true }), // a reload does not end it

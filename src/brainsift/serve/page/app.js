@@ -1,13 +1,14 @@
 // @ts-check
 // Puts the parts together.
 
-/** @import { Model } from "./api.js" */
+/** @import { Model, Verdict } from "./api.js" */
 /** @import { Case } from "./cases.js" */
 /** @import { Found } from "./files.js" */
 
 import { showAbout } from "./about.js";
 import { getModel } from "./api.js";
 import { fail, forgive, listenToConnection } from "./banner.js";
+import { said } from "./blind.js";
 import { CaseView } from "./case.js";
 import { Cases } from "./cases.js";
 import { all, announce, byId, confirm, first, setText, throttled } from "./dom.js";
@@ -15,11 +16,12 @@ import { listenForFiles } from "./drop.js";
 import { ExportMenu } from "./export.js";
 import { HistoryView } from "./history.js";
 import { Intake } from "./intake.js";
+import { Judging } from "./judging.js";
 import { listenToKeys } from "./keyboard.js";
 import { List } from "./list.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
-import { counted, label, missingInWords, number, percent, predicted } from "./words.js";
+import { counted, label, missingInWords, number, percent } from "./words.js";
 
 const VIEWS = ["cases", "history", "about"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
@@ -254,7 +256,7 @@ async function start() {
     }
     cases.select(one);
     if (quiet) return;
-    announce(predicted(one.name, one));
+    announce(said(one));
     if (narrow.matches || again) byId("case-title").focus();
   };
   const list = new List(cases, open);
@@ -263,16 +265,23 @@ async function start() {
     if (currentView() !== "history") return; // it came late: the reader went on
     view.show(one);
     showPane(one ? "case" : "list");
-    if (one) announce(predicted(one.name, one));
+    if (one) announce(said(one));
   });
   const viewed = () => (currentView() === "history" ? history : list);
   /** @param {number} by */
   const step = (by) => viewed().step(by);
+  /** @param {Verdict} verdict */
+  const judge = (verdict) => {
+    if (!view.one) return;
+    if (view.one.status === "unreadable" || view.judge(verdict)) viewed().stepToUnjudged();
+    else announce(model.history ? "This case cannot be judged yet. It is not in the history." : "Start the server with --keep to record verdicts.");
+  };
   const back = listenToPanes(step);
   listenToSkips();
   listenToCases(cases, view);
   listenToIntake(intake, cases, { isChosen: () => chosen === cases.selected, open, reveal: (one) => list.reveal(one) });
   new ExportMenu(cases, list, model);
+  new Judging(cases, intake, model);
   showAbout(model);
   showPrivacy(model);
 
@@ -287,6 +296,7 @@ async function start() {
   listenForFiles((found) => add(found).catch(fail));
   listenToKeys({
     step,
+    judge,
     view,
     viewer: view.stage.viewer,
     stage: view.stage,

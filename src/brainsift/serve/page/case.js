@@ -1,11 +1,13 @@
 // @ts-check
 // The case: picture, map, prediction in words; for a volume its slices.
 
+/** @import { KeptRecord, Verdict } from "./api.js" */
 /** @import { Case, Kept, Slice } from "./cases.js" */
 /** @import { Rule } from "./decide.js" */
 
 import { connection, history, look } from "./api.js";
 import { isUnconfirmed } from "./attention.js";
+import { blind, isHidden } from "./blind.js";
 import { all, announce, byId, el, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { picture, prefetch } from "./pictures.js";
@@ -15,7 +17,7 @@ import { PlanesView } from "./planes.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { LEVELS, Strip } from "./strip.js";
-import { VerdictForm } from "./verdict.js";
+import { VerdictForm, verdicts } from "./verdict.js";
 import { attentionInWords, because, explain, label, number, predicted, sliceLabel } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
@@ -67,6 +69,8 @@ export class CaseView {
     byId("case-none").hidden = Boolean(one);
     byId("case-body").hidden = !one;
     byId("case-verdict").hidden = true;
+    this.verdict.leave();
+    this.sliceVerdict.leave();
     if (!one) {
       this.stage.viewer.clear();
       this.planes.follow(null, 0);
@@ -105,7 +109,8 @@ export class CaseView {
   #saySlice() {
     const { one } = this;
     if (!one?.isVolume || document.activeElement === byId("slice-slider")) return; // the slider says it itself
-    announce(predicted(`Slice ${one.place + 1} of ${one.slices.length}`, one.slice, sliceLabel(one.slice, one.sliceRule)));
+    const words = `Slice ${one.place + 1} of ${one.slices.length}`;
+    announce(isHidden(one) ? words : predicted(words, one.slice, sliceLabel(one.slice, one.sliceRule)));
   }
 
   /** @param {number} by slices. */
@@ -113,7 +118,24 @@ export class CaseView {
     if (this.one) this.go(this.one.place + by);
   }
 
+  /**
+   * Judges the case that is shown.
+   *
+   * @param {Verdict} verdict
+   * @returns {boolean} whether it can be judged: it is kept, and not unreadable.
+   */
+  judge(verdict) {
+    return this.verdict.choose(verdict) !== null;
+  }
+
+  /** What was hidden is shown, or the other way round. */
+  #reveal() {
+    this.update();
+    if (this.one) this.#showSlice(this.one, { keepView: true });
+  }
+
   goToMostSuspicious() {
+    if (this.one && isHidden(this.one)) return;
     if (this.one?.suspicious.length) this.go(this.one.suspicious[0]);
   }
 
@@ -131,6 +153,8 @@ export class CaseView {
       this.update();
       if (this.one) this.#showSlice(this.one, { keepView: true });
     });
+    blind.on("switched", () => this.#reveal());
+    verdicts.on("saved", (saved) => blind.isOn && this.one?.record?.id === saved.id && this.#reveal());
     byId("most-suspicious").addEventListener("click", () => this.goToMostSuspicious());
   }
 
@@ -139,6 +163,7 @@ export class CaseView {
     const { one } = this;
     if (!one) return;
     const { rule } = one;
+    byId("case-body").toggleAttribute("data-hides-result", isHidden(one));
     setText(byId("case-title"), one.name);
     byId("case-title").title = one.folder + one.name;
     setText(byId("case-where"), one.where);
@@ -210,7 +235,7 @@ export class CaseView {
     this.strip.mark(place);
     byId("slice-slider", HTMLInputElement).value = String(place + 1);
     const called = sliceLabel(slice, one.sliceRule);
-    byId("slice-slider").setAttribute("aria-valuetext", `Slice ${place + 1} of ${count}, ${called}`);
+    byId("slice-slider").setAttribute("aria-valuetext", `Slice ${place + 1} of ${count}${isHidden(one) ? "" : `, ${called}`}`);
     setText(byId("slice-number"), `${place + 1} / ${count}`);
     setText(byId("slice-title"), `Slice ${place + 1}`);
     const level = LEVELS[slice.decision] ?? slice.decision;
@@ -235,14 +260,15 @@ export class CaseView {
     this.stage.setScrolls(one.isVolume);
     this.#showSliceVerdict(one);
     const { pictureUrl, mapUrl } = one.layers(place);
+    const hides = isHidden(one);
     const isRejected = slice.status === "not_brain_mri" && !this.#anyway;
-    const noMap = isRejected ? "No map is shown: this image was rejected." : "There is no tumor map for this image.";
+    const noMap = hides ? "The map is hidden until you judge this case." : isRejected ? "No map is shown: this image was rejected." : "There is no tumor map for this image.";
     if (slice.status === "unreadable") {
       this.stage.say(`There is no picture: the file ${refused ? "was not scored" : "could not be read"}.`);
     } else if (!pictureUrl) {
       this.stage.say("The image was not kept. To keep images, start the server with --keep-images.");
     } else {
-      const layers = { pictureUrl, mapUrl: isRejected ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
+      const layers = { pictureUrl, mapUrl: isRejected || hides ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
       await this.stage.show(layers, { keepView });
       if (this.one === one && one.slice === slice) this.planes.follow(one, place);
       await this.#showPlace(one, slice, pictureUrl);
@@ -272,14 +298,21 @@ export class CaseView {
   /** @param {Case} one */
   async #loadVerdicts(one) {
     this.#kept = null;
+    byId("slice-verdict").hidden = true;
     if (!this.hasHistory || one.status === "unreadable") return;
+    if (one.record) this.#showVerdict(one.record); // at once: a key judges it
     const kept = one.kept ?? (await keptOf(one, () => this.one === one).catch(() => null));
     if (!kept || this.one !== one) return;
     this.#kept = kept;
-    this.verdict.show(kept.whole);
+    if (one.record !== kept.whole) this.#showVerdict((one.record = kept.whole));
     byId("slice-verdict").hidden = !kept.slices.length;
-    byId("case-verdict").hidden = false;
     this.#showSliceVerdict(one);
+  }
+
+  /** @param {KeptRecord} record */
+  #showVerdict(record) {
+    this.verdict.show(record);
+    byId("case-verdict").hidden = false;
   }
 
   /** @param {Case} one */
@@ -310,7 +343,8 @@ function showReason(node, { status, detail }) {
  * @param {() => boolean} isWanted
  * @returns {Promise<Kept | null>} null where the history has nothing.
  */
-async function keptOf({ job, slices: shown }, isWanted) {
+async function keptOf({ job, slices: shown, record }, isWanted) {
+  if (record) return { whole: record, slices: record.slices ? await history.slices(record.id) : [] };
   let known = 0;
   const place = shown[shown.length - 1].id;
   for (let left = KEPT_TRIES; left && job !== null && place !== null && isWanted(); ) {
@@ -334,11 +368,13 @@ async function keptOf({ job, slices: shown }, isWanted) {
  *
  * @param {Case} one
  */
-function pictureWords({ name, slice, slices, place, isVolume, sliceRule }) {
+function pictureWords(one) {
+  const { name, slice, slices, place, isVolume, sliceRule } = one;
   const which = isVolume ? `${name}, slice ${place + 1} of ${slices.length}` : name;
   const isScored = slice.probability !== null && slice.status === "ok";
   const called = isVolume ? sliceLabel(slice, sliceRule) : label(slice.decision);
   const sides = slice.geometry ? `; ${sidesInWords(slice.geometry)}` : "";
+  if (isHidden(one)) return `${which}${sides}`;
   return `${which}: ${called}${isScored ? `, probability of a tumor ${number(slice.probability)}` : ""}${sides}`;
 }
 

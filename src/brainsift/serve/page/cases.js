@@ -7,6 +7,7 @@
 
 import { mapOf, pictureOf } from "./api.js";
 import { attentionOf } from "./attention.js";
+import { isHidden } from "./blind.js";
 import { decide, decideVolume, mostSuspicious, ofVolumes } from "./decide.js";
 import { Emitter } from "./emitter.js";
 import { inWords } from "./words.js";
@@ -57,6 +58,8 @@ export class Case {
   refused = false;
   /** Where it comes from the history: what that has of it. @type {Kept | null} */
   kept = null;
+  /** What the history has of the case as a whole, as soon as it is known. @type {KeptRecord | null} */
+  record = null;
 
   /**
    * @param {string} key
@@ -120,9 +123,15 @@ export class Case {
     return this.slices.length > 1;
   }
 
+  /** What the reader says that it shows; null without a verdict. */
+  get verdict() {
+    return this.record?.verdict ?? null;
+  }
+
   /** The place of the slice that stands for the case: the one chosen, else the most suspicious. */
   get place() {
-    return this.chosen ?? this.suspicious[0] ?? Math.floor(this.slices.length / 2);
+    const middle = Math.floor(this.slices.length / 2);
+    return this.chosen ?? (isHidden(this) ? middle : (this.suspicious[0] ?? middle));
   }
 
   get slice() {
@@ -130,7 +139,11 @@ export class Case {
   }
 }
 
-/** @extends {Emitter<{ added: Case, changed: Case, removed: null, rule: null, selected: Case | null }>} */
+/**
+ * Tells of cases, and with "judged" that verdicts on them have changed or have become known.
+ *
+ * @extends {Emitter<{ added: Case, changed: Case, removed: null, rule: null, judged: null, selected: Case | null }>}
+ */
 export class Cases extends Emitter {
   /** @type {Case[]} */
   all = [];

@@ -7,10 +7,11 @@
 
 import { ApiError, history as api } from "./api.js";
 import { attentionOf } from "./attention.js";
+import { blind, isHidden } from "./blind.js";
 import { Case } from "./cases.js";
 import { mostSuspicious } from "./decide.js";
 import { announce, arrange, byId, closeByItself, confirm, el, setText, step } from "./dom.js";
-import { decisionCell } from "./list.js";
+import { HIDDEN, decisionCell, nextUnjudged } from "./list.js";
 import { Bar } from "./scale.js";
 import { VERDICTS, verdicts } from "./verdict.js";
 import { counted, inWords, moment } from "./words.js";
@@ -34,11 +35,11 @@ class KeptCase extends Case {
   constructor(whole, slices) {
     super(`kept/${whole.id}`, { name: whole.name });
     this.kept = { whole, slices };
-    this.whole = whole;
+    this.whole = this.record = whole;
     this.records = slices.length ? slices : [whole];
     this.slices = this.records.map((one) => {
-      const { id, name, status, probability, reason, volume, map, detail } = one;
-      const facts = { note: "", has_map: map, has_focus: null, cautions: [], description: "", geometry: null };
+      const { id, name, status, probability, reason, volume, map, detail, has_focus, cautions } = one;
+      const facts = { note: "", has_map: map, has_focus, cautions, description: "", geometry: null };
       return { id, name, status, probability, logit: null, reason, volume, detail, decision: decisionOf(one), ...facts };
     });
     this.sliceRule = ruleOf(this.records[0]);
@@ -75,6 +76,7 @@ export class HistoryView {
   /** @type {AbortController | null} */
   #request = null;
   #opening = 0;
+  #judged = 0;
   /** @type {Map<number, Row>} */
   rows = new Map();
   /** @type {number | null} */
@@ -114,6 +116,7 @@ export class HistoryView {
     byId("delete-case").addEventListener("click", () => this.#remove());
     byId("history-delete-all").addEventListener("click", () => this.#removeAll());
     verdicts.on("saved", (one) => this.#update(one));
+    blind.on("switched", () => this.#redraw());
   }
 
   /**
@@ -124,6 +127,14 @@ export class HistoryView {
   step(by) {
     const [from, ids] = [this.selected, [...this.rows.keys()]];
     step(byId("history-rows"), ids, { from, by, open: (id) => this.open(id), rowOf: (id) => this.rows.get(id) });
+  }
+
+  /** Goes to the next case without a verdict. */
+  stepToUnjudged() {
+    const kept = [...this.rows.values()].map(({ one }) => one);
+    const next = nextUnjudged(kept, kept.findIndex(({ id }) => id === this.selected));
+    if (next) this.step([...this.rows.keys()].indexOf(next.id) - [...this.rows.keys()].indexOf(this.selected ?? -1));
+    else announce("All cases of this list are judged.");
   }
 
   /** What narrows the list down: the search and the two filters. */
@@ -141,7 +152,12 @@ export class HistoryView {
     this.#request = new AbortController();
     const { signal } = this.#request;
     try {
-      const { total, cases } = await api.list({ ...this.#wanted(), limit: PAGE, offset }, signal);
+      const wanted = this.#wanted();
+      const [{ total, cases }, open] = await Promise.all([
+        api.list({ ...wanted, limit: PAGE, offset }, signal),
+        wanted.verdict ? null : api.list({ ...wanted, verdict: "none", limit: 1 }, signal),
+      ]);
+      this.#judged = open ? total - open.total : wanted.verdict === "none" ? 0 : total;
       this.#show(total, cases, offset);
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
@@ -167,7 +183,7 @@ export class HistoryView {
   }
 
   #showTotal() {
-    setText(byId("history-total"), counted(this.total, "case"));
+    setText(byId("history-total"), `${counted(this.total, "case")}, ${this.#judged.toLocaleString("en")} judged`);
     byId("history-more").hidden = this.rows.size >= this.total;
     byId("history-empty").hidden = this.total > 0;
     const narrowed = Object.values(this.#wanted()).some(Boolean);
@@ -181,8 +197,9 @@ export class HistoryView {
    */
   #row(one) {
     const bar = new Bar();
-    const decision = decisionOf(one);
-    bar.show({ ...one, decision }, ruleOf(one));
+    const hides = isHidden(one);
+    const decision = hides ? HIDDEN : decisionOf(one);
+    bar.show({ probability: hides ? null : one.probability, decision }, ruleOf(one));
     const title = el("span", { class: "case-name", title: one.name }, one.name);
     const button = el("button", { class: "case-open", onclick: () => this.#pick(one.id) }, title);
     const sub = [moment(one.created), one.slices ? counted(one.slices, "slice") : ""].filter(Boolean).join(" · ");
@@ -255,8 +272,18 @@ export class HistoryView {
   #update(saved) {
     const row = this.rows.get(saved.id);
     if (!row) return;
+    if ((row.one.verdict === null) !== (saved.verdict === null)) this.#judged += saved.verdict === null ? -1 : 1;
     Object.assign(row.one, saved);
-    showVerdict(row);
+    this.#showTotal();
+    if (blind.isOn) this.#redraw();
+    else showVerdict(row);
+  }
+
+  /** Draws all rows anew: what is hidden has changed. */
+  #redraw() {
+    for (const [id, { one }] of this.rows) this.rows.set(id, this.#row(one));
+    arrange(byId("history-rows"), [...this.rows.values()].map((row) => row.node));
+    this.#mark();
   }
 
   async #remove() {

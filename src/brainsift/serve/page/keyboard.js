@@ -1,6 +1,7 @@
 // @ts-check
 // Keys for all that the mouse does, and the list of them under "?".
 
+/** @import { Verdict } from "./api.js" */
 /** @import { CaseView } from "./case.js" */
 /** @import { Stage } from "./stage.js" */
 /** @import { Viewer } from "./viewer.js" */
@@ -10,6 +11,7 @@ import { byId, el } from "./dom.js";
 /**
  * @typedef {object} Parts What keys act on.
  * @property {(by: number) => void} step to another case.
+ * @property {(verdict: Verdict) => void} judge the case, and go to the next one.
  * @property {CaseView} view
  * @property {Viewer} viewer
  * @property {Stage} stage
@@ -30,9 +32,13 @@ const BARE = "h"; // held, the map is away
  *
  * @type {(parts: Parts) => [shown: string, keys: string[], words: string, act: () => void][]}
  */
-const shortcuts = ({ step, view, viewer, stage, search, addFiles, back }) => [
+const shortcuts = ({ step, judge, view, viewer, stage, search, addFiles, back }) => [
   ["↓", ["ArrowDown", "j"], "Next case", () => step(1)],
   ["↑", ["ArrowUp", "k"], "Previous case", () => step(-1)],
+  ["T", ["t"], "Verdict: tumor; next case", () => judge("tumor")],
+  ["N", ["n"], "Verdict: no tumor; next case", () => judge("no_tumor")],
+  ["U", ["u"], "Verdict: unsure; next case", () => judge("unsure")],
+  ["B", ["b"], "Verdict: not a brain MRI; next case", () => judge("not_brain_mri")],
   ["→", ["ArrowRight"], "Next slice", () => view.step(1)],
   ["←", ["ArrowLeft"], "Previous slice", () => view.step(-1)],
   ["Home", ["Home"], "First slice", () => view.go(0)],

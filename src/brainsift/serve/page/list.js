@@ -6,8 +6,10 @@
 
 import { connection, pictureOf } from "./api.js";
 import { isUnconfirmed } from "./attention.js";
-import { all, arrange, byId, el, first, icon, setText, step, throttled } from "./dom.js";
+import { blind, isHidden } from "./blind.js";
+import { all, announce, arrange, byId, el, first, icon, setText, step, throttled } from "./dom.js";
 import { Bar } from "./scale.js";
+import { VERDICTS } from "./verdict.js";
 import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
 import { attentionInWords, because, counted, label } from "./words.js";
 
@@ -43,7 +45,8 @@ export class List {
     this.withMap = false; // the pictures of the grid have their maps over them
     this.body = byId("case-rows");
     this.refresh = throttled(() => this.#draw(), PAUSE_MS);
-    for (const type of /** @type {const} */ (["added", "changed", "removed", "rule"])) cases.on(type, this.refresh);
+    for (const type of /** @type {const} */ (["added", "changed", "removed", "rule", "judged"])) cases.on(type, this.refresh);
+    blind.on("switched", this.refresh);
     cases.on("selected", () => {
       this.#mark();
       this.refresh();
@@ -68,8 +71,19 @@ export class List {
 
   /** The cases that the filter and the search leave, in their order. */
   shown() {
+    const { isOn } = blind; // then neither the filter nor the order tells a result
     const order = this.decision === "look" && this.sort === AS_ADDED ? NEAREST : this.sort;
-    return sort(filter(this.cases.all, { decision: this.decision, query: this.query }), order);
+    const found = filter(this.cases.all, { decision: isOn ? "all" : this.decision, query: this.query, ofNames: isOn });
+    return sort(found, isOn && order.by !== "name" ? AS_ADDED : order);
+  }
+
+  /** Goes to the next case without a verdict. */
+  stepToUnjudged() {
+    const shown = this.shown();
+    const { selected } = this.cases;
+    const next = nextUnjudged(shown, selected ? shown.indexOf(selected) : -1);
+    if (next) this.step(shown.indexOf(next) - (selected ? shown.indexOf(selected) : -1));
+    else announce("All cases of this list are judged.");
   }
 
   /**
@@ -183,6 +197,19 @@ export class List {
   }
 }
 
+/** What stands for the decision of a case while its result is hidden. */
+export const HIDDEN = "hidden";
+
+/**
+ * The next case without a verdict after a place, from the top again at the end; undefined where there is no other.
+ *
+ * @template {{ status: string, verdict: string | null }} T
+ * @param {T[]} cases
+ * @param {number} place of the case that is open; -1 for none.
+ */
+export const nextUnjudged = (cases, place) =>
+  [...cases.slice(place + 1), ...cases.slice(0, Math.max(place, 0))].find(({ status, verdict }) => verdict === null && status !== "unreadable");
+
 /**
  * The glyph and the word of a decision; the glyphs differ in shape, not only in color.
  *
@@ -230,19 +257,21 @@ class Row {
   update(withMap) {
     const { one } = this;
     const count = one.slices.length;
-    const shown = [one.decision, one.probability, one.rule.threshold, count, one.place, ...one.attention].join("/");
+    const hides = isHidden(one);
+    const shown = [hides, one.verdict, one.decision, one.probability, one.rule.threshold, count, one.place, ...one.attention].join("/");
     if (shown === this.#shown) return;
     this.#shown = shown;
-    this.bar.show(one, one.rule);
-    this.node.classList.toggle("unconfirmed", isUnconfirmed(one));
-    this.decision.replaceChildren(decisionCell(one.decision), look(one));
-    this.narrowDecision.replaceChildren(decisionCell(one.decision), look(one));
+    const decision = hides ? HIDDEN : one.decision;
+    this.bar.show({ probability: hides ? null : one.probability, decision }, one.rule);
+    this.node.classList.toggle("unconfirmed", !hides && isUnconfirmed(one));
+    for (const cell of [this.decision, this.narrowDecision]) cell.replaceChildren(decisionCell(decision), hides ? "" : look(one));
     const slices = one.isVolume ? counted(count, "slice") : "";
-    const where = [one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
-    setText(this.sub, where || because(one));
+    const judged = one.verdict ? `you: ${VERDICTS[one.verdict].toLowerCase()}` : "";
+    const where = [judged, one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
+    setText(this.sub, where || (hides ? "" : because(one)));
     this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(count));
-    setText(this.why, [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" "));
+    setText(this.why, hides ? "" : [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" "));
     this.showThumb(withMap);
   }
 
@@ -256,12 +285,13 @@ class Row {
   /** @param {boolean} withMap */
   showThumb(withMap) {
     const { one } = this;
-    const { id } = one.slices[one.suspicious[0] ?? one.place];
+    const hides = isHidden(one);
+    const { id } = one.slices[hides ? one.place : (one.suspicious[0] ?? one.place)];
     if (one.status === "unreadable" || one.job === null || id === null) {
       this.thumb.replaceChildren(icon("unreadable"));
       return;
     }
-    const src = pictureOf(one.job, id, { side: THUMBNAIL, with_map: withMap ? "true" : null });
+    const src = pictureOf(one.job, id, { side: THUMBNAIL, with_map: withMap && !hides ? "true" : null });
     if (this.thumb.querySelector("img")?.src === src) return;
     const image = el("img", { src, alt: "", loading: "lazy", decoding: "async", width: 32, height: 32 });
     image.addEventListener("error", () => this.thumb.replaceChildren(), { once: true });

@@ -37,14 +37,16 @@ export const NEAREST = { by: "distance", isDown: false };
  *
  * @template {Listed} T
  * @param {T[]} cases
- * @param {{ decision: string, query: string }} wanted `decision` "all" for any, "look" for what needs a look.
+ * @param {{ decision: string, query: string, ofNames?: boolean }} wanted `decision` "all" for any, "look" for what needs a
+ *   look; `ofNames`: search the names alone.
  */
-export function filter(cases, { decision, query }) {
+export function filter(cases, { decision, query, ofNames = false }) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   return cases.filter((one) => {
     const fits = decision === "look" ? one.attention.length > 0 : decision === "all" || one.decision === decision;
     if (!fits || !words.length) return fits;
-    const text = `${one.folder}${one.name} ${label(one.decision)} ${one.detail}`.toLowerCase();
+    const result = ofNames ? "" : ` ${label(one.decision)} ${one.detail}`;
+    const text = `${one.folder}${one.name}${result}`.toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }

@@ -1,9 +1,10 @@
 // @ts-check
-// The reader's own verdict on a kept case: agree, disagree or unsure, with a note; saved as it is made.
+// What the reader says that a kept case shows, with a note; saved as it is made.
 
 /** @import { KeptRecord, Verdict } from "./api.js" */
 
 import { history } from "./api.js";
+import { fail } from "./banner.js";
 import { all, announce, el, setText } from "./dom.js";
 import { Emitter } from "./emitter.js";
 import { inWords } from "./words.js";
@@ -16,7 +17,7 @@ import { inWords } from "./words.js";
 export const verdicts = new Emitter();
 
 /** @type {Record<Verdict, string>} */
-export const VERDICTS = { agree: "Agree", disagree: "Disagree", unsure: "Unsure" };
+export const VERDICTS = { tumor: "Tumor", no_tumor: "No tumor", unsure: "Unsure", not_brain_mri: "Not a brain MRI" };
 const NOTE_PAUSE_MS = 800;
 let forms = 0;
 
@@ -29,12 +30,11 @@ export class VerdictForm {
     forms += 1;
     this.name = `verdict-${forms}`;
     this.state = el("span", { class: "save-state", "aria-live": "polite" });
-    this.note = el("textarea", { rows: 2, maxlength: 2000, placeholder: "What you saw, or why you disagree" });
-    this.leaning = el("p", { class: "note" });
+    this.note = el("textarea", { rows: 2, maxlength: 2000, placeholder: "What you saw" });
     this.clear = el("button", { type: "button", class: "link-button", onclick: () => this.#clear() }, "Clear");
     this.radios = Object.entries(VERDICTS).map(([value, words]) => this.#radio(value, words));
     const segments = el("div", { class: "segments" }, this.radios);
-    const fieldset = el("fieldset", {}, el("legend", {}, "Your verdict"), this.leaning, segments);
+    const fieldset = el("fieldset", {}, el("legend", {}, "What do you see?"), segments);
     const note = el("label", { class: "field" }, el("span", {}, "Note"), this.note);
     this.node = el("form", { class: "verdict" }, fieldset, note, el("div", { class: "verdict-foot" }, this.state, this.clear));
     this.node.addEventListener("submit", (event) => event.preventDefault());
@@ -48,9 +48,26 @@ export class VerdictForm {
     this.#flush();
     this.#one = one;
     this.note.value = one.note ?? "";
-    setText(this.leaning, subject(one));
     setText(this.state, "");
     this.#check(one.verdict);
+  }
+
+  /**
+   * Gives a verdict, as a click does.
+   *
+   * @param {Verdict} verdict
+   * @returns {Promise<void> | null} null where there is no case to judge.
+   */
+  choose(verdict) {
+    if (!this.#one) return null;
+    this.#check(verdict);
+    return this.#save();
+  }
+
+  /** Forgets the case, until another one is shown. */
+  leave() {
+    this.#flush();
+    this.#one = null;
   }
 
   /**
@@ -99,22 +116,15 @@ export class VerdictForm {
       this.clear.hidden = !verdict;
       setText(this.state, "Saved");
     } catch (error) {
-      announce(`The verdict on ${one.name} was not saved. ${inWords(error)}`);
-      if (this.#one !== one) return;
+      const message = `The verdict on ${one.name} was not saved. ${inWords(error)}`;
+      announce(message);
+      if (this.#one !== one) {
+        fail({ message }); // the reader is on another case
+        return;
+      }
       this.#check(one.verdict);
       setText(this.state, `Not saved. ${inWords(error)}`);
       this.state.scrollIntoView({ block: "nearest" });
     }
   }
-}
-
-/**
- * What the verdict is on.
- *
- * @param {KeptRecord} one
- */
-function subject({ status, decision, leaning, slices }) {
-  if (status === "not_brain_mri") return slices ? "The network could score no slice of this volume." : "The network rejected this image: it does not look like a brain MRI slice.";
-  const seen = leaning === "tumor" ? "a tumor" : "no tumor";
-  return `The network ${decision === "refer" ? "leans toward" : "predicts"} ${seen}${slices ? " in this volume" : ""}.`;
 }

@@ -1,0 +1,53 @@
+// @ts-check
+// Blind mode: the result of a case stays hidden until the reader has judged it. Whoever sees a result first tends to
+// agree with it (anchoring).
+
+/** @import { Case } from "./cases.js" */
+
+import { Emitter } from "./emitter.js";
+import { predicted } from "./words.js";
+
+const STORED = "brainsift.blind";
+
+/** @typedef {Pick<Case, "status" | "verdict">} Judged */
+
+/** Tells when it is "switched". @extends {Emitter<{ switched: null }>} */
+class Blind extends Emitter {
+  isOn = false;
+
+  /** Takes up what the reader chose before; without a history there are no verdicts, and nothing is ever hidden. */
+  restore() {
+    try {
+      this.set(localStorage.getItem(STORED) === "true");
+    } catch {
+      this.set(false); // storage is refused
+    }
+  }
+
+  /** @param {boolean} yes */
+  set(yes) {
+    this.isOn = yes;
+    try {
+      localStorage.setItem(STORED, String(yes));
+    } catch {
+      // the choice lasts as long as the page
+    }
+    this.emit("switched", null);
+  }
+}
+
+export const blind = new Blind();
+
+/**
+ * Whether the result of a case is hidden; of a file that could not be read there is none.
+ *
+ * @param {Judged} one
+ */
+export const isHidden = ({ status, verdict }) => blind.isOn && status !== "unreadable" && verdict === null;
+
+/**
+ * A case in words for screen readers: with its result, unless that is hidden.
+ *
+ * @param {Pick<Case, "name" | "decision" | "probability"> & Judged} one
+ */
+export const said = (one) => (isHidden(one) ? one.name : predicted(one.name, one));
