@@ -115,6 +115,25 @@ def test_a_result_is_hidden_until_the_case_is_judged(open_page, files, images, e
     expect(page.locator("body[data-blind]")).to_be_attached()
 
 
+def test_the_other_planes_hide_the_map_and_the_volume_too(open_page, files):
+    page = open_page()
+    maps = []
+    page.on("request", lambda request: "/planes/" in request.url and "map" in request.url and maps.append(request.url))
+    drop(page, [files / "head.nii.gz"])
+    wait_until_scored(page, 1)
+    start_judging(page, 1)
+    page.locator("#judging").get_by_text("Hide each result until I judge the case").click()
+    expect(page.locator("#result-hidden")).to_be_visible()
+    page.get_by_role("button", name="Other planes").click()
+    expect(page.locator(".pane-words").first).to_contain_text("not scored")
+    volume = page.locator("#case-tools").get_by_text("In the volume:")
+    expect(volume).to_be_hidden()
+    assert not maps
+    page.locator("#case-verdict label", has_text="Unsure").first.click()
+    expect(volume).to_be_visible()
+    wait_until(page, lambda: maps)
+
+
 def test_verdicts_become_data_for_the_command_line(open_page, serving, tmp_path, capsys):
     """Page -> CSV -> `brainsift evaluate` and `brainsift calibrate`."""
     drawn = tmp_path / "drawn"

@@ -6,6 +6,7 @@
 /** @import { Placed, Vector } from "./space.js" */
 
 import { getPlanes, planeOf } from "./api.js";
+import { isHidden } from "./blind.js";
 import { el, setText } from "./dom.js";
 import { volumeInWords } from "./measure.js";
 import { picture } from "./pictures.js";
@@ -18,6 +19,9 @@ import { inWords } from "./words.js";
 
 /** @param {Geometry["plane"]} plane */
 const named = (plane) => plane[0].toUpperCase() + plane.slice(1);
+
+/** Whether the map may be seen: not of a rejected volume, nor before the reader has judged it in blind mode. @param {Case} one */
+const hasMap = (one) => one.status !== "not_brain_mri" && !isHidden(one);
 
 /** One of the two other planes. */
 class Pane {
@@ -49,16 +53,17 @@ class Pane {
    * @param {number} id of a slice of the volume.
    * @param {PlaneCut} cut
    * @param {Vector} place
+   * @param {boolean} hasMap whether the map is drawn as well.
    */
-  async show(job, id, cut, place) {
+  async show(job, id, cut, place, hasMap) {
     this.#turn += 1;
     const turn = this.#turn;
     const isNew = this.cut !== cut;
     this.cut = cut;
     this.number = nearest(cut.first.center_mm, cut.step_mm, cut.count, place);
-    const [shown, map] = await Promise.all(
-      /** @type {const} */ (["picture", "map"]).map((what) => picture(planeOf(job, id, cut.plane, this.number, what)).catch(() => null)),
-    );
+    /** @param {"picture" | "map"} what */
+    const layer = (what) => picture(planeOf(job, id, cut.plane, this.number, what)).catch(() => null);
+    const [shown, map] = await Promise.all([layer("picture"), hasMap ? layer("map") : null]);
     const { geometry } = this;
     if (turn !== this.#turn || !geometry || !shown) return; // the reader went on, or the server has it no more
     this.viewer.show({ picture: shown, map, pixelSize: [geometry.size_mm[0] / shown.width, geometry.size_mm[1] / shown.height] }, { keepView: !isNew });
@@ -158,7 +163,7 @@ export class PlanesView {
 
   #showVolume() {
     const found = this.#owner === this.#one ? this.#planes : null;
-    if (!this.#one?.isVolume) this.stage.showVolume(null);
+    if (!this.#one?.isVolume || !hasMap(this.#one)) this.stage.showVolume(null);
     else this.stage.showVolume(found ? volumeInWords(found.voxels_above[Math.floor(255 * this.stage.viewer.level)] * found.voxel_mm3) : "");
   }
 
@@ -178,7 +183,7 @@ export class PlanesView {
     this.stage.viewer.set({ crosshair: before });
     const id = one.slices[0].id ?? 0;
     const cuts = found.planes.filter(({ plane }) => plane !== found.scored);
-    await Promise.all(this.panes.map((pane, number) => pane.show(/** @type {string} */ (one.job), id, cuts[number], /** @type {Vector} */ (this.#place))));
+    await Promise.all(this.panes.map((pane, number) => pane.show(/** @type {string} */ (one.job), id, cuts[number], /** @type {Vector} */ (this.#place), hasMap(one))));
     this.#look();
   }
 
