@@ -47,6 +47,7 @@ REQUIRABLE = (
     "pango",
     "ray",
     "train",
+    "systemd",
     "typescript",
 )
 _REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]

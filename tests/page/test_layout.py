@@ -107,7 +107,7 @@ def test_high_contrast_tells_apart_what_is_chosen(open_page, images):
             "node => ['backgroundColor', 'borderColor', 'outlineStyle'].map((name) => getComputedStyle(node)[name])"
         )
 
-    switch = page.locator("#case-tools .switch")
+    switch = page.get_by_role("switch", name="Contour", exact=True)
     on = drawn("#case-tools .switch")
     switch.uncheck()
     assert drawn("#case-tools .switch") != on
