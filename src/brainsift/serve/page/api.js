@@ -255,8 +255,8 @@ async function once(method, path, { query, body, signal, keepalive } = {}) {
   const text = body === undefined ? undefined : JSON.stringify(body);
   try {
     const reply = await fetch(address(path, query), { method, headers, body: text, signal, keepalive });
-    const [text, content] = await Promise.all([reply.clone().text(), reply.blob()]);
-    return { status: reply.status, text, content, retryAfter: Number(reply.headers.get("Retry-After")) };
+    const content = await reply.blob();
+    return { status: reply.status, text: await content.text(), content, retryAfter: Number(reply.headers.get("Retry-After")) };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { status: 0, text: "" };
