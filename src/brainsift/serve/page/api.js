@@ -256,7 +256,7 @@ async function once(method, path, { query, body, signal, keepalive } = {}) {
   try {
     const reply = await fetch(address(path, query), { method, headers, body: text, signal, keepalive });
     const content = await reply.blob();
-    return { status: reply.status, text: await content.text(), content, retryAfter: Number(reply.headers.get("Retry-After")) };
+    return { status: reply.status, text: await new Response(content).text(), content, retryAfter: Number(reply.headers.get("Retry-After")) };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { status: 0, text: "" };
