@@ -208,7 +208,7 @@ def _add_reports(api: APIRouter, service: Service) -> None:
     async def dicom(body: ReportRequest, query: _Decision) -> Response:
         """The objects of `brainsift predict --dicom` for the DICOM series that the slices belong to, as a ZIP.
 
-        A series is taken whole, decided by the rule of the query; what is no DICOM series is left out, with the reason.
+        Each series is exported whole. The rule of the query decides it. `left-out.txt` says what is missing, and why.
         """
         rule = query.rule(service)
         volumes: list[VolumePrediction] = []
