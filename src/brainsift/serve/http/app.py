@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -21,6 +21,7 @@ from brainsift.core.errors import (
     UsageError,
 )
 from brainsift.inference.bundle import Bundle, load_bundle
+from brainsift.pages.api_page import api_page
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http import history_routes
 from brainsift.serve.http.middleware import COOKIE, Gate, error_response, too_large
@@ -51,7 +52,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
         version=__version__,
         description=f"Tells whether a brain MRI slice shows a tumor. {service.bundle.notice}",
         lifespan=lifespan,
-        docs_url=None,  # such pages load scripts from elsewhere
+        docs_url=None,  # such pages load scripts from elsewhere; see `_add_docs`
         redoc_url=None,
     )
     app.state.service = service
@@ -62,6 +63,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
     app.include_router(history_routes.router(service.history), responses=errors(404))
     _add_page(app, service)
     _remove_validation_schema(app)
+    _add_docs(app)
     return app
 
 
@@ -136,6 +138,14 @@ def _add_page(app: FastAPI, service: Service) -> None:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
     app.mount("/page", _Assets(directory=PAGE))
+
+
+def _add_docs(app: FastAPI) -> None:
+    page = api_page(app.openapi())
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page)
 
 
 class _Assets(StaticFiles):
