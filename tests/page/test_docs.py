@@ -24,5 +24,5 @@ def test_the_page_of_the_api_is_linked_and_has_no_barrier(open_page, server, loo
     assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in violations] == []
     page.get_by_role("link", name="PredictReply").first.click()
     expect(page.get_by_role("heading", name="PredictReply", exact=True)).to_be_in_viewport()
-    page.get_by_role("link", name="Cases").click()
+    page.get_by_role("link", name="Cases", exact=True).click()
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()

@@ -78,7 +78,8 @@ IN_VIEW = """button => {
   const row = button.closest('tr').getBoundingClientRect();
   const box = document.querySelector('#view-cases .table-box').getBoundingClientRect();
   const head = document.querySelector('#case-table thead').getBoundingClientRect();
-  return row.height > 0 && row.top >= Math.max(box.top, 0) + head.height - 1 && row.bottom <= Math.min(box.bottom, innerHeight) + 1;
+  const [top, bottom] = [Math.max(box.top, 0) + head.height, Math.min(box.bottom, innerHeight)];
+  return row.height > 0 && row.top >= top - 1 && row.bottom <= bottom + 1;
 }"""
 
 

@@ -27,20 +27,28 @@ from brainsift.serve.http import history_routes
 from brainsift.serve.http.middleware import COOKIE, Gate, error_response, too_large
 from brainsift.serve.http.routes import errors, router
 from brainsift.serve.http.service import Service
+from brainsift.serve.loopback import is_loopback
 from brainsift.serve.prometheus import CONTENT_TYPE
 from brainsift.serve.schemas import Health
 
 PAGE = Path(__file__).parents[1] / "page"
 
 
-def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) -> FastAPI:
+def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None, *, framed: bool = False) -> FastAPI:
     """Makes the application.
 
     Args:
         config: how it runs.
         bundle: the network; by default the one that comes with the package.
+        framed: whether notebooks of this machine may show its page in a frame.
+
+    Raises:
+        UsageError: it is to be framed, and other machines can reach it.
     """
-    service = Service(config or ServeConfig(), bundle or load_bundle())
+    config = config or ServeConfig()
+    if framed and not is_loopback(config.host):
+        raise UsageError("host", f"must be this machine for a framed page, not {config.host}", "Write 127.0.0.1.")
+    service = Service(config, bundle or load_bundle())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +64,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
         redoc_url=None,
     )
     app.state.service = service
-    app.add_middleware(Gate, config=service.config, metrics=service.metrics)
+    app.add_middleware(Gate, config=service.config, metrics=service.metrics, framed=framed)
     _add_errors(app)
     _add_health(app, service)
     app.include_router(router(service))
