@@ -18,9 +18,9 @@ from brainsift.serve.http.app import create_app
 SCRIPT = """
 import sys, time
 import brainsift as bs
-from brainsift import notebook
+from brainsift import notebook_frame
 shown = bs.show(sys.argv[1])
-((process, url),) = notebook._servers.values()
+((process, url),) = notebook_frame._servers.values()
 assert bs.show(sys.argv[1]).url.startswith(url)
 print(process.pid, url, flush=True)
 sys.stdin.read(1)

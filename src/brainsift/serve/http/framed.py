@@ -26,6 +26,7 @@ def main() -> None:
         server = Server(create_app(config, load_bundle(Path(sys.argv[1])), framed=True))
         threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
         log_to_stderr()
+        listener.listen()  # whoever reads the address may ask at once
         print(address(config, listener), flush=True)
         server.run(sockets=[listener])
 
