@@ -89,10 +89,13 @@ def test_a_notebook_shows_a_prediction_and_a_volume(open_notebook, files, tmp_pa
 def test_pages_of_other_machines_show_nothing(open_notebook, files):
     shown = bs.show(files / "plain-2.png")
     page = open_notebook("about:blank")
-    page.route("http://lab.example/**", lambda route: route.fulfill(body=shown._repr_html_(), content_type="text/html"))
+    page.context.grant_permissions(["local-network-access"])  # else newer browsers refuse before they ask the service
+    page.route(
+        "https://lab.example/**", lambda route: route.fulfill(body=shown._repr_html_(), content_type="text/html")
+    )
     said = []
     page.on("console", lambda message: said.append(message.text))
-    page.goto("http://lab.example/notebook.html")
+    page.goto("https://lab.example/notebook.html")
     wait_until(page, lambda: any("frame-ancestors" in one for one in said))
     expect(page.frame_locator("iframe").locator("#case-title")).to_have_count(0)
 
