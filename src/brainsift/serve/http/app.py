@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,8 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None, 
     app.include_router(router(service))
     app.include_router(history_routes.router(service.history), responses=errors(404))
     _add_page(app, service)
-    _remove_validation_schema(app)
     _add_docs(app)
+    _remove_validation_schema(app)  # last: the framework makes the document anew after each route
     return app
 
 
@@ -149,11 +150,13 @@ def _add_page(app: FastAPI, service: Service) -> None:
 
 
 def _add_docs(app: FastAPI) -> None:
-    page = api_page(app.openapi())
+    @cache
+    def page() -> str:
+        return api_page(app.openapi())
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(page)
+        return HTMLResponse(page())
 
 
 class _Assets(StaticFiles):
