@@ -20,6 +20,7 @@ import { Intake } from "./intake.js";
 import { Judging } from "./judging.js";
 import { listenToKeys } from "./keyboard.js";
 import { List } from "./list.js";
+import { listenForPreview } from "./preview.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
 import { counted, label, missingInWords, number, percent } from "./words.js";
@@ -262,6 +263,7 @@ async function start() {
   };
   const list = new List(cases, open);
   const intake = new Intake(cases, model);
+  listenForPreview(intake);
   const history = new HistoryView(model, (one) => {
     if (currentView() !== "history") return; // it came late: the reader went on
     view.show(one);
