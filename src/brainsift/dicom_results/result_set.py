@@ -103,6 +103,18 @@ class ResultSet:
         return next((one for one in self.objects if one.kind == "structured-report"), None)
 
 
+def folder_of(number: int) -> str:
+    """Returns the name of the folder for the objects of a volume, without any identifier.
+
+    Args:
+        number: counts the volumes from 0.
+
+    >>> folder_of(0)
+    'volume-00000'
+    """
+    return f"volume-{number:05d}"
+
+
 def write_results(results: ResultSet, folder: Path) -> list[Path]:
     """Writes the objects into a folder, each whole or not at all; the folder is made where it is missing.
 

@@ -89,8 +89,10 @@ def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: 
     whole = Prediction(volume.volume, "ok", volume.logit, volume.decision, volume.reason, volume.detail)
     if volume.logit is None:
         unreadable = volume.n_unreadable == volume.n_slices
-        whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", detail=first.detail)
-        whole = replace(whole, decision="" if unreadable else "refer", reason=first.reason)
+        why = first.detail.removesuffix(first.note).removesuffix("; ")
+        whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", reason=first.reason)
+        detail = "; ".join(filter(None, (why, volume.detail)))
+        whole = replace(whole, decision="" if unreadable else "refer", detail=detail)
     row = replace(_row(whole, rule, model), slices=volume.n_slices)
     if volume.probability is None:
         return row

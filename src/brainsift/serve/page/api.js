@@ -127,9 +127,10 @@ import { Emitter } from "./emitter.js";
  * @typedef {Record<string, string | number | null | undefined>} Query
  *
  * @typedef {{ status: number, text: string, content?: Blob, retryAfter?: number }} Reply `status` is 0 where the server does not
- *   answer.
+ *   answer; `content` stands for the text of a file that is no text.
  *
- * @typedef {{ query?: Query, body?: unknown, signal?: AbortSignal, keepalive?: boolean }} Options
+ * @typedef {{ query?: Query, body?: unknown, signal?: AbortSignal, keepalive?: boolean, asFile?: boolean }} Options `asFile`: the
+ *   reply is no text.
  */
 
 const WAIT_SECONDS = 20;
@@ -255,14 +256,15 @@ async function insist(attempt, signal) {
  * @param {Options} [options]
  * @returns {Promise<Reply>}
  */
-async function once(method, path, { query, body, signal, keepalive } = {}) {
+async function once(method, path, { query, body, signal, keepalive, asFile = false } = {}) {
   /** @type {HeadersInit} */
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   const text = body === undefined ? undefined : JSON.stringify(body);
   try {
     const reply = await fetch(address(path, query), { method, headers, body: text, signal, keepalive });
-    const content = await reply.blob();
-    return { status: reply.status, text: await new Response(content).text(), content, retryAfter: Number(reply.headers.get("Retry-After")) };
+    const retryAfter = Number(reply.headers.get("Retry-After"));
+    if (asFile && reply.ok) return { status: reply.status, text: "", content: await reply.blob(), retryAfter };
+    return { status: reply.status, text: await reply.text(), retryAfter };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { status: 0, text: "" };
@@ -411,7 +413,7 @@ export const getReport = async (query, body) => (await replyOnce("POST", "report
  * @type {(query: Query, body: ReportRequest) => Promise<Blob>}
  */
 export const getDicom = async (query, body) => {
-  const { content } = await replyOnce("POST", "dicom.zip", { query, body });
+  const { content } = await replyOnce("POST", "dicom.zip", { query, body, asFile: true });
   return /** @type {Blob} */ (content);
 };
 
