@@ -117,6 +117,12 @@ import { Emitter } from "./emitter.js";
  * @property {boolean | null} has_focus whether its tumor map passes 0.5 anywhere; null where that is not known.
  * @property {Verdict | null} verdict
  * @property {string} note
+ * @property {number} contours that a reader corrected: 0 or 1, or of a volume the number of such slices.
+ *
+ * @typedef {object} DrawnContour What a reader drew, as runs of a mask; see `Mask.ofRuns`.
+ * @property {number[]} runs
+ * @property {"empty" | "network"} start
+ * @property {number | null} level of the network's contour, where it began with that.
  *
  * @typedef {Record<string, string | number | null | undefined>} Query
  *
@@ -435,6 +441,12 @@ export const history = {
   /** @type {(id: number, verdict: Verdict | null, note: string) => Promise<KeptRecord>} */
   setVerdict: (id, verdict, note) =>
     callOnce("PUT", `history/${id}/verdict`, { body: { verdict, note }, keepalive: true }), // a reload does not end it
+  /** @type {(id: number) => Promise<{ size: [number, number] | null, contour: DrawnContour | null }>} */
+  contour: (id) => callOnce("GET", `history/${id}/contour`),
+  /** @type {(id: number, body: DrawnContour & { width: number, height: number }, keepalive: boolean) => Promise<null>} */
+  setContour: (id, body, keepalive) => callOnce("PUT", `history/${id}/contour`, { body, keepalive }),
+  /** @type {(id: number) => Promise<null>} */
+  removeContour: (id) => callOnce("DELETE", `history/${id}/contour`, { keepalive: true }),
   /** @type {(id: number) => Promise<null>} */
   remove: (id) => callOnce("DELETE", `history/${id}`),
   /** @type {() => Promise<{ deleted: number }>} */
@@ -445,4 +457,6 @@ export const history = {
   map: (id) => address(`history/${id}/map.png`),
   /** @type {(of: "images" | "cases") => string} */
   table: (of) => address("history/export.csv", { of }),
+  /** @type {() => string} */
+  masks: () => address("history/masks.zip"),
 };
