@@ -14,7 +14,7 @@ from brainsift.core.errors import HistoryError, in_one_line
 
 APPLICATION = 0x62736874
 """The mark by which SQLite files of one program are known: "bsht"."""
-SCHEMA = 4
+SCHEMA = 5
 Verdict = Literal["tumor", "no_tumor", "unsure", "not_brain_mri"]
 """What a reader says that a case shows."""
 _WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
@@ -47,6 +47,10 @@ CREATE TABLE cases (
 )
 """
 _INDEX = "CREATE INDEX slices_of ON cases (part_of)"
+_STUDY = (  # of the newest schema, in new files too
+    "ALTER TABLE cases ADD COLUMN patient TEXT NOT NULL DEFAULT ''",  # a checksum; see `Acquisition`
+    "ALTER TABLE cases ADD COLUMN study_date TEXT NOT NULL DEFAULT ''",
+)
 _KEPT_3 = (
     "id, part_of, created, name, volume, status, probability, decision, leaning, threshold, margin, detail, model, "
     "slices, picture, map, judged, reason"
@@ -73,6 +77,7 @@ _UPGRADES: dict[int, tuple[str, ...]] = {  # from a schema to the next one
         "DROP TABLE cases_3",
         _INDEX,
     ),
+    4: _STUDY,
 }
 
 
@@ -111,8 +116,8 @@ class HistoryFile:
         with self.writing() as connection:
             schema = _schema_of(connection, self._path)
             if schema == 0:
-                connection.execute(_TABLE)
-                connection.execute(_INDEX)
+                for statement in (_TABLE, _INDEX, *_STUDY):
+                    connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
             for known in range(schema or SCHEMA, SCHEMA):
                 for statement in _UPGRADES[known]:

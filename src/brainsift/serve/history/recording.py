@@ -60,7 +60,7 @@ def record(history: History, job: Scored, *, model: str, size: int) -> bool:
             volume = next(volumes) if name else None
             if volume and len(slices) > 1:
                 row = _volume_row(volume, slices[0][1], job.rule.of_volumes, model)
-                (whole,) = history.record([row], hurry=True)
+                (whole,) = history.record([_of_study(row, job.acquisition(slices[0][0]))], hurry=True)
             rows = _slice_rows(job, slices, whole, model=model, size=size if history.keeps_images else 0)
             while chunk := list(islice(rows, _AT_ONCE)):
                 job.cases += history.record(chunk, hurry=True)
@@ -110,14 +110,20 @@ def _slice_rows(
                 tumor_map = prediction.tumor_map
                 picture = picture_png(grey)
                 drawn = None if tumor_map is None else map_png(grey, tumor_map, size=size)
+        acquisition = job.acquisition(place)
         yield replace(
-            _row(prediction, job.rule, model),
+            _of_study(_row(prediction, job.rule, model), acquisition),
             part_of=whole,
             picture_png=picture,
             map_png=drawn,
-            cautions=tuple(cautions_of(job.acquisition(place))),
+            cautions=tuple(cautions_of(acquisition)),
             has_focus=prediction.has_focus,
         )
+
+
+def _of_study(row: HistoryRow, acquisition: Acquisition) -> HistoryRow:
+    """Returns a row with the patient and the study that a header names."""
+    return replace(row, patient=acquisition.patient, study_date=acquisition.study_date)
 
 
 def _row(prediction: Prediction, rule: Rule, model: str) -> HistoryRow:

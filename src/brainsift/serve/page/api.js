@@ -37,6 +37,8 @@ import { Emitter } from "./emitter.js";
  * @property {boolean | null} has_focus whether the map passes 0.5 anywhere; null without a map.
  * @property {Caution[]} cautions
  * @property {string} description of its DICOM series.
+ * @property {string} patient a checksum that studies of one patient share; "" where the file does not say who it is.
+ * @property {string} study_date ISO 8601, or "".
  * @property {Geometry | null} geometry
  *
  * @typedef {Scored & SliceFacts & { id: number }} Prediction The prediction for one image or slice; `id` counts from 0
@@ -117,6 +119,7 @@ import { Emitter } from "./emitter.js";
  * @property {boolean | null} has_focus whether its tumor map passes 0.5 anywhere; null where that is not known.
  * @property {Verdict | null} verdict
  * @property {string} note
+ * @property {string} study_date of a DICOM study, ISO 8601; or "".
  *
  * @typedef {Record<string, string | number | null | undefined>} Query
  *
@@ -430,6 +433,10 @@ export const history = {
   open: (id) => callOnce("GET", `history/${id}`),
   /** @type {(id: number) => Promise<KeptRecord[]>} */
   slices: (id) => callOnce("GET", `history/${id}/slices`),
+  /** @type {() => Promise<(Pick<KeptRecord, "status" | "decision" | "verdict"> & { count: number })[]>} */
+  agreement: () => callOnce("GET", "history/agreement"),
+  /** Earlier studies of the same patient, the latest first. @type {(id: number) => Promise<KeptRecord[]>} */
+  earlier: (id) => callOnce("GET", `history/${id}/earlier`),
   /** @type {(numbers: number[]) => Promise<Record<string, KeptRecord>>} */
   lookup: (numbers) => callOnce("POST", "history/lookup", { body: { numbers } }),
   /** @type {(id: number, verdict: Verdict | null, note: string) => Promise<KeptRecord>} */
