@@ -182,14 +182,11 @@ def test_two_exports_within_one_second_have_two_names(open_page, images):
 
 
 def printed(page, path):
-    """Prints the page; returns the words of the PDF, and the widths and heights of the pictures in it, points."""
+    """Prints the page; returns the words of the PDF, and its sheets as pictures, (height, width, 3), 72 dpi."""
     path.write_bytes(page.pdf(prefer_css_page_size=True, print_background=True))
     with pypdfium2.PdfDocument(path) as pdf:
         words = " ".join(" ".join(sheet.get_textpage().get_text_range() for sheet in pdf).split())
-        boxes = [one.get_bounds() for sheet in pdf for one in sheet.get_objects(max_depth=5) if one.type == IMAGE]
-        for left, bottom, right, top in boxes:
-            assert left >= 0 and bottom >= 0 and right <= pdf[0].get_width() and top <= pdf[0].get_height()
-    return words, [(right - left, top - bottom) for left, bottom, right, top in boxes]
+        return words, [sheet.render().to_numpy()[..., :3].astype(int) for sheet in pdf]
 
 
 @pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}], ids=["light", "dark"])
@@ -202,24 +199,21 @@ def test_a_print_shows_the_case_or_the_table_and_no_controls(open_page, images, 
     wait_until_scored(page, len(images) + 1)
     open_case(page, "ax t1 after contrast agent")
     wait_until(page, lambda: read_shades(page)["colored"] > 100)
-    words, pictures = printed(page, tmp_path / "case.pdf")
+    words, sheets = printed(page, tmp_path / "case.pdf")
     number = page.locator("#prediction-number").inner_text()
     checksum = json.loads((bundle.folder / "bundle.json").read_text())["checksums"]["network.onnx"]
-    for said in (
-        "ax t1 after contrast agent",
-        number,
-        "2.00 × 2.00 × 5.00",
-        "Research use only",
-        "Most suspicious slices",
-        checksum[:12],
-        f"brainsift {__version__}",
-        "Rule default",
-    ):
+    shown = ("ax t1 after contrast agent", number, "2.00 × 2.00 × 5.00", "Most suspicious slices")
+    for said in (*shown, "Research use only", checksum[:12], f"brainsift {__version__}", "Rule default"):
         assert said in words, said
     assert re.search(r"Printed \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", words)
     for control in ("Export", "Opacity", "Add files", "Threshold on the map", "Verdict", "100 %", "holiday.png"):
         assert control not in words, control
-    assert max(width * height for width, height in pictures) > 200 * 200
+    assert len(sheets) == 1
+    inner = sheets[0][35:-35, 35:-35].copy()
+    sheets[0][35:-35, 35:-35] = 255
+    assert sheets[0].min() == 255  # nothing reaches into the margin, where it would be cut off
+    assert (inner.max(axis=2) < 40).sum() > 40_000  # the picture
+    assert (np.ptp(inner, axis=2) > 60).sum() > 1_000  # the map
     page.get_by_role("button", name="Table only").click()
     words, _ = printed(page, tmp_path / "table.pdf")
     for path in images:
