@@ -127,6 +127,7 @@ def test_earlier_studies_of_the_same_patient_are_offered_with_dates(open_page, s
         expect(page.locator("#judged-count")).to_have_text("0 of 3 judged")
         page.get_by_role("link", name="History").click()
         expect(page.locator("#history-rows tr")).to_have_count(3)  # all are kept
+        page.close()
         page = open_page(running.url)  # a page with an empty list
         add_series(page, tmp_path, "second", 9, StudyDate="20260303", **who)
         row(page, "second").get_by_role("button").click()
@@ -146,6 +147,7 @@ def test_earlier_studies_of_the_same_patient_are_offered_with_dates(open_page, s
         page.keyboard.press("d")
         expect(page.locator("#compare-cases li")).to_have_count(3)
         expect(page.locator("#compare-earlier")).to_be_hidden()
+        page.close()  # before the service ends
 
 
 def test_on_a_phone_one_lies_above_the_other(open_page, tmp_path):

@@ -186,7 +186,7 @@ def test_the_history_compares_decisions_with_verdicts(open_page, serving, images
         for number, (name, verdict) in enumerate((("tumor-12.png", "Tumor"), ("plain-2.png", "No tumor")), start=1):
             page.locator("#history-rows tr").filter(has_text=name).get_by_role("button").click()
             expect(page.locator("#case-title")).to_have_text(name)
-            page.locator("#case-verdict").get_by_text(verdict, exact=True).first.click()
+            page.locator("#case-verdict label", has_text=verdict).first.click()
             expect(count).to_have_text(f"{number} of {len(images) - 1} judged")
         for truth, name in (("onTumor", "tumor-12.png"), ("onNone", "plain-2.png")):
             expect(page.locator(f"#history-judged-{truth}-{expected[name].decision}")).to_have_text("1")
@@ -194,3 +194,4 @@ def test_the_history_compares_decisions_with_verdicts(open_page, serving, images
         value, low, high = (f"{100 * one:.1f}\u00a0%" for one in wilson(float(hit), 1))
         share = page.locator("#history-judged-sensitivity")
         expect(share).to_have_text(f"{value} ({low} to {high}), {int(hit)} of 1 case")
+        page.close()  # before the service ends

@@ -223,7 +223,7 @@ async function earlierOffers(one, cases) {
   const kept = one.record ? await keptCases.earlier(one.record.id) : [];
   const known = new Set(listed.map(({ record }) => record?.id));
   const others = kept.filter(({ id }) => !known.has(id)).map(offerOfKept);
-  return [...listed.map(offerOf), ...others].sort((a, b) => (a.studyDate < b.studyDate ? 1 : -1));
+  return [...listed.map(offerOf), ...others].sort((a, b) => b.studyDate.localeCompare(a.studyDate));
 }
 
 /** The part of the address behind # names the view, so these links only move the focus. */

@@ -4,6 +4,7 @@
 /** @import { Case } from "./cases.js" */
 /** @import { Stage } from "./stage.js" */
 
+import { isUnconfirmed } from "./attention.js";
 import { isHidden, pictureWords } from "./blind.js";
 import { announce, el, icon, setText } from "./dom.js";
 import { HIDDEN, decisionCell } from "./list.js";
@@ -43,6 +44,7 @@ class Head {
     this.name.title = one.folder + one.name;
     const isScored = !hides && one.status === "ok" && one.probability !== null;
     this.decision.replaceChildren(decisionCell(hides ? HIDDEN : one.decision), isScored ? ` ${number(one.probability)}` : "");
+    this.decision.classList.toggle("unconfirmed", !hides && isUnconfirmed(one));
     const isSliceScored = !hides && slice.status === "ok" && slice.probability !== null;
     const parts = [
       one.studyDate && `study of ${one.studyDate}`,
