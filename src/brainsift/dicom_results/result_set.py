@@ -10,7 +10,7 @@ from brainsift.core.files import replacing
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Kind = Literal["structured-report", "segmentation", "fractional", "secondary-capture", "pdf"]
+Kind = Literal["structured-report", "segmentation", "fractional", "drawn-segmentation", "secondary-capture", "pdf"]
 
 
 @dataclass(frozen=True)

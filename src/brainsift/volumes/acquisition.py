@@ -10,6 +10,7 @@ import numpy as np
 
 from brainsift.volumes.dicom_header import number_of, plain_text_of, text_of, vector_of
 from brainsift.volumes.geometry import Geometry, geometry_of
+from brainsift.volumes.voxel_grid import VoxelGrid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -40,6 +41,7 @@ class Acquisition:
         patient: a checksum by which studies of one patient are found, 32 hexadecimal digits; "" where the header does
             not say who it is.
         study_date: of the study, ISO 8601; "" where the header does not tell it.
+        grid: the stored voxels of a volume in one file; None for other images.
     """
 
     description: str = ""
@@ -50,6 +52,7 @@ class Acquisition:
     incomplete: bool = False
     patient: str = ""
     study_date: str = ""
+    grid: VoxelGrid | None = None
 
 
 UNKNOWN = Acquisition()

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import InputError
+from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, Plane
 from brainsift.volumes.slices import squared
+from brainsift.volumes.voxel_grid import VoxelGrid
 
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 _NORMAL = {"axial": 2, "coronal": 1, "sagittal": 0}  # axis of the patient across which a plane is cut
@@ -86,6 +88,17 @@ class Block:
         x, y, z = max(permutations(range(3)), key=lambda axes: sum(near[axis, one] for one, axis in enumerate(axes)))
         return x, y, z
 
+    @property
+    def grid(self) -> VoxelGrid:
+        """The voxels as a volume of columns, rows and slices."""
+        n_slices, height, width = self.shape
+        _, rows_mm, columns_mm = self.spacing_mm
+        across, downward = np.array(self.first.right) * columns_mm, np.array(self.first.down) * rows_mm
+        corner = np.array(self.first.center_mm) - across * (width - 1) / 2 - downward * (height - 1) / 2
+        to_ras = np.diag([-1.0, -1.0, 1.0]) @ np.column_stack([across, downward, self.step_mm, corner])
+        rows = tuple(tuple(float(value) for value in row) for row in (*to_ras, (0.0, 0.0, 0.0, 1.0)))
+        return VoxelGrid((width, height, n_slices), rows, axes=(2, 1, 0), ways=(1, 1, 1))
+
     def cut(self, plane: Plane) -> Cut:
         """Returns where the pictures of a plane lie."""
         across, right, down = self._across(plane)
@@ -152,6 +165,24 @@ def block_of(geometries: Sequence[Geometry | None], shape: tuple[int, int], name
         raise InputError(name, f"{rule}: it cannot be cut in other planes", _REMEDY)
     centers = np.array([one.center_mm for one in known])
     return Block((len(known), *shape), known[0], (centers[-1] - centers[0]) / (len(known) - 1))
+
+
+def grid_of(acquisitions: Sequence[Acquisition], name: str) -> VoxelGrid | None:
+    """Returns the stored voxels of a volume; None where its slices are no stack at even distances.
+
+    Args:
+        acquisitions: of the slices, in their order.
+        name: of the volume.
+    """
+    if grid := acquisitions[0].grid:
+        return grid
+    geometries = [one.geometry for one in acquisitions]
+    shapes = {one.shape for one in geometries if one}
+    shape = shapes.pop() if len(shapes) == 1 else None
+    try:
+        return block_of(geometries, shape, name).grid if shape else None
+    except InputError:
+        return None
 
 
 def _fault(known: Sequence[Geometry]) -> str:

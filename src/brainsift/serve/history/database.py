@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from brainsift.core.errors import HistoryError, in_one_line
+from brainsift.serve.history.contours import TABLES as _CONTOURS
 
 APPLICATION = 0x62736874
 """The mark by which SQLite files of one program are known: "bsht"."""
-SCHEMA = 5
+SCHEMA = 6
 Verdict = Literal["tumor", "no_tumor", "unsure", "not_brain_mri"]
 """What a reader says that a case shows."""
 _WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
@@ -77,7 +78,8 @@ _UPGRADES: dict[int, tuple[str, ...]] = {  # from a schema to the next one
         "DROP TABLE cases_3",
         _INDEX,
     ),
-    4: _STUDY,
+    4: _CONTOURS,
+    5: _STUDY,
 }
 
 
@@ -116,7 +118,7 @@ class HistoryFile:
         with self.writing() as connection:
             schema = _schema_of(connection, self._path)
             if schema == 0:
-                for statement in (_TABLE, _INDEX, *_STUDY):
+                for statement in (_TABLE, _INDEX, *_CONTOURS, *_STUDY):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
             for known in range(schema or SCHEMA, SCHEMA):

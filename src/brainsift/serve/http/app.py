@@ -22,7 +22,7 @@ from brainsift.core.errors import (
 )
 from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.serve.config import ServeConfig
-from brainsift.serve.http import history_routes
+from brainsift.serve.http import contour_routes, history_routes
 from brainsift.serve.http.middleware import COOKIE, Gate, error_response, too_large
 from brainsift.serve.http.routes import errors, router
 from brainsift.serve.http.service import Service
@@ -59,6 +59,7 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
     _add_errors(app)
     _add_health(app, service)
     app.include_router(router(service))
+    app.include_router(contour_routes.router(service), responses=errors(404, 413, 422))
     app.include_router(history_routes.router(service.history), responses=errors(404))
     _add_page(app, service)
     _remove_validation_schema(app)

@@ -45,6 +45,7 @@ from brainsift.serve.schemas import (
 from brainsift.serve.scoring.blocks import StackedVolume
 from brainsift.serve.scoring.dicom_zip import zip_results
 from brainsift.serve.scoring.job import Job
+from brainsift.serve.scoring.map_volume import map_nifti
 from brainsift.serve.scoring.slice_pictures import SIDE, deep_png, map_png, picture_png, seen_png
 from brainsift.volumes.geometry import Plane
 from brainsift.volumes.planes import PLANES
@@ -85,6 +86,7 @@ def router(service: Service) -> APIRouter:
     _add_jobs(api, service)
     _add_reports(api, service)
     _add_pictures(api, service)
+    _add_map_volume(api, service)
     _add_planes(api, service)
 
     @api.get("/model", responses=errors())
@@ -297,6 +299,21 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
             raise NotFoundError("map", f"of slice {place} is not there", "The network drew none.")
         png = await service.draw(lambda: map_png(job.load(place).image.grey(), found, size=service.bundle.size))
         return Response(png, media_type="image/png")
+
+
+def _add_map_volume(api: APIRouter, service: Service) -> None:
+    packed: dict[int | str, dict[str, Any]] = {200: {"content": {"application/gzip": {}}}}
+
+    @api.get("/jobs/{job_id}/slices/{place}/map.nii.gz", responses={**_NOT_DONE, **packed}, response_class=Response)
+    async def map_volume(job_id: str, place: int) -> Response:
+        """The tumor maps of the volume of a slice as NIfTI: probabilities 0 to 1, 0 where no slice was scored.
+
+        It has the shape and the affine of the file; of a DICOM series, its columns, rows and slices.
+        """
+        job = service.jobs.find(job_id)
+        return attached(
+            await service.draw(lambda: map_nifti(job, place, service.bundle)), "application/gzip", "tumor-map.nii.gz"
+        )
 
 
 def _add_planes(api: APIRouter, service: Service) -> None:

@@ -120,6 +120,12 @@ import { Emitter } from "./emitter.js";
  * @property {Verdict | null} verdict
  * @property {string} note
  * @property {string} study_date of a DICOM study, ISO 8601; or "".
+ * @property {number} contours that a reader corrected: 0 or 1, or of a volume the number of such slices.
+ *
+ * @typedef {object} DrawnContour What a reader drew, as runs of a mask; see `Mask.ofRuns`.
+ * @property {number[]} runs
+ * @property {"empty" | "network"} start
+ * @property {number | null} level of the network's contour, where it began with that.
  *
  * @typedef {Record<string, string | number | null | undefined>} Query
  *
@@ -420,6 +426,12 @@ export const pictureOf = (job, n, query) => address(`jobs/${job}/slices/${n}/pic
 /** @type {(job: string, n: number) => string} */
 export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);
 
+/** The tumor maps of the volume of a slice, as NIfTI. @type {(job: string, n: number) => Promise<Blob>} */
+export const getMapVolume = async (job, n) => {
+  const { content } = await replyOnce("GET", `jobs/${job}/slices/${n}/map.nii.gz`, { asFile: true });
+  return /** @type {Blob} */ (content);
+};
+
 /** @type {(job: string, n: number) => Promise<Planes>} */
 export const getPlanes = (job, n) => callOnce("GET", `jobs/${job}/slices/${n}/planes`);
 
@@ -442,6 +454,12 @@ export const history = {
   /** @type {(id: number, verdict: Verdict | null, note: string) => Promise<KeptRecord>} */
   setVerdict: (id, verdict, note) =>
     callOnce("PUT", `history/${id}/verdict`, { body: { verdict, note }, keepalive: true }), // a reload does not end it
+  /** @type {(id: number) => Promise<{ size: [number, number] | null, contour: DrawnContour | null }>} */
+  contour: (id) => callOnce("GET", `history/${id}/contour`),
+  /** @type {(id: number, body: DrawnContour & { width: number, height: number }, keepalive: boolean) => Promise<null>} */
+  setContour: (id, body, keepalive) => callOnce("PUT", `history/${id}/contour`, { body, keepalive }),
+  /** @type {(id: number) => Promise<null>} */
+  removeContour: (id) => callOnce("DELETE", `history/${id}/contour`, { keepalive: true }),
   /** @type {(id: number) => Promise<null>} */
   remove: (id) => callOnce("DELETE", `history/${id}`),
   /** @type {() => Promise<{ deleted: number }>} */
@@ -452,4 +470,6 @@ export const history = {
   map: (id) => address(`history/${id}/map.png`),
   /** @type {(of: "images" | "cases") => string} */
   table: (of) => address("history/export.csv", { of }),
+  /** @type {() => string} */
+  masks: () => address("history/masks.zip"),
 };

@@ -5,16 +5,19 @@
 /** @import { Case, Kept, Slice } from "./cases.js" */
 /** @import { Rule } from "./decide.js" */
 
-import { connection, history, look } from "./api.js";
+import { connection, getMapVolume, history, look } from "./api.js";
 import { isUnconfirmed } from "./attention.js";
+import { fail } from "./banner.js";
 import { Beside } from "./beside.js";
 import { blind, isHidden, pictureWords } from "./blind.js";
-import { all, announce, byId, el, setText, throttled } from "./dom.js";
+import { Correction } from "./correction.js";
+import { all, announce, byId, el, save, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { picture, prefetch } from "./pictures.js";
 import { position, sliceDistance, spacing } from "./places.js";
 import { Cine } from "./cine.js";
 import { PlanesView } from "./planes.js";
+import { fileName } from "./rows.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { LEVELS, Strip } from "./strip.js";
@@ -47,7 +50,9 @@ export class CaseView {
     this.verdict = new VerdictForm();
     this.sliceVerdict = new VerdictForm();
     this.saySlice = throttled(() => this.#saySlice(), SAID_MS);
-    byId("stage").prepend(this.stage.node);
+    this.correction = new Correction(this.stage, { hasHistory });
+    byId("stage").prepend(this.stage.node, this.correction.bar);
+    this.stage.tools.firstElementChild?.after(this.correction.node);
     byId("prediction-scale").append(this.scale.node);
     byId("slice-scale").append(this.sliceScale.node);
     byId("case-tools").append(this.stage.tools);
@@ -65,6 +70,7 @@ export class CaseView {
     if (one !== this.one) {
       this.cine.stop();
       this.beside.end();
+      this.correction.leave();
       byId("case-pane").scrollTop = 0;
       this.#anyway = false;
     }
@@ -176,7 +182,16 @@ export class CaseView {
     });
     blind.on("switched", () => this.#reveal());
     verdicts.on("saved", (saved) => blind.isOn && this.one?.record?.id === saved.id && this.#reveal());
+    stage.on("save", () => this.#saveMap().catch(fail));
     byId("most-suspicious").addEventListener("click", () => this.goToMostSuspicious());
+  }
+
+  /** Saves the tumor maps of the volume that is shown. */
+  async #saveMap() {
+    const { one } = this;
+    if (!one || one.job === null || one.slice.id === null) return;
+    save(await getMapVolume(one.job, one.slice.id), fileName("tumor-map.nii.gz"));
+    announce("The map of the volume is saved.");
   }
 
   /** Shows what has changed: more slices, or another threshold. */
@@ -281,7 +296,9 @@ export class CaseView {
     this.beside.follow();
     if (!slice.geometry) setText(byId("place"), "");
     this.stage.setScrolls(one.isVolume);
+    this.stage.saveButton.hidden = !one.isVolume || one.job === null || one.status !== "ok" || isHidden(one);
     this.#showSliceVerdict(one);
+    this.correction.hide();
     const { pictureUrl, mapUrl } = one.layers(place);
     const hides = isHidden(one);
     const isRejected = slice.status === "not_brain_mri" && !this.#anyway;
@@ -293,7 +310,10 @@ export class CaseView {
     } else {
       const layers = { pictureUrl, mapUrl: isRejected || hides ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
       await this.stage.show(layers, { keepView });
-      if (this.one === one && one.slice === slice) this.planes.follow(this.beside.isOn ? null : one, place);
+      if (this.one === one && one.slice === slice) {
+        this.planes.follow(this.beside.isOn ? null : one, place);
+        this.correction.follow(one, place);
+      }
       await this.#showPlace(one, slice, pictureUrl);
       if (this.one === one && one.isVolume) prefetch(around(one));
     }
@@ -330,6 +350,7 @@ export class CaseView {
     if (one.record !== kept.whole) this.#showVerdict((one.record = kept.whole));
     byId("slice-verdict").hidden = !kept.slices.length;
     this.#showSliceVerdict(one);
+    this.correction.know(one, kept);
   }
 
   /** @param {KeptRecord} record */

@@ -50,9 +50,10 @@ function slider(words, properties) {
 
 /**
  * Tells that the "planes" shall be shown or hidden, that the volume of the contour is to be "measure"d, and that the "look"
- * of map or picture changed, and that the window is "reset".
+ * of map or picture changed, and that the window is "reset", and
+ * that the map of the volume shall be "save"d.
  *
- * @extends {Emitter<{ planes: null, measure: null, look: null, reset: null }>}
+ * @extends {Emitter<{ planes: null, measure: null, look: null, reset: null, save: null }>}
  */
 export class Stage extends Emitter {
   #turn = 0;
@@ -96,6 +97,7 @@ export class Stage extends Emitter {
     this.center = slider("Level", { max: 1 });
     for (const { input } of [this.width, this.center]) input.addEventListener("input", () => this.#setWindow());
     this.noMap = el("p", { class: "note", hidden: true }, "There is no tumor map for this image.");
+    this.saveButton = el("button", { class: "link-button", type: "button", hidden: true, onclick: () => this.emit("save", null) }, "Save the map of the volume as NIfTI");
     const contourSwitch = el("label", { class: "switch-row" }, el("span", {}, "Contour"), this.contour);
     this.level = slider("Threshold on the map", { min: 0.05, max: 0.95, step: 0.05, class: "contour-level" });
     this.level.input.addEventListener("input", () => this.setMap({ level: Number(this.level.input.value) }));
@@ -118,7 +120,7 @@ export class Stage extends Emitter {
     this.tools = el(
       "div",
       { class: "tools" },
-      el("section", { class: "tool" }, el("h3", {}, "Tumor map"), this.mapTools, this.noMap),
+      el("section", { class: "tool" }, el("h3", {}, "Tumor map"), this.mapTools, this.saveButton, this.noMap),
       el(
         "section",
         { class: "tool" },
@@ -227,8 +229,8 @@ export class Stage extends Emitter {
   }
 
   #showHint() {
-    const { scrolls, view, ruling } = this.viewer;
-    const drag = ruling ? "Drag: ruler" : view.zoom > 1 ? "Drag: move · Right button: window" : "Drag: window";
+    const { scrolls, view, ruling, pen } = this.viewer;
+    const drag = pen?.isOn ? "Drag: draw · Shift + drag: window" : ruling ? "Drag: ruler" : view.zoom > 1 ? "Drag: move · Right button: window" : "Drag: window";
     setText(this.hint, `${scrolls ? "Wheel: slices · Ctrl + wheel: zoom" : "Wheel: zoom"} · ${drag} · Double click: fit`);
   }
 
