@@ -52,6 +52,10 @@ _SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_FRAMED_POLICY = _SECURITY_POLICY.replace(
+    "frame-ancestors 'none'",
+    "frame-ancestors http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*",
+)
 _SECURITY_HEADERS = {
     "content-security-policy": _SECURITY_POLICY,
     "x-content-type-options": "nosniff",
@@ -132,10 +136,13 @@ class Gate:
         app: the application.
         config: the token, the address, the limit of time.
         metrics: counts requests.
+        framed: whether pages of this machine may show those of the service in a frame.
     """
 
-    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics, framed: bool = False) -> None:
         self._app, self._config, self._metrics = app, config, metrics
+        policy = _FRAMED_POLICY if framed else _SECURITY_POLICY
+        self._security_headers = {**_SECURITY_HEADERS, "content-security-policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -263,7 +270,7 @@ class _Passage:
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._id
-            for name, value in _SECURITY_HEADERS.items():
+            for name, value in self._gate._security_headers.items():
                 headers[name] = value
             if self._gate._config.cors:
                 headers.add_vary_header("Origin")

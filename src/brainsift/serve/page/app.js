@@ -15,6 +15,7 @@ import { Cases } from "./cases.js";
 import { CompareDialog } from "./compare.js";
 import { all, announce, byId, confirm, first, setText, throttled } from "./dom.js";
 import { listenForFiles } from "./drop.js";
+import { embeddedJob } from "./embedded.js";
 import { ExportMenu } from "./export.js";
 import { HistoryView, offerOfKept } from "./history.js";
 import { Intake } from "./intake.js";
@@ -351,7 +352,9 @@ async function start() {
   };
   window.addEventListener("hashchange", enter);
   enter();
-  await intake.restore();
+  const job = embeddedJob();
+  document.body.classList.toggle("embedded", job !== null);
+  await intake.restore(job);
   if (intake.forgotten && !intake.busy) sayEnd(intake, cases);
   document.body.dataset.ready = "true";
 }
