@@ -58,6 +58,7 @@ def open_heads(open_page, url, paths, **options):
     if options.get("is_mobile") and len(paths) > 1:
         page.locator("#case-rows button").first.click()
     expect(page.locator("#case-verdict")).to_be_visible()
+    expect(page.locator(".stage-message")).to_be_hidden()
     return page
 
 

@@ -188,8 +188,11 @@ export class Correction {
   }
 
   #start() {
-    if (!this.hasHistory) announce("Start the server with --keep to correct contours.");
-    if (!this.hasHistory || !this.stage.viewer.picture) return;
+    const fault = this.hasHistory ? "There is no picture to draw on." : "Start the server with --keep to correct contours.";
+    if (!this.hasHistory || !this.stage.viewer.picture) {
+      announce(fault);
+      return;
+    }
     if (this.stage.viewer.ruling) this.stage.toggleRuler();
     this.pen.isOn = true;
     this.#switched();
