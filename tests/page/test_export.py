@@ -1,13 +1,16 @@
 """The exports hold what the list shows, as the command line writes it."""
 
 import csv
+import gzip
 import io
 import json
 import re
 import zipfile
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pypdfium2
@@ -167,6 +170,19 @@ def test_the_picture_is_copied_as_it_is_shown_with_its_sides(open_page, tmp_path
     copied = page.evaluate(COPIED)
     assert copied["types"] == ["image/png"] and copied["size"] == copied["wanted"]
     assert copied["same"] > 0.99 and copied["marked"] > 10
+
+
+def test_the_map_of_a_volume_is_saved_as_nifti(open_page, files):
+    page = open_page()
+    drop(page, [files / "head.nii.gz"])
+    wait_until_scored(page, 1)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the map of the volume as NIfTI").click()
+    assert re.fullmatch(r"brainsift-[-0-9]+-tumor-map\.nii\.gz", saved.value.suggested_filename)
+    found = nibabel.Nifti1Image.from_bytes(gzip.decompress(Path(saved.value.path()).read_bytes()))
+    source = nibabel.load(files / "head.nii.gz")
+    assert found.shape == source.shape and np.allclose(found.affine, source.affine)
+    assert found.get_fdata().min() >= 0 and 0.5 < found.get_fdata().max() <= 1
 
 
 def test_two_exports_within_one_second_have_two_names(open_page, images):
