@@ -163,7 +163,7 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         # that catches errors may come before this.
         image.load()
         tags = getattr(image, "tag_v2", {}) if image_format == "TIFF" else {}
-        image = _opaque(_upright(image))
+        image = opaque(_upright(image))
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         if tags.get(_TIFF_BITS) == _WIDE_FLOATS and np.isinf(values).any():  # Pillow makes them float32
@@ -367,7 +367,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if turned else image
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def opaque(image: Image.Image) -> Image.Image:
     """Returns an image of mode L, RGB, or of wide integers or floats, on black where it is transparent."""
     if image.mode.startswith(("I", "F")):
         return image

@@ -30,7 +30,7 @@ _DICOM_MARK = slice(128, 132)
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _CONVERT = {
-    ".mnc": "Convert it: mnc2nii {name} volume.nii",
+    ".mnc": "Convert it: mnc2nii NAME.mnc NAME.nii",
 }
 PACKED_BYTES = 4096
 """Of a file, from its start, that tell its kind, also where it is packed by gzip."""
@@ -225,14 +225,12 @@ def _decoded(path: str, limits: Limits) -> DecodedImage:
     except UnreadableImageError as error:
         if error.reason != Reason.NOT_AN_IMAGE:
             raise
-        name = Path(path).name
-        suffix = next((suffix for suffix in _CONVERT if name.lower().endswith(suffix)), "")
+        suffix = next((suffix for suffix in _CONVERT if path.lower().endswith(suffix)), "")
         if suffix:
-            rule, remedy = f"is a {suffix} file, which is not read here", _CONVERT[suffix].format(name=name)
+            rule, remedy = f"is a {suffix} file, which is not read here", _CONVERT[suffix]
         elif _is_half(Path(path)):
             rule = "is one half of a volume in two files, .hdr and .img (ANALYZE or NIfTI)"
-            stem = Path(path).with_suffix("").name
-            remedy = f"Make one file of both: nib-convert {stem}.hdr {stem}.nii"
+            remedy = "Make one file of both: nib-convert NAME.hdr NAME.nii"
         else:
             raise
     raise UnreadableImageError(path, rule, remedy, reason=Reason.UNSUPPORTED)
