@@ -160,9 +160,9 @@ def test_every_command_has_help_in_the_base_install():
     ("words", "package"),
     [
         (["audit", "DIR", "-o", "out"], "pandas"),
-        (["train", "manifest.csv", "-o", "out"], "pandas"),
-        (["export", "run", "-o", "out"], "onnx"),
-        (["demo", "-o", "out"], "onnx"),
+        pytest.param(["train", "manifest.csv", "-o", "out"], "pandas", marks=pytest.mark.slow),
+        pytest.param(["export", "run", "-o", "out"], "onnx", marks=pytest.mark.slow),
+        pytest.param(["demo", "-o", "out"], "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_a_missing_extra_exits_with_2_and_says_what_to_install(words, package):
@@ -378,6 +378,7 @@ def test_predict_says_what_it_could_not_read_and_exits_with_3(image, tmp_path, c
     assert "Not a medical device." in shown.err
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_utf8_stops_nothing(phantoms, tmp_path):
     folder, name = tmp_path / "scans" / "tumor", os.fsdecode(b"M\xfcller.png")
     folder.mkdir(parents=True)
@@ -400,6 +401,7 @@ def test_a_name_that_is_no_utf8_stops_nothing(phantoms, tmp_path):
         assert "gone\\udcfc.png" in one.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_reader_that_went_away_is_no_failure(image):
     reading, writing = os.pipe()
     os.close(reading)

@@ -21,6 +21,7 @@ from brainsift.inference.volume_decision import summarise_volumes
 
 from .bodies import dicom, dicom_of_series, nifti, picture
 
+pytestmark = pytest.mark.slow
 BRAIN = draw(7, tumor=True, size=160).pixels
 DEEP = BRAIN.astype(np.uint16) * 12
 UID = "1.2.826.0.1.3680043.8.498.15"
@@ -166,7 +167,6 @@ def rows(found, folder):
     return named
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", FILES)
 def test_python_the_command_line_and_the_service_say_the_same(served, predictor, tmp_path, kind):
     folder = tmp_path / "scans"

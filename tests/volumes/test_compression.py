@@ -35,6 +35,7 @@ GDCM = {
 }
 TOOLS = DCMTK | GDCM
 KINDS = ("unsigned", "signed", "signed of 12 bits", "noise", "bytes", "colours")
+FIRST, *OTHERS = KINDS
 
 
 def needs(tool, name):
@@ -68,7 +69,7 @@ def plain_file(path, dicom, kind, **more):
     return dicom.save(path, pixels, **{"PixelData": pixels.tobytes(), "Rows": rows, "Columns": columns, **tags, **more})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [FIRST, *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHERS)])
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_compressed_slice_is_the_plain_one(tmp_path, dicom, name, kind):
     needs(TOOLS[name][0], name)

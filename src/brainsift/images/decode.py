@@ -91,7 +91,7 @@ class DecodedImage:
 
         Args:
             channel: "R", "G" or "B" for one channel of a colour image; "" for its luma (ITU-R BT.601), where
-                strongly coloured pixels take their weakest channel: a yellow arrow is no bright anatomy.
+                strongly colored pixels take their weakest channel: a yellow arrow is no bright anatomy.
 
         Returns:
             (height, width), of the dtype of ``pixels``. Grey images are returned as they are.
@@ -459,10 +459,10 @@ def _luma(pixels: Pixels) -> Pixels:
     weakest = np.minimum(np.minimum(red, green), blue)
     chroma = np.maximum(np.maximum(red, green), blue) - weakest
     unit = 1 if pixels.dtype == np.uint8 else 257
-    coloured = chroma > _CHROMA_GREY * unit
-    if coloured.any():
-        share = (chroma[coloured].astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
-        grey = wide[coloured]
-        nearer = (weakest[coloured] - grey.astype(np.float32)) * np.minimum(share, 1)
-        luma[coloured] = np.rint(grey + nearer).astype(pixels.dtype)
+    colored = chroma > _CHROMA_GREY * unit
+    if colored.any():
+        share = (chroma[colored].astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
+        grey = wide[colored]
+        nearer = (weakest[colored] - grey.astype(np.float32)) * np.minimum(share, 1)
+        luma[colored] = np.rint(grey + nearer).astype(pixels.dtype)
     return luma

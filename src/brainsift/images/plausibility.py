@@ -16,8 +16,8 @@ FRAME_SIDE = 64
 _Bytes = npt.NDArray[np.uint8]
 
 _BORDER = 3  # of 64: six pixels of 128
-_COLOURED = 60  # difference of the strongest and the weakest channel
-_MAX_COLOURED_SHARE = 0.12
+_COLORED = 60  # difference of the strongest and the weakest channel
+_MAX_COLORED_SHARE = 0.12
 _MAX_ASPECT = 2.2
 _DARK = 0.25  # of the bright level
 _MIN_DARK_BORDER = 0.35
@@ -79,9 +79,9 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
     if not channel and not decoded.colourless:
         red, green, blue = np.moveaxis(decoded.rgb()[::4, ::4], 2, 0)
         chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-        coloured = float((chroma > _COLOURED).mean())
-        if coloured > _MAX_COLOURED_SHARE:
-            return Rejection(Reason.COLORED, f"{coloured:.0%} of it is coloured")
+        colored = float((chroma > _COLORED).mean())
+        if colored > _MAX_COLORED_SHARE:
+            return Rejection(Reason.COLORED, f"{colored:.0%} of it is colored")
     return _border_reason(frame) or _sheet_reason(frame, width / height)
 
 

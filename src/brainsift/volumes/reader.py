@@ -17,10 +17,8 @@ from brainsift.core.walk import walk
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, import_formats, without_waiting
 from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
-from brainsift.volumes.dicom import dicom_slices
-from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
 from brainsift.volumes.grouping import DICOM, Unit, units_of
-from brainsift.volumes.nifti import GZIP, MGH_SUFFIXES, is_volume, nifti_slices, unpacked
+from brainsift.volumes.signatures import DICOM_SUFFIXES, GZIP, MGH_SUFFIXES, is_volume, unpacked
 from brainsift.volumes.slices import Loaded, Slice, broken_slice
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -102,6 +100,8 @@ def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
     if unit.kind in (DICOM, "nifti"):
         import_decoders()  # its slices may be read by several threads
     if unit.kind == DICOM:
+        from brainsift.volumes.dicom import dicom_slices  # a plain image does without it
+
         return dicom_slices(unit.paths, unit.volume, limits=limits)
     with collected_warnings() as words:
         found = _file_slices(unit.paths[0], unit.kind, limits)
@@ -111,6 +111,8 @@ def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
 def _file_slices(path: str, kind: str, limits: Limits) -> list[Slice]:
     try:
         if kind == "nifti":
+            from brainsift.volumes.nifti import nifti_slices  # a plain image does without it
+
             return nifti_slices(path, limits=limits)
         pages = Pages(path, limits) if kind == "pages" else None
     except InputError as error:
@@ -248,7 +250,7 @@ def _is_half(path: Path) -> bool:
 
 
 def import_decoders() -> None:
-    """Imports what reading a file may need: pydicom, nibabel, and all formats of Pillow.
+    """Imports what reading a file may need: pydicom, nibabel, our modules that use them, and all formats of Pillow.
 
     Call it before threads that read files start. Where two threads import one of these libraries at the same time,
     one of them may get a module that is not complete, and a good file then looks broken.
@@ -264,7 +266,7 @@ def import_decoders() -> None:
     import pydicom.pixels
     import pydicom.uid  # noqa: F401
 
-    from brainsift.volumes import jpeg_lossless
+    from brainsift.volumes import dicom, jpeg_lossless, nifti  # noqa: F401
 
     jpeg_lossless.register()
     import_formats()
