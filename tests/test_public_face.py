@@ -12,7 +12,7 @@ import brainsift as bs
 
 PUBLIC = """
     Predictor Prediction VolumePrediction Volume Bundle BatchResult Reason Client
-    load_bundle read_volume predict_volume predict_files audit split train evaluate export calibrate
+    load_bundle read_volume predict_volume predict_files audit split train evaluate export calibrate show
     BrainsiftError UsageError InputError UnreadableImageError ImageSizeError SourceError ManifestError BundleError
     DownloadError MissingExtraError RunError HistoryError ServeError __version__
 """.split()  # noqa: SIM905

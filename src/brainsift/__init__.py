@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from brainsift.inference.decision import Prediction
     from brainsift.inference.predictor import Predictor, predict_volume
     from brainsift.inference.volume_decision import VolumePrediction
+    from brainsift.notebook_frame import show
     from brainsift.training.train import train
     from brainsift.volumes.reader import Volume, read_volume
 
@@ -80,6 +81,7 @@ _LAZY = {
     "predict_files": "batch.predict_files",
     "predict_volume": "inference.predictor",
     "read_volume": "volumes.reader",
+    "show": "notebook_frame",
     "split": "datasets.split",
     "train": "training.train",
 }
@@ -115,6 +117,7 @@ __all__ = [
     "predict_files",
     "predict_volume",
     "read_volume",
+    "show",
     "split",
     "train",
 ]

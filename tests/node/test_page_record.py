@@ -1,6 +1,7 @@
 """What the page shows of a series that came in: a case of the history with its slices, and no name of the patient."""
 
 import sqlite3
+import threading
 
 import numpy as np
 import pydicom
@@ -174,3 +175,31 @@ def test_late_slices_of_a_skipped_series_replace_the_case_that_says_why(shown, t
     shown.receive(write_series(tmp_path / "b", count=6)[5:])
     shown.work()
     assert [one.name.split()[2] for one, _ in shown.cases()] == ["v2", "v1"]
+
+
+def test_a_case_is_recorded_once_another_program_lets_go_of_the_history(shown, tmp_path):
+    shown.receive(write_series(tmp_path / "in", count=4))
+    holding = sqlite3.connect(tmp_path / "history" / FILE, isolation_level=None, check_same_thread=False)
+    holding.execute("BEGIN IMMEDIATE")
+    letting_go = threading.Timer(3, holding.rollback)  # longer than one attempt waits
+    letting_go.start()
+    shown.work()
+    letting_go.join()
+    holding.close()
+    ((case, slices),) = shown.cases()
+    assert case.slices == len(slices) == 4
+
+
+def test_a_series_without_any_head_says_that_nothing_was_sent(shown, tmp_path):
+    files = write_series(tmp_path / "in", count=4)
+    generator = np.random.default_rng(0)
+    for one in files:
+        noise = pydicom.dcmread(one)
+        noise.PixelData = generator.integers(0, 900, (noise.Rows, noise.Columns)).astype("<u2").tobytes()
+        noise.save_as(one)
+    shown.receive(files)
+    shown.work()
+    ((case, slices),) = shown.cases()
+    assert (case.status, case.decision, len(slices)) == ("not_brain_mri", "refer", 4)
+    assert case.detail.startswith(slices[0].detail)
+    assert case.detail.endswith("nothing was sent: no slice looks like MR of a head")

@@ -1,4 +1,4 @@
-"""The list of cases: sort, filter, search, more rows."""
+"""The list of cases: sort, filter, search, thousands of rows."""
 
 import re
 import shutil
@@ -57,21 +57,115 @@ def test_a_row_keeps_the_focus_while_others_come(open_page, images):
     expect(focused).to_be_focused()
 
 
-def test_show_more_leads_to_what_it_showed(open_page, serving, files, tmp_path):
+def test_show_more_of_the_history_leads_to_what_it_showed(open_page, serving, files, tmp_path):
     for place in range(201):
         shutil.copy(files / "broken.png", tmp_path / f"{place}.png")
     with serving(keep=tmp_path / "history", threads=1) as running:
         page = open_page(running.url)
         drop(page, sorted(tmp_path.glob("*.png")))
-        expect(page.locator("#more")).to_be_visible()
+        expect(page.locator("[data-filter=all] .count")).to_have_text("201")
         expect(page.locator("body")).to_have_attribute("data-busy", "false")
-        page.locator("#more").press("Enter")
-        expect(page.locator("#case-rows .case-open").nth(150)).to_be_focused()
         page.get_by_role("link", name="History").click()
         for shown in range(50, 201, 50):
             expect(page.locator("#history-rows tr")).to_have_count(shown)
             page.locator("#history-more").press("Enter")
         expect(page.locator("#history-rows .case-open").nth(200)).to_be_focused()
+
+
+MANY = 5000
+MOST = 100  # rows in the document at once, of a list of any length
+IN_VIEW = """button => {
+  const row = button.closest('tr').getBoundingClientRect();
+  const box = document.querySelector('#view-cases .table-box').getBoundingClientRect();
+  const head = document.querySelector('#case-table thead').getBoundingClientRect();
+  const [top, bottom] = [Math.max(box.top, 0) + head.height, Math.min(box.bottom, innerHeight)];
+  return row.height > 0 && row.top >= top - 1 && row.bottom <= bottom + 1;
+}"""
+
+
+def test_of_5000_cases_only_those_in_view_are_rows_and_keys_reach_each(open_page, files):
+    """An image that is dropped, and records of more, which the page takes as it takes those of the service."""
+    page = open_page(strict=False)  # the records have no pictures
+    source = page.request.get(f"{page.url}page/app.js").text()
+    made = "const cases = new Cases(panel.rule);"
+    assert made in source
+    page.route(
+        "**/page/app.js",
+        lambda route: route.fulfill(
+            body=source.replace(made, f"{made} window.cases = cases;"), content_type="text/javascript"
+        ),
+    )
+    page.reload()
+    expect(page.locator("body[data-ready=true]")).to_be_attached()
+    drop(page, [files / "tumor-4.png"])
+    wait_until_scored(page, 1)
+    page.evaluate(TAKE, MANY)
+    expect(page.locator("[data-filter=all] .count")).to_have_text(f"{MANY:,}")
+    rows = page.locator("#case-rows tr:not(.gap)")
+    assert rows.count() < MOST
+    expect(page.locator("#case-table")).to_have_attribute("aria-rowcount", str(MANY + 1))
+    focused = page.locator("#case-rows .case-open:focus")
+    page.locator("#case-rows .case-open").first.focus()
+
+    def at(place, name):
+        """The focus is on the case at a place of the list; it is open, and its row is in view."""
+        expect(page.locator("#case-title")).to_have_text(name)
+        expect(focused).to_have_text(name)
+        assert focused.evaluate("button => button.closest('tr').ariaRowIndex") == str(place + 2)
+        wait_until(page, lambda: focused.evaluate(IN_VIEW))
+        assert rows.count() < MOST
+
+    page.keyboard.press("Control+End")
+    at(MANY - 1, "4999.png")
+    page.keyboard.press("ArrowUp")
+    at(MANY - 2, "4998.png")
+    page.keyboard.press("PageUp")
+    expect(page.locator("#case-title")).not_to_have_text("4998.png")
+    place = int(focused.evaluate("button => button.closest('tr').ariaRowIndex")) - 2
+    assert MANY - 30 < place < MANY - 4
+    at(place, f"{place}.png")
+    page.keyboard.press("Control+Home")
+    at(0, "tumor-4.png")
+    for place in range(1, 26):
+        page.keyboard.press("ArrowDown")
+        at(place, f"{place}.png")
+
+    box = page.locator("#view-cases .table-box")
+    box.evaluate("box => { box.scrollTop = 100_000; }")  # the focus stays, although its row is far from view
+    wait_until(page, lambda: rows.filter(has_text="2500.png").count() == 1)
+    expect(focused).to_have_text("25.png")
+    page.keyboard.press("Tab")
+    expect(focused).to_have_text("26.png")
+    wait_until(page, lambda: focused.evaluate(IN_VIEW))
+    box.evaluate("box => { box.scrollTop = 100_000; }")
+    wait_until(page, lambda: rows.filter(has_text="2500.png").count() == 1)
+    page.keyboard.press("ArrowDown")  # on from the open case
+    at(26, "26.png")
+
+    page.get_by_role("button", name="Probability").click()
+    box.evaluate("box => { box.scrollTop = 0; }")
+    expect(rows.first.locator(".case-name")).to_have_text("1.png")
+    page.locator("#search").fill("no such name")
+    expect(page.locator("#no-match")).to_be_visible()
+    page.locator("#search").fill("4997")
+    expect(rows).to_have_count(1)
+    page.locator("#search").fill("")
+    page.get_by_role("button", name="Grid of pictures").click()
+    wait_until(page, lambda: 10 < rows.count() < MOST)
+    box.evaluate("box => { box.scrollTop = box.scrollHeight; }")
+    wait_until(page, lambda: rows.locator(".case-name").last.inner_text() == "4999.png")
+
+
+TAKE = """(count) => {
+  const words = {reason: '', detail: '', note: '', volume: '', description: ''};
+  const facts = {...words, has_map: false, has_focus: true, cautions: [], geometry: null, folder: '', status: 'ok'};
+  const record = (_, place) => {
+    const logit = 14 - (20 * (place + 1)) / count;
+    const [id, probability] = [place + 1, 1 / (1 + Math.exp(-logit))];
+    return {id, name: `${id}.png`, probability, logit, ...facts, order: id};
+  };
+  window.cases.take('drawn', Array.from({length: count - 1}, record), []);
+}"""
 
 
 def test_names_are_text_never_markup(open_page, files, tmp_path):

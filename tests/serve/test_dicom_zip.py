@@ -2,6 +2,8 @@
 
 import io
 import sys
+import threading
+import time
 import warnings
 import zipfile
 from importlib.util import find_spec
@@ -13,6 +15,7 @@ from PIL import Image
 
 from brainsift.batch.predict_files import predict_files
 from brainsift.images.phantom import draw
+from brainsift.volumes.slices import Slice
 
 from ..page.scans import draw_volume, write_nifti, write_series
 
@@ -113,6 +116,29 @@ def test_what_cannot_be_made_is_said(served, folder, monkeypatch):
     reply = export(served.url, {"job": job["id"]})
     assert (reply.status_code, reply.json()["code"]) == (501, "missing_extra")
     assert "pip install 'brainsift[dicom]'" in reply.json()["remedy"]
+
+
+def test_a_volume_that_is_still_scored_is_refused(served, folder, monkeypatch):
+    held, read = threading.Event(), Slice.load
+
+    def load(one):
+        held.wait()
+        return read(one)
+
+    monkeypatch.setattr(Slice, "load", load)
+    files = [("files", (path.name, path.read_bytes())) for path in sorted((folder / "a").iterdir())]
+    job = requests.post(f"{served.url}/api/v1/jobs", files=files).json()["id"]
+    try:
+        while requests.get(f"{served.url}/api/v1/jobs/{job}").json()["state"] != "running":
+            time.sleep(0.01)
+        replies = [export(served.url, {"job": job, "slices": slices}) for slices in (None, [0])]
+    finally:
+        held.set()
+    assert [(reply.status_code, reply.json()["code"]) for reply in replies] == [(409, "pending")] * 2
+    assert replies[1].json()["rule"] == "is still being scored"
+    while requests.get(f"{served.url}/api/v1/jobs/{job}?wait=5").json()["state"] == "running":
+        pass
+    assert "volume-00000/structured-report-1.dcm" in members(export(served.url, {"job": job}))
 
 
 def test_nothing_that_is_written_on_the_way_names_the_patient(served, folder, tmp_path, caplog, capfd):

@@ -8,7 +8,14 @@ from functools import cache
 
 import pytest
 
-from brainsift.core.errors import BusyError, InputError, ServeError, UnreadableImageError
+from brainsift.core.errors import (
+    BusyError,
+    InputError,
+    NotFoundError,
+    PendingError,
+    ServeError,
+    UnreadableImageError,
+)
 from brainsift.images.decode import from_array
 from brainsift.images.phantom import draw
 from brainsift.inference.decision import Rule
@@ -93,6 +100,37 @@ def test_results_come_in_order_and_volumes_as_a_whole(engine, predictor, make, e
     assert [one.path for one in ended(job).predictions] == [piece.name for piece in slices]
     assert (job.state, job.done) == ("done", 6)
     assert job.predictions[0].probability == predictor.score(drawn(1)).probability
+
+
+def test_a_volume_is_given_whole_or_refused(engine, make, ended, until):
+    late = threading.Event()
+    volume = [head(f"v#{n}", seed=n, volume="v", before=late.wait if n == 2 else lambda: None) for n in range(1, 4)]
+    job = make([head("a"), *volume, *(head(f"w#{n}", seed=n, volume="w") for n in range(1, 3))])
+    engine.submit(job)
+    until(lambda: job.done >= 3)
+    assert job.volumes_of([0], RULE) == []
+    for ask in (lambda: job.volumes_of([0, 3], RULE), lambda: job.places_of_volume(3)):
+        with pytest.raises(PendingError, match="is still being scored"):
+            ask()
+    late.set()
+    found = ended(job).volumes_of([5, 3, 1], RULE)
+    assert [[one.path for one in volume.slices] for volume in found] == [["w#1", "w#2"], ["v#1", "v#2", "v#3"]]
+    assert [job.places_of_volume(place) for place in (2, 5)] == [range(1, 4), range(4, 6)]
+    with pytest.raises(NotFoundError, match="of slice 0 is not there"):
+        job.places_of_volume(0)
+    with pytest.raises(NotFoundError, match="has no number 6"):
+        job.volumes_of([6], RULE)
+
+
+def test_a_volume_of_a_job_that_was_cancelled_is_refused(engine, make, until):
+    late = threading.Event()
+    job = make([head("v#1", volume="v"), head("v#2", volume="v", before=late.wait)])
+    engine.submit(job)
+    until(lambda: job.done)
+    engine.cancel(job)
+    late.set()
+    with pytest.raises(NotFoundError, match="was not scored to its end: the job is cancelled"):
+        job.volumes_of([0], RULE)
 
 
 def test_each_job_is_decided_by_its_own_rule(engine, make, ended):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from brainsift.dicom_results.result_set import ResultOptions, write_results
+from brainsift.dicom_results.result_set import ResultOptions, folder_of, write_results
 from brainsift.inference.bundle import Bundle
 from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import summarise_volume
@@ -54,6 +54,6 @@ class DicomSets:
         if slices:
             volume = replace(summarise_volume(slices, self._rule), slices=slices)
             made = self._build(volume, self._bundle, self._rule, when=datetime.now(), options=self._options)
-            write_results(made, self._folder / f"volume-{self._count:05d}")
+            write_results(made, self._folder / folder_of(self._count))
             self.left_out += [f"{volume.volume}: {reason}" for reason in made.left_out]
             self._count += 1

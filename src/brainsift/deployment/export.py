@@ -75,8 +75,10 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
             known.save(folder / "scope.npz")
     validation = calibrated.rows("validation")
     labels, temperature = validation["label"], calibrated.temperature
+    settings = read_json(place / "config.json")
+    settings["weights"] = Path(settings["weights"]).name  # a bundle is published: nobody's folders stand in it
     provenance = Provenance(
-        config=read_json(place / "config.json"),
+        config=settings,
         environment=read_json(place / "environment.json"),
         data=_count_data(split),
         data_sha256=sha256_of("\n".join(sorted(split["sha256"])).encode()),

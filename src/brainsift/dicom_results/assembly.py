@@ -29,6 +29,7 @@ _DESCRIPTIONS: dict[Kind, tuple[int, str, str]] = {
     "secondary-capture": (9903, "OT", "brainsift suspicious slices"),
     "fractional": (9904, "SEG", "brainsift tumor map"),
     "pdf": (9905, "DOC", "brainsift page"),
+    "drawn-segmentation": (9906, "SEG", "contour drawn by a reader"),
 }
 _NEVER_ABSENT = """
     PatientName PatientID PatientBirthDate PatientSex

@@ -1,18 +1,22 @@
 """A prediction for a volume to the DICOM objects that say it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.util import find_spec
 
+import numpy as np
+import numpy.typing as npt
+
 from brainsift import __version__
 from brainsift.core.errors import MissingExtraError
+from brainsift.core.files import sha256_of
 from brainsift.dicom_results.assembly import FORMAT, Assembly
 from brainsift.dicom_results.printed_report import make_printed_report
 from brainsift.dicom_results.result_set import Reference, ResultObject, ResultOptions, ResultSet
 from brainsift.dicom_results.secondary_capture import make_captures
-from brainsift.dicom_results.segmentation import make_segmentation
+from brainsift.dicom_results.segmentation import make_drawn_segmentation, make_segmentation
 from brainsift.dicom_results.sources import Source, read_source
 from brainsift.dicom_results.structured_report import make_report
 from brainsift.inference.bundle import Bundle
@@ -89,6 +93,40 @@ def build_results(
     if options.pdf:
         objects.append(make_printed_report(assembly, volume, bundle, rule, forced=forced))
     return ResultSet(tuple(objects), tuple(left_out))
+
+
+def build_drawn_segmentation(
+    volume: VolumePrediction,
+    masks: Mapping[str, npt.NDArray[np.bool_]],
+    bundle: Bundle,
+    *,
+    from_network: bool,
+    when: datetime,
+) -> tuple[ResultObject | None, str]:
+    """Makes a DICOM segmentation of contours that a reader drew on the slices of a volume.
+
+    Args:
+        volume: with its slices.
+        masks: by the path of the prediction for a slice: (height, width) as the slice is shown.
+        bundle: that was used for the volume.
+        from_network: whether the reader began with contours of the network.
+        when: the date and time that the object bears.
+
+    Returns:
+        The object and "", or None and why it cannot be made.
+
+    Raises:
+        MissingExtraError: without the extra `dicom`.
+        InputError: a file is gone.
+    """
+    check_extras(ResultOptions())
+    source = read_source(volume)
+    if fault := source.reference_fault():
+        return None, fault
+    drawn = {path: sha256_of(np.packbits(mask).tobytes()) for path, mask in masks.items()}
+    key = [FORMAT, __version__, "drawn", from_network, [drawn.get(one.prediction.path) for one in source.slices]]
+    assembly = Assembly(source, json.dumps([*key, _images(source)]), when, bundle.checksums()[bundle.network.name])
+    return make_drawn_segmentation(assembly, masks, bundle.name, from_network=from_network)
 
 
 def check_extras(options: ResultOptions) -> None:

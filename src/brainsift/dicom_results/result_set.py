@@ -10,7 +10,7 @@ from brainsift.core.files import replacing
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-Kind = Literal["structured-report", "segmentation", "fractional", "secondary-capture", "pdf"]
+Kind = Literal["structured-report", "segmentation", "fractional", "drawn-segmentation", "secondary-capture", "pdf"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,18 @@ class ResultSet:
     def report(self) -> ResultObject | None:
         """The structured report; None where it was not made."""
         return next((one for one in self.objects if one.kind == "structured-report"), None)
+
+
+def folder_of(number: int) -> str:
+    """Returns the name of the folder for the objects of a volume, without any identifier.
+
+    Args:
+        number: counts the volumes from 0.
+
+    >>> folder_of(0)
+    'volume-00000'
+    """
+    return f"volume-{number:05d}"
 
 
 def write_results(results: ResultSet, folder: Path) -> list[Path]:

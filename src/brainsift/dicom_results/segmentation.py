@@ -1,8 +1,10 @@
-"""The tumor map in the space of the images: as a binary and as a fractional segmentation.
+"""The tumor map, or what a reader drew, in the space of the images: as a binary and as a fractional segmentation.
 
 Source: DICOM PS3.3, A.51 and C.8.20.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +19,14 @@ from brainsift.images.resample import resize
 from brainsift.images.standard import Floats, standard_map
 from brainsift.inference.bundle import Bundle
 from brainsift.inference.overlay import CONTOUR
+from brainsift.volumes.voxel_grid import nearest
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _ROUNDING = 1e-3  # a map that is laid over an image is nowhere higher than before, but for rounding
 _COLOR = (65.0, 60.0, 70.0)  # CIELab: orange
+_DRAWN_COLOR = (72.0, 55.0, -30.0)  # CIELab: pink, as on the page
 
 
 def map_on_source(one: SourceSlice, size: int, *, least: float = 0.0) -> Floats | None:
@@ -61,11 +65,6 @@ def make_segmentation(assembly: Assembly, bundle: Bundle, *, fractional: bool) -
     Raises:
         InputError: a file is gone.
     """
-    from highdicom.color import CIELabColor
-    from highdicom.content import AlgorithmIdentificationSequence
-    from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
-    from pydicom.sr.codedict import codes
-
     if fault := assembly.source.geometry_fault():
         return None, fault
     frames = _frames(assembly, bundle.size, fractional=fractional)
@@ -73,29 +72,115 @@ def make_segmentation(assembly: Assembly, bundle: Bundle, *, fractional: bool) -
         return None, "the network draws no tumor map"
     if not frames.any():
         return None, f"the tumor map is {'0' if fractional else f'below {CONTOUR}'} everywhere"
+    return _segmented(
+        assembly,
+        frames,
+        _Words(
+            kind="fractional" if fractional else "segmentation",
+            algorithm="AUTOMATIC",
+            segment="tumor map" if fractional else f"tumor map >= {CONTOUR}",
+            tracking="tumor map",
+            content="Where the network sees a tumor; no delineation.",
+            label="TUMOR_MAP",
+            color=_COLOR,
+        ),
+        bundle.name,
+    )
+
+
+def make_drawn_segmentation(
+    assembly: Assembly, masks: Mapping[str, npt.NDArray[np.bool_]], network: str, *, from_network: bool
+) -> tuple[ResultObject | None, str]:
+    """Makes a segmentation of contours that a reader drew; slices without any of them have no frame.
+
+    It does not say who drew them: that is not known.
+
+    Args:
+        assembly: what all objects have in common.
+        masks: by the path of the prediction for a slice: (height, width) as the slice is shown.
+        network: name of the network.
+        from_network: whether the reader began with contours of the network.
+
+    Returns:
+        The object and "", or None and why it cannot be made.
+    """
+    if fault := assembly.source.geometry_fault():
+        return None, fault
+    slices = assembly.source.slices
+    frames = np.zeros((len(slices), *slices[0].shape), np.bool_)
+    for frame, one in zip(frames, slices, strict=True):
+        if one.prediction.path in masks:
+            frame[...] = nearest(masks[one.prediction.path], *one.shape)
+    if not frames.any():
+        return None, "all contours are empty"
+    words = _Words(
+        kind="drawn-segmentation",
+        algorithm="SEMIAUTOMATIC" if from_network else "MANUAL",
+        segment="tumor, drawn by a reader",
+        tracking="drawn contour",
+        content="Contours that a reader drew.",
+        label="DRAWN_CONTOUR",
+        color=_DRAWN_COLOR,
+    )
+    return _segmented(assembly, frames, words, network)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """How a segmentation and its segment are called.
+
+    Attributes:
+        kind: of the object.
+        algorithm: "AUTOMATIC", "SEMIAUTOMATIC" or "MANUAL".
+        segment: label of the segment.
+        tracking: what the segment is tracked by.
+        content: description of the object.
+        label: of its content, a code string.
+        color: of the segment, CIELab.
+    """
+
+    kind: Kind
+    algorithm: str
+    segment: str
+    tracking: str
+    content: str
+    label: str
+    color: tuple[float, float, float]
+
+
+def _segmented(
+    assembly: Assembly, frames: npt.NDArray[Any], words: _Words, network: str
+) -> tuple[ResultObject | None, str]:
+    """Makes the object of frames, (n, rows, columns)."""
+    from highdicom.color import CIELabColor
+    from highdicom.content import AlgorithmIdentificationSequence
+    from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
+    from pydicom.sr.codedict import codes
+
+    algorithm = AlgorithmIdentificationSequence(
+        name=f"{MODEL} {network}",
+        family=codes.DCM.ArtificialIntelligence,
+        version=__version__,
+        source=MANUFACTURER,
+        parameters={"network SHA-256": assembly.network, "notice": NOTICE},
+    )
     segment = SegmentDescription(
         segment_number=1,
-        segment_label="tumor map" if fractional else f"tumor map >= {CONTOUR}",
+        segment_label=words.segment,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Neoplasm,
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=f"{MODEL} {bundle.name}",
-            family=codes.DCM.ArtificialIntelligence,
-            version=__version__,
-            source=MANUFACTURER,
-            parameters={"network SHA-256": assembly.network, "notice": NOTICE},
-        ),
+        algorithm_type=SegmentAlgorithmTypeValues(words.algorithm),
+        algorithm_identification=None if words.algorithm == "MANUAL" else algorithm,
         tracking_uid=assembly.uid("tracking", "segment"),
-        tracking_id="tumor map",
+        tracking_id=words.tracking,
         anatomic_regions=[codes.SCT.Brain],
-        display_color=CIELabColor(*_COLOR),
+        display_color=CIELabColor(*words.color),
     )
     try:
         made = Segmentation(
             source_images=[assembly.stand_in_image(one) for one in assembly.source.slices],
             pixel_array=frames,
-            segmentation_type="FRACTIONAL" if fractional else "BINARY",
+            segmentation_type="FRACTIONAL" if words.kind == "fractional" else "BINARY",
             segment_descriptions=[segment],
             series_instance_uid=assembly.uid("map series"),
             series_number=1,
@@ -105,14 +190,13 @@ def make_segmentation(assembly: Assembly, bundle: Bundle, *, fractional: bool) -
             manufacturer_model_name=MODEL,
             software_versions=__version__,
             device_serial_number=assembly.network,
-            content_description=f"{BANNER}. Where the network sees a tumor; no delineation.",
-            content_label="TUMOR_MAP",
+            content_description=f"{BANNER}. {words.content}",
+            content_label=words.label,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # its words may quote what stands in a header
         return None, f"highdicom cannot use the geometry of the images ({type(error).__name__})"
-    kind: Kind = "fractional" if fractional else "segmentation"
-    _complete(made, assembly, kind)
-    return assembly.finish(made, kind), ""
+    _complete(made, assembly, words.kind)
+    return assembly.finish(made, words.kind), ""
 
 
 def _frames(assembly: Assembly, size: int, *, fractional: bool) -> npt.NDArray[np.float32 | np.bool_] | None:

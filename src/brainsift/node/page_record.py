@@ -1,6 +1,7 @@
 """Each series that was scored, skipped or failed becomes a case of a history, which `brainsift serve --keep` shows."""
 
 import logging
+import time
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from brainsift.volumes.reader import find_slice
 from brainsift.volumes.slices import Loaded
 
 _SHOWN = 12  # letters of the name of a series, of 24
+_WAITS_S = (1, 2, 4, 8, 16)  # between attempts, while another program holds the history
 
 
 class PageRecord:
@@ -40,6 +42,18 @@ class PageRecord:
     def __call__(self, outcome: Outcome) -> None:
         """Records a case per volume, or one that says why there is none; what cannot be recorded is logged.
 
+        Another program may hold the history for a while, so it is tried for half a minute.
+        """
+        for wait_s in _WAITS_S:
+            if self._record(outcome):
+                return
+            time.sleep(wait_s)
+        if not self._record(outcome):
+            log_event("series not in the history", level=logging.ERROR, series=outcome.series.name)
+
+    def _record(self, outcome: Outcome) -> bool:
+        """Tries to record an outcome; returns whether all of it is in the history.
+
         The work on a series is done again where the process was killed before the journal knew of its end, and then
         this is called again: a case that is there already stays, and what else is there of the same version goes,
         unless a reader has judged it.
@@ -58,12 +72,14 @@ class PageRecord:
                 elif case.verdict is None:
                     stale.append(case.id)
             self._history.record(unscored)
-            for one in missing:
-                record(self._history, one, model=self._model, size=self._predictor.bundle.size)
+            size = self._predictor.bundle.size
+            complete = all(record(self._history, one, model=self._model, size=size) for one in missing)
             for number in stale:
                 self._history.delete(number)
         except BrainsiftError as error:
             log_event("history not written", level=logging.ERROR, error=error, series=outcome.series.name)
+            return False
+        return complete
 
     def _is(self, case: Case, row: HistoryRow) -> bool:
         """Tells whether a case says what a row says, and has all of its slices."""

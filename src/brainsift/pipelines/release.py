@@ -67,6 +67,25 @@ def release(
     if not is_first_process():
         return None
     unseen = usable_external(manifest[manifest["role"] == "external"], table)
+    return score_and_export(table, unseen, folder, config, report=report)
+
+
+def score_and_export(
+    table: pd.DataFrame, unseen: pd.DataFrame, folder: Path, config: TrainConfig, *, report: Report = silent
+) -> tuple[Bundle, RunResults]:
+    """Scores a trained network on test set and external images, once, and exports it.
+
+    Args:
+        table: that it was trained on, with the column `part`.
+        unseen: external images; may be empty.
+        folder: with the folders run and cache; gets the folder bundle.
+        config: the settings of the training.
+        report: takes the progress.
+
+    Returns:
+        The bundle and the scores of the run.
+    """
+    run, cache = folder / "run", folder / "cache"
     if len(unseen):
         predict_external(unseen, run, cache=cache)
     report(Progress("scoring", 0, 1))

@@ -9,6 +9,7 @@ import numpy as np
 
 from brainsift.volumes.dicom_header import number_of, plain_text_of, text_of, vector_of
 from brainsift.volumes.geometry import Geometry, geometry_of
+from brainsift.volumes.voxel_grid import VoxelGrid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -33,6 +34,7 @@ class Acquisition:
             perfusion, maps that were computed.
         burned_in: whether the header says that letters are part of the picture.
         incomplete: whether slices of its series are missing.
+        grid: the stored voxels of a volume in one file; None for other images.
     """
 
     description: str = ""
@@ -41,6 +43,7 @@ class Acquisition:
     other_contrast: bool = False
     burned_in: bool = False
     incomplete: bool = False
+    grid: VoxelGrid | None = None
 
 
 UNKNOWN = Acquisition()

@@ -22,12 +22,14 @@ class Geometry:
         down: unit vector that points to its bottom.
         center_mm: place of its center.
         size_mm: its width and height; None where the file does not tell the distance of the pixels.
+        shape: height and width in stored pixels; None where that is not known.
     """
 
     right: _Vector
     down: _Vector
     center_mm: _Vector
     size_mm: tuple[float, float] | None = None
+    shape: tuple[int, int] | None = None
 
     @property
     def plane(self) -> Plane:
@@ -64,7 +66,7 @@ def geometry_of(
     rows_mm, columns_mm = spacing_mm or (0.0, 0.0)
     center = first_mm + across * columns_mm * (width - 1) / 2 + downward * rows_mm * (height - 1) / 2
     size_mm = (width * columns_mm, height * rows_mm) if spacing_mm else None
-    return Geometry(_vector(across), _vector(downward), _vector(center), size_mm)
+    return Geometry(_vector(across), _vector(downward), _vector(center), size_mm, shape)
 
 
 def _vector(values: npt.NDArray[np.float64]) -> _Vector:

@@ -26,6 +26,7 @@ from brainsift.volumes.geometry import Geometry, geometry_of
 from brainsift.volumes.raw_volume import read_raw_header
 from brainsift.volumes.signatures import GZIP, HEADER_BYTES, MGH_SUFFIXES, is_raw_volume, nifti_version
 from brainsift.volumes.slices import Loaded, Slice, coarse_of, slice_of_values
+from brainsift.volumes.voxel_grid import VoxelGrid
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
@@ -55,7 +56,7 @@ def nifti_slices(path: str | Path, *, limits: Limits = LIMITS) -> list[Slice]:
             str(path),
             partial(volume.load, place, name, limits),
             note=volume.note,
-            acquisition=Acquisition(geometry=volume.geometry(place)),
+            acquisition=Acquisition(geometry=volume.geometry(place), grid=volume.grid),
         )
         for place, name in enumerate(names)
     ]
@@ -76,6 +77,7 @@ class _Volume:
         note: what else to know.
         affine: (4, 4), from the turned voxels to mm to the right, to the front and upwards; None where the header does
             not say how the head lies.
+        grid: how the slices lie in the voxels of the file; None where its header has no usable place for them.
         rescale: turns voxels into the units of the file, once they are read.
     """
 
@@ -88,6 +90,7 @@ class _Volume:
     count: int
     note: str
     affine: npt.NDArray[np.float64] | None
+    grid: VoxelGrid | None
     rescale: Rescale = (0.0, 1.0)
     _voxels: _Array | None = None
     _fault: UnreadableImageError | None = None
@@ -207,10 +210,30 @@ def _open(path: Path, limits: Limits) -> _Volume:
     check_size((sides[x], sides[y]), str(path), limits)
     if header.oriented and axis != _PLANES.index("axial"):
         note = "; ".join(filter(None, (note, f"cut in the {_PLANES[axis]} plane")))
-    affine = None
-    if header.oriented and np.isfinite(header.affine).all() and np.abs(np.linalg.det(header.affine[:3, :3])) > 0:
-        affine = header.affine @ _nibabel().orientations.inv_ornt_aff(turn, shape)
-    return _Volume(path, header.first, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note, affine)
+    affine, grid = None, None
+    if np.isfinite(header.affine).all() and np.abs(np.linalg.det(header.affine[:3, :3])) > 0:
+        grid = _grid(header, shape, turn, axes=(axis, y, x))
+        if header.oriented:
+            affine = header.affine @ _nibabel().orientations.inv_ornt_aff(turn, shape)
+    return _Volume(path, header.first, shape, turn, axis, (spacings[y], spacings[x]), sides[axis], note, affine, grid)
+
+
+def _grid(
+    header: _Scan, shape: tuple[int, int, int], turn: npt.NDArray[np.float64], *, axes: tuple[int, int, int]
+) -> VoxelGrid:
+    """Returns how slices lie in the voxels of a file, as `_Volume.load` turns them.
+
+    Args:
+        header: of the file.
+        shape: of its axes.
+        turn: how they become right, anterior, superior.
+        axes: of the turned volume, from slice to slice, from row to row and from column to column.
+    """
+    place = [int(np.flatnonzero(turn[:, 0] == axis)[0]) for axis in axes]
+    ways = [int(turn[one, 1]) for one in place]
+    affine = tuple(tuple(float(value) for value in row) for row in header.affine)
+    shown = (ways[0], -ways[1], -ways[2])  # the first row and the first column of a slice are the last voxels
+    return VoxelGrid(shape, affine, (place[0], place[1], place[2]), shown, header.oriented)
 
 
 def _acquired_across(sides: list[int], spacings: list[float]) -> int:

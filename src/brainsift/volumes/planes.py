@@ -16,6 +16,7 @@ import numpy.typing as npt
 from brainsift.core.errors import InputError
 from brainsift.volumes.geometry import Geometry, Plane
 from brainsift.volumes.slices import squared
+from brainsift.volumes.voxel_grid import VoxelGrid
 
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 _NORMAL = {"axial": 2, "coronal": 1, "sagittal": 0}  # axis of the patient across which a plane is cut
@@ -85,6 +86,17 @@ class Block:
         near = np.abs(self._directions)
         x, y, z = max(permutations(range(3)), key=lambda axes: sum(near[axis, one] for one, axis in enumerate(axes)))
         return x, y, z
+
+    @property
+    def grid(self) -> VoxelGrid:
+        """The voxels as a volume of columns, rows and slices."""
+        n_slices, height, width = self.shape
+        _, rows_mm, columns_mm = self.spacing_mm
+        across, downward = np.array(self.first.right) * columns_mm, np.array(self.first.down) * rows_mm
+        corner = np.array(self.first.center_mm) - across * (width - 1) / 2 - downward * (height - 1) / 2
+        to_ras = np.diag([-1.0, -1.0, 1.0]) @ np.column_stack([across, downward, self.step_mm, corner])
+        rows = tuple(tuple(float(value) for value in row) for row in (*to_ras, (0.0, 0.0, 0.0, 1.0)))
+        return VoxelGrid((width, height, n_slices), rows, axes=(2, 1, 0), ways=(1, 1, 1))
 
     def cut(self, plane: Plane) -> Cut:
         """Returns where the pictures of a plane lie."""

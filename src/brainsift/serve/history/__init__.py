@@ -1,5 +1,5 @@
 """Predictions and the verdicts of readers, kept in one SQLite file.
 
-Modules: store, database, search, export_table, recording.
+Modules: store, database, contours, search, export_table, masks_zip, recording.
 May import: core, volumes, inference, serve, serve.scoring.
 """

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from brainsift.core.errors import HistoryError, in_one_line
+from brainsift.serve.history.contours import TABLES as _CONTOURS
 
 APPLICATION = 0x62736874
 """The mark by which SQLite files of one program are known: "bsht"."""
-SCHEMA = 4
+SCHEMA = 5
 Verdict = Literal["tumor", "no_tumor", "unsure", "not_brain_mri"]
 """What a reader says that a case shows."""
 _WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
@@ -74,6 +75,7 @@ _UPGRADES: dict[int, tuple[str, ...]] = {  # from a schema to the next one
         "DROP TABLE cases_3",
         _INDEX,
     ),
+    4: _CONTOURS,
 }
 
 
@@ -112,8 +114,8 @@ class HistoryFile:
         with self.writing() as connection:
             schema = _schema_of(connection, self._path)
             if schema == 0:
-                connection.execute(_TABLE)
-                connection.execute(_INDEX)
+                for statement in (_TABLE, _INDEX, *_CONTOURS):
+                    connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
             for known in range(schema or SCHEMA, SCHEMA):
                 for statement in _UPGRADES[known]:

@@ -46,11 +46,12 @@ def as_csv(rows: Iterable[Row], folder: str) -> str:
     text = io.StringIO()
     write_row = csv_writer(text, EXPORT_COLUMNS)
     for row in rows:
-        write_row(_exported(row, folder))
+        write_row(exported(row, folder))
     return text.getvalue()
 
 
-def _exported(row: Row, folder: str) -> dict[str, Any]:
+def exported(row: Row, folder: str) -> dict[str, Any]:
+    """Returns a case as a row of the table."""
     number, name = row["id"], row["name"]
     # Files of several patients may have one name, and series have none: only the number tells volumes apart.
     volume = f"{row['volume'] or name} ({row['part_of'] or number})" if row["volume"] or row["slices"] else ""

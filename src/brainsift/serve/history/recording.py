@@ -6,14 +6,16 @@ from dataclasses import replace
 from itertools import groupby, islice
 from typing import Protocol
 
-from brainsift.core.errors import BrainsiftError
+from brainsift.core.errors import BrainsiftError, InputError
 from brainsift.inference.cautions import cautions_of
 from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.serve.history.store import History, HistoryRow
 from brainsift.serve.scoring.slice_pictures import map_png, picture_png
 from brainsift.volumes.acquisition import Acquisition
+from brainsift.volumes.planes import block_of
 from brainsift.volumes.slices import Loaded
+from brainsift.volumes.voxel_grid import VoxelGrid
 
 _log = logging.getLogger("brainsift.serve")
 _AT_ONCE = 32  # rows with their pictures in memory
@@ -60,7 +62,7 @@ def record(history: History, job: Scored, *, model: str, size: int) -> bool:
             volume = next(volumes) if name else None
             if volume and len(slices) > 1:
                 row = _volume_row(volume, slices[0][1], job.rule.of_volumes, model)
-                (whole,) = history.record([row], hurry=True)
+                (whole,) = history.record([replace(row, grid=_grid(job, slices))], hurry=True)
             rows = _slice_rows(job, slices, whole, model=model, size=size if history.keeps_images else 0)
             while chunk := list(islice(rows, _AT_ONCE)):
                 job.cases += history.record(chunk, hurry=True)
@@ -87,12 +89,28 @@ def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: 
     whole = Prediction(volume.volume, "ok", volume.logit, volume.decision, volume.reason, volume.detail)
     if volume.logit is None:
         unreadable = volume.n_unreadable == volume.n_slices
-        whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", detail=first.detail)
-        whole = replace(whole, decision="" if unreadable else "refer", reason=first.reason)
+        why = first.detail.removesuffix(first.note).removesuffix("; ")
+        whole = replace(whole, status="unreadable" if unreadable else "not_brain_mri", reason=first.reason)
+        detail = "; ".join(filter(None, (why, volume.detail)))
+        whole = replace(whole, decision="" if unreadable else "refer", detail=detail)
     row = replace(_row(whole, rule, model), slices=volume.n_slices)
     if volume.probability is None:
         return row
     return replace(row, probability=volume.probability, leaning=rule.lean(volume.probability))  # not by way of a logit
+
+
+def _grid(job: Scored, slices: list[tuple[int, Prediction]]) -> VoxelGrid | None:
+    """Returns the stored voxels of a volume; None where its slices are no stack at even distances."""
+    acquisitions = [job.acquisition(place) for place, _ in slices]
+    if grid := acquisitions[0].grid:
+        return grid
+    geometries = [one.geometry for one in acquisitions]
+    shapes = {one.shape for one in geometries if one}
+    shape = shapes.pop() if len(shapes) == 1 else None
+    try:
+        return block_of(geometries, shape, slices[0][1].volume).grid if shape else None
+    except InputError:
+        return None
 
 
 def _slice_rows(
@@ -100,7 +118,7 @@ def _slice_rows(
 ) -> Iterator[HistoryRow]:
     """Yields the rows of images or of the slices of a volume, with pictures where ``size`` is not 0."""
     for place, prediction in slices:
-        picture = drawn = None
+        picture = drawn = shown = None
         if size and prediction.logit is not None:
             try:
                 grey = job.load(place).image.grey()
@@ -108,14 +126,18 @@ def _slice_rows(
                 pass
             else:
                 tumor_map = prediction.tumor_map
+                shown = grey.shape[1], grey.shape[0]
                 picture = picture_png(grey)
                 drawn = None if tumor_map is None else map_png(grey, tumor_map, size=size)
+        acquisition = job.acquisition(place)
         yield replace(
             _row(prediction, job.rule, model),
             part_of=whole,
+            size=shown,
+            grid=None if whole else acquisition.grid,
             picture_png=picture,
             map_png=drawn,
-            cautions=tuple(cautions_of(job.acquisition(place))),
+            cautions=tuple(cautions_of(acquisition)),
             has_focus=prediction.has_focus,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from brainsift.core.errors import SlowError, UsageError
+from brainsift.serve.history.contours import CASES
 from brainsift.serve.history.database import folded
 
 _MOST_WORDS = 10
@@ -34,7 +35,7 @@ def find(
     page = numbers[offset : offset + limit]
     marks = ", ".join("?" * len(page))
     return len(numbers), connection.execute(
-        f"SELECT * FROM cases WHERE id IN ({marks}) ORDER BY id DESC", page
+        f"SELECT * FROM {CASES} WHERE id IN ({marks}) ORDER BY id DESC", page
     ).fetchall()
 
 

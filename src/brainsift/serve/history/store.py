@@ -1,6 +1,6 @@
 """The history: predictions and the verdicts of readers in one SQLite file, and PNG files where wanted.
 
-FOLDER/history.sqlite   one row per image, slice, or volume, with the reader's verdict; mode 0600
+FOLDER/history.sqlite   one row per image, slice, or volume, with the reader's verdict and contour; mode 0600
 FOLDER/images/          12.png and 12-map.png of case 12; folder 0700, files 0600
 
 Deleted rows and images leave nothing in these files: SQLite overwrites the rows, and its log is emptied.
@@ -13,19 +13,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, BinaryIO, Literal, get_args
 
+from PIL import Image
 from pydantic import Field, PlainSerializer
 
-from brainsift.core.errors import NotFoundError
+from brainsift.core.errors import InputError, NotFoundError, UsageError
 from brainsift.core.files import sha256_of
 from brainsift.core.reasons import Reason
 from brainsift.inference.cautions import Caution
 from brainsift.inference.decision import Decision, Status, rounded
+from brainsift.serve.history.contours import (
+    CASES,
+    Contour,
+    contour_of,
+    grid_of,
+    note_source,
+    remove,
+    remove_all_of,
+    rows_of,
+    save,
+    source_size,
+)
 from brainsift.serve.history.database import HistoryFile, Verdict
 from brainsift.serve.history.export_table import IMAGES, as_csv
+from brainsift.serve.history.masks_zip import DrawnVolume, Segment, no_segmentation, write_zip
 from brainsift.serve.history.search import find
 from brainsift.serve.schemas import Leaning
+from brainsift.serve.scoring.slice_pictures import SIDE
+from brainsift.volumes.voxel_grid import VoxelGrid
 
 FILE = "history.sqlite"
 Layer = Literal["picture", "map"]
@@ -88,6 +104,10 @@ class HistoryRow(Kept):
 
     picture_png: bytes | None = field(default=None, repr=False)
     map_png: bytes | None = field(default=None, repr=False)
+    size: tuple[int, int] | None = None
+    """Width and height of the image or slice as it was decoded, pixels."""
+    grid: VoxelGrid | None = None
+    """The stored voxels of a volume."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +123,23 @@ class Case(Kept):
         Field(description="What the reader says that it shows; null without a verdict."),
     ]
     note: Annotated[str, Field(description="The reader's.")]
+    contours: Annotated[
+        int,
+        Field(description="Number of its images or slices whose contour a reader corrected: 0 or 1, or of a volume."),
+    ]
+
+
+@dataclass(frozen=True)
+class DrawnContour:
+    """A kept contour.
+
+    Attributes:
+        drawn: when it was saved, ISO 8601, UTC.
+        contour: as the reader drew it.
+    """
+
+    drawn: str
+    contour: Contour
 
 
 class History:
@@ -145,6 +182,7 @@ class History:
                     if row.part_of is not None and whole is None:
                         raise _no_case(row.part_of)  # it was deleted in the meantime
                     numbers.append(self._insert(connection, row, created))
+                    note_source(connection, numbers[-1], row.size, row.grid)
                     self._write_images(numbers[-1], row)
         except BaseException:
             self._remove_images(numbers)
@@ -183,7 +221,7 @@ class History:
             NotFoundError: there is no case of this number.
         """
         with self._file.errors():
-            row = self._file.connection().execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
+            row = self._file.connection().execute(f"SELECT * FROM {CASES} WHERE id = ?", [number]).fetchone()
         if row is None:
             raise _no_case(number)
         return _case(row)
@@ -195,7 +233,7 @@ class History:
             numbers: of cases; those that are not there are left out.
         """
         marks = ", ".join("?" * len(numbers))
-        joined = "cases AS own JOIN cases AS whole ON whole.id = ifnull(own.part_of, own.id)"
+        joined = f"cases AS own JOIN {CASES} AS whole ON whole.id = ifnull(own.part_of, own.id)"
         wanted = f"SELECT own.id AS number, whole.* FROM {joined} WHERE own.id IN ({marks})"
         with self._file.errors():
             rows = self._file.connection().execute(wanted, numbers).fetchall()
@@ -203,7 +241,7 @@ class History:
 
     def named(self, name: str) -> list[Case]:
         """Returns the images and volumes that have a name, or one that goes on with a space after it; oldest first."""
-        query = "SELECT * FROM cases WHERE part_of IS NULL AND substr(name || ' ', 1, ?) = ? ORDER BY id"
+        query = f"SELECT * FROM {CASES} WHERE part_of IS NULL AND substr(name || ' ', 1, ?) = ? ORDER BY id"
         with self._file.errors():
             found = self._file.connection().execute(query, [len(name) + 1, f"{name} "]).fetchall()
         return [_case(row) for row in found]
@@ -216,8 +254,8 @@ class History:
         """
         self.open(number)
         with self._file.errors():
-            found = self._file.connection().execute("SELECT * FROM cases WHERE part_of = ? ORDER BY id", [number])
-            rows = found.fetchall()
+            query = f"SELECT * FROM {CASES} WHERE part_of = ? ORDER BY id"
+            rows = self._file.connection().execute(query, [number]).fetchall()
         return [_case(row) for row in rows]
 
     def image(self, number: int, layer: Layer) -> bytes:
@@ -247,6 +285,107 @@ class History:
             if not done.rowcount:
                 raise _no_case(number)
         return self.open(number)
+
+    def contour(self, number: int) -> DrawnContour | None:
+        """Returns the contour that a reader drew on an image or a slice; None where nobody did.
+
+        Raises:
+            NotFoundError: there is no case of this number.
+        """
+        self.open(number)
+        with self._file.errors():
+            rows = rows_of(self._file.connection(), "case_id = ?", [number])
+        return DrawnContour(rows[0]["drawn"], contour_of(rows[0])) if rows else None
+
+    def source_size(self, number: int) -> tuple[int, int] | None:
+        """Returns the width and height in pixels on which a contour of an image or a slice is drawn, as it was decoded.
+
+        Returns:
+            None where they are not known: neither was noted, and the kept picture may be smaller than the image.
+
+        Raises:
+            NotFoundError: there is no case of this number.
+        """
+        case = self.open(number)
+        with self._file.errors():
+            known = source_size(self._file.connection(), number)
+        if known or not case.picture:
+            return known
+        with Image.open(self._path(number, "picture")) as kept:
+            return kept.size if max(kept.size) < SIDE else None
+
+    def draw(self, number: int, contour: Contour, size: tuple[int, int] | None = None) -> DrawnContour:
+        """Keeps the contour that a reader drew on an image or a slice; the last one counts.
+
+        Args:
+            number: of the case.
+            contour: in the pixels of the image as it was decoded.
+            size: width and height of that image; by default as they are known here.
+
+        Raises:
+            NotFoundError: there is no case of this number.
+            UsageError: it is a volume as a whole.
+            InputError: the contour has a wrong number of pixels, its size is not that of the image, or the size of the
+                image is not known.
+        """
+        case = self.open(number)
+        if case.slices:
+            rule = f"is a volume of {case.slices} slices, and a contour belongs to one slice"
+            raise UsageError(f"case {number}", rule, f"Take the number of a slice from {number}/slices.")
+        contour.mask()
+        size = size or self.source_size(number)
+        if size is None:
+            rule = "cannot be checked: the size of its image is not known, because the image is no longer here"
+            raise InputError(f"contour of case {number}", rule, "Score the image again, and draw on the new case.")
+        if size != (contour.width, contour.height):
+            rule = f"is of {contour.width} x {contour.height} pixels, the image of {size[0]} x {size[1]}"
+            raise InputError("contour", rule, "Draw it in the pixels of the image as it was decoded.")
+        with self._file.writing() as connection:
+            if connection.execute("SELECT 1 FROM cases WHERE id = ?", [number]).fetchone() is None:
+                raise _no_case(number)  # it was deleted in the meantime
+            drawn = _now()
+            save(connection, number, case.part_of or number, contour, drawn)
+        return DrawnContour(drawn, contour)
+
+    def remove_contour(self, number: int) -> None:
+        """Removes the contour that a reader drew: that of the network stands again.
+
+        Raises:
+            NotFoundError: there is no case of this number, or it has no such contour.
+            HistoryError: it is removed, but its traces cannot be removed yet.
+        """
+        self.open(number)
+        with self._file.writing() as connection:
+            if not remove(connection, [number]):
+                raise NotFoundError(
+                    f"contour of case {number}", "is not there: nobody drew one", "Open the case again."
+                )
+        self._file.forget()
+
+    def write_masks(self, stream: BinaryIO, segment: Segment = no_segmentation) -> None:
+        """Writes all judged cases and all contours as a ZIP archive; `masks_zip` says what is in it.
+
+        Args:
+            stream: where to.
+            segment: makes the DICOM segmentation of a volume.
+        """
+        with self._file.errors():
+            connection = self._file.connection()
+            rows = connection.execute(_ONE_EACH.format(wanted=_WANTED["images"])).fetchall()
+            drawn = rows_of(connection)
+            volumes = {row["whole"]: self._drawn_volume(connection, row["whole"]) for row in drawn}
+        contours = {row["case_id"]: contour_of(row) for row in drawn}
+        write_zip(stream, list(map(dict, rows)), contours, volumes, read=self._kept_picture, segment=segment)
+
+    def _drawn_volume(self, connection: sqlite3.Connection, number: int) -> DrawnVolume:
+        query = "SELECT * FROM cases WHERE ? IN (id, part_of) ORDER BY part_of IS NOT NULL, id"
+        whole, *slices = connection.execute(query, [number]).fetchall()
+        numbers = [row["id"] for row in slices or [whole]]
+        return DrawnVolume(whole["name"], whole["verdict"] or "", whole["slices"], numbers, grid_of(connection, number))
+
+    def _kept_picture(self, number: int) -> bytes | None:
+        path = self._path(number, "picture")
+        return path.read_bytes() if path.is_file() else None
 
     def delete(self, number: int) -> None:
         """Deletes a case, its slices and their images.
@@ -319,6 +458,7 @@ class History:
         with self._file.writing() as connection:
             rows = connection.execute(f"SELECT id, part_of FROM cases WHERE {where}", values).fetchall()
             connection.execute(f"DELETE FROM cases WHERE {where}", values)
+            remove_all_of(connection, [row["id"] for row in rows])
         with self._file.errors():
             self._remove_images([row["id"] for row in rows])
         self._file.forget()

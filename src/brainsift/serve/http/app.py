@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -21,25 +22,34 @@ from brainsift.core.errors import (
     UsageError,
 )
 from brainsift.inference.bundle import Bundle, load_bundle
+from brainsift.pages.api_page import api_page
 from brainsift.serve.config import ServeConfig
-from brainsift.serve.http import history_routes
+from brainsift.serve.http import contour_routes, history_routes
 from brainsift.serve.http.middleware import COOKIE, Gate, error_response, too_large
 from brainsift.serve.http.routes import errors, router
 from brainsift.serve.http.service import Service
+from brainsift.serve.loopback import is_loopback
 from brainsift.serve.prometheus import CONTENT_TYPE
 from brainsift.serve.schemas import Health
 
 PAGE = Path(__file__).parents[1] / "page"
 
 
-def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) -> FastAPI:
+def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None, *, framed: bool = False) -> FastAPI:
     """Makes the application.
 
     Args:
         config: how it runs.
         bundle: the network; by default the one that comes with the package.
+        framed: whether notebooks of this machine may show its page in a frame.
+
+    Raises:
+        UsageError: it is to be framed, and other machines can reach it.
     """
-    service = Service(config or ServeConfig(), bundle or load_bundle())
+    config = config or ServeConfig()
+    if framed and not is_loopback(config.host):
+        raise UsageError("host", f"must be this machine for a framed page, not {config.host}", "Write 127.0.0.1.")
+    service = Service(config, bundle or load_bundle())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -51,17 +61,19 @@ def create_app(config: ServeConfig | None = None, bundle: Bundle | None = None) 
         version=__version__,
         description=f"Tells whether a brain MRI slice shows a tumor. {service.bundle.notice}",
         lifespan=lifespan,
-        docs_url=None,  # such pages load scripts from elsewhere
+        docs_url=None,  # such pages load scripts from elsewhere; see `_add_docs`
         redoc_url=None,
     )
     app.state.service = service
-    app.add_middleware(Gate, config=service.config, metrics=service.metrics)
+    app.add_middleware(Gate, config=service.config, metrics=service.metrics, framed=framed)
     _add_errors(app)
     _add_health(app, service)
     app.include_router(router(service))
+    app.include_router(contour_routes.router(service), responses=errors(404, 413, 422))
     app.include_router(history_routes.router(service.history), responses=errors(404))
     _add_page(app, service)
-    _remove_validation_schema(app)
+    _add_docs(app)
+    _remove_validation_schema(app)  # last: the framework makes the document anew after each route
     return app
 
 
@@ -136,6 +148,16 @@ def _add_page(app: FastAPI, service: Service) -> None:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
     app.mount("/page", _Assets(directory=PAGE))
+
+
+def _add_docs(app: FastAPI) -> None:
+    @cache
+    def page() -> str:
+        return api_page(app.openapi())
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page())
 
 
 class _Assets(StaticFiles):

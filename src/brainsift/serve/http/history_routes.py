@@ -1,5 +1,6 @@
 """The routes of the history, under /api/v1/history."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -34,6 +35,7 @@ _EXAMPLE: dict[str, Any] = {
     "has_focus": True,
     "verdict": "tumor",
     "note": "left temporal, seen on the next slices too",
+    "contours": 1,
 }
 VerdictFilter = Literal["", "tumor", "no_tumor", "unsure", "not_brain_mri", "none"]
 Outcome = Literal["", "tumor", "no_tumor", "refer", "not_brain_mri", "unreadable"]
@@ -76,20 +78,25 @@ class DeletedOut(BaseModel):
     deleted: int
 
 
-def router(history: History | None) -> APIRouter:
-    """Makes the routes; without a history all of them reply "not found".
-
-    Args:
-        history: None where the service keeps none.
-    """
+def need(history: History | None) -> Callable[[], History]:
+    """Returns what gives the history to a route, or replies "not found" where none is kept."""
 
     def kept() -> History:
         if history is None:
             raise NotFoundError("history", "is not kept", "Start the service with --keep FOLDER.")
         return history
 
+    return kept
+
+
+def router(history: History | None) -> APIRouter:
+    """Makes the routes; without a history all of them reply "not found".
+
+    Args:
+        history: None where the service keeps none.
+    """
     made = APIRouter(prefix=PREFIX, tags=["history"], dependencies=[Depends(refuse_unknown_query)])
-    needed = Annotated[History, Depends(kept)]
+    needed = Annotated[History, Depends(need(history))]
     _add_lists(made, needed)
     _add_cases(made, needed)
     _add_images(made, needed)
@@ -118,7 +125,7 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     def clear(history: kept) -> DeletedOut:
         return DeletedOut(deleted=history.clear())
 
-    @made.get("/export.csv", summary="For `brainsift evaluate` and `brainsift calibrate`", **_answers("text/csv"))
+    @made.get("/export.csv", summary="For `brainsift evaluate` and `brainsift calibrate`", **answers("text/csv"))
     def export(
         history: kept,
         folder: Annotated[
@@ -151,14 +158,15 @@ def _add_cases(made: APIRouter, kept: Any) -> None:
 
 
 def _add_images(made: APIRouter, kept: Any) -> None:
-    @made.get("/{number}/picture.png", summary="The kept picture", **_answers("image/png"))
+    @made.get("/{number}/picture.png", summary="The kept picture", **answers("image/png"))
     def picture(history: kept, number: Number) -> Response:
         return Response(history.image(number, "picture"), media_type="image/png")
 
-    @made.get("/{number}/map.png", summary="The kept tumor map", **_answers("image/png"))
+    @made.get("/{number}/map.png", summary="The kept tumor map", **answers("image/png"))
     def tumor_map(history: kept, number: Number) -> Response:
         return Response(history.image(number, "map"), media_type="image/png")
 
 
-def _answers(media_type: str) -> dict[str, Any]:
+def answers(media_type: str) -> dict[str, Any]:
+    """Returns what a route says of a reply that is no JSON."""
     return {"response_class": Response, "responses": {200: {"content": {media_type: {}}}}}

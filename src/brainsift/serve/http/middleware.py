@@ -45,11 +45,16 @@ _WRONG_TOKEN = re.compile(r' *<p class="reason".*</p>\n')
 _DRAINED, _DRAIN_S = 256 * MIB, 3.0
 _UPLOADS = ("/api/v1/predict", "/api/v1/jobs")  # they have a limit of their own
 _BODY_BYTES = dict.fromkeys(("/api/v1/report.html", "/api/v1/dicom.zip"), MIB)  # they list slices
+_CONTOUR = re.compile(r"/api/v1/history/\d+/contour")  # a mask
 _SMALL = 64 * 1024  # bytes of any other body
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_FRAMED_POLICY = _SECURITY_POLICY.replace(
+    "frame-ancestors 'none'",
+    "frame-ancestors http://127.0.0.1:* http://localhost:* https://127.0.0.1:* https://localhost:*",
 )
 _SECURITY_HEADERS = {
     "content-security-policy": _SECURITY_POLICY,
@@ -105,8 +110,15 @@ def error_response(error: BrainsiftError, request_id: str) -> JSONResponse:
 
 def too_large(path: str) -> UploadError:
     """Returns the error for a body that is larger than an address takes."""
-    rule = f"is larger than {_BODY_BYTES.get(path, _SMALL)} bytes"
+    rule = f"is larger than {_most_bytes(path)} bytes"
+    if _CONTOUR.fullmatch(path):
+        return UploadError("contour", rule, "Draw a smoother contour: each piece of a row takes two numbers.")
     return UploadError("body", rule, "Send files to /api/v1/predict or /api/v1/jobs.")
+
+
+def _most_bytes(path: str) -> int:
+    """Returns the largest body that an address takes, if it takes no uploads."""
+    return MIB if _CONTOUR.fullmatch(path) else _BODY_BYTES.get(path, _SMALL)
 
 
 def bare_reply(error: BrainsiftError) -> JSONResponse:
@@ -124,10 +136,13 @@ class Gate:
         app: the application.
         config: the token, the address, the limit of time.
         metrics: counts requests.
+        framed: whether pages of this machine may show those of the service in a frame.
     """
 
-    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, config: ServeConfig, metrics: Metrics, framed: bool = False) -> None:
         self._app, self._config, self._metrics = app, config, metrics
+        policy = _FRAMED_POLICY if framed else _SECURITY_POLICY
+        self._security_headers = {**_SECURITY_HEADERS, "content-security-policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -150,7 +165,7 @@ class Gate:
         if not own and scope["method"] in _UNSAFE:
             return ForbiddenError("Origin", "is another website", "Use the page of this service.")
         path, length = scope["path"], headers.get("content-length", "")
-        if path not in _UPLOADS and length.isdigit() and int(length) > _BODY_BYTES.get(path, _SMALL):
+        if path not in _UPLOADS and length.isdigit() and int(length) > _most_bytes(path):
             return too_large(path)
         if self._config.token and path not in _UNLOCKED and not self._has_token(scope, headers):
             remedy = "Send the header `Authorization: Bearer TOKEN`, or open /?token=TOKEN in a browser."
@@ -234,7 +249,7 @@ class _Passage:
 
     async def _receive_limited(self) -> Message:
         message, path = await self._receive_more(), self._scope["path"]
-        if path not in _UPLOADS and self._received > _BODY_BYTES.get(path, _SMALL):
+        if path not in _UPLOADS and self._received > _most_bytes(path):
             raise HTTPException(UploadError.http_status)  # FastAPI lets no other kind of error through here
         return message
 
@@ -255,7 +270,7 @@ class _Passage:
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._id
-            for name, value in _SECURITY_HEADERS.items():
+            for name, value in self._gate._security_headers.items():
                 headers[name] = value
             if self._gate._config.cors:
                 headers.add_vary_header("Origin")

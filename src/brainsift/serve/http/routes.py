@@ -35,6 +35,7 @@ from brainsift.serve.schemas import (
     PlaneResult,
     PlanesReply,
     PredictReply,
+    ReportedSlices,
     ReportRequest,
     SliceResult,
     VolumeResult,
@@ -181,15 +182,15 @@ def _add_reports(api: APIRouter, service: Service) -> None:
         job = service.jobs.find_done(job_id)
         return await _report(service, [(job, place, one) for place, one in enumerate(job.predictions)], job.rule)
 
-    @api.post("/report.html", responses={**errors(404, 413), **page})
+    @api.post("/report.html", responses={**errors(404, 409, 413), **page})
     async def report(body: ReportRequest, query: _Decision) -> Response:
         """The same report on slices of any jobs, all decided by the rule of the query."""
         rule = query.rule(service)
         shown: list[tuple[Job | None, int, Prediction]] = []
         owners: dict[str, tuple[str, str]] = {}  # of the names of volumes: two jobs may have one of the same name
         for part in body.slices:
-            job = service.jobs.find(part.job)
-            for place in range(len(job.predictions)) if part.slices is None else part.slices:
+            job, places = _named(service, part)
+            for place in places:
                 if not 0 <= place < len(job.predictions):
                     raise NotFoundError("slice", f"{place} is not in job {part.job}", "Slices count from 0.")
                 one = job.predictions[place]
@@ -204,7 +205,7 @@ def _add_reports(api: APIRouter, service: Service) -> None:
 
     archive: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {}}}}
 
-    @api.post("/dicom.zip", responses={**errors(404, 413, 422, 501), **archive}, response_class=Response)
+    @api.post("/dicom.zip", responses={**errors(404, 409, 413, 422, 501), **archive}, response_class=Response)
     async def dicom(body: ReportRequest, query: _Decision) -> Response:
         """The objects of `brainsift predict --dicom` for the DICOM series that the slices belong to, as a ZIP.
 
@@ -213,11 +214,18 @@ def _add_reports(api: APIRouter, service: Service) -> None:
         rule = query.rule(service)
         volumes: list[VolumePrediction] = []
         for part in body.slices:
-            job = service.jobs.find(part.job)
-            places = range(len(job.predictions)) if part.slices is None else part.slices
+            job, places = _named(service, part)
             volumes += job.volumes_of(places, rule)
         packed = await service.draw(lambda: zip_results(volumes, service.bundle, rule))
         return _attached(packed, "application/zip", "dicom.zip")
+
+
+def _named(service: Service, part: ReportedSlices) -> tuple[Job, Sequence[int]]:
+    """Returns the job that a part of a request names, and the places of its slices: all of a job that is done."""
+    if part.slices is not None:
+        return service.jobs.find(part.job), part.slices
+    job = service.jobs.find_done(part.job)
+    return job, range(len(job.predictions))
 
 
 async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Prediction]], rule: Rule) -> Response:
@@ -281,9 +289,9 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
 
 
 def _add_planes(api: APIRouter, service: Service) -> None:
-    pictures = {**errors(404, 422), 200: _PNG}
+    pictures = {**_NOT_DONE, 200: _PNG}
 
-    @api.get("/jobs/{job_id}/slices/{place}/planes", responses=errors(404, 422))
+    @api.get("/jobs/{job_id}/slices/{place}/planes", responses=_NOT_DONE)
     async def planes(job_id: str, place: int) -> PlanesReply:
         """The planes in which the volume of a slice can be shown; only the plane of its slices was scored."""
         job = service.jobs.find(job_id)

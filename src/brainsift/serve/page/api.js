@@ -117,13 +117,20 @@ import { Emitter } from "./emitter.js";
  * @property {boolean | null} has_focus whether its tumor map passes 0.5 anywhere; null where that is not known.
  * @property {Verdict | null} verdict
  * @property {string} note
+ * @property {number} contours that a reader corrected: 0 or 1, or of a volume the number of such slices.
+ *
+ * @typedef {object} DrawnContour What a reader drew, as runs of a mask; see `Mask.ofRuns`.
+ * @property {number[]} runs
+ * @property {"empty" | "network"} start
+ * @property {number | null} level of the network's contour, where it began with that.
  *
  * @typedef {Record<string, string | number | null | undefined>} Query
  *
  * @typedef {{ status: number, text: string, content?: Blob, retryAfter?: number }} Reply `status` is 0 where the server does not
- *   answer.
+ *   answer; `content` stands for the text of a file that is no text.
  *
- * @typedef {{ query?: Query, body?: unknown, signal?: AbortSignal, keepalive?: boolean }} Options
+ * @typedef {{ query?: Query, body?: unknown, signal?: AbortSignal, keepalive?: boolean, asFile?: boolean }} Options `asFile`: the
+ *   reply is no text.
  */
 
 const WAIT_SECONDS = 20;
@@ -249,14 +256,15 @@ async function insist(attempt, signal) {
  * @param {Options} [options]
  * @returns {Promise<Reply>}
  */
-async function once(method, path, { query, body, signal, keepalive } = {}) {
+async function once(method, path, { query, body, signal, keepalive, asFile = false } = {}) {
   /** @type {HeadersInit} */
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   const text = body === undefined ? undefined : JSON.stringify(body);
   try {
     const reply = await fetch(address(path, query), { method, headers, body: text, signal, keepalive });
-    const content = await reply.blob();
-    return { status: reply.status, text: await new Response(content).text(), content, retryAfter: Number(reply.headers.get("Retry-After")) };
+    const retryAfter = Number(reply.headers.get("Retry-After"));
+    if (asFile && reply.ok) return { status: reply.status, text: "", content: await reply.blob(), retryAfter };
+    return { status: reply.status, text: await reply.text(), retryAfter };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { status: 0, text: "" };
@@ -405,7 +413,7 @@ export const getReport = async (query, body) => (await replyOnce("POST", "report
  * @type {(query: Query, body: ReportRequest) => Promise<Blob>}
  */
 export const getDicom = async (query, body) => {
-  const { content } = await replyOnce("POST", "dicom.zip", { query, body });
+  const { content } = await replyOnce("POST", "dicom.zip", { query, body, asFile: true });
   return /** @type {Blob} */ (content);
 };
 
@@ -433,6 +441,12 @@ export const history = {
   /** @type {(id: number, verdict: Verdict | null, note: string) => Promise<KeptRecord>} */
   setVerdict: (id, verdict, note) =>
     callOnce("PUT", `history/${id}/verdict`, { body: { verdict, note }, keepalive: true }), // a reload does not end it
+  /** @type {(id: number) => Promise<{ size: [number, number] | null, contour: DrawnContour | null }>} */
+  contour: (id) => callOnce("GET", `history/${id}/contour`),
+  /** @type {(id: number, body: DrawnContour & { width: number, height: number }, keepalive: boolean) => Promise<null>} */
+  setContour: (id, body, keepalive) => callOnce("PUT", `history/${id}/contour`, { body, keepalive }),
+  /** @type {(id: number) => Promise<null>} */
+  removeContour: (id) => callOnce("DELETE", `history/${id}/contour`, { keepalive: true }),
   /** @type {(id: number) => Promise<null>} */
   remove: (id) => callOnce("DELETE", `history/${id}`),
   /** @type {() => Promise<{ deleted: number }>} */
@@ -443,4 +457,6 @@ export const history = {
   map: (id) => address(`history/${id}/map.png`),
   /** @type {(of: "images" | "cases") => string} */
   table: (of) => address("history/export.csv", { of }),
+  /** @type {() => string} */
+  masks: () => address("history/masks.zip"),
 };

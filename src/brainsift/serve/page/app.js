@@ -13,6 +13,7 @@ import { CaseView } from "./case.js";
 import { Cases } from "./cases.js";
 import { all, announce, byId, confirm, first, setText, throttled } from "./dom.js";
 import { listenForFiles } from "./drop.js";
+import { embeddedJob } from "./embedded.js";
 import { ExportMenu } from "./export.js";
 import { HistoryView } from "./history.js";
 import { Intake } from "./intake.js";
@@ -316,7 +317,9 @@ async function start() {
   };
   window.addEventListener("hashchange", enter);
   enter();
-  await intake.restore();
+  const job = embeddedJob();
+  document.body.classList.toggle("embedded", job !== null);
+  await intake.restore(job);
   if (intake.forgotten && !intake.busy) sayEnd(intake, cases);
   document.body.dataset.ready = "true";
 }

@@ -8,6 +8,7 @@
 import { connection, history, look } from "./api.js";
 import { isUnconfirmed } from "./attention.js";
 import { blind, isHidden } from "./blind.js";
+import { Correction } from "./correction.js";
 import { all, announce, byId, el, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { picture, prefetch } from "./pictures.js";
@@ -45,7 +46,9 @@ export class CaseView {
     this.verdict = new VerdictForm();
     this.sliceVerdict = new VerdictForm();
     this.saySlice = throttled(() => this.#saySlice(), SAID_MS);
-    byId("stage").prepend(this.stage.node);
+    this.correction = new Correction(this.stage, { hasHistory });
+    byId("stage").prepend(this.stage.node, this.correction.bar);
+    this.stage.tools.firstElementChild?.after(this.correction.node);
     byId("prediction-scale").append(this.scale.node);
     byId("slice-scale").append(this.sliceScale.node);
     byId("case-tools").append(this.stage.tools);
@@ -62,6 +65,7 @@ export class CaseView {
   show(one) {
     if (one !== this.one) {
       this.cine.stop();
+      this.correction.leave();
       byId("case-pane").scrollTop = 0;
       this.#anyway = false;
     }
@@ -259,6 +263,7 @@ export class CaseView {
     if (!slice.geometry) setText(byId("place"), "");
     this.stage.setScrolls(one.isVolume);
     this.#showSliceVerdict(one);
+    this.correction.hide();
     const { pictureUrl, mapUrl } = one.layers(place);
     const hides = isHidden(one);
     const isRejected = slice.status === "not_brain_mri" && !this.#anyway;
@@ -270,7 +275,10 @@ export class CaseView {
     } else {
       const layers = { pictureUrl, mapUrl: isRejected || hides ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
       await this.stage.show(layers, { keepView });
-      if (this.one === one && one.slice === slice) this.planes.follow(one, place);
+      if (this.one === one && one.slice === slice) {
+        this.planes.follow(one, place);
+        this.correction.follow(one, place);
+      }
       await this.#showPlace(one, slice, pictureUrl);
       if (this.one === one && one.isVolume) prefetch(around(one));
     }
@@ -307,6 +315,7 @@ export class CaseView {
     if (one.record !== kept.whole) this.#showVerdict((one.record = kept.whole));
     byId("slice-verdict").hidden = !kept.slices.length;
     this.#showSliceVerdict(one);
+    this.correction.know(one, kept);
   }
 
   /** @param {KeptRecord} record */

@@ -9,6 +9,7 @@ import { ApiError, history as api } from "./api.js";
 import { attentionOf } from "./attention.js";
 import { blind, isHidden } from "./blind.js";
 import { Case } from "./cases.js";
+import { contours } from "./correction.js";
 import { mostSuspicious } from "./decide.js";
 import { announce, arrange, byId, closeByItself, confirm, el, setText, step } from "./dom.js";
 import { HIDDEN, decisionCell, nextUnjudged } from "./list.js";
@@ -96,6 +97,7 @@ export class HistoryView {
     closeByItself(byId("history-export", HTMLDetailsElement));
     byId("export-images", HTMLAnchorElement).href = api.table("images");
     byId("export-cases", HTMLAnchorElement).href = api.table("cases");
+    byId("export-masks", HTMLAnchorElement).href = api.masks();
     this.#listen();
   }
 
@@ -116,6 +118,7 @@ export class HistoryView {
     byId("delete-case").addEventListener("click", () => this.#remove());
     byId("history-delete-all").addEventListener("click", () => this.#removeAll());
     verdicts.on("saved", (one) => this.#update(one));
+    contours.on("saved", (one) => this.#update(one));
     blind.on("switched", () => this.#redraw());
   }
 
@@ -328,5 +331,6 @@ export class HistoryView {
 /** @param {Row} row */
 function showVerdict({ one, verdict }) {
   const shown = one.verdict ? el("span", { class: "badge", "data-verdict": one.verdict }, VERDICTS[one.verdict]) : "";
-  verdict.replaceChildren(shown, one.note ? el("span", { class: "has-note", title: one.note }, "note") : "");
+  const drawn = one.contours ? el("span", { class: "has-note" }, one.slices ? counted(one.contours, "contour") : "contour") : "";
+  verdict.replaceChildren(shown, one.note ? el("span", { class: "has-note", title: one.note }, "note") : "", drawn);
 }

@@ -47,6 +47,7 @@ export class Intake extends Emitter {
   #jobs = new Map();
   /** @type {Refusal[]} */
   #refused = [];
+  #keeps = true; // whether a reload finds the jobs
   #order = 0; // of the next file in the list
   /** Slices to score, since nothing ran the last time; of them, `done` are scored. */
   total = 0;
@@ -125,10 +126,17 @@ export class Intake extends Emitter {
     await Promise.all(ids.map(api.forget));
   }
 
-  /** Brings back the jobs, and what was refused, that this tab had before it was reloaded. */
-  async restore() {
-    for (const refusal of /** @type {Refusal[]} */ (stored(REFUSED))) this.#list(refusal);
-    for (const { id, ...known } of /** @type {(KnownJob & { id: string })[]} */ (stored(STORED))) {
+  /**
+   * Brings back the jobs, and what was refused, that this tab had before it was reloaded; or one job alone.
+   *
+   * @param {string | null} alone its id.
+   */
+  async restore(alone = null) {
+    this.#keeps = alone === null;
+    /** @type {(KnownJob & { id: string })[]} */
+    const jobs = alone === null ? /** @type {any} */ (stored(STORED)) : [{ id: alone, folder: "", order: 0, kind: "image" }];
+    for (const refusal of /** @type {Refusal[]} */ (this.#keeps ? stored(REFUSED) : [])) this.#list(refusal);
+    for (const { id, ...known } of jobs) {
       for (const { order } of [known, ...(known.places ?? [])]) this.#order = Math.max(this.#order, order + 1);
       try {
         const job = await api.look(id);
@@ -333,6 +341,7 @@ export class Intake extends Emitter {
   }
 
   #store() {
+    if (!this.#keeps) return; // the frames of a notebook have one storage
     const jobs = [...this.#jobs].map(([id, known]) => ({ id, ...known }));
     try {
       sessionStorage.setItem(STORED, JSON.stringify(jobs));

@@ -55,10 +55,14 @@ const shortcuts = ({ step, judge, view, viewer, stage, search, addFiles, back })
   ["L", ["l"], "Ruler", () => stage.toggleRuler()],
   ["V", ["v"], "Show or hide the other planes", () => stage.planesButton.hidden || stage.emit("planes", null)],
   ["P", ["p"], "Play or stop the slices", () => view.play()],
+  ["D", ["d"], "Correct the contour, or end drawing", () => view.correction.toggle()],
+  ["E", ["e"], "While drawing: eraser or brush", () => view.correction.swapTool()],
+  [".", ["."], "While drawing: larger brush", () => view.correction.stepSize(1)],
+  [",", [","], "While drawing: smaller brush", () => view.correction.stepSize(-1)],
   ["W", ["w"], "Reset the window", () => stage.resetWindow()],
   ["/", ["/"], "Search", search],
   ["O", ["o"], "Add files", addFiles],
-  ["Esc", ["Escape"], "Back to the list", back],
+  ["Esc", ["Escape"], "Back to the list, or end drawing", () => view.correction.stop() || back()],
   ["?", ["?"], "Show this list", () => byId("shortcuts", HTMLDialogElement).showModal()],
 ];
 

@@ -1,22 +1,27 @@
 // @ts-check
-// The table of cases: sort, filter, search; rows stay and are changed in place.
+// The table of cases: sort, filter, search. Rows in view are in the document; they stay and are changed in place.
 
 /** @import { Case, Cases } from "./cases.js" */
-/** @import { SortKey } from "./sorting.js" */
+/** @import { Span } from "./inview.js" */
+/** @import { Sort, SortKey } from "./sorting.js" */
 
 import { connection, pictureOf } from "./api.js";
 import { isUnconfirmed } from "./attention.js";
 import { blind, isHidden } from "./blind.js";
 import { all, announce, arrange, byId, el, first, icon, setText, step, throttled } from "./dom.js";
+import { spansInView } from "./inview.js";
 import { Bar } from "./scale.js";
 import { VERDICTS } from "./verdict.js";
 import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
 import { attentionInWords, because, counted, label } from "./words.js";
 
 const PAUSE_MS = 100;
-const PAGE = 150; // rows at once; a button shows more
+const FEW = 60; // cases whose rows are all drawn
+const KEPT = 300; // rows that are ready again when the reader scrolls back
+const ROW = 40; // pixels, until one is measured
 const THUMBNAIL = 192; // pixels, also of the grid
 
+const GAP = 8; // pixels between the lines of the grid
 const GRID = "brainsift.grid";
 
 function storedGrid() {
@@ -30,6 +35,7 @@ function storedGrid() {
 export class List {
   /** @type {Map<string, Row>} */
   #rows = new Map();
+  #scrolled = throttled(() => this.#drawRows(), 0);
 
   /**
    * @param {Cases} cases
@@ -41,15 +47,28 @@ export class List {
     this.sort = AS_ADDED;
     this.decision = "all"; // or the one to filter by, or "look"
     this.query = "";
-    this.most = PAGE;
+    /** The cases that are shown, as long as nothing of them changes. @type {Case[] | null} */
+    this.found = null;
+    /** The cases in their order, and which order that is. @type {{ sort: Sort, cases: Case[] }} */
+    this.sorted = { sort: AS_ADDED, cases: [] };
+    this.pitch = ROW;
+    this.isMeasured = false;
     this.withMap = false; // the pictures of the grid have their maps over them
     this.body = byId("case-rows");
-    this.refresh = throttled(() => this.#draw(), PAUSE_MS);
+    this.box = first("#view-cases .table-box");
+    const drawSoon = throttled(() => this.#draw(), PAUSE_MS);
+    this.refresh = () => {
+      this.found = null;
+      drawSoon();
+    };
     for (const type of /** @type {const} */ (["added", "changed", "removed", "rule", "judged"])) cases.on(type, this.refresh);
+    cases.on("removed", () => {
+      this.sorted.cases = [];
+    });
     blind.on("switched", this.refresh);
     cases.on("selected", () => {
       this.#mark();
-      this.refresh();
+      drawSoon();
     });
     connection.on("back", () => this.#rows.forEach((row) => row.showThumb(this.withMap)));
     this.#listen();
@@ -62,6 +81,8 @@ export class List {
     byId("case-table").classList.toggle("as-grid", yes);
     this.withMap = yes;
     this.#rows.forEach((row) => row.showThumb(yes));
+    this.isMeasured = false;
+    this.#draw();
     try {
       localStorage.setItem(GRID, String(yes));
     } catch {
@@ -71,10 +92,21 @@ export class List {
 
   /** The cases that the filter and the search leave, in their order. */
   shown() {
+    if (this.found) return this.found;
     const { isOn } = blind; // then neither the filter nor the order tells a result
     const order = this.decision === "look" && this.sort === AS_ADDED ? NEAREST : this.sort;
-    const found = filter(this.cases.all, { decision: isOn ? "all" : this.decision, query: this.query, ofNames: isOn });
-    return sort(found, isOn && order.by !== "name" ? AS_ADDED : order);
+    const cases = this.#sorted(isOn && order.by !== "name" ? AS_ADDED : order);
+    this.found = filter(cases, { decision: isOn ? "all" : this.decision, query: this.query, ofNames: isOn });
+    return this.found;
+  }
+
+  /** @param {Sort} order */
+  #sorted(order) {
+    const isSame = this.sorted.sort === order && this.sorted.cases.length <= this.cases.all.length;
+    const known = isSame ? this.sorted.cases : []; // in order already: a few new ones are sorted into them fast
+    const cases = isSame ? [...known, ...this.cases.all.slice(known.length)] : this.cases.all;
+    this.sorted = { sort: order, cases: sort(cases, order) };
+    return this.sorted.cases;
   }
 
   /** Goes to the next case without a verdict. */
@@ -94,7 +126,7 @@ export class List {
   step(by) {
     /** @param {Case} one */
     const open = (one) => this.onopen(one, { steps: true });
-    step(this.body, this.shown(), { from: this.cases.selected, by, open, rowOf: ({ key }) => this.#rows.get(key) });
+    step(this.body, this.shown(), { from: this.cases.selected, by, open, rowOf: (one) => this.#brought(one) });
   }
 
   /**
@@ -103,29 +135,93 @@ export class List {
    * @param {Case} one
    */
   reveal(one) {
-    const place = this.shown().indexOf(one);
-    this.most = Math.max(this.most, Math.ceil((place + 1) / PAGE) * PAGE);
     this.#draw();
-    if (place >= 0) this.#row(one).node.scrollIntoView({ block: "center" });
+    if (this.shown().includes(one)) this.#brought(one).node.scrollIntoView({ block: "center" });
+  }
+
+  /**
+   * The row of a case of the list, in the document wherever the list is scrolled.
+   *
+   * @param {Case} one
+   */
+  #brought(one) {
+    this.#drawRows([one]);
+    return this.#row(one);
   }
 
   #draw() {
-    const shown = this.shown();
-    const rows = shown.slice(0, this.most).map((one) => this.#row(one));
-    arrange(this.body, rows.map((row) => row.node));
-    for (const key of this.#rows.keys()) if (!this.cases.byKey.has(key)) this.#rows.delete(key);
-    for (const row of rows) row.update(this.withMap);
-    this.#mark();
+    this.#drawRows();
     this.#showCounts();
-    const left = shown.length - rows.length;
-    if (!left && document.activeElement === byId("more")) rows[this.most - PAGE]?.button.focus(); // the first new one
-    byId("more").hidden = left === 0;
-    setText(byId("more"), `Show ${Math.min(left, PAGE)} more of ${left}`);
+    const shown = this.shown();
     const nothing = byId("no-match");
     nothing.hidden = shown.length > 0 || !this.cases.all.length;
     const { selected } = this.cases;
     byId("open-hidden").hidden = !selected || !shown.length || shown.includes(selected); // with none at all, another line says so
     setText(byId("open-hidden-words"), selected ? `The open case, ${selected.name}, is not in this list.` : "");
+  }
+
+  /**
+   * Puts the rows in view into the document, and those of the open case, of the focus, and of other cases.
+   *
+   * @param {Case[]} also
+   */
+  #drawRows(also = []) {
+    const shown = this.shown();
+    const columns = this.withMap ? getComputedStyle(this.body).gridTemplateColumns.split(" ").length : 1;
+    const count = Math.ceil(shown.length / columns);
+    const focused = [...this.#rows.values()].find(({ button }) => button === document.activeElement);
+    const stay = [...also, focused?.one, this.cases.selected].map((one) => (one ? shown.indexOf(one) : -1)).filter((place) => place >= 0);
+    /** @type {Span[]} */
+    const spans = shown.length <= FEW ? [[0, count]] : spansInView({ count, pitch: this.pitch, ...this.#inView() }, stay.map((place) => Math.floor(place / columns)));
+    /** @type {HTMLElement[]} */
+    const nodes = [];
+    /** @type {Row[]} */
+    const rows = [];
+    let line = 0;
+    for (const [from, to] of [...spans, /** @type {Span} */ ([count, count])]) {
+      if (from > line) nodes.push(gap((from - line) * this.pitch - (this.withMap ? GAP : 0)));
+      for (let place = from * columns; place < Math.min(to * columns, shown.length); place += 1) {
+        const row = this.#row(shown[place]);
+        row.node.ariaRowIndex = String(place + 2); // the names of the columns are the first row
+        rows.push(row);
+        nodes.push(row.node);
+      }
+      line = to;
+    }
+    byId("case-table").ariaRowCount = String(shown.length + 1);
+    arrange(this.body, nodes);
+    for (const row of rows) row.update(this.withMap);
+    this.#mark();
+    this.#forget(new Set(rows));
+    if (!this.isMeasured) this.#measure(rows);
+  }
+
+  /** What can be seen of the list, pixels from its first row. */
+  #inView() {
+    const [box, { top }] = [this.box.getBoundingClientRect(), this.body.getBoundingClientRect()];
+    const start = Math.max(box.top, 0);
+    return { top: start - top, height: Math.max(Math.min(box.bottom, innerHeight) - start, 0) };
+  }
+
+  /** @param {Set<Row>} drawn */
+  #forget(drawn) {
+    for (const [key, row] of this.#rows) {
+      if (drawn.has(row)) continue;
+      if (this.#rows.size > KEPT || !this.cases.byKey.has(key)) this.#rows.delete(key);
+    }
+  }
+
+  /**
+   * Takes over how high a line is, once for each layout, because to measure it takes time.
+   *
+   * @param {Row[]} rows that are drawn.
+   */
+  #measure([row]) {
+    const height = row?.node.offsetHeight;
+    if (!height) return;
+    this.isMeasured = true;
+    this.pitch = height + (this.withMap ? GAP : 0);
+    this.#scrolled();
   }
 
   /** @param {Case} one */
@@ -156,13 +252,11 @@ export class List {
     const search = byId("search", HTMLInputElement);
     search.addEventListener("input", () => {
       this.query = search.value;
-      this.most = PAGE;
       this.refresh();
     });
     for (const button of all("#filters button")) {
       button.addEventListener("click", () => {
         this.decision = button.dataset.filter ?? "all";
-        this.most = PAGE;
         this.refresh();
       });
     }
@@ -175,9 +269,12 @@ export class List {
       });
     }
     byId("grid").addEventListener("click", () => this.#setGrid(byId("grid").getAttribute("aria-pressed") !== "true"));
-    byId("more").addEventListener("click", () => {
-      this.most += PAGE;
-      this.refresh();
+    this.body.addEventListener("keydown", (event) => this.#leap(event));
+    this.box.addEventListener("scroll", this.#scrolled, { passive: true });
+    window.addEventListener("scroll", this.#scrolled, { passive: true }); // on a phone the page scrolls
+    window.addEventListener("resize", () => {
+      this.isMeasured = false;
+      this.#scrolled();
     });
     for (const head of all("#case-table th[data-by]")) {
       first("button", HTMLElement, head).addEventListener("click", () => {
@@ -188,6 +285,20 @@ export class List {
     }
   }
 
+  /**
+   * Goes far: a page on or back, to the first or the last case.
+   *
+   * @param {KeyboardEvent} event
+   */
+  #leap(event) {
+    const page = Math.max(Math.floor(this.#inView().height / this.pitch) - 1, 1);
+    const { key, ctrlKey } = event;
+    const by = ctrlKey ? { Home: -Infinity, End: Infinity }[key] : { PageUp: -page, PageDown: page }[key];
+    if (!by) return;
+    event.preventDefault();
+    this.step(by);
+  }
+
   #showSort() {
     for (const head of all("#case-table th[data-by]")) {
       const here = head.dataset.by === this.sort.by;
@@ -195,6 +306,17 @@ export class List {
       else head.removeAttribute("aria-sort");
     }
   }
+}
+
+/**
+ * What stands for the rows that are not in the document.
+ *
+ * @param {number} height pixels.
+ */
+function gap(height) {
+  const node = el("tr", { class: "gap", "aria-hidden": "true" }, el("td", { colspan: 5 }));
+  node.style.height = `${height}px`;
+  return node;
 }
 
 /** What stands for the decision of a case while its result is hidden. */
@@ -247,10 +369,10 @@ class Row {
     this.button = el("button", { class: "case-open", onclick: open }, this.name);
     this.decision = el("td", { class: "cell-decision" });
     this.slices = el("td", { class: "cell-slices wide-only" });
-    this.why = el("td", { class: "cell-why wide-only" });
+    this.why = el("span", { class: "why" });
     const words = el("span", { class: "case-words" }, this.button, el("span", { class: "case-line" }, this.narrowDecision, this.sub));
     const first = el("th", { scope: "row", class: "cell-case" }, el("span", { class: "case-cell" }, this.thumb, words));
-    this.node = el("tr", {}, first, this.decision, el("td", { class: "cell-probability" }, this.bar.node), this.slices, this.why);
+    this.node = el("tr", {}, first, this.decision, el("td", { class: "cell-probability" }, this.bar.node), this.slices, el("td", { class: "cell-why wide-only" }, this.why));
   }
 
   /** @param {boolean} withMap whether its picture has the map over it. */
@@ -272,6 +394,7 @@ class Row {
     this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(count));
     setText(this.why, hides ? "" : [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" "));
+    this.why.title = this.why.textContent ?? "";
     this.showThumb(withMap);
   }
 

@@ -65,6 +65,7 @@ export class Scale {
 
 const WIDTH = 1000;
 const HEIGHT = 30;
+const STROKE = 2; // the width of a stroke, about a pixel of the screen
 
 /** All cases as strokes on one axis, with the threshold that separates them. */
 export class Rug {
@@ -87,13 +88,15 @@ export class Rug {
   show(cases, rule) {
     /** @param {number} probability */
     const x = (probability) => String(2 + probability * (WIDTH - 4));
-    /** @type {Map<string, string>} */
-    const strokes = new Map(); // one path per decision: thousands of elements would take their time
+    /** @type {Map<string, Set<number>>} */
+    const strokes = new Map(); // one path per decision, and one stroke per place: thousands would take their time
     for (const { probability, status, decision } of cases) {
       if (probability === null || status !== "ok") continue;
-      strokes.set(decision, `${strokes.get(decision) ?? ""}M${(2 + probability * (WIDTH - 4)).toFixed(1)} 7v${HEIGHT - 14}`);
+      const places = strokes.get(decision) ?? new Set();
+      strokes.set(decision, places.add(STROKE * Math.round((2 + probability * (WIDTH - 4)) / STROKE)));
     }
-    this.marks.replaceChildren(...[...strokes].map(([decision, d]) => svg("path", { class: "rug-mark", "data-decision": decision, d })));
+    const path = (/** @type {Set<number>} */ places) => [...places].map((place) => `M${place} 7v${HEIGHT - 14}`).join("");
+    this.marks.replaceChildren(...[...strokes].map(([decision, places]) => svg("path", { class: "rug-mark", "data-decision": decision, d: path(places) })));
     const half = halfBand(rule);
     this.band.setAttribute("x", x(0.5 - half));
     this.band.setAttribute("width", String(Math.max(0, 2 * half * (WIDTH - 4))));

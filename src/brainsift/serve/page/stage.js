@@ -209,8 +209,8 @@ export class Stage extends Emitter {
   }
 
   #showHint() {
-    const { scrolls, view, ruling } = this.viewer;
-    const drag = ruling ? "Drag: ruler" : view.zoom > 1 ? "Drag: move · Right button: window" : "Drag: window";
+    const { scrolls, view, ruling, pen } = this.viewer;
+    const drag = pen?.isOn ? "Drag: draw · Shift + drag: window" : ruling ? "Drag: ruler" : view.zoom > 1 ? "Drag: move · Right button: window" : "Drag: window";
     setText(this.hint, `${scrolls ? "Wheel: slices · Ctrl + wheel: zoom" : "Wheel: zoom"} · ${drag} · Double click: fit`);
   }
 

@@ -3,6 +3,7 @@
 
 /** @import { Point } from "./contour.js" */
 /** @import { PixelSize } from "./measure.js" */
+/** @import { Pen } from "./pen.js" */
 /** @import { Picture, Window } from "./pictures.js" */
 
 import { pathOf, trace } from "./contour.js";
@@ -31,7 +32,7 @@ const STEP = 1.25;
  * @property {{ level: number, inside: boolean, heat: OffscreenCanvas, lines: [Point, Point][], outline: Path2D } | null} drawn the map, as
  *   it is drawn for a level.
  *
- * @typedef {{ x: number, y: number, way: number, acts: "move" | "window" | "ruler" }} Pointer A finger or a pressed
+ * @typedef {{ x: number, y: number, way: number, acts: "move" | "window" | "ruler" | "draw" }} Pointer A finger or a pressed
  *   button: how far it went, and what it does.
  */
 
@@ -65,6 +66,8 @@ export class Viewer extends Emitter {
     this.inverted = false;
     this.bare = false; // without the map, for as long as a key is held
     this.ruling = false; // dragging draws the ruler
+    /** What the reader draws with. @type {Pen | null} */
+    this.pen = null;
     /** @type {PixelSize} */
     this.pixelSize = null;
     /** @type {Point | null} */
@@ -120,6 +123,10 @@ export class Viewer extends Emitter {
 
   get hasMap() {
     return Boolean(this.#layers?.map);
+  }
+
+  get map() {
+    return this.#layers?.map ?? null;
   }
 
   get picture() {
@@ -236,10 +243,14 @@ export class Viewer extends Emitter {
       this.view.x = Math.min(Math.max(this.view.x, -mostX), mostX);
       this.view.y = Math.min(Math.max(this.view.y, -mostY), mostY);
     }
-    // zoomed out, a finger scrolls the page; zoomed in, it moves the picture
-    this.canvas.style.touchAction = this.view.zoom > 1 ? "none" : "pan-y";
+    this.fitTouch();
     this.emit("view", null);
     this.draw();
+  }
+
+  /** Zoomed out, a finger scrolls the page; zoomed in, it moves the picture; or it draws. */
+  fitTouch() {
+    this.canvas.style.touchAction = this.view.zoom > 1 || this.pen?.isOn ? "none" : "pan-y";
   }
 
   /** @param {Layers} layers */
@@ -272,6 +283,7 @@ export class Viewer extends Emitter {
       context.globalAlpha = 1;
       if (this.showContour) this.#stroke(drawn.outline, CONTOUR, ratio / scale);
     }
+    if (!this.bare) this.pen?.draw(context, picture, ratio / scale);
     if (this.crosshair) this.#stroke(this.#cross(this.crosshair, picture, (CROSS_GAP * ratio) / scale), LINES, ratio / scale);
     if (this.ruler) this.#drawRuler(this.ruler, { ratio, scale, left, top });
   }
@@ -344,7 +356,8 @@ export class Viewer extends Emitter {
     const { canvas } = this;
     canvas.addEventListener("wheel", (event) => this.#turn(event), { passive: false });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault()); // the right button drags the window
-    canvas.addEventListener("dblclick", () => this.fit());
+    canvas.addEventListener("dblclick", () => this.pen?.isOn || this.fit());
+    canvas.addEventListener("pointerleave", () => this.picture && this.pen?.move(null, this.picture));
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
@@ -392,7 +405,10 @@ export class Viewer extends Emitter {
     if (!picture) return;
     this.canvas.setPointerCapture(event.pointerId);
     const windows = event.button === 2 || event.shiftKey || (event.pointerType === "mouse" && this.view.zoom === 1);
-    const acts = this.ruling && event.button === 0 ? "ruler" : windows ? "window" : "move";
+    const [draws, isSecond] = [this.pen?.takes(event), this.#pointers.size > 0];
+    if (draws && isSecond) this.#stopDrawing();
+    const acts = draws ? (isSecond ? "move" : "draw") : this.ruling && event.button === 0 ? "ruler" : windows ? "window" : "move";
+    if (acts === "draw") this.pen?.begin(this.#pointAt(event, picture), picture, event.button);
     if (acts === "ruler") {
       const from = this.#pointAt(event, picture);
       this.ruler = { from, to: from };
@@ -404,7 +420,8 @@ export class Viewer extends Emitter {
   #move(event) {
     const before = this.#pointers.get(event.pointerId);
     const { picture } = this;
-    if (!before || !picture) return;
+    if (picture && this.pen?.isOn && (!before || before.acts === "draw")) this.#draws(event, picture);
+    if (!before || !picture || before.acts === "draw") return;
     const [dx, dy] = [event.clientX - before.x, event.clientY - before.y];
     const others = [...this.#pointers].filter(([id]) => id !== event.pointerId).map(([, pointer]) => pointer);
     Object.assign(before, { x: event.clientX, y: event.clientY, way: before.way + Math.hypot(dx, dy) });
@@ -416,11 +433,33 @@ export class Viewer extends Emitter {
     else if (before.way >= CLICK) this.setWindow(dragged(this.windowOf(picture), picture, dx, dy));
   }
 
+  /**
+   * The pen follows the pointer, through all places that it passed since the last event.
+   *
+   * @param {PointerEvent} event
+   * @param {Picture} picture
+   */
+  #draws(event, picture) {
+    const passed = event.getCoalescedEvents?.() ?? [];
+    for (const one of passed.length ? passed : [event]) this.pen?.move(this.#pointAt(one, picture), picture);
+  }
+
+  /** Two fingers move and zoom the picture. */
+  #stopDrawing() {
+    this.pen?.cancel();
+    for (const pointer of this.#pointers.values()) if (pointer.acts === "draw") pointer.acts = "move";
+  }
+
   /** @param {PointerEvent} event */
   #up(event) {
     const pointer = this.#pointers.get(event.pointerId);
     this.#pointers.delete(event.pointerId);
     const { picture } = this;
+    if (pointer?.acts === "draw") {
+      if (event.type === "pointerup") this.pen?.end();
+      else this.pen?.cancel();
+      return;
+    }
     if (!pointer || !picture || event.type !== "pointerup") return;
     if (pointer.acts === "ruler") {
       const { ruler } = this;

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from brainsift.core.errors import NotFoundError
 from brainsift.images import standard
@@ -57,7 +58,7 @@ class StackedVolume:
     def map_png(self, plane: Plane, place: int) -> bytes:
         """Draws the tumor map of a picture of a plane, at its size."""
         pixels = np.rint(np.asarray(self.block.pixels(self.maps, plane, place), np.float32)).astype(np.uint8)
-        return encoded(pixels)
+        return encoded(Image.fromarray(pixels))
 
 
 class Blocks:
@@ -76,7 +77,8 @@ class Blocks:
         """Returns the volume that a slice belongs to.
 
         Raises:
-            NotFoundError: the slice belongs to no volume, or the volume is not scored to its end.
+            NotFoundError: the slice belongs to no volume, or the volume was never scored to its end.
+            PendingError: the volume is still being scored.
             InputError: its slices cannot be stacked.
         """
         places = job.places_of_volume(place)

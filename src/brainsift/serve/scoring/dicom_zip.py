@@ -7,6 +7,7 @@ from datetime import datetime
 
 from brainsift.core.errors import InputError
 from brainsift.dicom_results.build import build_results
+from brainsift.dicom_results.result_set import folder_of
 from brainsift.inference.bundle import Bundle
 from brainsift.inference.decision import Rule
 from brainsift.inference.volume_decision import VolumePrediction
@@ -30,7 +31,7 @@ def zip_results(volumes: Sequence[VolumePrediction], bundle: Bundle, rule: Rule)
     packed, left_out, count = io.BytesIO(), list[str](), 0
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
         for number, volume in enumerate(volumes):
-            folder = f"volume-{number:05d}"
+            folder = folder_of(number)
             made = build_results(volume, bundle, rule, when=datetime.now())
             for one in made.objects:
                 file.writestr(f"{folder}/{one.file_name}", one.content)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from brainsift.core.errors import BrainsiftError, InputError, NotFoundError, ServeError
+from brainsift.core.errors import BrainsiftError, InputError, NotFoundError, PendingError, ServeError
 from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume, summarise_volumes
 from brainsift.serve.scoring.reservation import Reservation
@@ -201,40 +201,45 @@ class Job:
             rule: decides each slice and each volume.
 
         Raises:
-            NotFoundError: no such slice.
+            NotFoundError: no such slice, or one of the volumes was never scored to its end.
+            PendingError: one of the volumes is still being scored.
         """
         with self._lock:
-            scored = len(self.predictions)
-            listed = list(places)
-            if wrong := [place for place in listed if not 0 <= place < scored]:
-                raise _not_scored(wrong[0], scored)
-            names = dict.fromkeys(self._volumes[place] for place in listed)
-            found = []
-            for name in filter(None, names):
-                slices = tuple(
-                    replace(one.decided(rule), path=self._stored[place])
-                    for place, one in enumerate(self.predictions)
-                    if self._volumes[place] == name
-                )
-                found.append(replace(summarise_volume(slices, rule), slices=slices))
+            found, taken = list[VolumePrediction](), set[int]()
+            for place in places:
+                if place in taken:
+                    continue
+                if 0 <= place < len(self._volumes) and self._volumes[place]:
+                    own = self.places_of_volume(place)
+                    taken.update(own)
+                    slices = tuple(replace(self.predictions[one].decided(rule), path=self._stored[one]) for one in own)
+                    found.append(replace(summarise_volume(slices, rule), slices=slices))
+                elif not 0 <= place < len(self.predictions):
+                    raise _not_scored(place, len(self.predictions))
             return found
 
     def places_of_volume(self, place: int) -> range:
         """Returns the places of all slices of the volume that a slice belongs to.
 
         Raises:
-            NotFoundError: no such slice, it belongs to no volume, or the volume is not scored to its end.
+            NotFoundError: no such slice, it belongs to no volume, or the volume was never scored to its end.
+            PendingError: the volume is still being scored.
         """
-        if not 0 <= place < len(self.predictions) or not self._volumes[place]:
-            raise NotFoundError("volume", f"of slice {place} is not there", "Name a slice of a volume that is scored.")
-        volume, start, end = self._volumes[place], place, place + 1
-        while start and self._volumes[start - 1] == volume:
-            start -= 1
-        while end < len(self._volumes) and self._volumes[end] == volume:
-            end += 1
-        if end > len(self.predictions):
-            raise NotFoundError("volume", "is not scored to its end", "Ask again when it is.")
-        return range(start, end)
+        with self._lock:
+            if not 0 <= place < len(self._volumes) or not self._volumes[place]:
+                raise NotFoundError("volume", f"of slice {place} is not there", "Name a slice of a volume.")
+            volume, start, end = self._volumes[place], place, place + 1
+            while start and self._volumes[start - 1] == volume:
+                start -= 1
+            while end < len(self._volumes) and self._volumes[end] == volume:
+                end += 1
+            if end > len(self.predictions):  # the predictions for a volume come together
+                if not self.over:
+                    raise PendingError(
+                        "volume", "is still being scored", "Try again when all of its slices are scored."
+                    )
+                raise NotFoundError("volume", f"was not scored to its end: the job is {self.state}", "Send it again.")
+            return range(start, end)
 
     def load(self, place: int) -> Loaded:
         """Reads a slice again.

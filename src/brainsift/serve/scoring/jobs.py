@@ -94,6 +94,23 @@ class Jobs:
         job.touched = time.monotonic()
         return job
 
+    def of_case(self, number: int) -> tuple[Job, int] | None:
+        """Returns the job that has the files of a case of the history, and the place of the case's slice in it.
+
+        Any thread may call it.
+
+        Args:
+            number: of an image or a slice.
+
+        Returns:
+            None where no such job is remembered.
+        """
+        for job in list(self._jobs.values()):
+            if number in job.cases:
+                job.touched = time.monotonic()
+                return job, job.cases.index(number)
+        return None
+
     def find_done(self, job_id: str) -> Job:
         """Returns a job that is done.
 

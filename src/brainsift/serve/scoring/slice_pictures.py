@@ -56,7 +56,7 @@ def deep_png(loaded: Loaded, side: int = SIDE) -> tuple[bytes, dict[str, str]]:
 def packed(deep: npt.NDArray[np.uint16]) -> bytes:
     """Returns grays of 16 bits as PNG: red is the high byte, green the low byte."""
     channels = np.stack([deep >> 8, deep & 255, np.zeros_like(deep)], axis=2).astype(np.uint8)
-    return _encoded(Image.fromarray(channels), compress_level=1)  # low bytes are noise: more effort saves little
+    return encoded(Image.fromarray(channels), compress_level=1)  # low bytes are noise: more effort saves little
 
 
 def deep_headers(ends: tuple[float, float], window: tuple[float, float]) -> dict[str, str]:
@@ -68,7 +68,7 @@ def seen_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: 
     """Draws a slice with its tumor map and the contour over it, in color; see `overlay`."""
     image = overlay(grey, tumor_map, size=size)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return _encoded(image)
+    return encoded(image)
 
 
 def map_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int) -> bytes:
@@ -90,7 +90,7 @@ def _window(grey: standard.Grey) -> tuple[float, float]:
 
 
 def _png(values: npt.NDArray[np.float32], side: int = SIDE) -> bytes:
-    return _encoded(thumbnail(np.rint(values).astype(np.uint8), side))
+    return encoded(thumbnail(np.rint(values).astype(np.uint8), side))
 
 
 def thumbnail(pixels: npt.NDArray[np.uint8 | np.float32], side: int) -> Image.Image:
@@ -100,12 +100,8 @@ def thumbnail(pixels: npt.NDArray[np.uint8 | np.float32], side: int) -> Image.Im
     return image
 
 
-def encoded(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Returns grays of 8 bits as PNG."""
-    return _encoded(Image.fromarray(pixels))
-
-
-def _encoded(image: Image.Image, *, compress_level: int = 3) -> bytes:
+def encoded(image: Image.Image, *, compress_level: int = 3) -> bytes:
+    """Returns an image as PNG."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=compress_level)
     return buffer.getvalue()

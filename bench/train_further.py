@@ -1,0 +1,94 @@
+"""How was the network that ships made? The network of the release before, trained further on more collections.
+
+The images of the release before keep the subsets that they had, so that its test set stays one: `split` gives them
+again. The new collections have no part in the test set. A seventh of their groups is for validation, and so are all
+slices of `ms_jhu` (its people are among the volumes that are kept for the end) and one of the two people of
+`heads_t1t2`. The external images are scored once, at the end, and choose nothing.
+What is done is kept in the folder; started again, the command goes on.
+
+Usage:
+    git show 4957846:src/brainsift/inference/shipped/network.onnx > first.onnx
+    BRAINSIFT_DATA=../shared/data python bench/train_further.py first.onnx -o FOLDER
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainsift.core.progress import Progress
+from brainsift.datasets.split import check, split
+from brainsift.pipelines.release import score_and_export
+from brainsift.studies.study import audited, usable_external
+from brainsift.training.recipes import make_config
+from brainsift.training.train import train
+
+BEFORE = ("br35h", "preet", "cheng", "lgg", "kinds44", "tumor_free")
+NEW = "more"
+VALIDATION = {"ms_jhu_flair": None, "heads_t1t2_t1": "mass_Template4"}  # a source, and of whom; None for all
+
+
+def main() -> None:
+    """Trains."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path, help="network.onnx of the release before")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder, kept")
+    arguments = parser.parse_args()
+    data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
+    folder: Path = arguments.output
+    (folder / "with-external").mkdir(parents=True, exist_ok=True)
+    collections = [f"{name}={data / name}" for name in (*BEFORE, NEW)]
+    study, _ = audited(collections, [], folder, report=_report)
+    table = with_new(study, set(pd.read_csv(data / NEW / "manifest.csv")["source"]))
+    config = make_config(
+        "lite0",
+        "release",
+        epochs=18,
+        learning_rate=1e-3,
+        frozen=6,
+        strip=0.35,
+        findings=0.3,
+        reframed=0.3,
+        weights=str(arguments.weights),
+        threads=1,
+    )
+    train(table, config, folder / "run", cache=folder / "cache", report=_report)
+    # Groups that reach into the external images are found by an audit of its own, so that these do not move the split.
+    both, _ = audited(collections, [f"external={data / 'external'}"], folder / "with-external", report=_report)
+    unseen = usable_external(both[both["role"] == "external"], both[both["role"] == "study"])
+    bundle, _ = score_and_export(table, unseen, folder, config, report=_report)
+    print(f"{bundle.folder}: temperature {bundle.temperature:.3f}, thresholds {dict(bundle.thresholds)}")
+
+
+def with_new(study: pd.DataFrame, new: set[str]) -> pd.DataFrame:
+    """Splits the collections of before as before, and the new ones into training and validation, by group."""
+    is_new = study["source"].isin(new)
+    before = split(study[~is_new].reset_index(drop=True), seed=0, test_patients=("cheng=40",))
+    added = study[is_new & (study["status"] == "ok")].drop_duplicates("pixels_sha256").copy()
+    part_of = before[before["part"] != ""].groupby("group")["part"].first()
+    chance = np.random.default_rng(0)
+    groups = sorted(study.loc[is_new & (study["status"] == "ok"), "group"].unique())
+    validation = {group for group in groups if chance.random() < 1 / 7}
+    # Of these coronal slices nobody knows whose they are, so they are one group: too large for validation.
+    validation -= set(added.loc[added["patient"] == "coronal_unknown", "group"])
+    added["part"] = ["validation" if group in validation else "train" for group in added["group"]]
+    added["part"] = [part_of.get(group, part) for group, part in zip(added["group"], added["part"], strict=True)]
+    for source, patient in VALIDATION.items():
+        own = added["source"] == source
+        added.loc[own, "part"] = "validation" if patient is None else "train"
+        added.loc[own & (added["patient"] == patient), "part"] = "validation"
+    table = pd.concat([before, added], ignore_index=True)
+    check(table)
+    return table
+
+
+def _report(progress: Progress) -> None:
+    if progress.done % 256 == 0:
+        print(progress.stage, progress.done, progress.total, progress.detail, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
