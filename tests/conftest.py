@@ -6,7 +6,7 @@
 The inner loop imports no file of which all tests are left out: one that says `pytestmark = pytest.mark.slow`, or
 `browser`. Put there what imports a large package that no other test needs.
 
-Warnings are errors, except those that pyproject.toml names; `--all` only shows them.
+Warnings are errors, except those that pyproject.toml names.
 
 `BRAINSIFT_REQUIRE=chromium,data` turns a skip into a failure where its reason begins with `needs chromium:` or
 `needs data:`. It is for machines on which these are installed.
@@ -52,7 +52,9 @@ REQUIRABLE = (
 )
 _REQUIRED = [name for name in os.environ.get("BRAINSIFT_REQUIRE", "").split(",") if name]
 _OUTSIDE_THE_INNER_LOOP = ("slow", "browser", "real")
-_LEFT_OUT_AS_A_WHOLE = re.compile(rf"^pytestmark = pytest\.mark\.({'|'.join(_OUTSIDE_THE_INNER_LOOP)})$", re.MULTILINE)
+_LEFT_OUT_AS_A_WHOLE = re.compile(
+    rf"^pytestmark = \[?\s*pytest\.mark\.({'|'.join(_OUTSIDE_THE_INNER_LOOP)})\b", re.MULTILINE
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,8 +77,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"BRAINSIFT_REQUIRE: {unknown} is none of {', '.join(REQUIRABLE)}")
     if not _is_inner_loop(config) and find_spec("schemathesis"):  # tests/serve/test_requests.py
         config.pluginmanager.import_plugin("schemathesis.pytest.plugin")
-    if config.getoption("all"):  # what browsers, notebooks and trainers warn of is shown, and is no error
-        config.addinivalue_line("filterwarnings", "default")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -148,6 +148,7 @@ def test_a_machine_that_differs_says_so(tmp_path, monkeypatch):
         Scoring(None, here.digest, None, None, str(tmp_path / "none")).predictor()
 
 
+@pytest.mark.slow
 def test_ray_is_imported_only_when_asked_for(scans):
     image = next(Path(scans, "0").iterdir())
     code = (

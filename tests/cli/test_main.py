@@ -1,18 +1,21 @@
 """The command line: exit codes, messages, help, and the whole way from a manifest to predictions."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from brainsift import __version__
 from brainsift.cli.main import COMMANDS, command_parser, main
 from brainsift.core.files import read_json
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest, write_manifest
+from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle
 
 TRAIN_ONLY = ("torch", "pandas", "sklearn", "scipy", "cv2", "matplotlib", "faiss", "optuna", "transformers", "onnx",
@@ -157,9 +160,9 @@ def test_every_command_has_help_in_the_base_install():
     ("words", "package"),
     [
         (["audit", "DIR", "-o", "out"], "pandas"),
-        (["train", "manifest.csv", "-o", "out"], "pandas"),
-        (["export", "run", "-o", "out"], "onnx"),
-        (["demo", "-o", "out"], "onnx"),
+        pytest.param(["train", "manifest.csv", "-o", "out"], "pandas", marks=pytest.mark.slow),
+        pytest.param(["export", "run", "-o", "out"], "onnx", marks=pytest.mark.slow),
+        pytest.param(["demo", "-o", "out"], "onnx", marks=pytest.mark.slow),
     ],
 )
 def test_a_missing_extra_exits_with_2_and_says_what_to_install(words, package):
@@ -191,6 +194,34 @@ def test_labels_are_mapped_by_name(phantoms, tmp_path, capsys):
     assert main([str(word) for word in [*audit, "--map", "atteint=1", "--map", "sain=0"]]) == 0
     labels = read_manifest(tmp_path / "audit" / "manifest.csv").set_index("path")["label"]
     assert {Path(path).parent.name: label for path, label in labels.items()} == {"atteint": 1.0, "sain": 0.0}
+
+
+@pytest.mark.slow
+def test_a_folder_with_faults_is_audited_and_trained_on_what_is_whole(phantoms, tmp_path, capsys, caplog):
+    data = tmp_path / "set"
+    for name in ("tumor", "no_tumor"):
+        shutil.copytree(phantoms / name, data / name)
+    whole = sorted((data / "tumor").glob("*.png"))
+    (data / "tumor" / "broken.png").write_bytes(whole[0].read_bytes()[:2000])
+    (data / "no_tumor" / "empty.jpg").write_bytes(b"")
+    (data / "no_tumor" / "copy of a tumor.png").write_bytes(whole[1].read_bytes())
+    (data / "tumor" / "scan.nii.gz").write_bytes(b"voxels")
+    first, second = (Image.fromarray(draw(900 + seed, tumor=False).pixels) for seed in range(2))
+    first.save(data / "no_tumor" / "pages.tif", save_all=True, append_images=[second])
+    audit = ["audit", data, "-o", tmp_path / "audit", "--no-probes", "--workers", 1]
+    assert main([str(word) for word in audit]) == 0
+    assert "1 files that are no images are left out, such as 'scan.nii.gz'" in caplog.text
+    rows = read_manifest(tmp_path / "audit" / "manifest.csv")
+    rows = rows.set_index(rows["path"].map(lambda path: Path(path).name))
+    assert list(rows["status"][["broken.png", "empty.jpg"]]) == ["unreadable", "unreadable"]
+    assert "several_pictures" in rows["flags"]["pages.tif"]
+    assert all("conflict" in rows["flags"][name] for name in ("copy of a tumor.png", whole[1].name))
+    assert main(["train", str(tmp_path / "audit" / "manifest.csv"), "-o", str(tmp_path / "run"), *SMALL]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 image is the first of several pictures in the file; the others are not used." in said
+    used = {Path(path).name for path in read_manifest(tmp_path / "run" / "split.csv").query("part != ''")["path"]}
+    assert "pages.tif" in used
+    assert not used & {"broken.png", "empty.jpg", "copy of a tumor.png", whole[1].name, "scan.nii.gz"}
 
 
 def test_bad_input_exits_with_3(manifest, tmp_path, capsys):
@@ -291,8 +322,12 @@ def test_an_interruption_exits_with_130(manifest, tmp_path, capsys, monkeypatch)
 @pytest.mark.slow
 def test_split_writes_parts_and_train_takes_them(manifest, tmp_path, capsys):
     out = tmp_path / "split.csv"
+    code, line = refusal(capsys, "split", manifest, "-o", tmp_path / "split.xlsx")
+    assert (code, "what is written is CSV" in line) == (2, True)
     assert main(["split", str(manifest), "-o", str(out), "--protocol", "random"]) == 0
     assert "Protocol random, LEAKY" in capsys.readouterr().out
+    assert main(["split", str(out), "-o", str(out), "--protocol", "random"]) == 0
+    assert "split.csv is split already; its subsets are made anew." in " ".join(capsys.readouterr().out.split())
     assert {"train", "validation", "test"} <= set(read_manifest(out)["part"])
     code, line = refusal(capsys, "train", out, "-o", tmp_path / "run", "--protocol", "grouped")
     assert (code, "protocol: " in line, "is split already" in line) == (2, True, True)
@@ -343,6 +378,7 @@ def test_predict_says_what_it_could_not_read_and_exits_with_3(image, tmp_path, c
     assert "Not a medical device." in shown.err
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_utf8_stops_nothing(phantoms, tmp_path):
     folder, name = tmp_path / "scans" / "tumor", os.fsdecode(b"M\xfcller.png")
     folder.mkdir(parents=True)
@@ -365,6 +401,7 @@ def test_a_name_that_is_no_utf8_stops_nothing(phantoms, tmp_path):
         assert "gone\\udcfc.png" in one.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_reader_that_went_away_is_no_failure(image):
     reading, writing = os.pipe()
     os.close(reading)

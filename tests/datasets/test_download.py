@@ -165,6 +165,14 @@ def test_no_network(kaggle, tmp_path, monkeypatch):
         fetch(["br35h"], tmp_path)
 
 
+def test_a_fault_of_ours_is_not_blamed_on_the_network(kaggle, tmp_path, monkeypatch):
+    import kagglehub
+
+    monkeypatch.setattr(kagglehub, "dataset_download", lambda _handle: {}["no such key"])
+    with pytest.raises(KeyError):
+        fetch(["br35h"], tmp_path)
+
+
 def test_a_collection_unpacked_by_hand_is_taken(kaggle, tmp_path):
     with zipfile.ZipFile(io.BytesIO(BR35H)) as packed:
         packed.extractall(tmp_path / "br35h")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
+from brainsift.cli.main import main
 from brainsift.core.errors import InputError, ManifestError, RunError, UsageError
 from brainsift.datasets.csv_table import TEXT
 from brainsift.evaluation.calibrated_run import calibrated_run
@@ -385,6 +386,30 @@ def test_relative_paths_are_taken_from_the_run_folder(tmp_path):
     found = compare_runs(far, near, **FAST)
     assert found.n == 200
     assert all(one.p_value == 1.0 for one in found.comparisons)
+
+
+def test_a_comparison_says_what_it_leaves_out(tmp_path, capsys):
+    table = predictions()
+    test = table.index[table["part"] == "test"]
+    first = run_folder(tmp_path / "a", table.drop(index=test[:10]))
+    second = run_folder(tmp_path / "b", table.drop(index=test[-4:]))
+    found = compare_runs(first, second, **FAST)
+    assert (found.n, found.n_only_first, found.n_only_second) == (len(test) - 14, 4, 10)
+    assert main(["evaluate", str(first), str(second)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Left out: 4 test images of {first} alone, 10 of {second} alone." in said
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'\x89PNG\r\n\x1a\n\0\0"', b'path,logit\n"a,1\nb,2\n', b"path,logit\n1,2,3\n4\n5,6,7,8\n"]
+)
+def test_a_table_of_a_run_that_is_broken_says_so(tmp_path, content):
+    run = run_folder(tmp_path / "run", predictions(40))
+    (run / "predictions.csv").write_bytes(content)
+    with pytest.raises(
+        RunError, match=r"predictions.csv: (is no table of predictions|lacks the columns).*Train the run"
+    ):
+        calibrated_run(run)
 
 
 def test_comparison_needs_common_images_and_labels(tmp_path):

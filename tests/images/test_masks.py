@@ -85,6 +85,41 @@ def test_mask_that_is_not_there(tmp_path):
             load_mask(ref, (8, 8))
 
 
+def test_a_mask_of_other_proportions_is_refused_and_a_rounded_side_is_not(tmp_path):
+    Image.fromarray(np.full((100, 96), 255, np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(SourceError, match=r"96 x 100 pixels, other proportions than its image of 200 x 200"):
+        load_mask(str(tmp_path / "m.png"), (200, 200))
+    assert load_mask(str(tmp_path / "m.png"), (51, 49)).all()
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG"])
+def test_a_mask_of_several_pictures_is_refused(tmp_path, kind):
+    one, other = (Image.fromarray(np.full((40, 40), grey, np.uint8)) for grey in (0, 255))
+    one.save(tmp_path / f"m.{kind}", kind, save_all=True, append_images=[other])
+    with pytest.raises(SourceError, match="holds 2 pictures, and a mask is one"):
+        load_mask(str(tmp_path / f"m.{kind}"), (40, 40))
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
+def test_a_mask_with_changed_data_is_refused(tmp_path, share):
+    noise = np.random.default_rng(0).integers(0, 2, (64, 64)).astype(np.uint8) * 255
+    Image.fromarray(noise).save(tmp_path / "m.png")
+    content = bytearray((tmp_path / "m.png").read_bytes())
+    content[int(share * len(content))] ^= 1
+    (tmp_path / "m.png").write_bytes(content)
+    with pytest.raises(SourceError, match="no readable mask"):
+        load_mask(str(tmp_path / "m.png"), (64, 64))
+
+
+def test_what_is_transparent_is_outside(tmp_path):
+    inside = np.zeros((20, 20), bool)
+    inside[3:9, 4:8] = True
+    white = np.full((20, 20, 4), 255, np.uint8)
+    white[..., 3] = inside * 255
+    Image.fromarray(white).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(load_mask(str(tmp_path / "m.png"), (20, 20)), inside)
+
+
 @pytest.mark.parametrize("name", ["br35h", "cheng", "lgg"])
 def test_real_outlines_are_on_the_head(data, name):
     table = collect([f"{name}={data / name}"])

@@ -143,6 +143,7 @@ def test_what_cannot_be_opened_is_one_slice_that_says_why(tmp_path):
         found.read()
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # as an error it would hide what is tested
 def test_a_broken_list_of_pages_makes_the_file_broken_for_the_audit_too(tmp_path):
     path = save(tmp_path / "a.tif", SLICES[:2])
     content = path.read_bytes()

@@ -461,6 +461,9 @@ def test_unknown_query_parameters_are_errors_that_name_the_near_one(served):
         reply = requests.post(f"{served.url}/api/v1/{path}", params={name: "0.97"}, files=files)
         told = reply.json()
         assert (reply.status_code, told["code"], told["subject"], told["remedy"]) == (400, "usage", name, near)
+    for query in ("threshold=confirm&threshold=screening", "max_error=0.05&max_error=0.05"):
+        reply = requests.post(f"{served.url}/api/v1/predict?{query}", files=files)
+        assert (reply.status_code, reply.json()["rule"]) == (400, "stands more than once in the query")
     for path, remedy in (
         ("model?x=1", "Leave it out: this address takes none."),
         ("history?decison=tumor", "Write decision."),

@@ -83,7 +83,7 @@ def test_a_corrected_mask_takes_the_place_of_the_old_one(parted, tmp_path):
         assert small == again < large
 
 
-@pytest.mark.parametrize("lost_bytes", [1, 20, 65, 200])
+@pytest.mark.parametrize("lost_bytes", [65, *(pytest.param(lost, marks=pytest.mark.slow) for lost in (1, 20, 200))])
 def test_a_cut_file_of_keys_loses_only_what_was_cut(parted, tmp_path, lost_bytes):
     before, rows = cached_pixels(parted, tmp_path, size=32, workers=1)
     before = np.array(before)

@@ -124,12 +124,11 @@ def predict_files(
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     rule = make_rule(bundle, threshold=wanted, max_error=max_error)
     named = map(str, [paths] if isinstance(paths, str | Path) else paths)
-    listed, skipped = list(named) if expand else named, Skipped()
-    expected = sum(1 for _ in find_images(listed, skipped=skipped)) if expand else 0
-    names = find_images(listed) if expand else listed
+    skipped = Skipped()
     collector, statuses, decisions = VolumeCollector(rule), Counter[str](), Counter[str]()
-    drawings = _Drawings(bundle, rule, heatmaps=heatmaps, report=report, dicom=dicom, dicom_options=dicom_options)
     with ExitStack() as stack:
+        names, expected = stack.enter_context(_spooled(find_images(named, skipped=skipped))) if expand else (named, 0)
+        drawings = _Drawings(bundle, rule, heatmaps=heatmaps, report=report, dicom=dicom, dicom_options=dicom_options)
         rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
         takers = [collector.add, drawings.add, *([each] if each else [])]
@@ -167,6 +166,21 @@ def predict_files(
         n_skipped=skipped.count,
         skipped=tuple(skipped.names),
     )
+
+
+@contextmanager
+def _spooled(names: Iterable[str]) -> Iterator[tuple[Iterator[str], int]]:
+    """Yields names and their number; a file keeps them meanwhile, as there may be millions."""
+    import json
+    from tempfile import TemporaryFile
+
+    with TemporaryFile("w+", encoding="ascii") as file:
+        count = 0
+        for name in names:
+            file.write(f"{json.dumps(name)}\n")
+            count += 1
+        file.seek(0)
+        yield map(json.loads, file), count
 
 
 class _Drawings:

@@ -280,8 +280,14 @@ def _read_kinds44(folder: Path, name: str, _labelling: Labelling) -> list[Record
 def _read_folder(folder: Path, name: str, labelling: Labelling) -> list[Record]:
     """Reads a folder with one folder per class: the folder that holds an image tells its label, no folder above it."""
     records: list[Record] = []
-    silent, masks = Counter[str](), 0
-    for path in walk(folder, is_image_name):
+    silent, masks, others = Counter[str](), 0, list[Path]()
+
+    def wanted(path: Path) -> bool:
+        if not is_image_name(path):
+            others.append(path)
+        return is_image_name(path)
+
+    for path in walk(folder, wanted):
         if not is_image_name(path):
             _log.warning("%r: left out, this folder may not be read", str(path))
             continue
@@ -301,6 +307,10 @@ def _read_folder(folder: Path, name: str, labelling: Labelling) -> list[Record]:
         raise _no_class(folder, silent)
     if masks:
         _log.warning("%r: %d files in folders of masks are left out", str(folder), masks)
+    if records and others:
+        _log.warning(
+            "%r: %d files that are no images are left out, such as %r", str(folder), len(others), others[0].name
+        )
     return records
 
 

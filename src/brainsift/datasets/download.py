@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,7 +117,11 @@ def _download(name: str, folder: Path) -> str:
         if (folder / name).exists():
             (folder / name).rmdir()
         unpacked.replace(folder / name)
-    except Exception as error:
+    except _faults() as error:
+        raise _explained(error, name, folder) from error
+    except ValueError as error:
+        if "Unsupported archive" not in str(error):  # a fault of ours
+            raise
         raise _explained(error, name, folder) from error
     shutil.rmtree(_staged(staging, handle), ignore_errors=True)
     return unpacked.name
@@ -143,6 +149,16 @@ def _hub_settings(staging: Path) -> Iterator[None]:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """Returns what kagglehub raises where the network, Kaggle, the archive or the disk is at fault."""
+    import requests
+    from kagglehub import exceptions as hub
+
+    of_kaggle = (hub.BackendError, hub.CredentialError, hub.NotFoundError, hub.UnauthenticatedError)
+    of_archive = (hub.DataCorruptionError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
+    return (requests.RequestException, *of_kaggle, *of_archive, OSError)
 
 
 def _explained(error: Exception, name: str, folder: Path) -> BrainsiftError:
@@ -173,8 +189,8 @@ def _explained(error: Exception, name: str, folder: Path) -> BrainsiftError:
 def _is_damage(error: Exception) -> bool:
     from kagglehub.exceptions import DataCorruptionError
 
-    unpacking = isinstance(error, ValueError) and "Unsupported archive" in str(error)
-    return unpacking or isinstance(error, (zipfile.BadZipFile, DataCorruptionError))
+    broken = (ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, DataCorruptionError)
+    return isinstance(error, broken)
 
 
 def _short(error: Exception) -> str:

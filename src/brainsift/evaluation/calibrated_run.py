@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from brainsift.core.errors import RunError
+from brainsift.core.errors import RunError, in_one_line
 from brainsift.datasets.csv_table import TEXT
 from brainsift.stats import calibration
 from brainsift.stats.calibration import OperatingPoint
@@ -85,9 +85,12 @@ def _read_predictions(path: Path) -> pd.DataFrame:
     # Names of files need not be UTF-8, which the strings of pyarrow are.
     text = dict.fromkeys(("path", "channel", "source", "contrast", "patient", "group", "part"), TEXT)
     missing_values = {"label": [""], "logit": ["", "nan"]}
-    table = pd.read_csv(
-        path, dtype=text, keep_default_na=False, na_values=missing_values, encoding_errors="surrogateescape"
-    )
+    try:
+        table = pd.read_csv(
+            path, dtype=text, keep_default_na=False, na_values=missing_values, encoding_errors="surrogateescape"
+        )
+    except (ValueError, OSError) as error:  # pandas raises its own kinds of ValueError for what is no table
+        raise RunError(path, f"is no table of predictions: {in_one_line(error)}", "Train the run again.") from error
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise RunError(path, f"lacks the columns {missing}", "Train the run again.")

@@ -106,7 +106,8 @@ def compare_runs(
         )
         if paired.difference.known:
             found.append(Comparison(metric, paired.difference, paired.p_value, "paired bootstrap"))
-    return RunComparison(len(joined), len(np.unique(groups)), tuple(found))
+    n = len(joined)
+    return RunComparison(n, len(np.unique(groups)), tuple(found), len(a) - n, len(b) - n)
 
 
 def _test_rows(run: CalibratedRun, folder: str | Path) -> pd.DataFrame:

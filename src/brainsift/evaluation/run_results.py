@@ -112,8 +112,18 @@ class FoldSummary(Record):
 
 @dataclass(frozen=True)
 class RunComparison(Record):
-    """Two runs, or two lists of folds, on the n test images that both scored."""
+    """Two runs, or two lists of folds, on the n test images that both scored.
+
+    Attributes:
+        n: number of these images.
+        n_groups: their groups.
+        comparisons: one per metric and test.
+        n_only_first: test images that the second did not score; they are left out.
+        n_only_second: test images that the first did not score; they are left out.
+    """
 
     n: int
     n_groups: int
     comparisons: tuple[Comparison, ...]
+    n_only_first: int = 0
+    n_only_second: int = 0

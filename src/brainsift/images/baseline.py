@@ -15,7 +15,7 @@ def baseline(rgb: npt.NDArray[np.uint8], size: int = 128) -> npt.NDArray[np.uint
     """Crops to the largest bright contour and equalises the saturation.
 
     The contour is found after the image was resized to the square. The saturation of grey images is 0 nearly
-    everywhere, so its equalisation changes coloured pixels only. The study did both in this way.
+    everywhere, so its equalisation changes colored pixels only. The study did both in this way.
 
     Args:
         rgb: (height, width, 3) uint8.

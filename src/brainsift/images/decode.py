@@ -91,7 +91,7 @@ class DecodedImage:
 
         Args:
             channel: "R", "G" or "B" for one channel of a colour image; "" for its luma (ITU-R BT.601), where
-                strongly coloured pixels take their weakest channel: a yellow arrow is no bright anatomy.
+                strongly colored pixels take their weakest channel: a yellow arrow is no bright anatomy.
 
         Returns:
             (height, width), of the dtype of ``pixels``. Grey images are returned as they are.
@@ -163,7 +163,7 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         # that catches errors may come before this.
         image.load()
         tags = getattr(image, "tag_v2", {}) if image_format == "TIFF" else {}
-        image = _opaque(_upright(image))
+        image = opaque(_upright(image))
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         if tags.get(_TIFF_BITS) == _WIDE_FLOATS and np.isinf(values).any():  # Pillow makes them float32
@@ -367,7 +367,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if turned else image
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def opaque(image: Image.Image) -> Image.Image:
     """Returns an image of mode L, RGB, or of wide integers or floats, on black where it is transparent."""
     if image.mode.startswith(("I", "F")):
         return image
@@ -459,10 +459,10 @@ def _luma(pixels: Pixels) -> Pixels:
     weakest = np.minimum(np.minimum(red, green), blue)
     chroma = np.maximum(np.maximum(red, green), blue) - weakest
     unit = 1 if pixels.dtype == np.uint8 else 257
-    coloured = chroma > _CHROMA_GREY * unit
-    if coloured.any():
-        share = (chroma[coloured].astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
-        grey = wide[coloured]
-        nearer = (weakest[coloured] - grey.astype(np.float32)) * np.minimum(share, 1)
-        luma[coloured] = np.rint(grey + nearer).astype(pixels.dtype)
+    colored = chroma > _CHROMA_GREY * unit
+    if colored.any():
+        share = (chroma[colored].astype(np.float32) / unit - _CHROMA_GREY) / (_CHROMA_COLOUR - _CHROMA_GREY)
+        grey = wide[colored]
+        nearer = (weakest[colored] - grey.astype(np.float32)) * np.minimum(share, 1)
+        luma[colored] = np.rint(grey + nearer).astype(pixels.dtype)
     return luma

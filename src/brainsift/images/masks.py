@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from brainsift.core.errors import SourceError
+from brainsift.core.errors import InputError, SourceError
 from brainsift.core.files import sha256_of
+from brainsift.images.decode import check_whole, decoder_errors, opaque, open_image, read_content
 
+_ROUNDED = 1.0  # pixels by which a side may be off: it was rounded when the mask was scaled
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, Image.DecompressionBombError)
 
 
@@ -21,22 +23,26 @@ def load_mask(ref: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Reads the segmentation mask of a tumor.
 
     Args:
-        ref: path of a mask image (tumor where it is not black), or ``<VIA JSON file>#<name of the image>``.
-        shape: (H, W) of the image in pixels. A mask image of another size is resized to it (nearest pixel); the
-            shapes of a VIA file are drawn in the pixels of the image.
+        ref: path of a mask image (tumor where it is neither black nor transparent), or
+            ``<VIA JSON file>#<name of the image>``.
+        shape: (H, W) of the image in pixels. A mask image of another size and the same proportions is resized to it
+            (nearest pixel); the shapes of a VIA file are drawn in the pixels of the image.
 
     Returns:
         (H, W), True inside the tumor.
 
     Raises:
-        SourceError: the reference leads nowhere, or to something that is no mask.
+        SourceError: the reference leads nowhere, or to something that is no mask: a broken file, one of several
+            pictures, or one of other proportions than the image.
 
     Source: VGG Image Annotator 2; ellipses carry their rotation in radians.
     """
     file, name = _parsed(ref)
     try:
         return _drawn(file, name, shape) if name else _image_mask(file, shape)
-    except _FAULTS as error:
+    except SourceError:
+        raise
+    except (InputError, *_FAULTS) as error:
         raise _unreadable(ref, error) from error
 
 
@@ -75,7 +81,8 @@ def _parsed(ref: str) -> tuple[Path, str]:
 
 
 def _unreadable(ref: str, error: Exception) -> SourceError:
-    return SourceError(ref, f"is no readable mask ({error!r})", "Restore the file, or empty the column `mask`.")
+    why = error.rule if isinstance(error, InputError) else repr(error)
+    return SourceError(ref, f"is no readable mask ({why})", "Restore the file, or empty the column `mask`.")
 
 
 @lru_cache(maxsize=8)
@@ -114,12 +121,21 @@ def _corners(shape: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 
 def _image_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    with Image.open(path) as image:
+    content = read_content(path, str(path))
+    with open_image(content, str(path)) as image:
         # A JPEG blurs its edges into small values; elsewhere any value but 0 is a class of tumor tissue.
         floor = 127 if image.format == "JPEG" else 0
-        plain = image if image.mode in ("1", "L", "I", "F", "I;16") else image.convert("RGB")  # of a palette too
-        values = np.asarray(plain) > floor
-        inside = Image.fromarray(values.any(axis=2) if values.ndim == 3 else values)
-    if inside.size != (shape[1], shape[0]):
-        inside = inside.resize((shape[1], shape[0]), Image.Resampling.NEAREST)
-    return np.asarray(inside, dtype=bool)
+        is_grey = image.mode in ("1", "L", "I", "F", "I;16")  # a palette is looked up
+        with decoder_errors(str(path)):
+            count = getattr(image, "n_frames", 1)
+            image.load()
+            values = np.asarray(image if is_grey else opaque(image).convert("RGB")) > floor
+    if count > 1:
+        raise SourceError(path, f"holds {count} pictures, and a mask is one", "Save the mask of each image alone.")
+    check_whole(content, image.format or "", str(path))
+    inside = Image.fromarray(values.any(axis=2) if values.ndim == 3 else values)
+    (height, width), (own_width, own_height) = shape, inside.size
+    if min(abs(own_width * height / width - own_height), abs(own_height * width / height - own_width)) > _ROUNDED:
+        rule = f"has {own_width} x {own_height} pixels, other proportions than its image of {width} x {height}"
+        raise SourceError(path, rule, "Cut both alike, or empty the column `mask`.")
+    return np.asarray(inside.resize((width, height), Image.Resampling.NEAREST), dtype=bool)

@@ -28,9 +28,6 @@ from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.inference.decision import Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
 from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume
-from brainsift.volumes.dicom import header_reason as dicom_reason
-from brainsift.volumes.dicom import read_bytes
-from brainsift.volumes.dicom_pixels import load_dataset
 from brainsift.volumes.grouping import Unit
 from brainsift.volumes.reader import find_slice, read_volume, slices_of
 from brainsift.volumes.slices import Coarse, Loaded, Slice, broken_slice, joined
@@ -265,12 +262,17 @@ def predict_volume(path: str | Path, *, volume: str = "", predictor: Predictor |
 def _slice(image: Source, name: str) -> Slice:
     """Returns what `Predictor.score` was given, if it is no path, as a slice."""
     if isinstance(image, bytes) and image[128:132] == b"DICM":
+        from brainsift.volumes.dicom import read_bytes  # a plain image does without it
+
         try:
             image = read_bytes(image, name=name)
         except BrainsiftError as error:
             return broken_slice(name, "", error)
     if hasattr(type(image), "pixel_array"):  # a pydicom.Dataset
-        return Slice(name, "", partial(load_dataset, image, name=name), dicom_reason(image))  # type: ignore[arg-type]
+        from brainsift.volumes.dicom import header_reason
+        from brainsift.volumes.dicom_pixels import load_dataset
+
+        return Slice(name, "", partial(load_dataset, image, name=name), header_reason(image))  # type: ignore[arg-type]
     if isinstance(image, Image.Image):
         return Slice(name, "", lambda: Loaded(from_pillow(image)))
     if isinstance(image, np.ndarray):

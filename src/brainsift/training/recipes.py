@@ -54,11 +54,12 @@ class TrainConfig:
         artifacts: strength of simulated contrast curves, bias fields, noise and lost resolution, 0 to 1.
         turned: share of images turned by a quarter or by half.
         strip: share of images whose skull is stripped.
-        transplant: share of images that get the tumor of another image, or lose their own; without effect where
-            outline_weight has none.
-        drawn: share of tumor-free images that get a drawn tumor; without effect where outline_weight has none.
+        transplant: share of images that get the tumor of another image, or lose their own; it needs training on
+            segmentation masks, see outline_weight.
+        drawn: share of tumor-free images that get a drawn tumor; it needs training on segmentation masks, see
+            outline_weight.
         findings: share of images that get a drawn finding that is no tumor: spots, the territory of a vessel, a
-            crescent under the skull, wide ventricles; without effect where outline_weight has none.
+            crescent under the skull, wide ventricles; it needs training on segmentation masks, see outline_weight.
         reframed: share of images that are cut to a part of the head and stretched.
         letters: share of images that get a burned-in letter.
         outline_weight: weight of segmentation masks in the loss; 0 for none. Without effect where no training image has

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line, on_one_line
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import Limits
+from brainsift.volumes.signatures import DICOM_SUFFIXES, GZIP
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
-SUFFIXES = frozenset([".dcm", ".ima"])
 """Of files that are tried as DICOM even without the mark at their start."""
 EXPORT_AGAIN = "Export it again, or leave it out."
 
@@ -75,7 +75,6 @@ _GROUPS = {
 }
 _ALONG_THE_STACK = (0x00209057, 0x00200032)  # dimensions that number the slices of one stack
 _CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
 
 
 @contextlib.contextmanager
@@ -105,7 +104,7 @@ def read_dataset(
     """
     from pydicom import dcmread
 
-    force = isinstance(source, str) and Path(source).suffix.lower() in SUFFIXES
+    force = isinstance(source, str) and Path(source).suffix.lower() in DICOM_SUFFIXES
     with dicom_errors(name):
         source = _without_gzip(source, name, limits)
         _check_deflated(source, name, limits)
@@ -120,7 +119,7 @@ def read_dataset(
 def is_packed(path: str) -> bool:
     """Tells whether a file is packed by gzip."""
     with Path(path).open("rb") as file:
-        return file.read(2) == _GZIP
+        return file.read(2) == GZIP
 
 
 def _without_gzip(source: str | io.BytesIO, name: str, limits: Limits) -> str | io.BytesIO:

@@ -43,6 +43,8 @@ _EMPTY_WINDOW = "its window leaves nothing of it: its own range is shown"
 _USELESS_WINDOW = "its window leaves hardly any greys in it: its own range is shown"
 _DARK_WINDOW = "its window leaves nearly all of it black"
 _DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install python-gdcm."
+_HIGH_THROUGHPUT = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")  # JPEG 2000
+_EXPORT_PLAIN = "Export it again without compression, or leave it out."  # no package decodes it for pydicom
 _LARGEST = 1e28  # slope or intercept: 32 bits times this is still a float32
 
 
@@ -106,7 +108,7 @@ def _decoded(dataset: "Dataset", syntax: Any, name: str) -> _Array:
     from pydicom.dataset import FileMetaDataset
     from pydicom.pixels import pixel_array
 
-    if not syntax.is_compressed and dataset["PixelData"].is_undefined_length:
+    if not syntax.is_compressed and "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
         rule = "has compressed pixels, but does not say how they are compressed"
         raise UnreadableImageError(name, rule, EXPORT_AGAIN)
     whole = copy.copy(dataset)  # the caller's keeps its header
@@ -133,7 +135,8 @@ def _rendered(decode: Callable[[], Any], look: "Dataset", name: str, syntax: Any
         raise
     except Exception as error:  # pydicom and its plugins raise nearly every type on broken pixels
         rule = f"cannot be decoded ({syntax.name}): {in_one_line(error)}"
-        raise UnreadableImageError(name, rule, _DECOMPRESS if syntax.is_compressed else EXPORT_AGAIN) from error
+        remedy = _decompressing(syntax) if syntax.is_compressed else EXPORT_AGAIN
+        raise UnreadableImageError(name, rule, remedy) from error
     return _shown(raw, look, name, limits)
 
 
@@ -150,7 +153,20 @@ def _check_syntax(name: str, syntax: Any) -> None:
     if not known:
         kind = "in an unknown way" if syntax.name == syntax else f"as {syntax.name}"  # only what the standard names
         rule = f"is compressed {kind}, which is not decoded here"
-        raise UnreadableImageError(name, rule, _DECOMPRESS, reason=Reason.UNSUPPORTED)
+        raise UnreadableImageError(name, rule, _decompressing(syntax), reason=Reason.UNSUPPORTED)
+
+
+def _decompressing(syntax: Any) -> str:
+    """Says which program or package decodes pixels that are compressed in a way that is not decoded here."""
+    from pydicom.pixels import get_decoder
+
+    if syntax in _HIGH_THROUGHPUT:  # GDCM and DCMTK do not know it
+        return "Run `pip install pylibjpeg pylibjpeg-openjpeg`, which decode it."
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        return _EXPORT_PLAIN
+    return _DECOMPRESS
 
 
 def _shown(raw: _Array, look: "Dataset", name: str, limits: Limits) -> Loaded:
@@ -166,6 +182,9 @@ def _shown(raw: _Array, look: "Dataset", name: str, limits: Limits) -> Loaded:
         return Loaded(_marked(image, kind), coarse_of(image.grey()))
     if raw.ndim != 2:
         raise UnreadableImageError(name, f"has pixels of the shape {raw.shape}", EXPORT_AGAIN)
+    if raw.dtype == np.float64 and np.abs(raw, where=np.isfinite(raw), out=np.zeros_like(raw)).max() > _LARGEST:
+        rule, remedy = "holds numbers beyond 32-bit floats", "Scale them, and save it again."
+        raise UnreadableImageError(name, rule, remedy, reason=Reason.UNSUPPORTED)
     values = raw
     if not rescale_fault(look):
         with dicom_errors(name):

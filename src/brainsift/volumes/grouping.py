@@ -9,7 +9,6 @@ from typing import NamedTuple
 from brainsift.core.errors import InputError
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, Limits
-from brainsift.volumes.dicom import series_of
 
 DICOM = "dicom"
 
@@ -80,6 +79,8 @@ def _with_series(files: Iterable[tuple[str, str]], limits: Limits) -> Iterator[U
 def _series(path: str, kind: str, limits: Limits) -> tuple[str, str, str]:
     """Returns what `dicom.series_of` tells of a DICOM file, and nothing of other and of broken files."""
     if kind == DICOM:
+        from brainsift.volumes.dicom import series_of  # a plain image does without it
+
         with suppress(InputError), collected_warnings():  # the slices of the series have them in their notes
             return series_of(path, limits)
     return "", "", ""

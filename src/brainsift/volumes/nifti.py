@@ -8,7 +8,6 @@ once, when the first of its slices is wanted, and lives as long as one of them d
 import contextlib
 import gzip
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,19 +23,14 @@ from brainsift.images.decode import LIMITS, Limits, Rescale, chained, check_size
 from brainsift.images.padding import without_padding
 from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, geometry_of
-from brainsift.volumes.raw_volume import is_raw_volume, read_raw_header
+from brainsift.volumes.raw_volume import read_raw_header
+from brainsift.volumes.signatures import GZIP, HEADER_BYTES, MGH_SUFFIXES, is_raw_volume, nifti_version
 from brainsift.volumes.slices import Loaded, Slice, coarse_of, slice_of_values
 from brainsift.volumes.voxel_grid import VoxelGrid
 
 if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
 
-GZIP = b"\x1f\x8b"
-MGH_SUFFIXES = (".mgh", ".mgz")
-_MGH_VERSION = b"\0\0\0\1"
-_MAGICS = ((344, b"n+1\0"), (4, b"n+2\0"))  # where and what, of version 1 and 2
-_SIZES_OF_2 = [(540).to_bytes(4, order) for order in ("little", "big")]
-_HEADER_BYTES = 352
 _THICK = 1.5  # times the second thickest; thicker voxels tell the plane of a volume
 _PLANES = ("sagittal", "coronal", "axial")  # by the axis that they are cut across
 _FEW = 3  # times fewer slices along one axis tell the plane where all voxels count as alike
@@ -44,21 +38,6 @@ _OUTLIER = 4.0  # values beyond this multiple of the 99.9th percentile are spike
 _REMEDY = "Convert it again, or leave it out."
 _Array = npt.NDArray[np.generic]
 _IMPORTING = threading.Lock()
-
-
-def is_nifti(head: bytes) -> bool:
-    """Tells whether the first bytes of a file, 4096 or all, are of a NIfTI file in one piece, packed or not."""
-    return bool(_version(unpacked(head)))
-
-
-def is_volume(head: bytes, name: str) -> bool:
-    """Tells whether a file is a volume that is read here, by its first bytes, 4096 or all, and by its name.
-
-    The first bytes of MGH say too little for that.
-    """
-    if name.lower().endswith(MGH_SUFFIXES):
-        return unpacked(head).startswith(_MGH_VERSION)
-    return is_nifti(head) or is_raw_volume(head)
 
 
 def nifti_slices(path: str | Path, *, limits: Limits = LIMITS) -> list[Slice]:
@@ -182,7 +161,7 @@ class _Scan:
 
 def _scan(path: Path, limits: Limits) -> _Scan:
     with _opened(path) as stream:
-        head = stream.read(_HEADER_BYTES)
+        head = stream.read(HEADER_BYTES)
         if is_raw_volume(head):
             raw = read_raw_header(path, limits)
             zooms = tuple(float(size) for size in np.linalg.norm(raw.affine[:3, :3], axis=0))
@@ -202,7 +181,7 @@ def _scan(path: Path, limits: Limits) -> _Scan:
 
 def _first_volume(path: Path) -> _Array:
     with _opened(path) as stream:
-        image = _image(stream, stream.read(_HEADER_BYTES), path.name)
+        image = _image(stream, stream.read(HEADER_BYTES), path.name)
         first = image.dataobj[(..., *(0 for _ in image.shape[3:]))] if image.ndim > 3 else image.dataobj
         return np.asarray(first)
 
@@ -337,7 +316,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _image(stream: IO[bytes], head: bytes, name: str) -> "SpatialImage":
     """Reads the header; unlike in `nibabel.load`, the name of the file has a say only for MGH."""
-    nibabel, version = _nibabel(), _version(head)
+    nibabel, version = _nibabel(), nifti_version(head)
     kinds = {1: nibabel.nifti1.Nifti1Image, 2: nibabel.nifti2.Nifti2Image}
     kind = nibabel.MGHImage if name.lower().endswith(MGH_SUFFIXES) else kinds.get(version)
     if kind is None:
@@ -349,20 +328,3 @@ def _image(stream: IO[bytes], head: bytes, name: str) -> "SpatialImage":
         rule = f"says that its voxels start at byte {image.dataobj.offset}, which is within its header"
         raise UnreadableImageError(name, rule, f"Write {image.header.single_vox_offset} as `vox_offset`.")
     return cast("SpatialImage", image)
-
-
-def _version(head: bytes) -> int:
-    for version, (start, magic) in enumerate(_MAGICS, start=1):
-        if head[start : start + 4] == magic:
-            return version if version == 1 or head[:4] in _SIZES_OF_2 else 0  # of version 1, nibabel mends the size
-    return 0
-
-
-def unpacked(head: bytes) -> bytes:
-    """Returns the first 352 bytes of what is in a file that is packed by gzip, from its first bytes."""
-    if not head.startswith(GZIP):
-        return head
-    try:
-        return zlib.decompressobj(wbits=31).decompress(head, _HEADER_BYTES)
-    except zlib.error:
-        return b""

@@ -101,11 +101,6 @@ class RawVolume:
         return np.asarray(whole[first])
 
 
-def is_raw_volume(head: bytes) -> bool:
-    """Tells whether the first bytes of a file, 352 or all, are those of a MetaImage or NRRD file."""
-    return head.startswith(b"NRRD000") or bool(re.search(rb"^NDims\s*=\s*\d", head, re.MULTILINE))
-
-
 def read_raw_header(path: Path, limits: Limits) -> RawVolume:
     """Reads the header of a MetaImage or NRRD file.
 

@@ -17,10 +17,8 @@ from brainsift.core.walk import walk
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, DecodedImage, Limits, decode, import_formats, without_waiting
 from brainsift.images.pages import HEAD_BYTES, Pages, may_hold_pages
-from brainsift.volumes.dicom import dicom_slices
-from brainsift.volumes.dicom_header import SUFFIXES as DICOM_SUFFIXES
 from brainsift.volumes.grouping import DICOM, Unit, units_of
-from brainsift.volumes.nifti import GZIP, MGH_SUFFIXES, is_volume, nifti_slices, unpacked
+from brainsift.volumes.signatures import DICOM_SUFFIXES, GZIP, MGH_SUFFIXES, is_volume, unpacked
 from brainsift.volumes.slices import Loaded, Slice, broken_slice
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -30,7 +28,7 @@ _DICOM_MARK = slice(128, 132)
 _IMAGES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PAIR_HEADERS = [size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")]  # their first number
 _CONVERT = {
-    ".mnc": "Convert it: mnc2nii {name} volume.nii",
+    ".mnc": "Convert it: mnc2nii NAME.mnc NAME.nii",
 }
 PACKED_BYTES = 4096
 """Of a file, from its start, that tell its kind, also where it is packed by gzip."""
@@ -102,6 +100,8 @@ def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
     if unit.kind in (DICOM, "nifti"):
         import_decoders()  # its slices may be read by several threads
     if unit.kind == DICOM:
+        from brainsift.volumes.dicom import dicom_slices  # a plain image does without it
+
         return dicom_slices(unit.paths, unit.volume, limits=limits)
     with collected_warnings() as words:
         found = _file_slices(unit.paths[0], unit.kind, limits)
@@ -111,6 +111,8 @@ def unit_slices(unit: Unit, *, limits: Limits = LIMITS) -> list[Slice]:
 def _file_slices(path: str, kind: str, limits: Limits) -> list[Slice]:
     try:
         if kind == "nifti":
+            from brainsift.volumes.nifti import nifti_slices  # a plain image does without it
+
             return nifti_slices(path, limits=limits)
         pages = Pages(path, limits) if kind == "pages" else None
     except InputError as error:
@@ -225,14 +227,12 @@ def _decoded(path: str, limits: Limits) -> DecodedImage:
     except UnreadableImageError as error:
         if error.reason != Reason.NOT_AN_IMAGE:
             raise
-        name = Path(path).name
-        suffix = next((suffix for suffix in _CONVERT if name.lower().endswith(suffix)), "")
+        suffix = next((suffix for suffix in _CONVERT if path.lower().endswith(suffix)), "")
         if suffix:
-            rule, remedy = f"is a {suffix} file, which is not read here", _CONVERT[suffix].format(name=name)
+            rule, remedy = f"is a {suffix} file, which is not read here", _CONVERT[suffix]
         elif _is_half(Path(path)):
             rule = "is one half of a volume in two files, .hdr and .img (ANALYZE or NIfTI)"
-            stem = Path(path).with_suffix("").name
-            remedy = f"Make one file of both: nib-convert {stem}.hdr {stem}.nii"
+            remedy = "Make one file of both: nib-convert NAME.hdr NAME.nii"
         else:
             raise
     raise UnreadableImageError(path, rule, remedy, reason=Reason.UNSUPPORTED)
@@ -250,7 +250,7 @@ def _is_half(path: Path) -> bool:
 
 
 def import_decoders() -> None:
-    """Imports what reading a file may need: pydicom, nibabel, and all formats of Pillow.
+    """Imports what reading a file may need: pydicom, nibabel, our modules that use them, and all formats of Pillow.
 
     Call it before threads that read files start. Where two threads import one of these libraries at the same time,
     one of them may get a module that is not complete, and a good file then looks broken.
@@ -266,7 +266,7 @@ def import_decoders() -> None:
     import pydicom.pixels
     import pydicom.uid  # noqa: F401
 
-    from brainsift.volumes import jpeg_lossless
+    from brainsift.volumes import dicom, jpeg_lossless, nifti  # noqa: F401
 
     jpeg_lossless.register()
     import_formats()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from brainsift.cli.console import say, show_scores, show_table
 from brainsift.core.errors import UsageError
+from brainsift.core.files import check_format
 from brainsift.core.text import difference, p_value
 from brainsift.inference.bundle import SHIPPED, load_bundle
 
@@ -51,6 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     if bool(arguments.predictions) != bool(arguments.manifest) or not (arguments.runs or arguments.predictions):
         raise UsageError("arguments", "need run folders, or --predictions with --manifest", "Give one of the two.")
+    if arguments.json:
+        check_format(arguments.json, ".json")
     wanted = {"threshold": arguments.threshold, "sensitivity": arguments.sensitivity}
     for folder in arguments.runs:
         results = evaluate_run(folder, **wanted)
@@ -86,3 +89,5 @@ def _compare(first: Path, second: Path, *, threshold: str | float | None, sensit
     rows = [(row.metric, row.test, difference(row.difference, 4), p_value(row.p_value)) for row in found.comparisons]
     both = f"on the {found.n} test images, in {found.n_groups} groups, that both have"
     show_table(f"{first} minus {second}, {both}", ("metric", "test", "difference", "p"), rows)
+    if found.n_only_first or found.n_only_second:
+        say(f"Left out: {found.n_only_first} test images of {first} alone, {found.n_only_second} of {second} alone.")

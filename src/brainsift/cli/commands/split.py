@@ -8,6 +8,7 @@ from pathlib import Path
 
 from brainsift.cli.console import say, show_table
 from brainsift.cli.flags import add_flags, add_map, make
+from brainsift.core.files import check_format, check_writable
 from brainsift.datasets.protocols import SplitConfig
 
 
@@ -26,7 +27,12 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.datasets.split import split, twin_counts
 
     config = make(arguments, SplitConfig)
-    table = split(read_manifest(arguments.manifest, parse_rules(arguments.map)), config)
+    check_format(arguments.output, ".csv")
+    check_writable(arguments.output)
+    manifest = read_manifest(arguments.manifest, parse_rules(arguments.map))
+    if "part" in manifest:
+        say(f"{arguments.manifest} is split already; its subsets are made anew.")
+    table = split(manifest, config)
     write_manifest(table, arguments.output)
     rows = []
     for part in (*PARTS, ""):

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 import time
+import unicodedata
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -139,7 +140,7 @@ class HistoryFile:
                 factory=_Connection,
             )
             found.row_factory = sqlite3.Row
-            found.create_function("casefold", 1, str.casefold, deterministic=True)
+            found.create_function("folded", 1, folded, deterministic=True)
             found.execute("PRAGMA secure_delete = ON")
             found.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")  # of each thread that reads the history
             self._connections.add(found)
@@ -247,3 +248,12 @@ def _schema_of(connection: sqlite3.Connection, file: Path) -> int:
         rule = f"was made by another version: its schema is {schema}, this version reads {min(_UPGRADES)} to {SCHEMA}"
         raise HistoryError(file, rule, "Use that version of brainsift, or keep the history in another folder.")
     return int(schema)
+
+
+def folded(text: str) -> str:
+    """Returns a text as a search compares it: neither case nor how a letter with an accent is stored matters.
+
+    >>> folded("Scha\u0308del") == folded("SCH\u00c4DEL")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

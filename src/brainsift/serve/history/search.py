@@ -7,18 +7,19 @@ from contextlib import contextmanager
 
 from brainsift.core.errors import SlowError, UsageError
 from brainsift.serve.history.contours import CASES
+from brainsift.serve.history.database import folded
 
 _MOST_WORDS = 10
 _MOST_SECONDS = 5.0
 _CHECK_EVERY = 1000  # instructions of SQLite
-_WORD = "id IN (SELECT ifnull(part_of, id) FROM cases WHERE instr(casefold(name||' '||detail||' '||note), ?))"
+_WORD = "id IN (SELECT ifnull(part_of, id) FROM cases WHERE instr(folded(name||' '||detail||' '||note), ?))"
 
 
 def find(
     connection: sqlite3.Connection, *, query: str, verdict: str, decision: str, limit: int, offset: int
 ) -> tuple[int, list[sqlite3.Row]]:
     """Finds images and volumes; arguments, result and errors are those of `History.search`."""
-    words = list(dict.fromkeys(query.casefold().split()))
+    words = list(dict.fromkeys(folded(query).split()))
     if len(words) > _MOST_WORDS:
         raise UsageError("query", f"has {len(words)} words, more than {_MOST_WORDS}", "Search for fewer words.")
     tests = [(_WORD, word) for word in words]

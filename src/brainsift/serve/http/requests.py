@@ -75,7 +75,7 @@ async def decision_query(  # async, or it would be called in a thread
 
 
 async def refuse_unknown_query(request: Request) -> None:
-    """Refuses a query parameter that the route does not have: left out in silence, it would change the result.
+    """Refuses a query parameter that is unknown or stands twice: left out in silence, it would change the result.
 
     Raises:
         UsageError: there is one; it names the parameter that was probably meant.
@@ -88,6 +88,8 @@ async def refuse_unknown_query(request: Request) -> None:
             near = difflib.get_close_matches(name.lower(), known, n=1) or known
             remedy = f"Write {' or '.join(near)}." if near else "Leave it out: this address takes none."
             raise UsageError(name[:40], f"is not a query parameter of {route}", remedy)
+        if len(request.query_params.getlist(name)) > 1:
+            raise UsageError(name, "stands more than once in the query", "Give it once.")
 
 
 async def accept(service: Service, request: Request, query: DecisionQuery, *, name: str, maps: bool) -> Job:

@@ -31,7 +31,8 @@ from brainsift.volumes.slices import Slice
 
 RAW_TYPES = ("application/octet-stream", "application/dicom", "application/gzip", "application/x-gzip")
 ARCHIVE_TYPES = ("application/zip", "application/x-zip-compressed")
-_SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh", ".dcm", ".ima")  # they tell a kind that the content may not show
+# They tell a kind that the content may not show, or what to convert a file with.
+_SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh", ".dcm", ".ima", ".mnc", ".hdr", ".img")
 _LONGEST_NAME = 200
 _PREFIX = "brainsift-serve-"
 _UID = re.compile(r" \(\d+(\.\d+){3,}\)")  # which tells series of one name apart, but nothing to a reader
