@@ -25,3 +25,8 @@ test("without a case there is no share", () => {
   assert.equal(wilson(0, 0), null);
   assert.equal(sensitivity(compare([one("no_tumor", "tumor")])), null);
 });
+
+test("a group counts as many times as it has cases", () => {
+  const found = compare([{ ...one("tumor", "tumor"), count: 7 }, { ...one("no_tumor", "tumor"), count: 2 }, { ...one(null, "tumor"), count: 5 }, { ...one("unsure", "refer"), count: 3 }]);
+  assert.deepEqual([found.total, found.judged, found.onTumor.tumor, found.onNone.tumor, found.others], [17, 12, 7, 2, 3]);
+});

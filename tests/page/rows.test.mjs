@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { forReport, localTime, rowsOf, toCsv, toJson, volumesToCsv } from "../../src/brainsift/serve/page/rows.js";
+import { fileName, forReport, localTime, rowsOf, toCsv, toJson, volumesToCsv } from "../../src/brainsift/serve/page/rows.js";
 import { UNSURE } from "../../src/brainsift/serve/page/words.js";
 
 const slice = (name, probability, more = {}) => ({ id: 0, name, status: "ok", probability, decision: "tumor", reason: "", detail: "", volume: "", has_map: true, ...more });
@@ -86,4 +86,10 @@ test("the service is asked for a report by job and folder, with what it did not 
     slices: [{ job: "one", folder: "", slices: [3, 4, 7] }, { job: "two", folder: "", slices: [0] }, { job: "one", folder: "f/", slices: [1] }],
     refused: [{ name: "f/n", detail: "d" }],
   });
+});
+
+test("files have the local time in their names, and two of one moment have two names", () => {
+  const now = new Date(2099, 2, 2, 9, 30, 0, 41);
+  assert.equal(fileName("slices.csv", now), "brainsift-2099-03-02-093000-041-slices.csv");
+  assert.equal(fileName("slices.csv", now), "brainsift-2099-03-02-093000-042-slices.csv");
 });

@@ -31,6 +31,10 @@ def test_no_serious_barrier_in_any_view(open_page, files, images, look):
     for name in ("head.nii.gz", "holiday.png"):
         open_case(page, name)
         check(name)
+        page.get_by_role("button", name="Compare with another case").click()
+        check(f"what to compare {name} with")
+        page.locator("#compare-cases button").first.click()
+        check(f"{name} beside another case")
         if "is_mobile" in look:
             page.get_by_role("button", name="Back to the list").click()
     if not look:

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from brainsift.core.reasons import Reason
 from brainsift.serve.history.store import History, HistoryRow
+from brainsift.stats.metrics import wilson
 
 from .actions import SHADES, drop, hold_back, open_case, read_shades, wait_until, wait_until_scored
 
@@ -167,3 +168,30 @@ def test_a_series_that_a_node_did_not_score_says_why(open_page, serving, tmp_pat
         expect(page.locator("#prediction-words")).to_have_text("This file was not scored.")
         expect(page.locator("main")).to_contain_text("Nothing was sent: not an original slice: a localizer.")
         expect(page.locator("main")).to_contain_text("There is no picture: the file was not scored.")
+
+
+def test_the_history_compares_decisions_with_verdicts(open_page, serving, images, expected, tmp_path):
+    with serving(keep=tmp_path / "history", keep_images=True, threads=1) as running:
+        page = open_page(running.url)
+        drop(page, images)
+        wait_until_scored(page, len(images))
+        expect(page.locator("#judged-count")).to_have_text(f"0 of {len(images) - 1} judged")
+        open_case(page, "tumor-12.png")
+        expect(page.locator("#case-verdict")).to_be_visible()
+        page.get_by_role("link", name="History").click()
+        page.locator("#history-judging summary").click()
+        count = page.locator("#history-judged-count")
+        expect(count).to_have_text(f"0 of {len(images) - 1} judged")
+        expect(page.locator("#history-judged-results")).to_be_hidden()
+        for number, (name, verdict) in enumerate((("tumor-12.png", "Tumor"), ("plain-2.png", "No tumor")), start=1):
+            page.locator("#history-rows tr").filter(has_text=name).get_by_role("button").click()
+            expect(page.locator("#case-title")).to_have_text(name)
+            page.locator("#case-verdict label", has_text=verdict).first.click()
+            expect(count).to_have_text(f"{number} of {len(images) - 1} judged")
+        for truth, name in (("onTumor", "tumor-12.png"), ("onNone", "plain-2.png")):
+            expect(page.locator(f"#history-judged-{truth}-{expected[name].decision}")).to_have_text("1")
+        hit = expected["tumor-12.png"].decision == "tumor"
+        value, low, high = (f"{100 * one:.1f}\u00a0%" for one in wilson(float(hit), 1))
+        share = page.locator("#history-judged-sensitivity")
+        expect(share).to_have_text(f"{value} ({low} to {high}), {int(hit)} of 1 case")
+        page.close()  # before the service ends

@@ -707,3 +707,49 @@ def test_the_last_verdict_counts_though_the_clock_was_put_back(history, monkeypa
     assert [row["label"] for row in table(history.export())] == ["0"]
     history.judge(first, "tumor")
     assert [row["label"] for row in table(history.export())] == ["1"]
+
+
+def test_earlier_studies_are_found_by_the_patient_and_never_by_name(history, client):
+    def study(patient, date, name="ax t1"):
+        whole = replace(ROW, name=name, slices=2, patient=patient, study_date=date)
+        (number,) = history.record([whole])
+        history.record([replace(ROW, volume=name, part_of=number, patient=patient, study_date=date)] * 2)
+        return number
+
+    oldest, _, older, same = (study("a", date) for date in ("2024-01-02", "", "2025-07-01", "2026-03-03"))
+    study("", "2020-01-01")
+    study("b", "2020-01-01")
+    now = study("a", "2026-03-03")
+    found = client.get(f"/api/v1/history/{now}/earlier").json()
+    assert [(one["id"], one["study_date"]) for one in found] == [(older, "2025-07-01"), (oldest, "2024-01-02")]
+    assert "patient" not in found[0] and [one.id for one in history.earlier(same + 1)] == [older, oldest]  # of a slice
+    assert client.get(f"/api/v1/history/{study('', '2026-01-01')}/earlier").json() == []
+    assert client.get("/api/v1/history/999/earlier").status_code == 404
+
+
+def test_decisions_are_counted_against_verdicts_once_per_image(history, client):
+    def case(verdict=None, **values):
+        (number,) = history.record([replace(ROW, **values)])
+        if verdict:
+            history.judge(number, verdict)
+
+    case("tumor", picture_png=png(1))
+    case("no_tumor", picture_png=png(1))  # the same image again: the last verdict counts
+    case("tumor", picture_png=png(2))
+    case("tumor", picture_png=png(3), decision="no_tumor", leaning="no_tumor")
+    case(picture_png=png(4))
+    case("not_brain_mri", picture_png=png(5), status="not_brain_mri", decision="refer")
+    (whole,) = history.record([replace(ROW, name="v", slices=2)])
+    history.record([replace(ROW, volume="v", part_of=whole)] * 2)
+    history.judge(whole, "tumor")
+    found = client.get("/api/v1/history/agreement").json()
+    assert {(one["status"], one["decision"], one["verdict"]): one["count"] for one in found} == {
+        ("ok", "tumor", "no_tumor"): 1,
+        ("ok", "tumor", "tumor"): 2,
+        ("ok", "no_tumor", "tumor"): 1,
+        ("ok", "tumor", None): 1,
+        ("not_brain_mri", "refer", "not_brain_mri"): 1,
+    }
+    cases = table(history.export(of="cases"))
+    assert sum(one["count"] for one in found) == len(cases)
+    assert {one["margin"] for one in cases} == {"0.0"}

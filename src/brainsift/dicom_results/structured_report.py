@@ -192,8 +192,7 @@ def _series_parameters(
 
 
 def _threshold_words(bundle: Bundle, threshold: float, margin: float) -> str:
-    name = next((name for name, value in bundle.thresholds.items() if value == threshold), "as set")
-    words = f"threshold on the probability: {rounded(threshold)} ({name})"
+    words = f"threshold on the probability: {rounded(threshold)} ({bundle.threshold_name(threshold)})"
     return f"{words}; referred where the logit is nearer to 0 than {rounded(margin)}" if margin else words
 
 

@@ -105,6 +105,10 @@ class Bundle:
             raise UsageError("sensitivity", rule, "Choose one from 0.5 to 0.995, such as 0.95.")
         return max(reached)
 
+    def threshold_name(self, threshold: float) -> str:
+        """Returns the name of a threshold; "as set" for one that has none."""
+        return next((name for name, value in self.thresholds.items() if value == threshold), "as set")
+
     def margin(self, max_error: float) -> float:
         """Returns the abstention margin for a share of wrong decisions: how far a calibrated logit has to be from 0.
 

@@ -122,12 +122,16 @@ def batch_report(
     """
     counts = Counter(counts or map(_outcome, predictions))
     referred = f", logits nearer to 0 than {margin:.2f} are referred" if margin else ""
+    network = f"network {bundle.name} {bundle.checksums()[bundle.network.name][:12]}"
+    of_volumes = sorted({one.threshold for one in volumes} - {threshold})
+    higher = "".join(f", of volumes {one:.3f} ({bundle.threshold_name(one)})" for one in of_volumes)
+    rule = f"threshold {threshold:.3f} ({bundle.threshold_name(threshold)}){higher}{referred}"
     order = sorted(range(len(predictions)), key=lambda place: -_suspicion(predictions[place]))
     listed, pictured = sorted(order[:_CASES]), set(order[:_PICTURES])
     head = page_head({"title": f"Is there a tumor? {counts.total()} images"})
     context = {
         **head,
-        "meta": f"{head['meta']}, network {bundle.name}, threshold {threshold:.3f}{referred}",
+        "meta": f"{head['meta']}, {network}, {rule}",
         "contents": [("cases", "Cases"), *([("volumes", "Volumes")] if volumes else [])],
         "counts": [(name, counts[name]) for name in _NAMES],
         "names": _NAMES,

@@ -109,6 +109,12 @@ class SliceResult(BaseModel):
         description="What in its header speaks for a second look, as codes.", examples=[["child"]]
     )
     description: str = Field(description="Description of its DICOM series.", examples=["ax t1 post"])
+    patient: str = Field(
+        description="Checksum of the number of the patient, its issuer and the date of birth: equal for studies of one "
+        "patient. Empty where the header does not say who it is.",
+        examples=["5f0c9d0a1b2c4d3e5f0c9d0a1b2c4d3e"],
+    )
+    study_date: str = Field(description="Date of the DICOM study, or empty.", examples=["2026-03-02"])
     geometry: GeometryResult | None = Field(
         description="Null for a plain image, and where the file does not say how the head lies.", examples=[None]
     )
@@ -128,6 +134,7 @@ class SliceResult(BaseModel):
         made |= {"nearly_empty": prediction.nearly_empty, "has_map": tumor_map is not None}
         made |= {"logit": prediction.logit, "note": prediction.note, "has_focus": prediction.has_focus}
         made |= {"cautions": cautions_of(acquisition), "description": acquisition.description}
+        made |= {"patient": acquisition.patient, "study_date": acquisition.study_date}
         made["geometry"] = lies and GeometryResult.of(lies)
         return cls(id=place, file=file, name=prediction.path, **made)
 
@@ -173,6 +180,8 @@ class PredictReply(BaseModel):
     margin: float = Field(
         description="Abstention margin: predictions nearer to 0 in logits are referred.", examples=[0.0]
     )
+    rule: str = Field(description="Name of the threshold; `as set` where it has none.", examples=["balanced"])
+    made: str = Field(description="When, ISO 8601 with the time zone.", examples=["2026-03-02T09:30:00+01:00"])
     notice: str = Field(examples=[NOTICE])
     answers: list[SliceResult]
     volumes: list[VolumeResult]

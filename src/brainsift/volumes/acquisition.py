@@ -1,5 +1,6 @@
 """What a header says of how a slice was made, as far as a reader of the prediction should know it."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}  # by the letter of an age string, DICOM PS3.5, 6.2
+_NOBODY = frozenset(  # instead of the number of a patient
+    "anon anonymous anonymized anonymised deidentified none na null patient removed test unknown".split()  # noqa: SIM905
+)
 _LONGEST_DESCRIPTION = 64  # characters of a long string in DICOM
 _OTHER_TYPES = frozenset("ADC FA PHASE MIP MINIP P T1MAP T2MAP FIELDMAP".split()).union(["PROJECTION IMAGE"])  # noqa: SIM905
 _OTHER_WORDS = frozenset(
@@ -34,6 +38,9 @@ class Acquisition:
             perfusion, maps that were computed.
         burned_in: whether the header says that letters are part of the picture.
         incomplete: whether slices of its series are missing.
+        patient: a checksum by which studies of one patient are found, 32 hexadecimal digits; "" where the header does
+            not say who it is.
+        study_date: of the study, ISO 8601; "" where the header does not tell it.
         grid: the stored voxels of a volume in one file; None for other images.
     """
 
@@ -43,6 +50,8 @@ class Acquisition:
     other_contrast: bool = False
     burned_in: bool = False
     incomplete: bool = False
+    patient: str = ""
+    study_date: str = ""
     grid: VoxelGrid | None = None
 
 
@@ -51,6 +60,8 @@ UNKNOWN = Acquisition()
 
 def acquisition_of(header: "Dataset") -> Acquisition:
     """Reads the header of one DICOM frame."""
+    patient = _patient(header)  # first: what is read as a text once is decoded from then on
+    study_date = _day(plain_text_of(header, "StudyDate"))
     words = re.split(r"[^A-Z0-9]+", f"{text_of(header, 'SeriesDescription')} {text_of(header, 'ProtocolName')}".upper())
     types = {word.upper() for tag in ("ImageType", "FrameType") for word in text_of(header, tag).split("/")[2:]}
     return Acquisition(
@@ -60,7 +71,23 @@ def acquisition_of(header: "Dataset") -> Acquisition:
         other_contrast=bool(types & _OTHER_TYPES or _OTHER_WORDS.intersection(words))
         or number_of(header, "DiffusionBValue") > 0,
         burned_in=text_of(header, "BurnedInAnnotation").upper() == "YES",
+        patient=patient,
+        study_date=study_date.isoformat() if study_date else "",
     )
+
+
+def _patient(header: "Dataset") -> str:
+    """Returns a checksum of the patient's number, its issuer and the date of birth; "" without a number of one's own.
+
+    Two hospitals may give the same number, and two patients may have the same name: so the number alone is not enough,
+    and the name is not used.
+    """
+    number = plain_text_of(header, "PatientID").strip()
+    letters = re.sub(r"[\W_]", "", number).casefold()
+    if len(set(letters)) < 2 or letters in _NOBODY:
+        return ""
+    who = (number, *(plain_text_of(header, tag).strip() for tag in ("IssuerOfPatientID", "PatientBirthDate")))
+    return hashlib.sha256("\0".join(who).encode()).hexdigest()[:32]
 
 
 def _description(header: "Dataset") -> str:

@@ -45,7 +45,7 @@ SERIES = """
     PatientID PatientName PatientBirthDate StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription Modality
     ProtocolName FrameOfReferenceUID Rows Columns
 """.split()  # noqa: SIM905
-ORIGIN = "PatientAge StudyDate BurnedInAnnotation".split()  # noqa: SIM905
+ORIGIN = "PatientAge IssuerOfPatientID StudyDate BurnedInAnnotation".split()  # noqa: SIM905
 UNCHECKED = frozenset(
     """
     PatientAge PatientBirthDate StudyDate StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID

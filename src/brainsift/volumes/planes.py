@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.core.errors import InputError
+from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, Plane
 from brainsift.volumes.slices import squared
 from brainsift.volumes.voxel_grid import VoxelGrid
@@ -164,6 +165,24 @@ def block_of(geometries: Sequence[Geometry | None], shape: tuple[int, int], name
         raise InputError(name, f"{rule}: it cannot be cut in other planes", _REMEDY)
     centers = np.array([one.center_mm for one in known])
     return Block((len(known), *shape), known[0], (centers[-1] - centers[0]) / (len(known) - 1))
+
+
+def grid_of(acquisitions: Sequence[Acquisition], name: str) -> VoxelGrid | None:
+    """Returns the stored voxels of a volume; None where its slices are no stack at even distances.
+
+    Args:
+        acquisitions: of the slices, in their order.
+        name: of the volume.
+    """
+    if grid := acquisitions[0].grid:
+        return grid
+    geometries = [one.geometry for one in acquisitions]
+    shapes = {one.shape for one in geometries if one}
+    shape = shapes.pop() if len(shapes) == 1 else None
+    try:
+        return block_of(geometries, shape, name).grid if shape else None
+    except InputError:
+        return None
 
 
 def _fault(known: Sequence[Geometry]) -> str:

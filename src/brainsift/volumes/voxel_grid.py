@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from brainsift.images.resample import Floats, resize
+
 _MM = 2  # code of the unit in NIfTI
+_LONGEST_DESCRIPTION = 79  # letters
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -52,21 +55,47 @@ class VoxelGrid:
             uint8, of the stored shape: 1 inside of a mask, 0 elsewhere.
         """
         stored = np.zeros(self.shape, np.uint8)
-        cut = stored.transpose(self.axes)[tuple(slice(None, None, way) for way in self.ways)]  # a view
+        cut = self._slices_of(stored)
         rows, columns = cut.shape[1:]
         for place, mask in slices.items():
             cut[place] = nearest(mask, rows, columns)
         return stored
 
-    def nifti(self, voxels: npt.NDArray[np.uint8]) -> bytes:
-        """Returns voxels of the stored shape as a NIfTI file, packed by gzip."""
+    def maps(self, slices: Mapping[int, Floats]) -> Floats:
+        """Puts tumor maps of slices back to where these were cut from.
+
+        Args:
+            slices: by the place of the slice, from 0: (height, width) as it is shown, with square pixels, 0 to 1.
+
+        Returns:
+            float32, of the stored shape: 0 to 1, and 0 for the other slices.
+        """
+        stored = np.zeros(self.shape, np.float32)
+        cut = self._slices_of(stored)
+        rows, columns = cut.shape[1:]
+        for place, shown in slices.items():
+            cut[place] = np.clip(shown if shown.shape == (rows, columns) else resize(shown, rows, columns), 0, 1)
+        return stored
+
+    def _slices_of(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Returns a view of stored voxels: (slices, rows, columns), as they are shown."""
+        return stored.transpose(self.axes)[tuple(slice(None, None, way) for way in self.ways)]
+
+    def nifti(self, voxels: npt.NDArray[np.uint8] | Floats, description: str) -> bytes:
+        """Returns voxels of the stored shape as a NIfTI file, packed by gzip.
+
+        Args:
+            voxels: of the stored shape.
+            description: what they are, in ASCII; NIfTI has room for 79 letters.
+        """
         import nibabel
 
         image = nibabel.Nifti1Image(voxels, np.array(self.affine))
         image.set_sform(self.affine, int(self.oriented))
         image.set_qform(None, 0)
         image.header["xyzt_units"] = _MM
-        image.header["descrip"] = b"Contours of a reader. Research use only."
+        image.header["descrip"] = description.encode("ascii")[:_LONGEST_DESCRIPTION]
+        image.header["aux_file"] = b"Research use only."
         return gzip.compress(image.to_bytes(), mtime=0)
 
 

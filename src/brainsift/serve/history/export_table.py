@@ -27,6 +27,7 @@ EXPORT_COLUMNS = (
     "status",
     "leaning",
     "threshold",
+    "margin",
     "detail",
     "model",
     "slices",

@@ -191,7 +191,7 @@ def _nifti(volume: DrawnVolume, contours: Mapping[int, Contour]) -> tuple[bytes 
     if volume.grid.n_slices != len(volume.numbers):
         return None, "slices of it were deleted from the history"
     masks = {place: contours[case].mask() for place, case in enumerate(volume.numbers) if case in contours}
-    return volume.grid.nifti(volume.grid.masks(masks)), ""
+    return volume.grid.nifti(volume.grid.masks(masks), "Contours of a reader"), ""
 
 
 def mask_png(contour: Contour) -> bytes:

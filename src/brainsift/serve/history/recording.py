@@ -6,16 +6,15 @@ from dataclasses import replace
 from itertools import groupby, islice
 from typing import Protocol
 
-from brainsift.core.errors import BrainsiftError, InputError
+from brainsift.core.errors import BrainsiftError
 from brainsift.inference.cautions import cautions_of
 from brainsift.inference.decision import Prediction, Rule
 from brainsift.inference.volume_decision import VolumePrediction
 from brainsift.serve.history.store import History, HistoryRow
 from brainsift.serve.scoring.slice_pictures import map_png, picture_png
 from brainsift.volumes.acquisition import Acquisition
-from brainsift.volumes.planes import block_of
+from brainsift.volumes.planes import grid_of
 from brainsift.volumes.slices import Loaded
-from brainsift.volumes.voxel_grid import VoxelGrid
 
 _log = logging.getLogger("brainsift.serve")
 _AT_ONCE = 32  # rows with their pictures in memory
@@ -62,7 +61,9 @@ def record(history: History, job: Scored, *, model: str, size: int) -> bool:
             volume = next(volumes) if name else None
             if volume and len(slices) > 1:
                 row = _volume_row(volume, slices[0][1], job.rule.of_volumes, model)
-                (whole,) = history.record([replace(row, grid=_grid(job, slices))], hurry=True)
+                acquisitions = [job.acquisition(place) for place, _ in slices]
+                row = replace(_of_study(row, acquisitions[0]), grid=grid_of(acquisitions, name))
+                (whole,) = history.record([row], hurry=True)
             rows = _slice_rows(job, slices, whole, model=model, size=size if history.keeps_images else 0)
             while chunk := list(islice(rows, _AT_ONCE)):
                 job.cases += history.record(chunk, hurry=True)
@@ -99,20 +100,6 @@ def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: 
     return replace(row, probability=volume.probability, leaning=rule.lean(volume.probability))  # not by way of a logit
 
 
-def _grid(job: Scored, slices: list[tuple[int, Prediction]]) -> VoxelGrid | None:
-    """Returns the stored voxels of a volume; None where its slices are no stack at even distances."""
-    acquisitions = [job.acquisition(place) for place, _ in slices]
-    if grid := acquisitions[0].grid:
-        return grid
-    geometries = [one.geometry for one in acquisitions]
-    shapes = {one.shape for one in geometries if one}
-    shape = shapes.pop() if len(shapes) == 1 else None
-    try:
-        return block_of(geometries, shape, slices[0][1].volume).grid if shape else None
-    except InputError:
-        return None
-
-
 def _slice_rows(
     job: Scored, slices: list[tuple[int, Prediction]], whole: int | None, *, model: str, size: int
 ) -> Iterator[HistoryRow]:
@@ -131,7 +118,7 @@ def _slice_rows(
                 drawn = None if tumor_map is None else map_png(grey, tumor_map, size=size)
         acquisition = job.acquisition(place)
         yield replace(
-            _row(prediction, job.rule, model),
+            _of_study(_row(prediction, job.rule, model), acquisition),
             part_of=whole,
             size=shown,
             grid=None if whole else acquisition.grid,
@@ -140,6 +127,11 @@ def _slice_rows(
             cautions=tuple(cautions_of(acquisition)),
             has_focus=prediction.has_focus,
         )
+
+
+def _of_study(row: HistoryRow, acquisition: Acquisition) -> HistoryRow:
+    """Returns a row with the patient and the study that a header names."""
+    return replace(row, patient=acquisition.patient, study_date=acquisition.study_date)
 
 
 def _row(prediction: Prediction, rule: Rule, model: str) -> HistoryRow:

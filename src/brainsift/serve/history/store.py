@@ -45,6 +45,7 @@ from brainsift.volumes.voxel_grid import VoxelGrid
 
 FILE = "history.sqlite"
 Layer = Literal["picture", "map"]
+_MOST_EARLIER = 50  # studies of one patient
 Of = Literal["images", "cases"]
 _SUFFIX: dict[Layer, str] = {"picture": ".png", "map": "-map.png"}
 _WANTED: dict[Of, str] = {"images": "slices = 0", "cases": "part_of IS NULL"}
@@ -108,6 +109,8 @@ class HistoryRow(Kept):
     """Width and height of the image or slice as it was decoded, pixels."""
     grid: VoxelGrid | None = None
     """The stored voxels of a volume."""
+    patient: str = ""
+    study_date: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +126,21 @@ class Case(Kept):
         Field(description="What the reader says that it shows; null without a verdict."),
     ]
     note: Annotated[str, Field(description="The reader's.")]
+    study_date: Annotated[str, Field(description="Date of the DICOM study, or empty.")]
     contours: Annotated[
         int,
         Field(description="Number of its images or slices whose contour a reader corrected: 0 or 1, or of a volume."),
     ]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images and volumes with the same outcome and the same verdict."""
+
+    status: Status
+    decision: Decision
+    verdict: Verdict | None
+    count: Annotated[int, Field(description="Number of them.")]
 
 
 @dataclass(frozen=True)
@@ -257,6 +271,25 @@ class History:
             query = f"SELECT * FROM {CASES} WHERE part_of = ? ORDER BY id"
             rows = self._file.connection().execute(query, [number]).fetchall()
         return [_case(row) for row in rows]
+
+    def earlier(self, number: int) -> list[Case]:
+        """Returns the images and volumes of the same patient from studies before that of a case, the latest first.
+
+        Patients are told apart by the checksum of `Acquisition.patient`, never by a name.
+
+        Raises:
+            NotFoundError: there is no case of this number.
+        """
+        self.open(number)
+        older = "older.part_of IS NULL AND older.patient = own.patient AND older.study_date < own.study_date"
+        known = "own.id = ? AND own.patient != '' AND older.study_date != ''"
+        wanted = f"SELECT older.id FROM cases AS older JOIN cases AS own WHERE {known} AND {older}"
+        with self._file.errors():
+            found = self._file.connection().execute(
+                f"{wanted} ORDER BY older.study_date DESC, older.id DESC LIMIT {_MOST_EARLIER}", [number]
+            )
+            numbers = [row["id"] for row in found]
+        return [self.open(one) for one in numbers]
 
     def image(self, number: int, layer: Layer) -> bytes:
         """Returns a kept picture or tumor map as PNG.
@@ -419,6 +452,19 @@ class History:
             rows = self._file.connection().execute(_ONE_EACH.format(wanted=_WANTED[of])).fetchall()
         return as_csv(map(dict, rows), folder or str(self.folder))
 
+    def agreement(self) -> list[Group]:
+        """Returns how many images and volumes have each outcome and each verdict.
+
+        What was scored more than once counts as in the table that `export` makes of cases.
+        """
+        columns = "status, decision, verdict"
+        cases = _ONE_EACH.format(wanted=_WANTED["cases"])
+        with self._file.errors():
+            found = self._file.connection().execute(
+                f"SELECT {columns}, count(*) AS count FROM ({cases}) GROUP BY {columns} ORDER BY {columns}"
+            )
+            return [Group(**dict(row)) for row in found]
+
     def close(self) -> None:
         """Closes the connections of all threads."""
         self._file.close()
@@ -438,6 +484,8 @@ class History:
             **{name: _printable(kept[name]) for name in ("name", "volume", "detail")},
             "cautions": ",".join(row.cautions),
             "created": created,
+            "patient": row.patient,
+            "study_date": row.study_date,
             "picture": sha256_of(picture) if picture else "",
             "map": bool(self.keeps_images and row.map_png),
         }

@@ -1,5 +1,5 @@
 """HTTP: application, server, middleware, routes.
 
-Modules: app, server, framed, service, middleware, requests, routes, history_routes, contour_routes.
+Modules: app, server, framed, service, middleware, requests, responses, routes, history_routes, contour_routes.
 May import: core, images, volumes, inference, pages, serve, serve.scoring, serve.history.
 """

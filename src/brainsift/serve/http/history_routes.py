@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from brainsift.core.errors import NotFoundError
 from brainsift.serve.history.database import Verdict
-from brainsift.serve.history.store import Case, History, Of
+from brainsift.serve.history.store import Case, Group, History, Of
 from brainsift.serve.http.requests import refuse_unknown_query
+from brainsift.serve.http.responses import attached
 
 PREFIX = "/api/v1/history"
 _LARGEST = 2**63 - 1  # integer of SQLite
@@ -35,6 +36,7 @@ _EXAMPLE: dict[str, Any] = {
     "has_focus": True,
     "verdict": "tumor",
     "note": "left temporal, seen on the next slices too",
+    "study_date": "2026-02-27",
     "contours": 1,
 }
 VerdictFilter = Literal["", "tumor", "no_tumor", "unsure", "not_brain_mri", "none"]
@@ -121,6 +123,10 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
     def lookup(history: kept, wanted: NumbersIn) -> dict[int, Case]:
         return history.wholes(wanted.numbers)
 
+    @made.get("/agreement", summary="How often decisions and verdicts go together")
+    def agreement(history: kept) -> list[Group]:
+        return history.agreement()
+
     @made.delete("", summary="Delete all cases and images")
     def clear(history: kept) -> DeletedOut:
         return DeletedOut(deleted=history.clear())
@@ -135,8 +141,7 @@ def _add_lists(made: APIRouter, kept: Any) -> None:
             Of, Query(description="One row per image and slice, or one row per image and volume.")
         ] = "images",
     ) -> Response:
-        attached = {"Content-Disposition": 'attachment; filename="brainsift-history.csv"'}
-        return Response(history.export(folder, of), media_type="text/csv; charset=utf-8", headers=attached)
+        return attached(history.export(folder, of), "text/csv; charset=utf-8", "history.csv")
 
 
 def _add_cases(made: APIRouter, kept: Any) -> None:
@@ -147,6 +152,10 @@ def _add_cases(made: APIRouter, kept: Any) -> None:
     @made.get("/{number}/slices", summary="The slices of a volume, in order")
     def slices(history: kept, number: Number) -> list[Case]:
         return history.slices(number)
+
+    @made.get("/{number}/earlier", summary="Earlier studies of the same patient, the latest first")
+    def earlier(history: kept, number: Number) -> list[Case]:
+        return history.earlier(number)
 
     @made.put("/{number}/verdict", summary="Save your verdict on a case")
     def judge(history: kept, number: Number, verdict: VerdictIn) -> Case:

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -14,7 +15,7 @@ from brainsift.core.reasons import Reason
 from brainsift.images.decode import DecodedImage
 from brainsift.inference.decision import COLUMNS, Prediction, Rule
 from brainsift.inference.model_card import statements
-from brainsift.inference.volume_decision import VolumePrediction, summarise_volumes
+from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumePrediction, summarise_volumes
 from brainsift.pages.batch_page import batch_report
 from brainsift.serve.http.requests import (
     BODY,
@@ -25,6 +26,7 @@ from brainsift.serve.http.requests import (
     time_limit,
     unless_gone,
 )
+from brainsift.serve.http.responses import attached
 from brainsift.serve.http.service import Service
 from brainsift.serve.schemas import (
     ErrorReply,
@@ -43,11 +45,14 @@ from brainsift.serve.schemas import (
 from brainsift.serve.scoring.blocks import StackedVolume
 from brainsift.serve.scoring.dicom_zip import zip_results
 from brainsift.serve.scoring.job import Job
+from brainsift.serve.scoring.map_volume import map_nifti
 from brainsift.serve.scoring.slice_pictures import SIDE, deep_png, map_png, picture_png, seen_png
 from brainsift.volumes.geometry import Plane
 from brainsift.volumes.planes import PLANES
 
 _MOST_WAIT_S = 20.0
+Of = Literal["slices", "volumes"]
+_ORIGIN_COLUMNS = ("rule", "margin", "network", "network_sha256", "version", "made")
 _ORIGIN = ("parameters", "pretrained", "commit")
 _PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 _DEEP = {
@@ -81,6 +86,7 @@ def router(service: Service) -> APIRouter:
     _add_jobs(api, service)
     _add_reports(api, service)
     _add_pictures(api, service)
+    _add_map_volume(api, service)
     _add_planes(api, service)
 
     @api.get("/model", responses=errors())
@@ -159,13 +165,20 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
         return _results(service, request, service.jobs.find_done(job_id), 0.0)
 
     @api.get("/jobs/{job_id}/result.csv", responses={**_NOT_DONE, 200: {"content": {"text/csv": {}}}})
-    async def table(job_id: str) -> Response:
-        """All results of a job that is done, as the table of `brainsift predict --csv`."""
+    async def table(
+        job_id: str,
+        of: Annotated[Of, Query(description="One row per image and slice, or one row per volume.")] = "slices",
+    ) -> Response:
+        """All results of a job that is done: the table of `brainsift predict --csv` or `--volumes`, and its origin."""
+        job = service.jobs.find_done(job_id)
+        found = job.predictions if of == "slices" else job.results()[1]
+        columns = COLUMNS if of == "slices" else VOLUME_COLUMNS
         stream = io.StringIO()
-        write_row = csv_writer(stream, COLUMNS)
-        for one in service.jobs.find_done(job_id).predictions:
-            write_row(one.to_dict())
-        return _attached(stream.getvalue(), "text/csv", "answers.csv")
+        write_row = csv_writer(stream, tuple(dict.fromkeys((*columns, "threshold", *_ORIGIN_COLUMNS))))
+        origin = _origin_of_rows(service, job.rule)
+        for one in found:
+            write_row({**origin, **one.to_dict()})
+        return attached(stream.getvalue(), "text/csv", f"{of}.csv")
 
     @api.delete("/jobs/{job_id}", status_code=204, responses=errors(404))
     async def delete(job_id: str) -> None:
@@ -217,7 +230,7 @@ def _add_reports(api: APIRouter, service: Service) -> None:
             job, places = _named(service, part)
             volumes += job.volumes_of(places, rule)
         packed = await service.draw(lambda: zip_results(volumes, service.bundle, rule))
-        return _attached(packed, "application/zip", "dicom.zip")
+        return attached(packed, "application/zip", "DICOM-objects.zip")
 
 
 def _named(service: Service, part: ReportedSlices) -> tuple[Job, Sequence[int]]:
@@ -242,7 +255,7 @@ async def _report(service: Service, shown: Sequence[tuple[Job | None, int, Predi
     page = await service.draw(
         lambda: batch_report(predictions, volumes, service.bundle, rule.threshold, read, margin=rule.margin)
     )
-    return _attached(page, "text/html", "report.html")
+    return attached(page, "text/html", "report.html")
 
 
 def _add_pictures(api: APIRouter, service: Service) -> None:
@@ -286,6 +299,21 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
             raise NotFoundError("map", f"of slice {place} is not there", "The network drew none.")
         png = await service.draw(lambda: map_png(job.load(place).image.grey(), found, size=service.bundle.size))
         return Response(png, media_type="image/png")
+
+
+def _add_map_volume(api: APIRouter, service: Service) -> None:
+    packed: dict[int | str, dict[str, Any]] = {200: {"content": {"application/gzip": {}}}}
+
+    @api.get("/jobs/{job_id}/slices/{place}/map.nii.gz", responses={**_NOT_DONE, **packed}, response_class=Response)
+    async def map_volume(job_id: str, place: int) -> Response:
+        """The tumor maps of the volume of a slice as NIfTI: probabilities 0 to 1, 0 where no slice was scored.
+
+        It has the shape and the affine of the file; of a DICOM series, its columns, rows and slices.
+        """
+        job = service.jobs.find(job_id)
+        return attached(
+            await service.draw(lambda: map_nifti(job, place, service.bundle)), "application/gzip", "tumor-map.nii.gz"
+        )
 
 
 def _add_planes(api: APIRouter, service: Service) -> None:
@@ -346,6 +374,8 @@ def _results(service: Service, request: Request, job: Job, seconds: float) -> Pr
         model=service.model,  # type: ignore[arg-type]
         threshold=job.rule.threshold,
         margin=job.rule.margin,
+        rule=service.bundle.threshold_name(job.rule.threshold),
+        made=_now(),
         notice=service.bundle.notice,
         answers=slices,
         volumes=volumes,
@@ -385,6 +415,19 @@ def _found(job: Job, after: int) -> tuple[list[SliceResult], list[VolumeResult]]
     return slices, [VolumeResult.of(one) for one in volumes]
 
 
-def _attached(content: str | bytes, media_type: str, name: str) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(content, media_type=media_type, headers=headers)
+def _origin_of_rows(service: Service, rule: Rule) -> dict[str, Any]:
+    """Returns what made a table, for each of its rows, so that it stands alone; a row may have its own threshold."""
+    model = service.model
+    return {
+        "threshold": rule.threshold,
+        "rule": service.bundle.threshold_name(rule.threshold),
+        "margin": rule.margin,
+        "network": model["name"],
+        "network_sha256": model["network_sha256"],
+        "version": model["version"],
+        "made": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -42,20 +42,20 @@ export function wilson(hits, trials) {
 /**
  * Counts verdicts against the decisions of the rule in use. Of a file that could not be read there is no verdict.
  *
- * @param {Pick<Case, "status" | "verdict" | "decision">[]} cases
+ * @param {(Pick<Case, "status" | "verdict" | "decision"> & { count?: number })[]} cases `count` says of how many it stands.
  * @returns {Agreement}
  */
 export function compare(cases) {
   const found = { total: 0, judged: 0, onTumor: { tumor: 0, no_tumor: 0 }, onNone: { tumor: 0, no_tumor: 0 }, referred: 0, rejected: 0, others: 0 };
-  for (const { status, verdict, decision } of cases) {
+  for (const { status, verdict, decision, count = 1 } of cases) {
     if (status === "unreadable") continue;
-    found.total += 1;
+    found.total += count;
     if (verdict === null) continue;
-    found.judged += 1;
-    if (verdict !== "tumor" && verdict !== "no_tumor") found.others += 1;
-    else if (decision === "refer") found.referred += 1;
-    else if (decision === "tumor" || decision === "no_tumor") found[verdict === "tumor" ? "onTumor" : "onNone"][decision] += 1;
-    else found.rejected += 1;
+    found.judged += count;
+    if (verdict !== "tumor" && verdict !== "no_tumor") found.others += count;
+    else if (decision === "refer") found.referred += count;
+    else if (decision === "tumor" || decision === "no_tumor") found[verdict === "tumor" ? "onTumor" : "onNone"][decision] += count;
+    else found.rejected += count;
   }
   return found;
 }

@@ -37,6 +37,8 @@ import { Emitter } from "./emitter.js";
  * @property {boolean | null} has_focus whether the map passes 0.5 anywhere; null without a map.
  * @property {Caution[]} cautions
  * @property {string} description of its DICOM series.
+ * @property {string} patient a checksum that studies of one patient share; "" where the file does not say who it is.
+ * @property {string} study_date ISO 8601, or "".
  * @property {Geometry | null} geometry
  *
  * @typedef {Scored & SliceFacts & { id: number }} Prediction The prediction for one image or slice; `id` counts from 0
@@ -117,6 +119,7 @@ import { Emitter } from "./emitter.js";
  * @property {boolean | null} has_focus whether its tumor map passes 0.5 anywhere; null where that is not known.
  * @property {Verdict | null} verdict
  * @property {string} note
+ * @property {string} study_date of a DICOM study, ISO 8601; or "".
  * @property {number} contours that a reader corrected: 0 or 1, or of a volume the number of such slices.
  *
  * @typedef {object} DrawnContour What a reader drew, as runs of a mask; see `Mask.ofRuns`.
@@ -423,6 +426,12 @@ export const pictureOf = (job, n, query) => address(`jobs/${job}/slices/${n}/pic
 /** @type {(job: string, n: number) => string} */
 export const mapOf = (job, n) => address(`jobs/${job}/slices/${n}/map.png`);
 
+/** The tumor maps of the volume of a slice, as NIfTI. @type {(job: string, n: number) => Promise<Blob>} */
+export const getMapVolume = async (job, n) => {
+  const { content } = await replyOnce("GET", `jobs/${job}/slices/${n}/map.nii.gz`, { asFile: true });
+  return /** @type {Blob} */ (content);
+};
+
 /** @type {(job: string, n: number) => Promise<Planes>} */
 export const getPlanes = (job, n) => callOnce("GET", `jobs/${job}/slices/${n}/planes`);
 
@@ -436,6 +445,10 @@ export const history = {
   open: (id) => callOnce("GET", `history/${id}`),
   /** @type {(id: number) => Promise<KeptRecord[]>} */
   slices: (id) => callOnce("GET", `history/${id}/slices`),
+  /** @type {() => Promise<(Pick<KeptRecord, "status" | "decision" | "verdict"> & { count: number })[]>} */
+  agreement: () => callOnce("GET", "history/agreement"),
+  /** Earlier studies of the same patient, the latest first. @type {(id: number) => Promise<KeptRecord[]>} */
+  earlier: (id) => callOnce("GET", `history/${id}/earlier`),
   /** @type {(numbers: number[]) => Promise<Record<string, KeptRecord>>} */
   lookup: (numbers) => callOnce("POST", "history/lookup", { body: { numbers } }),
   /** @type {(id: number, verdict: Verdict | null, note: string) => Promise<KeptRecord>} */

@@ -3,23 +3,27 @@
 
 /** @import { Model, Verdict } from "./api.js" */
 /** @import { Case } from "./cases.js" */
+/** @import { Offer } from "./compare.js" */
 /** @import { Found } from "./files.js" */
 
 import { showAbout } from "./about.js";
-import { getModel } from "./api.js";
+import { getModel, history as keptCases } from "./api.js";
 import { fail, forgive, listenToConnection } from "./banner.js";
 import { said } from "./blind.js";
 import { CaseView } from "./case.js";
 import { Cases } from "./cases.js";
+import { CompareDialog } from "./compare.js";
 import { all, announce, byId, confirm, first, setText, throttled } from "./dom.js";
 import { listenForFiles } from "./drop.js";
 import { embeddedJob } from "./embedded.js";
 import { ExportMenu } from "./export.js";
-import { HistoryView } from "./history.js";
+import { HistoryView, offerOfKept } from "./history.js";
 import { Intake } from "./intake.js";
 import { Judging } from "./judging.js";
 import { listenToKeys } from "./keyboard.js";
 import { List } from "./list.js";
+import { earlierOf } from "./pairing.js";
+import { listenToPrint } from "./print.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
 import { counted, label, missingInWords, number, percent } from "./words.js";
@@ -205,6 +209,24 @@ function listenToPanes(step) {
   return back;
 }
 
+/** @param {Case} one @returns {Offer} */
+const offerOf = (one) => ({ name: one.folder + one.name, slices: one.slices.length, studyDate: one.studyDate, open: async () => one });
+
+/**
+ * The earlier studies of the same patient: of the list, and those that only the history has.
+ *
+ * @param {Case} one
+ * @param {Cases} cases
+ * @returns {Promise<Offer[]>}
+ */
+async function earlierOffers(one, cases) {
+  const listed = earlierOf(one, cases.all);
+  const kept = one.record ? await keptCases.earlier(one.record.id) : [];
+  const known = new Set(listed.map(({ record }) => record?.id));
+  const others = kept.filter(({ id }) => !known.has(id)).map(offerOfKept);
+  return [...listed.map(offerOf), ...others].sort((a, b) => b.studyDate.localeCompare(a.studyDate));
+}
+
 /** The part of the address behind # names the view, so these links only move the focus. */
 function listenToSkips() {
   for (const link of all(".skip", HTMLAnchorElement)) {
@@ -277,12 +299,24 @@ async function start() {
     if (view.one.status === "unreadable" || view.judge(verdict)) viewed().stepToUnjudged();
     else announce(model.history ? "This case cannot be judged yet. It is not in the history." : "Start the server with --keep to record verdicts.");
   };
+  const dialog = new CompareDialog();
+  const compare = () => {
+    const { one } = view;
+    if (view.beside.isOn) view.beside.end();
+    else if (one) {
+      const offers = currentView() === "history" ? history.offers(one) : list.shown().filter((other) => other !== one).map(offerOf);
+      const onchoose = /** @param {Case} other */ (other) => view.one === one && view.compareWith(other);
+      dialog.open(one, { offers, earlier: earlierOffers(one, cases).catch(() => []), onchoose });
+    }
+  };
+  byId("compare").addEventListener("click", compare);
   const back = listenToPanes(step);
   listenToSkips();
   listenToCases(cases, view);
   listenToIntake(intake, cases, { isChosen: () => chosen === cases.selected, open, reveal: (one) => list.reveal(one) });
   new ExportMenu(cases, list, model);
   new Judging(cases, intake, model);
+  listenToPrint(model, { rule: () => cases.rule, shown: () => view.one });
   showAbout(model);
   showPrivacy(model);
 
@@ -301,6 +335,7 @@ async function start() {
     view,
     viewer: view.stage.viewer,
     stage: view.stage,
+    compare,
     search: () => byId(currentView() === "history" ? "history-search" : "search").focus(),
     addFiles: () => byId("pick-files").click(),
     back,

@@ -5,7 +5,8 @@
 /** @import { Case } from "./cases.js" */
 
 import { Emitter } from "./emitter.js";
-import { predicted } from "./words.js";
+import { sidesInWords } from "./places.js";
+import { label, number, predicted, sliceLabel } from "./words.js";
 
 const STORED = "brainsift.blind";
 
@@ -51,3 +52,20 @@ export const isHidden = ({ status, verdict }) => blind.isOn && status !== "unrea
  * @param {Pick<Case, "name" | "decision" | "probability"> & Judged} one
  */
 export const said = (one) => (isHidden(one) ? one.name : predicted(one.name, one));
+
+/**
+ * Describes the picture of a slice for screen readers, with its result unless that is hidden.
+ *
+ * @param {Case} one
+ * @param {number} [place] of the slice; by default the one that is shown.
+ */
+export function pictureWords(one, place = one.place) {
+  const { name, slices, isVolume, sliceRule } = one;
+  const slice = slices[place];
+  const which = isVolume ? `${name}, slice ${place + 1} of ${slices.length}` : name;
+  const isScored = slice.probability !== null && slice.status === "ok";
+  const called = isVolume ? sliceLabel(slice, sliceRule) : label(slice.decision);
+  const sides = slice.geometry ? `; ${sidesInWords(slice.geometry)}` : "";
+  if (isHidden(one)) return `${which}${sides}`;
+  return `${which}: ${called}${isScored ? `, probability of a tumor ${number(slice.probability)}` : ""}${sides}`;
+}

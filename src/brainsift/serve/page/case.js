@@ -5,21 +5,24 @@
 /** @import { Case, Kept, Slice } from "./cases.js" */
 /** @import { Rule } from "./decide.js" */
 
-import { connection, history, look } from "./api.js";
+import { connection, getMapVolume, history, look } from "./api.js";
 import { isUnconfirmed } from "./attention.js";
-import { blind, isHidden } from "./blind.js";
+import { fail } from "./banner.js";
+import { Beside } from "./beside.js";
+import { blind, isHidden, pictureWords } from "./blind.js";
 import { Correction } from "./correction.js";
-import { all, announce, byId, el, setText, throttled } from "./dom.js";
+import { all, announce, byId, el, save, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { picture, prefetch } from "./pictures.js";
-import { position, sidesInWords, sliceDistance, spacing } from "./places.js";
+import { position, sliceDistance, spacing } from "./places.js";
 import { Cine } from "./cine.js";
 import { PlanesView } from "./planes.js";
+import { fileName } from "./rows.js";
 import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { LEVELS, Strip } from "./strip.js";
 import { VerdictForm, verdicts } from "./verdict.js";
-import { attentionInWords, because, explain, label, number, predicted, sliceLabel } from "./words.js";
+import { attentionInWords, because, explain, number, predicted, sliceLabel } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
 const KEPT_TRIES = 10;
@@ -39,6 +42,7 @@ export class CaseView {
     this.hasHistory = hasHistory;
     this.stage = new Stage();
     this.planes = new PlanesView(this.stage, (place) => this.go(place));
+    this.beside = new Beside(this.stage, { step: (by) => this.step(by), onend: () => this.#showCompared() });
     this.cine = new Cine(byId("cine", HTMLButtonElement), () => this.#advance());
     this.strip = new Strip(byId("strip"));
     this.scale = new Scale();
@@ -65,6 +69,7 @@ export class CaseView {
   show(one) {
     if (one !== this.one) {
       this.cine.stop();
+      this.beside.end();
       this.correction.leave();
       byId("case-pane").scrollTop = 0;
       this.#anyway = false;
@@ -96,6 +101,24 @@ export class CaseView {
     one.chosen = Math.min(Math.max(place, 0), one.slices.length - 1);
     this.#showSlice(one, { keepView: true });
     this.saySlice();
+  }
+
+  /**
+   * Shows another case beside this one.
+   *
+   * @param {Case} other
+   */
+  compareWith(other) {
+    if (!this.one || this.one === other) return;
+    this.planes.follow(null, 0); // there is no room for them
+    this.beside.start(this.one, other);
+    this.#showCompared();
+  }
+
+  /** The button says whether there are two; when the second one goes, the other planes may come back. */
+  #showCompared() {
+    byId("compare").setAttribute("aria-pressed", String(this.beside.isOn));
+    if (!this.beside.isOn && this.one) this.planes.follow(this.one, this.one.place);
   }
 
   /** Plays the slices of the volume, or stops. */
@@ -159,7 +182,16 @@ export class CaseView {
     });
     blind.on("switched", () => this.#reveal());
     verdicts.on("saved", (saved) => blind.isOn && this.one?.record?.id === saved.id && this.#reveal());
+    stage.on("save", () => this.#saveMap().catch(fail));
     byId("most-suspicious").addEventListener("click", () => this.goToMostSuspicious());
+  }
+
+  /** Saves the tumor maps of the volume that is shown. */
+  async #saveMap() {
+    const { one } = this;
+    if (!one || one.job === null || one.slice.id === null) return;
+    save(await getMapVolume(one.job, one.slice.id), fileName("tumor-map.nii.gz"));
+    announce("The map of the volume is saved.");
   }
 
   /** Shows what has changed: more slices, or another threshold. */
@@ -186,6 +218,7 @@ export class CaseView {
     byId("volume-bar").hidden = !one.isVolume;
     byId("slice-prediction").hidden = !one.isVolume;
     if (one.isVolume) this.#showVolume(one);
+    this.beside.update();
   }
 
   /**
@@ -260,8 +293,10 @@ export class CaseView {
   async #showSlice(one, { keepView }) {
     const { slice, place, refused } = one;
     if (one.isVolume) this.#showSlicePrediction(one);
+    this.beside.follow();
     if (!slice.geometry) setText(byId("place"), "");
     this.stage.setScrolls(one.isVolume);
+    this.stage.saveButton.hidden = !one.isVolume || one.job === null || one.status !== "ok" || isHidden(one);
     this.#showSliceVerdict(one);
     this.correction.hide();
     const { pictureUrl, mapUrl } = one.layers(place);
@@ -276,7 +311,7 @@ export class CaseView {
       const layers = { pictureUrl, mapUrl: isRejected || hides ? null : mapUrl, words: pictureWords(one), noMap, geometry: slice.geometry };
       await this.stage.show(layers, { keepView });
       if (this.one === one && one.slice === slice) {
-        this.planes.follow(one, place);
+        this.planes.follow(this.beside.isOn ? null : one, place);
         this.correction.follow(one, place);
       }
       await this.#showPlace(one, slice, pictureUrl);
@@ -370,21 +405,6 @@ async function keptOf({ job, slices: shown, record }, isWanted) {
     await new Promise((resolve) => setTimeout(resolve, KEPT_WAIT_MS));
   }
   return null;
-}
-
-/**
- * Describes the picture of the slice that is shown.
- *
- * @param {Case} one
- */
-function pictureWords(one) {
-  const { name, slice, slices, place, isVolume, sliceRule } = one;
-  const which = isVolume ? `${name}, slice ${place + 1} of ${slices.length}` : name;
-  const isScored = slice.probability !== null && slice.status === "ok";
-  const called = isVolume ? sliceLabel(slice, sliceRule) : label(slice.decision);
-  const sides = slice.geometry ? `; ${sidesInWords(slice.geometry)}` : "";
-  if (isHidden(one)) return `${which}${sides}`;
-  return `${which}: ${called}${isScored ? `, probability of a tumor ${number(slice.probability)}` : ""}${sides}`;
 }
 
 /**

@@ -119,6 +119,16 @@ export class Case {
     return { pictureUrl: pictureOf(this.job, id, { depth: 16 }), mapUrl: hasMap ? mapOf(this.job, id) : null };
   }
 
+  /** A checksum that studies of one patient share; "" where that is not known. */
+  get patient() {
+    return this.slices[0].patient;
+  }
+
+  /** ISO 8601; "" where the file does not tell it. */
+  get studyDate() {
+    return this.slices[0].study_date;
+  }
+
   get isVolume() {
     return this.slices.length > 1;
   }
@@ -195,7 +205,7 @@ export class Cases extends Emitter {
     this.#refusals += 1;
     const one = new Case(`refused/${this.#refusals}`, { name, folder });
     one.refused = true;
-    const facts = { note: "", volume: "", has_map: false, has_focus: null, cautions: [], description: "", geometry: null };
+    const facts = { note: "", volume: "", has_map: false, has_focus: null, cautions: [], description: "", patient: "", study_date: "", geometry: null };
     const words = { reason: "not_taken", detail: inWords(error) };
     one.push({ id: null, name, status: "unreadable", probability: null, logit: null, ...words, ...facts });
     this.#put(one, order);

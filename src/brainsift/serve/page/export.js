@@ -8,11 +8,8 @@
 import { getDicom, getReport } from "./api.js";
 import { fail } from "./banner.js";
 import { announce, byId, closeByItself, first, save, setText } from "./dom.js";
-import { forReport, localTime, toCsv, toJson, volumesToCsv } from "./rows.js";
+import { fileName, forReport, toCsv, toJson, volumesToCsv } from "./rows.js";
 import { counted } from "./words.js";
-
-/** "2026-03-02-093000", in the reader's time. */
-const stamp = () => localTime(new Date()).slice(0, 19).replace("T", "-").replaceAll(":", "");
 
 export class ExportMenu {
   /**
@@ -53,7 +50,7 @@ export class ExportMenu {
    * @param {string} ending
    */
   #save(content, type, what, ending) {
-    save(new Blob([content], { type: `${type};charset=utf-8` }), `brainsift-${stamp()}-${what.replace(" ", "-")}.${ending}`);
+    save(new Blob([content], { type: `${type};charset=utf-8` }), fileName(`${what.replace(" ", "-")}.${ending}`));
     this.menu.open = false;
     announce(`${ending.toUpperCase()} saved`);
   }

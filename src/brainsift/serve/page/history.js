@@ -2,29 +2,33 @@
 // What was scored before, where the server keeps it: search, open, judge, delete, export.
 
 /** @import { KeptRecord, Model } from "./api.js" */
+/** @import { Offer } from "./compare.js" */
 /** @import { Decision } from "./decide.js" */
 /** @import { RowNodes } from "./dom.js" */
 
+import { compare } from "./agreement.js";
 import { ApiError, history as api } from "./api.js";
 import { attentionOf } from "./attention.js";
 import { blind, isHidden } from "./blind.js";
 import { Case } from "./cases.js";
 import { contours } from "./correction.js";
 import { mostSuspicious } from "./decide.js";
-import { announce, arrange, byId, closeByItself, confirm, el, setText, step } from "./dom.js";
+import { announce, arrange, byId, closeByItself, confirm, el, setText, step, throttled } from "./dom.js";
 import { HIDDEN, decisionCell, nextUnjudged } from "./list.js";
 import { Bar } from "./scale.js";
+import { TwoByTwo } from "./two_by_two.js";
 import { VERDICTS, verdicts } from "./verdict.js";
 import { counted, inWords, moment } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 200;
+const COUNT_PAUSE_MS = 500;
 
 /** @typedef {RowNodes & { one: KeptRecord, verdict: HTMLElement }} Row */
 
 /** @param {KeptRecord} one */
 const ruleOf = ({ threshold, margin }) => ({ threshold, margin });
-/** @type {(one: KeptRecord) => Decision} */
+/** @type {(one: Pick<KeptRecord, "status" | "decision">) => Decision} */
 const decisionOf = ({ status, decision }) => (status === "not_brain_mri" ? status : decision || "unreadable");
 
 /** A case of the history: decided as it was when it was scored. */
@@ -40,7 +44,7 @@ class KeptCase extends Case {
     this.records = slices.length ? slices : [whole];
     this.slices = this.records.map((one) => {
       const { id, name, status, probability, reason, volume, map, detail, has_focus, cautions } = one;
-      const facts = { note: "", has_map: map, has_focus, cautions, description: "", geometry: null };
+      const facts = { note: "", has_map: map, has_focus, cautions, description: "", patient: "", study_date: one.study_date, geometry: null };
       return { id, name, status, probability, logit: null, reason, volume, detail, decision: decisionOf(one), ...facts };
     });
     this.sliceRule = ruleOf(this.records[0]);
@@ -71,6 +75,19 @@ class KeptCase extends Case {
   }
 }
 
+/**
+ * Reads a case with its slices.
+ *
+ * @param {KeptRecord} one as it is known; it is brought up to date.
+ */
+async function openKept(one) {
+  const [now, slices] = await Promise.all([api.open(one.id), one.slices ? api.slices(one.id) : []]);
+  return new KeptCase(Object.assign(one, now), slices);
+}
+
+/** What a case is offered as, to compare another one with. @param {KeptRecord} one @returns {Offer} */
+export const offerOfKept = (one) => ({ name: one.name, slices: one.slices, studyDate: one.study_date, open: () => openKept(one) });
+
 export class HistoryView {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -78,6 +95,7 @@ export class HistoryView {
   #request = null;
   #opening = 0;
   #judged = 0;
+  #count = throttled(() => this.#compare(), COUNT_PAUSE_MS);
   /** @type {Map<number, Row>} */
   rows = new Map();
   /** @type {number | null} */
@@ -94,6 +112,7 @@ export class HistoryView {
     byId("history-off").hidden = model.history;
     byId("history-on").hidden = !model.history;
     if (!model.history) return;
+    this.table = new TwoByTwo(byId("history-judged-results"), { prefix: "history-judged", at: "of the whole history, at the thresholds that decided the cases" });
     closeByItself(byId("history-export", HTMLDetailsElement));
     byId("export-images", HTMLAnchorElement).href = api.table("images");
     byId("export-cases", HTMLAnchorElement).href = api.table("cases");
@@ -106,6 +125,16 @@ export class HistoryView {
     if (!this.model.history) return;
     this.open(this.selected);
     this.#load(0);
+  }
+
+  /** Compares all decisions with the verdicts: of the whole history, whatever the list shows. */
+  async #compare() {
+    const groups = await api.agreement().catch(() => null); // the list says why
+    if (!groups) return;
+    const found = compare(groups.map((one) => ({ ...one, decision: decisionOf(one) })));
+    setText(byId("history-judged-count"), `${found.judged.toLocaleString("en")} of ${found.total.toLocaleString("en")} judged`);
+    byId("history-judged-none").hidden = found.judged > 0;
+    this.table?.show(found);
   }
 
   #listen() {
@@ -138,6 +167,15 @@ export class HistoryView {
     const next = nextUnjudged(kept, kept.findIndex(({ id }) => id === this.selected));
     if (next) this.step([...this.rows.keys()].indexOf(next.id) - [...this.rows.keys()].indexOf(this.selected ?? -1));
     else announce("All cases of this list are judged.");
+  }
+
+  /**
+   * What a case can be compared with: the others of the list.
+   *
+   * @param {Case} open
+   */
+  offers(open) {
+    return [...this.rows.values()].filter(({ one }) => one.id !== open.record?.id).map(({ one }) => offerOfKept(one));
   }
 
   /** What narrows the list down: the search and the two filters. */
@@ -186,6 +224,7 @@ export class HistoryView {
   }
 
   #showTotal() {
+    this.#count();
     setText(byId("history-total"), `${counted(this.total, "case")}, ${this.#judged.toLocaleString("en")} judged`);
     byId("history-more").hidden = this.rows.size >= this.total;
     byId("history-empty").hidden = this.total > 0;
@@ -244,8 +283,8 @@ export class HistoryView {
       return;
     }
     try {
-      const [now, slices] = await Promise.all([api.open(id), one.slices ? api.slices(id) : []]);
-      if (turn === this.#opening) this.onopen(new KeptCase(Object.assign(one, now), slices));
+      const opened = await openKept(one);
+      if (turn === this.#opening) this.onopen(opened);
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) this.#drop(id); // deleted elsewhere
       this.#fail(error);

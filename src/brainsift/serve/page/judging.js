@@ -2,16 +2,15 @@
 // Judging at speed: the verdicts on the cases of the list, how many are judged, and how the decisions compare with them.
 
 /** @import { KeptRecord, Model } from "./api.js" */
-/** @import { Share } from "./agreement.js" */
 /** @import { Case, Cases } from "./cases.js" */
 /** @import { Intake } from "./intake.js" */
 
-import { compare, sensitivity, specificity } from "./agreement.js";
+import { compare } from "./agreement.js";
 import { history, look } from "./api.js";
 import { blind } from "./blind.js";
 import { byId, setText, throttled } from "./dom.js";
+import { TwoByTwo } from "./two_by_two.js";
 import { verdicts } from "./verdict.js";
-import { counted, percent } from "./words.js";
 
 const PAUSE_MS = 500;
 const TRIES = 10;
@@ -28,6 +27,7 @@ export class Judging {
    */
   constructor(cases, intake, model) {
     this.cases = cases;
+    this.table = new TwoByTwo(byId("judged-results"), { prefix: "judged", at: "at the threshold in use" });
     if (!model.history) return;
     byId("judging").hidden = false;
     byId("judged-export", HTMLAnchorElement).href = history.table("images");
@@ -97,23 +97,6 @@ export class Judging {
     const found = compare(this.cases.all);
     setText(byId("judged-count"), `${found.judged} of ${found.total} judged`);
     byId("judged-none").hidden = found.judged > 0;
-    byId("judged-results").hidden = found.judged === 0;
-    for (const truth of /** @type {const} */ (["onTumor", "onNone"])) {
-      for (const decision of /** @type {const} */ (["tumor", "no_tumor"])) {
-        setText(byId(`judged-${truth}-${decision}`), String(found[truth][decision]));
-      }
-    }
-    setText(byId("judged-sensitivity"), inWords(sensitivity(found)));
-    setText(byId("judged-specificity"), inWords(specificity(found)));
-    const { referred, rejected, others } = found;
-    const left = [referred && `${referred} referred`, rejected && `${rejected} rejected as not a brain MRI`, others && `${others} that you call unsure or not a brain MRI`];
-    const words = left.filter(Boolean).join(", ");
-    setText(byId("judged-left-out"), words ? `Not in the table: ${words}.` : "");
+    this.table.show(found);
   }
-}
-
-/** @param {Share | null} share */
-function inWords(share) {
-  if (!share) return "–";
-  return `${percent(share.value)} (${percent(share.low)} to ${percent(share.high)}), ${share.hits} of ${counted(share.trials, "case")}`;
 }

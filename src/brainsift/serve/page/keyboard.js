@@ -15,6 +15,7 @@ import { byId, el } from "./dom.js";
  * @property {CaseView} view
  * @property {Viewer} viewer
  * @property {Stage} stage
+ * @property {() => void} compare the case with another one, or end that.
  * @property {() => void} search
  * @property {() => void} addFiles
  * @property {() => void} back to the list.
@@ -32,7 +33,7 @@ const BARE = "h"; // held, the map is away
  *
  * @type {(parts: Parts) => [shown: string, keys: string[], words: string, act: () => void][]}
  */
-const shortcuts = ({ step, judge, view, viewer, stage, search, addFiles, back }) => [
+const shortcuts = ({ step, judge, view, viewer, stage, compare, search, addFiles, back }) => [
   ["↓", ["ArrowDown", "j"], "Next case", () => step(1)],
   ["↑", ["ArrowUp", "k"], "Previous case", () => step(-1)],
   ["T", ["t"], "Verdict: tumor; next case", () => judge("tumor")],
@@ -54,6 +55,7 @@ const shortcuts = ({ step, judge, view, viewer, stage, search, addFiles, back })
   ["I", ["i"], "Black and white swapped", () => stage.toggleInverted()],
   ["L", ["l"], "Ruler", () => stage.toggleRuler()],
   ["V", ["v"], "Show or hide the other planes", () => stage.planesButton.hidden || stage.emit("planes", null)],
+  ["D", ["d"], "Compare with another case, or end that", compare],
   ["P", ["p"], "Play or stop the slices", () => view.play()],
   ["D", ["d"], "Correct the contour, or end drawing", () => view.correction.toggle()],
   ["E", ["e"], "While drawing: eraser or brush", () => view.correction.swapTool()],

@@ -36,7 +36,7 @@ const originOf = ({ choice, margin }, { name, version, network_sha256 }, when) =
 });
 
 /** @param {ChosenRule["choice"]} choice */
-function ruleInWords({ name, sensitivity, maxError }) {
+export function ruleInWords({ name, sensitivity, maxError }) {
   if (maxError) return `max_error ${maxError}`;
   return sensitivity ? `sensitivity ${sensitivity}` : name || "default";
 }
@@ -51,6 +51,21 @@ export function localTime(when) {
   const local = new Date(when.getTime() + 60_000 * offset).toISOString().slice(0, 19);
   const [hours, minutes] = [Math.floor(Math.abs(offset) / 60), Math.abs(offset) % 60].map((part) => String(part).padStart(2, "0"));
   return `${local}${offset < 0 ? "-" : "+"}${hours}:${minutes}`;
+}
+
+let lastNamed = 0;
+
+/**
+ * "brainsift-2026-03-02-093000-123-slices.csv": in the reader's time; no two files of a page have the same name.
+ *
+ * @param {string} what the file holds, with its ending.
+ * @param {Date} [now]
+ */
+export function fileName(what, now = new Date()) {
+  lastNamed = Math.max(now.getTime(), lastNamed + 1);
+  const when = new Date(lastNamed);
+  const milliseconds = String(when.getMilliseconds()).padStart(3, "0");
+  return `brainsift-${localTime(when).slice(0, 19).replace("T", "-").replaceAll(":", "")}-${milliseconds}-${what}`;
 }
 
 /** As `brainsift predict` writes it: an image that is not a brain MRI has the decision `refer`; see `status`. @type {Record<string, string>} */

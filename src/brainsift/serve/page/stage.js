@@ -7,7 +7,7 @@ import { probe } from "./api.js";
 import { fail } from "./banner.js";
 import { announce, el, first, icon, setText, setVariable } from "./dom.js";
 import { Emitter } from "./emitter.js";
-import { picture } from "./pictures.js";
+import { contextOf, picture } from "./pictures.js";
 import { Viewer } from "./viewer.js";
 import { PRESETS, presetOf, rangeOf } from "./window.js";
 import { number, percent } from "./words.js";
@@ -50,9 +50,10 @@ function slider(words, properties) {
 
 /**
  * Tells that the "planes" shall be shown or hidden, that the volume of the contour is to be "measure"d, and that the "look"
- * of map or picture changed.
+ * of map or picture changed, and that the window is "reset", and
+ * that the map of the volume shall be "save"d.
  *
- * @extends {Emitter<{ planes: null, measure: null, look: null }>}
+ * @extends {Emitter<{ planes: null, measure: null, look: null, reset: null, save: null }>}
  */
 export class Stage extends Emitter {
   #turn = 0;
@@ -96,6 +97,7 @@ export class Stage extends Emitter {
     this.center = slider("Level", { max: 1 });
     for (const { input } of [this.width, this.center]) input.addEventListener("input", () => this.#setWindow());
     this.noMap = el("p", { class: "note", hidden: true }, "There is no tumor map for this image.");
+    this.saveButton = el("button", { class: "link-button", type: "button", hidden: true, onclick: () => this.emit("save", null) }, "Save the map of the volume as NIfTI");
     const contourSwitch = el("label", { class: "switch-row" }, el("span", {}, "Contour"), this.contour);
     this.level = slider("Threshold on the map", { min: 0.05, max: 0.95, step: 0.05, class: "contour-level" });
     this.level.input.addEventListener("input", () => this.setMap({ level: Number(this.level.input.value) }));
@@ -118,7 +120,7 @@ export class Stage extends Emitter {
     this.tools = el(
       "div",
       { class: "tools" },
-      el("section", { class: "tool" }, el("h3", {}, "Tumor map"), this.mapTools, this.noMap),
+      el("section", { class: "tool" }, el("h3", {}, "Tumor map"), this.mapTools, this.saveButton, this.noMap),
       el(
         "section",
         { class: "tool" },
@@ -192,13 +194,31 @@ export class Stage extends Emitter {
     this.message.hidden = false;
   }
 
+  /** The picture as it is shown, with the letters at its sides. */
+  #withSides() {
+    const { width, height } = this.canvas;
+    const copy = new OffscreenCanvas(width, height);
+    const context = contextOf(copy);
+    context.drawImage(this.canvas, 0, 0);
+    const unit = width / (this.canvas.clientWidth || 1); // of a CSS pixel
+    context.font = `650 ${15 * unit}px system-ui, sans-serif`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.lineWidth = 3 * unit;
+    const gap = 18 * unit;
+    const places = [[gap, height / 2], [width - gap, height / 2], [width / 2, gap], [width / 2, height - gap]];
+    this.sides.forEach(({ textContent: letters }, side) => {
+      const [x, y] = places[side];
+      context.strokeText(letters ?? "", x, y); // black, so that the letter is seen on bright pixels
+      context.fillStyle = "#fff";
+      context.fillText(letters ?? "", x, y);
+    });
+    return copy;
+  }
+
   /** Puts the picture as it is shown, with its map, on the clipboard. */
   async copy() {
-    const { canvas } = this;
-    const png = new Promise((resolve, reject) => {
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The browser made no picture."))), "image/png");
-    });
-    await navigator.clipboard.write([new ClipboardItem({ "image/png": /** @type {Promise<Blob>} */ (png) })]);
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": this.#withSides().convertToBlob({ type: "image/png" }) })]);
     announce("The picture is on the clipboard.");
   }
 
@@ -301,6 +321,7 @@ export class Stage extends Emitter {
 
   resetWindow() {
     this.viewer.setWindow(null);
+    this.emit("reset", null);
   }
 
   #setWindow() {
