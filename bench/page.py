@@ -1,7 +1,8 @@
 """How long does the page take with thousands of cases: another threshold, another order, another filter?
 
 The list, the cases and the strokes below the threshold are those of the page, in Chromium; the scores are drawn
-numbers. A time is from the call until the list is drawn; on a machine that does other things, the fastest tells most.
+numbers. A time is from the call until the list is drawn; on a machine that does other things, the fastest tells most,
+and the processor time of the page, all its threads together, which is the mean of all repeats.
 
 Usage:
     python bench/page.py [--cases 5000] [--repeats 20]
@@ -14,11 +15,11 @@ import subprocess
 import sys
 
 import numpy as np
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import CDPSession, sync_playwright
 
 from brainsift.core.text import markdown_table
 
-MEASURE = """async ([count, repeats]) => {
+SET_UP = """async (count) => {
   const modules = ["cases", "list", "scale"].map((name) => import(`/page/${name}.js`));
   const [{ Cases }, { List }, { Rug }] = await Promise.all(modules);
   const rule = (threshold) => ({ threshold, margin: 0, choice: {}, query: {} });
@@ -52,18 +53,18 @@ MEASURE = """async ([count, repeats]) => {
       document.querySelector("#view-cases .table-box").scrollTop = 7919 * (turn + 1);
     },
   };
-  const times = {};
-  for (const [name, act] of Object.entries(acts)) {
-    times[name] = [];
+  window.measure = async (name, repeats) => {
+    const times = [];
     for (let turn = 0; turn < repeats; turn += 1) {
       await rest();
       const start = performance.now();
-      act(turn);
+      acts[name](turn);
       await drawn();
-      times[name].push(performance.now() - start);
+      times.push(performance.now() - start);
     }
-  }
-  return times;
+    return times;
+  };
+  return Object.keys(acts);
 }"""
 
 
@@ -87,12 +88,24 @@ def main() -> None:
                 "**/page/app.js", lambda route: route.fulfill(**nothing)
             )  # the list of the page itself stays out
             page.goto(url)
-            times = page.evaluate(MEASURE, [arguments.cases, arguments.repeats])
+            session = browser.new_browser_cdp_session()
+            rows = []
+            for act in page.evaluate(SET_UP, arguments.cases):
+                before = _processor_s(session)
+                times = page.evaluate("([act, repeats]) => window.measure(act, repeats)", [act, arguments.repeats])
+                busy = 1000 * (_processor_s(session) - before) / arguments.repeats
+                rows.append((act, *[f"{time:.0f}" for time in np.quantile(times, (0, 0.5, 1))], f"{busy:.0f}"))
             browser.close()
         finally:
             process.terminate()
-    rows = [(name, *[f"{time:.0f}" for time in np.quantile(found, (0, 0.5, 1))]) for name, found in times.items()]
-    print(markdown_table((f"with {arguments.cases} cases", "fastest, ms", "median, ms", "slowest, ms"), rows))
+    heads = (f"with {arguments.cases} cases", "fastest, ms", "median, ms", "slowest, ms", "processor, ms")
+    print(markdown_table(heads, rows))
+
+
+def _processor_s(session: CDPSession) -> float:
+    """Returns the processor time that the processes of pages have taken, seconds."""
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    return sum(float(one["cpuTime"]) for one in processes if one["type"] == "renderer")
 
 
 if __name__ == "__main__":

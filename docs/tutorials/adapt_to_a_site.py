@@ -10,13 +10,13 @@
 # # Adapt to a site
 #
 # The network that ships was calibrated on a mixture of public collections. Your scanners and your patients differ from them. You will fit the temperature and the thresholds
-# with a few labelled images of your own, and check whether that helped. The network itself stays as it is.
+# with a few labeled images of your own, and check whether that helped. The network itself stays as it is.
 
 # %% tags=["install"]
 # %pip install -q "brainsift[train]"
 
 # %% [markdown]
-# ## Get labelled images of the site
+# ## Get labeled images of the site
 #
 # You need at least ten images of each class, better 100 in all, from as many patients as you can. Describe them in a CSV file with the columns `path`, `label` and `patient`
 # ([describe your images](../how-to/describe-your-images.md)). Choose them at random: figures from chosen cases describe the choice.
@@ -73,5 +73,5 @@ for name, bundle in (("as it ships", bs.load_bundle()), ("adapted", bs.load_bund
 # ## Next
 #
 # - The same on the command line: `brainsift calibrate --data LOCAL -o site-bundle`, then `brainsift predict --bundle site-bundle FOLDER`.
-# - Collect labelled cases while you work: [measure brainsift on your own cases](../how-to/measure-on-your-own-cases.md).
+# - Collect labeled cases while you work: [measure brainsift on your own cases](../how-to/measure-on-your-own-cases.md).
 # - What temperature and threshold mean: [calibration and referral](../concepts/calibration.md).

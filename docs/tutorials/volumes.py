@@ -55,7 +55,7 @@ volume = bs.predict_volume("head.nii.gz")
 volume
 
 # %% [markdown]
-# **How it is decided.** The probability of a volume is the mean over three adjacent slices, where that mean is largest. A tumor shows in several neighbouring slices; one high slice
+# **How it is decided.** The probability of a volume is the mean over three adjacent slices, where that mean is largest. A tumor shows in several neighboring slices; one high slice
 # alone is mostly a false alarm. A volume is decided at the stricter threshold `confirm`.
 #
 # The test data contain no volume with a real tumor, so it is not known what this rule misses. Always look at the most suspicious slices.

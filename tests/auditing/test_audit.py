@@ -161,7 +161,7 @@ def test_opposite_labels_are_conflicts(found):
 def test_unreadable_and_off_topic_are_listed_with_a_reason(found):
     unreadable = {row.path.rsplit("/", 1)[-1]: row.detail for row in found.findings.unreadable}
     assert set(unreadable) == {"broken.png", "tiny.png"} and "9 x 9" in unreadable["tiny.png"]
-    assert "coloured" in found.findings.off_topic[0].detail
+    assert "colored" in found.findings.off_topic[0].detail
 
 
 def test_overlap_counts_images_with_a_copy_elsewhere(found):

@@ -220,7 +220,7 @@ def test_heads_on_unusual_backgrounds_are_on_topic():
 
 def test_a_colour_image_is_off_topic_unless_its_channels_are_images():
     planes = np.stack([head(1), head(2), 255 - head(1)], axis=2)
-    assert "coloured" in reason_of(planes)
+    assert "colored" in reason_of(planes)
     assert all(reason_of(planes, channel) == "" for channel in "RGB")
 
 
@@ -229,7 +229,7 @@ def test_other_pictures_are_off_topic():
     scene[30:60, 30:60] = 200
     chest = np.clip(head(size=96) // 4 + np.linspace(20, 220, 96)[:, None], 0, 255).astype(np.uint8)
     chest[:, :12] = chest[:, -12:] = 0
-    assert "coloured" in reason_of(coloured())
+    assert "colored" in reason_of(coloured())
     assert "border" in reason_of(scene)
     assert "side" in reason_of(chest)
     assert "a strip of 200 x 40 pixels" in reason_of(np.zeros((40, 200), np.uint8))

@@ -13,7 +13,7 @@ from brainsift.auditing.shortcuts import PROTOCOLS, probe, sample_groups
 from brainsift.core.progress import Progress
 from brainsift.stats.metrics import scores
 
-NAMES = ("image size", "border", "nearest neighbour", "shuffled labels")
+NAMES = ("image size", "border", "nearest neighbor", "shuffled labels")
 
 
 def collection(*, groups=60, copies=3, seed=0, width=(200, 200), rim=(0, 0)):
@@ -83,7 +83,7 @@ def test_size_alone_tells_nothing_where_sizes_are_equal(plain):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nearest neighbour", "shuffled labels"])
+@pytest.mark.parametrize("name", ["nearest neighbor", "shuffled labels"])
 def test_copies_leak_on_random_folds_only(plain, name):
     assert accuracy(plain, name, "random") > 0.9
     assert accuracy(plain, name, "grouped") == pytest.approx(0.5, abs=0.2)
@@ -127,7 +127,7 @@ def test_the_nearest_neighbour_is_the_nearest_of_the_other_folds():
     table, frames = collection(groups=20, copies=1, seed=5)
     frames[1::2] = frames[::2] ^ 3  # each looks like one of the other class, which mostly is in another fold
     found = {(row.name, row.protocol): row for row in probe(table, frames)}
-    assert found["nearest neighbour", "random"].accuracy.value < 0.35
+    assert found["nearest neighbor", "random"].accuracy.value < 0.35
 
 
 def test_of_many_images_whole_groups_are_drawn():

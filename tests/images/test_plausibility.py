@@ -33,7 +33,7 @@ def test_blank_and_inverted_images_and_photographs_are_named():
     assert _reason(255 - draw(3, tumor=True).pixels) == ("inverted", "inverted:")
     y, x = np.mgrid[:96, :96]
     sky = np.stack([x, 255 - y * 2, np.full_like(x, 250)], axis=2).clip(0, 255).astype(np.uint8)
-    assert _rejection(sky).code is Reason.COLORED and "coloured" in _rejection(sky).words
+    assert _rejection(sky).code is Reason.COLORED and "colored" in _rejection(sky).words
     assert _reason(np.tile(draw(1, tumor=False).pixels, (1, 4))) == ("strip", "a")
     radiograph = np.full((64, 64), 200, np.uint8)
     radiograph[::2] = 140

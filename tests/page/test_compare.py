@@ -56,7 +56,7 @@ def test_two_series_scroll_together_by_position(open_page, tmp_path):
     expect(head).to_contain_text("slice 2 / 5")
     sides = [page.locator(f".other .side[data-side={side}]").text_content() for side in ("left", "right", "top")]
     assert sides == ["R", "L", "A"]
-    page.keyboard.press("d")
+    page.keyboard.press("2")
     expect(page.locator(OTHER)).to_have_count(0)
     expect(page.get_by_role("button", name="Other planes")).to_be_visible()
 
@@ -86,7 +86,7 @@ def test_each_side_has_its_result_and_its_window_and_the_map_switch_is_one(open_
     wait_until(page, lambda: shades(page, OTHER)["bright"] > 1.2 * dark)
     assert shades(page, "#stage .canvas-box:first-child canvas")["bright"] > 0.8 * before
     page.keyboard.press("m")
-    page.keyboard.press("d")
+    page.keyboard.press("2")
     compare(page, "holiday.png")  # rejected: neither number nor map
     expect(page.locator(".side-head.of-other .side-decision")).to_have_text("Not a brain MRI")
     wait_until(page, lambda: shades(page, OTHER)["bright"] > 0)
@@ -132,7 +132,7 @@ def test_earlier_studies_of_the_same_patient_are_offered_with_dates(open_page, s
         add_series(page, tmp_path, "second", 9, StudyDate="20260303", **who)
         row(page, "second").get_by_role("button").click()
         expect(page.locator("#case-verdict")).to_be_visible()
-        page.keyboard.press("d")
+        page.keyboard.press("2")
         offers = page.locator("#compare-earlier-cases li")
         expect(offers).to_have_text(["first2025-07-01, 8 months (245 days) earlier"])
         offers.get_by_role("button").click()
@@ -144,7 +144,7 @@ def test_earlier_studies_of_the_same_patient_are_offered_with_dates(open_page, s
         page.get_by_role("link", name="History").click()
         page.locator("#history-rows tr", has_text="nobody").get_by_role("button").click()
         expect(page.locator("#case-title")).to_have_text("nobody")
-        page.keyboard.press("d")
+        page.keyboard.press("2")
         expect(page.locator("#compare-cases li")).to_have_count(3)
         expect(page.locator("#compare-earlier")).to_be_hidden()
         page.close()  # before the service ends

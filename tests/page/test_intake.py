@@ -20,7 +20,7 @@ from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.volumes.inputs import find_images
 
 from .actions import WORDS, called, download, drag, drop, open_case, read_shades, row, wait_until, wait_until_scored
-from .scans import draw_volume, write_nifti, write_series
+from .scans import SIDE, draw_volume, write_nifti, write_series
 
 pytestmark = pytest.mark.browser
 
@@ -285,3 +285,27 @@ def test_dicom_files_beyond_one_upload_are_refused_whole(open_page, serving, fil
         page.set_input_files("#pick-folder", tmp_path / "large")
         wait_until_scored(page, 1)
         expect(page.locator("#prediction-reason")).to_contain_text("--upload-mb")
+
+
+def test_the_picture_of_a_volume_is_there_while_it_is_scored(open_page, tmp_path):
+    write_nifti(tmp_path / "long.nii.gz", np.repeat(draw_volume(12, 25), 8, axis=0))
+    page = open_page()
+    page.evaluate(WATCH_PREVIEW)
+    page.set_input_files("#pick-files", tmp_path / "long.nii.gz")
+    wait_until_scored(page, 1)
+    seen = page.evaluate("() => window.seen")
+    assert seen["width"] == SIDE and seen["rows"] == 0
+    words = r"long\.nii\.gz: \d+ of 200 slices scored\. The result comes after the last one\."
+    assert re.fullmatch(words, seen["words"])
+    expect(page.locator("#preview")).to_be_hidden()
+    expect(page.locator("#case-title")).to_have_text("long.nii.gz")
+
+
+WATCH_PREVIEW = """() => {
+  const image = document.getElementById('preview-image');
+  image.addEventListener('load', () => {
+    const words = document.getElementById('preview-words').textContent;
+    const rows = document.querySelectorAll('#case-rows tr').length;
+    if (image.checkVisibility()) window.seen = {width: image.naturalWidth, words, rows};
+  });
+}"""

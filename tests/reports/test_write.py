@@ -370,7 +370,7 @@ def test_several_searches_stand_below_each_other(study, tmp_path):
 
 
 def test_rules_no_better_than_guessing(study):
-    audit = findings(probe("border", "grouped", 0.51), probe("nearest neighbour", "grouped", 0.9))
+    audit = findings(probe("border", "grouped", 0.51), probe("nearest neighbor", "grouped", 0.9))
     assert any("no better than guessing" in one for one in study_results.believe(replace(study[0], audit=audit)))
 
 

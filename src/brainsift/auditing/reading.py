@@ -8,7 +8,7 @@ from brainsift.charts.figure import Figure
 from brainsift.core import text
 from brainsift.core.labels import class_in_words
 
-_SEES_ANATOMY = ("nearest neighbour", "shuffled labels")
+_SEES_ANATOMY = ("nearest neighbor", "shuffled labels")
 _FLAGS = {
     "conflict": "with copies of the other label",
     "near_conflict": "with near-duplicates of the other label",
@@ -54,7 +54,7 @@ def headline(findings: Findings, manifest: pd.DataFrame) -> list[str]:
 def best_blind_rule(findings: Findings) -> Probe | None:
     """Returns the rule without any anatomy that does best with groups kept whole; None without probes.
 
-    The nearest neighbour is left out: a thumbnail shows some anatomy.
+    The nearest neighbor is left out: a thumbnail shows some anatomy.
     """
     probes = [
         probe

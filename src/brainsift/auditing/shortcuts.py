@@ -30,7 +30,7 @@ from brainsift.stats.metrics import mean_interval, score_intervals
 
 PROTOCOLS = ("random", "grouped")
 MAX_IMAGES = 20_000
-"""Of more images, whole groups are sampled: the nearest neighbour compares each image with each."""
+"""Of more images, whole groups are sampled: the nearest neighbor compares each image with each."""
 
 _METRICS = ("accuracy", "balanced_accuracy", "roc_auc")
 _FOLDS = 5
@@ -41,8 +41,8 @@ _ROWS = 512  # images that are compared with all others at once
 _MEANING = {
     "image size": "knows only the width and the height of the file",
     "border": "knows only the outermost pixels, where no brain is",
-    "nearest neighbour": "looks up the most similar 32×32 image and takes its label",
-    "shuffled labels": "nearest neighbour on labels permuted between the groups: 50 % unless copies leak",
+    "nearest neighbor": "looks up the most similar 32×32 image and takes its label",
+    "shuffled labels": "nearest neighbor on labels permuted between the groups: 50 % unless copies leak",
 }
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -121,7 +121,7 @@ def _by_nearest(thumbnails: Floats, images: _Images, seed: int) -> Iterator[Prob
     nearest = _nearest(thumbnails, images.folds)
     for protocol in PROTOCOLS:
         found = images.labels[nearest[protocol]].astype(float)
-        yield _probe("nearest neighbour", protocol, images, _scores(found, images, seed))
+        yield _probe("nearest neighbor", protocol, images, _scores(found, images, seed))
     permuted = _permuted(images.labels, images.groups, seed)
     for protocol in PROTOCOLS:
         means, spread = _mean_scores(permuted, nearest[protocol], images.groups, seed)
@@ -188,7 +188,7 @@ def _permuted(labels: Ints, groups: npt.NDArray[np.intp], seed: int) -> Ints:
 def _mean_scores(
     permuted: Ints, nearest: npt.NDArray[np.intp], groups: npt.NDArray[np.intp], seed: int
 ) -> tuple[Scores, dict[str, dict[str, float]]]:
-    """Scores the nearest neighbour on labels (k, n): means with intervals, and the spread of single permutations.
+    """Scores the nearest neighbor on labels (k, n): means with intervals, and the spread of single permutations.
 
     Each image gets the share of permutations in which it is right; for balanced accuracy every permutation weighs both
     classes with one half. The predictions are labels, not probabilities, so that ROC AUC is the same number.

@@ -1,4 +1,4 @@
-"""Site calibration: a bundle with temperature and thresholds from a small labelled set, and what that gains.
+"""Site calibration: a bundle with temperature and thresholds from a small labeled set, and what that gains.
 
 The network stays. With 30 to 200 images little can be learned, so the figures say how sure the gain is: the set is
 scored by the bundle as it was, and cross-fitted, where each group is scored by what was fitted to the other groups.
@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SiteCases:
-    """A site's labelled images, scored by a bundle.
+    """A site's labeled images, scored by a bundle.
 
     Attributes:
         labels: float64 (n,), 1 or 0.
@@ -84,10 +84,10 @@ def calibrate(
     mapping: Mapping[str, Ruling] | None = None,
     seed: int = 0,
 ) -> SiteReport:
-    """Adapts a bundle to a site: writes a bundle whose temperature and thresholds fit its labelled images.
+    """Adapts a bundle to a site: writes a bundle whose temperature and thresholds fit its labeled images.
 
     Args:
-        data: folders, CSV files (path, label, patient) or ``NAME=PATH``, with 30 to 200 labelled images.
+        data: folders, CSV files (path, label, patient) or ``NAME=PATH``, with 30 to 200 labeled images.
         output: folder of the new bundle.
         bundle: the one to adapt, or its folder; it stays as it is.
         mapping: labels of names that brainsift does not know, such as ``{"sain": 0}``; see `labelling.Labelling`.

@@ -302,7 +302,7 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
         pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels[0]
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.dtype.kind not in "buif":
         rule = f"has the shape {pixels.shape} and the type {pixels.dtype}"
-        raise UnreadableImageError(name, rule, "Pass numbers as (height, width), or (height, width, 3) for colours.")
+        raise UnreadableImageError(name, rule, "Pass numbers as (height, width), or (height, width, 3) for colors.")
     check_size((pixels.shape[1], pixels.shape[0]), name, limits)
     kept = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
     shown, rescale = (pixels, _AS_IT_IS) if kept else _as_uint16(pixels.astype(np.float64))

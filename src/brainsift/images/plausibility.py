@@ -81,7 +81,7 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
         chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
         coloured = float((chroma > _COLOURED).mean())
         if coloured > _MAX_COLOURED_SHARE:
-            return Rejection(Reason.COLORED, f"{coloured:.0%} of it is coloured")
+            return Rejection(Reason.COLORED, f"{coloured:.0%} of it is colored")
     return _border_reason(frame) or _sheet_reason(frame, width / height)
 
 

@@ -215,7 +215,7 @@ def _open(path: Path, limits: Limits) -> _Volume:
     zooms, note = header.zooms, _note(header)
     kind = header.dtype.kind
     if kind not in "buif":
-        rule = "holds colours or complex numbers"
+        rule = "holds colors or complex numbers"
         raise UnreadableImageError(path, rule, "Convert it to a grey volume.", reason=Reason.UNSUPPORTED)
     x_side, y_side, z_side = (*header.shape[:3], 1, 1, 1)[:3]
     shape = (x_side, y_side, z_side)

@@ -1,4 +1,4 @@
-"""Adapt temperature and thresholds of a model bundle to a hospital, with 30 to 200 labelled images, into a new bundle.
+"""Adapt temperature and thresholds of a model bundle to a hospital, with 30 to 200 labeled images, into a new bundle.
 
 Images that the bundle refuses are left out. `confirm`, which decides volumes, never falls below that of the bundle.
 

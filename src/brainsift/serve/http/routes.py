@@ -282,8 +282,8 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
 
         def draw() -> tuple[bytes, dict[str, str]]:
             loaded = job.load(place)
-            found = job.predictions[place]
-            if with_map and depth == "8" and found.status == "ok" and found.tumor_map is not None:
+            found = job.predictions[place] if place < len(job.predictions) else None  # a picture needs no prediction
+            if with_map and depth == "8" and found and found.status == "ok" and found.tumor_map is not None:
                 return seen_png(loaded.image.grey(), found.tumor_map, size=service.bundle.size, side=side), {}
             return deep_png(loaded, side) if depth == "16" else (picture_png(loaded.image.grey(), side), {})
 

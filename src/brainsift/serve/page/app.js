@@ -23,6 +23,7 @@ import { Judging } from "./judging.js";
 import { listenToKeys } from "./keyboard.js";
 import { List } from "./list.js";
 import { earlierOf } from "./pairing.js";
+import { listenForPreview } from "./preview.js";
 import { listenToPrint } from "./print.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
@@ -284,6 +285,7 @@ async function start() {
   };
   const list = new List(cases, open);
   const intake = new Intake(cases, model);
+  listenForPreview(intake);
   const history = new HistoryView(model, (one) => {
     if (currentView() !== "history") return; // it came late: the reader went on
     view.show(one);

@@ -44,15 +44,15 @@ export const lacksFocus = ({ slices, decision, suspicious }) =>
  * @returns {Attention[]}
  */
 export function attentionOf(seen) {
-  if (seen.status !== "ok") return [];
-  const cautions = new Set(seen.slices.flatMap((one) => one.cautions));
-  if (seen.isVolume && seen.slices.some(({ status }) => status === "unreadable")) cautions.add("incomplete");
-  /** @type {[Attention, boolean][]} */
-  const own = [
-    ["unsure", seen.decision === "refer"],
-    ["unconfirmed", isUnconfirmed(seen)],
-    ["no_focus", lacksFocus(seen)],
-    ["near", distance(seen) < NEAR],
-  ];
-  return [...own.filter(([, holds]) => holds).map(([name]) => name), ...cautions];
+  /** @type {Attention[]} */
+  const found = []; // built up, because each new threshold asks for it again for thousands of cases
+  if (seen.status !== "ok") return found;
+  if (seen.decision === "refer") found.push("unsure");
+  if (isUnconfirmed(seen)) found.push("unconfirmed");
+  if (lacksFocus(seen)) found.push("no_focus");
+  if (distance(seen) < NEAR) found.push("near");
+  for (const { cautions } of seen.slices) for (const one of cautions) if (!found.includes(one)) found.push(one);
+  const isIncomplete = seen.isVolume && seen.slices.some(({ status }) => status === "unreadable");
+  if (isIncomplete && !found.includes("incomplete")) found.push("incomplete");
+  return found;
 }

@@ -82,7 +82,7 @@ export class Beside {
     this.viewer = new Viewer(this.canvas);
     this.back = iconButton("left", "Other case: previous slice, alone", () => this.#move(-1));
     this.on = iconButton("right", "Other case: next slice, alone", () => this.#move(1));
-    this.heads = [new Head("of-this"), new Head("of-other", [this.back, this.on, iconButton("unreadable", "End the comparison (D)", () => this.end())])];
+    this.heads = [new Head("of-this"), new Head("of-other", [this.back, this.on, iconButton("unreadable", "End the comparison (2)", () => this.end())])];
     this.viewer.on("scroll", step);
     stage.on("look", () => this.#look());
     stage.on("reset", () => this.viewer.setWindow(null));

@@ -19,6 +19,7 @@ import { MEGABYTE, groupFiles } from "./files.js";
  * @property {string} id of its job; "" before it has one.
  * @property {AbortController} stop
  * @property {number} sent share of its bytes that were uploaded.
+ * @property {boolean} [listed] whether the server knows its slices.
  * @property {number} taken predictions that are in the list.
  * @property {number} scored slices that were scored.
  * @property {number} expected slices, as far as it is known.
@@ -80,6 +81,18 @@ export class Intake extends Emitter {
   get sending() {
     const shares = [...this.#running].map((batch) => batch.sent);
     return shares.length && shares.every((share) => share < 1) ? shares.reduce((a, b) => a + b) / shares.length : null;
+  }
+
+  /**
+   * The volume that is scored and has no prediction yet; null for none.
+   *
+   * @returns {{ job: string, name: string, done: number, total: number } | null}
+   */
+  get pending() {
+    const batch = [...this.#running].find(({ id, kind, listed, taken, expected }) => id && kind !== "image" && listed && !taken && expected > 1);
+    if (!batch) return null;
+    const name = batch.files.length === 1 ? batch.files[0].file.name : batch.folder.replace(/\/$/, "") || "The series";
+    return { job: batch.id, name, done: batch.scored, total: batch.expected };
   }
 
   /** @param {(Found | null)[]} found null for what could not be opened. */
@@ -247,6 +260,7 @@ export class Intake extends Emitter {
    * @param {Job} job
    */
   #take(batch, { id: job, total, done, answers, volumes }) {
+    batch.listed = total !== null;
     if (total !== null) this.#expect(batch, Math.max(total, batch.taken));
     const fresh = answers.filter(({ id }) => id >= batch.taken).map((one) => withPlace(one, batch, batch.places?.[one.file ?? -1]));
     batch.taken += fresh.length;

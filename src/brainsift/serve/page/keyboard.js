@@ -55,7 +55,7 @@ const shortcuts = ({ step, judge, view, viewer, stage, compare, search, addFiles
   ["I", ["i"], "Black and white swapped", () => stage.toggleInverted()],
   ["L", ["l"], "Ruler", () => stage.toggleRuler()],
   ["V", ["v"], "Show or hide the other planes", () => stage.planesButton.hidden || stage.emit("planes", null)],
-  ["D", ["d"], "Compare with another case, or end that", compare],
+  ["2", ["2"], "Compare with another case, or end that", compare],
   ["P", ["p"], "Play or stop the slices", () => view.play()],
   ["X", ["x"], "Correct the contour, or end drawing", () => view.correction.toggle()],
   ["E", ["e"], "While drawing: eraser or brush", () => view.correction.swapTool()],
@@ -80,7 +80,12 @@ export function listenToKeys(parts) {
   const known = shortcuts(parts);
   /** @type {Map<string, () => void>} */
   const byKey = new Map();
-  for (const [, keys, , act] of known) for (const key of keys) byKey.set(key, act);
+  for (const [, keys, , act] of known) {
+    for (const key of keys) {
+      if (byKey.has(key)) throw new TypeError(`two shortcuts have the key ${key}`);
+      byKey.set(key, act);
+    }
+  }
   const enabled = byId("keys-enabled", HTMLInputElement);
   try {
     enabled.checked = localStorage.getItem(STORED) !== "off";

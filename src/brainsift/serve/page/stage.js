@@ -7,7 +7,9 @@ import { probe } from "./api.js";
 import { fail } from "./banner.js";
 import { announce, el, first, icon, setText, setVariable } from "./dom.js";
 import { Emitter } from "./emitter.js";
+import { lengthInWords } from "./measure.js";
 import { contextOf, picture } from "./pictures.js";
+import { rulerAfter } from "./rule.js";
 import { Viewer } from "./viewer.js";
 import { PRESETS, presetOf, rangeOf } from "./window.js";
 import { number, percent } from "./words.js";
@@ -130,6 +132,7 @@ export class Stage extends Emitter {
       el("section", { class: "tool" }, el("h3", {}, "Size of the contour"), this.diameter, this.volume, this.measureButton, this.measured),
     );
     this.viewer.on("contour", () => this.#showDiameter());
+    this.canvas.addEventListener("keydown", (event) => this.#rule(event));
     this.viewer.on("ruler", (words) => announce(`Ruler: ${words}`));
     this.viewer.on("window", () => this.#showWindow());
     this.viewer.on("view", () => {
@@ -266,6 +269,22 @@ export class Stage extends Emitter {
     this.canvas.classList.toggle("ruling", this.viewer.ruling);
     this.rulerButton.setAttribute("aria-pressed", String(this.viewer.ruling));
     this.#showHint();
+    if (!this.viewer.ruling) return;
+    this.canvas.focus({ preventScroll: true });
+    announce("Ruler: the arrow keys move its end, with Shift by ten pixels; Enter changes to the other end.");
+  }
+
+  /** @param {KeyboardEvent} event */
+  #rule(event) {
+    const { viewer } = this;
+    const { picture, ruling } = viewer;
+    if (!ruling || !picture || event.ctrlKey || event.metaKey || event.altKey) return;
+    const ruler = rulerAfter(event.key, event.shiftKey, viewer.ruler, picture);
+    if (!ruler) return;
+    event.preventDefault();
+    viewer.ruler = ruler;
+    viewer.draw();
+    viewer.emit("ruler", lengthInWords(ruler.from, ruler.to, viewer.pixelSize));
   }
 
   /** @param {boolean} bare without the map, as long as a key is held. */

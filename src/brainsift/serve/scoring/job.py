@@ -242,15 +242,15 @@ class Job:
             return range(start, end)
 
     def load(self, place: int) -> Loaded:
-        """Reads a slice again.
+        """Reads a slice, again or before it is scored.
 
         Raises:
             NotFoundError: no such slice, or it cannot be read.
-            InputError: it cannot be read any more.
+            InputError: it cannot be read, or not any more.
         """
-        if not 0 <= place < len(self.predictions):
+        if not 0 <= place < len(self._stored):
             raise _not_scored(place, len(self.predictions))
-        if self.predictions[place].status == "unreadable":
+        if place < len(self.predictions) and self.predictions[place].status == "unreadable":
             raise NotFoundError("slice", f"{place} cannot be read", "Its `detail` says why.")
         return find_slice(self._stored[place]).load()
 
