@@ -63,7 +63,7 @@ def open_heads(open_page, url, paths, **options):
 
 
 def begin(page):
-    page.get_by_role("button", name="Correct the contour (D)").click()
+    page.get_by_role("button", name="Correct the contour (X)").click()
     expect(page.locator(".draw-bar")).to_be_visible()
     expect(page.locator("#stage canvas.drawing")).to_be_attached()
 
@@ -131,7 +131,7 @@ def assert_disc(mask, point, diameter):
 def test_a_drawn_disc_is_exported_where_it_is_and_comes_back(open_page, url, tmp_path):
     path = write_head(tmp_path, 21)
     page = open_heads(open_page, url, [path])
-    page.keyboard.press("d")
+    page.keyboard.press("x")
     expect(page.locator(".draw-bar")).to_be_visible()
     brush(page, 30)
     assert page.locator("#stage canvas").first.evaluate(PINK) == 0
@@ -315,7 +315,7 @@ def test_keys_alone_draw(open_page, url, tmp_path):
     path = write_head(tmp_path, 27)
     page = open_heads(open_page, url, [path])
     page.locator("#stage canvas").first.focus()
-    page.keyboard.press("d")
+    page.keyboard.press("x")
     expect(page.locator("#stage canvas.drawing")).to_be_attached()
     brush(page, 4)
     page.locator("#stage canvas").first.focus()
@@ -333,7 +333,7 @@ def test_keys_alone_draw(open_page, url, tmp_path):
     mask, _ = mask_of(url, path.name)
     assert np.allclose(middle(mask), (106, 96 + 15.5), atol=1)
     assert abs(mask.sum() - (31 * 4 + np.pi * 4)) < 20
-    page.keyboard.press("d")
+    page.keyboard.press("x")
     expect(page.locator(".draw-bar")).to_be_hidden()
     page.keyboard.press("Shift+ArrowDown")  # moves the picture again
     assert mask_of(url, path.name)[0].sum() == mask.sum()
@@ -416,7 +416,7 @@ def test_without_a_history_the_page_says_how_to_get_one(open_page, served, image
     wait_until_scored(page, 1)
     expect(page.locator(".correction")).to_contain_text("start the server with --keep")
     expect(page.get_by_role("button", name="Correct the contour")).to_have_count(0)
-    page.keyboard.press("d")
+    page.keyboard.press("x")
     expect(page.locator(".draw-bar")).to_be_hidden()
 
 

@@ -102,11 +102,11 @@ export class Correction {
     );
     this.words = el("p", { class: "note" });
     this.shown = el("input", { type: "checkbox", role: "switch", class: "switch", checked: true });
-    this.shownRow = el("label", { class: "switch-row" }, el("span", {}, swatch(), "Corrected contour (dashed)"), this.shown);
+    this.shownRow = el("label", { class: "switch-row" }, el("span", {}, swatch(), "Drawn by a reader (dashed)"), this.shown);
     this.openButton = el("button", { class: "button small", type: "button", onclick: () => this.toggle() }, "Correct the contour");
     this.node = el("section", { class: "tool correction" }, el("h3", {}, "Corrected contour"), this.words, this.shownRow, hasHistory && this.openButton);
     this.hasHistory = hasHistory;
-    const words = "Correct the contour (D)";
+    const words = "Correct the contour (X)";
     const properties = { class: "icon-button", type: "button", "aria-label": words, "aria-pressed": "false", title: words };
     this.stageButton = el("button", { ...properties, onclick: () => this.toggle() }, icon("pencil"));
     if (hasHistory) stage.zoomTools.append(this.stageButton);
@@ -197,7 +197,7 @@ export class Correction {
     this.pen.isOn = true;
     this.#switched();
     this.#load();
-    announce("Drawing. Arrow keys move the brush on the picture, the space bar draws, D ends.");
+    announce("Drawing. Arrow keys move the brush on the picture, the space bar draws, X ends.");
   }
 
   /** Ends drawing; tells whether the reader was drawing. */

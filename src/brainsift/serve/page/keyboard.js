@@ -57,7 +57,7 @@ const shortcuts = ({ step, judge, view, viewer, stage, compare, search, addFiles
   ["V", ["v"], "Show or hide the other planes", () => stage.planesButton.hidden || stage.emit("planes", null)],
   ["2", ["2"], "Compare with another case, or end that", compare],
   ["P", ["p"], "Play or stop the slices", () => view.play()],
-  ["D", ["d"], "Correct the contour, or end drawing", () => view.correction.toggle()],
+  ["X", ["x"], "Correct the contour, or end drawing", () => view.correction.toggle()],
   ["E", ["e"], "While drawing: eraser or brush", () => view.correction.swapTool()],
   [".", ["."], "While drawing: larger brush", () => view.correction.stepSize(1)],
   [",", [","], "While drawing: smaller brush", () => view.correction.stepSize(-1)],

@@ -233,8 +233,8 @@ export class Stage extends Emitter {
 
   #showHint() {
     const { scrolls, view, ruling, pen } = this.viewer;
-    const drag = pen?.isOn ? "Drag: draw · Shift + drag: window" : ruling ? "Drag: ruler" : view.zoom > 1 ? "Drag: move · Right button: window" : "Drag: window";
-    setText(this.hint, `${scrolls ? "Wheel: slices · Ctrl + wheel: zoom" : "Wheel: zoom"} · ${drag} · Double click: fit`);
+    const drag = pen?.isOn ? "Drag: draw" : ruling ? "Drag: ruler" : view.zoom > 1 ? "Drag: move · Right button: window" : "Drag: window";
+    setText(this.hint, `${scrolls ? "Wheel: slices · Ctrl + wheel: zoom" : "Wheel: zoom"} · ${drag}${pen?.isOn ? "" : " · Double click: fit"}`);
   }
 
   /** @param {{ opacity?: number, showContour?: boolean, level?: number, inside?: boolean }} look */
