@@ -87,7 +87,7 @@ def _by_worker(worker: Worker, table: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(table: pd.DataFrame, found: Mapping[str, pd.DataFrame], *, planes: bool) -> list[tuple[str, ...]]:
     rows = []
-    names = (table["source"] + " " + table["plane"] * planes).str.strip()
+    names = (table["source"] + " " + table["plane"]).str.strip() if planes else table["source"]
     for name, cases in table.groupby(names):
         tumors = int(cases["label"].sum())
         scores = (_score(cases["label"], answers.loc[cases.index]) for answers in found.values())
