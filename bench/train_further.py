@@ -1,14 +1,13 @@
-"""How was the network that ships made? The network of the release before, trained further on more collections.
+"""Is the network that ships better once it is trained further, with more collections?
 
-The images of the release before keep the subsets that they had, so that its test set stays one: `split` gives them
-again. The new collections have no part in the test set. A seventh of their groups is for validation, and so are all
-slices of `ms_jhu` (its people are among the volumes that are kept for the end) and one of the two people of
-`heads_t1t2`. The external images are scored once, at the end, and choose nothing.
+Its own images keep the subsets that they had, so that its test set stays one: `split` gives them again. The new
+collections have no part in the test set. A seventh of their groups is for validation, and so are all slices of `ms_jhu`
+(its people are among the volumes that are kept for the end) and one of the two people of `heads_t1t2`. The external
+images are scored once, at the end, and choose nothing.
 What is done is kept in the folder; started again, the command goes on.
 
 Usage:
-    git show 4957846:src/brainsift/inference/shipped/network.onnx > first.onnx
-    BRAINSIFT_DATA=../shared/data python bench/train_further.py first.onnx -o FOLDER
+    BRAINSIFT_DATA=../shared/data python bench/train_further.py src/brainsift/inference/shipped/network.onnx -o FOLDER
 """
 
 import argparse
@@ -34,7 +33,7 @@ VALIDATION = {"ms_jhu_flair": None, "heads_t1t2_t1": "mass_Template4"}  # a sour
 def main() -> None:
     """Trains."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, help="network.onnx of the release before")
+    parser.add_argument("weights", type=Path, help="network.onnx to train further")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder, kept")
     arguments = parser.parse_args()
     data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
