@@ -35,7 +35,7 @@ def test_history_is_searched_judged_exported_and_deleted(open_page, server, imag
     expect(page.locator("#case-title")).to_have_text("tumor-12.png")
     wait_until(page, lambda: page.locator("#stage canvas").evaluate(SHADES)["colored"] > 500)
     page.locator("#case-verdict label", has_text="No tumor").first.click()
-    expect(page.locator(".save-state").first).to_have_text("Saved")
+    expect(page.locator("#case-verdict .save-state").first).to_have_text("Saved")
     page.locator("#case-verdict textarea").first.fill("a vessel")
     page.locator("#case-verdict textarea").first.blur()
     expect(kept.first.locator(".badge")).to_have_text("No tumor")

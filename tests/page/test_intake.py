@@ -64,14 +64,17 @@ def test_a_folder_that_is_dragged_in_is_walked(open_page, files, images, tmp_pat
     drag(page, tmp_path / "study", images[-1])
     wait_until_scored(page, 122)
     expect(page.locator("#skipped")).to_have_text("1 file is not an image and was left out.")
-    shown = page.locator("#case-rows .case-name").all_text_contents()
-    assert [shown[0], *shown[2:]] == [images[-1].name, *(f"{place}.png" for place in range(119)), images[-1].name]
+    shown = page.locator("#case-rows .case-name").all_text_contents()[:8]  # only rows in view are there
+    assert [shown[0], *shown[2:]] == [images[-1].name, *(f"{place}.png" for place in range(6))]
     expect(row(page, "IM0001").or_(row(page, "series 1"))).to_contain_text("6 slices")
+    page.locator("#search").fill("118.png")
     open_case(page, "118.png")
+    page.locator("#search").fill("")
     expect(page.locator("#case-where")).to_have_text("study/deeper")
     page.reload()
     wait_until_scored(page, 122)
-    assert page.locator("#case-rows .case-name").all_text_contents() == shown
+    page.keyboard.press("Control+Home")
+    assert page.locator("#case-rows .case-name").all_text_contents()[:8] == shown
     paths = [found["path"] for found in csv.DictReader(io.StringIO(download(page, "#export-csv")))]
     assert {f"study/deeper/{images[-1].name}", images[-1].name} < set(paths) and len(set(paths)) == 127
     expect(page.locator("body")).not_to_have_class(re.compile("dragging"))

@@ -71,7 +71,7 @@ def test_nothing_overflows_its_pane_at_any_width(open_page, files, images):
     open_case(page, "head.nii.gz")
     expect(page.locator("#case-verdict")).to_be_visible()
     page.locator("#case-verdict label", has_text="No tumor").first.click()
-    expect(page.locator(".save-state").first).to_have_text("Saved")
+    expect(page.locator("#case-verdict .save-state").first).to_have_text("Saved")
     for view in ("Cases", "History"):
         page.get_by_role("link", name=view).click()
         expect(page.locator(f"#view-{view.lower()} tbody tr", has_text="head.nii.gz").first).to_be_attached()

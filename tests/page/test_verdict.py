@@ -17,7 +17,7 @@ def test_a_verdict_is_given_where_the_case_is_looked_at(open_page, server, image
     wait_until_scored(page, 1)
     expect(page.locator("#case-verdict")).to_be_visible()
     page.locator("#case-verdict label", has_text="Unsure").first.click()
-    expect(page.locator(".save-state").first).to_have_text("Saved")
+    expect(page.locator("#case-verdict .save-state").first).to_have_text("Saved")
     page.locator("#case-verdict textarea").first.fill("typed until the reload")
     page.reload()
     page.get_by_role("link", name="History").click()
@@ -36,8 +36,8 @@ def test_a_verdict_that_is_not_saved_is_taken_back(open_page, images):
     with hold_back(page, "**/verdict", lambda route: route.fulfill(status=507, body="full")) as let_go:
         page.locator("#case-verdict label", has_text="No tumor").first.click()
         wait_until(page, let_go)
-        expect(page.locator(".save-state").first).to_contain_text("Not saved")
-        expect(page.locator(".save-state").first).to_be_in_viewport()
+        expect(page.locator("#case-verdict .save-state").first).to_contain_text("Not saved")
+        expect(page.locator("#case-verdict .save-state").first).to_be_in_viewport()
         expect(page.locator("#case-verdict input:checked")).to_have_count(0)
         page.locator("#case-verdict label", has_text="No tumor").first.click()
         open_case(page, images[-1].name)
@@ -45,7 +45,7 @@ def test_a_verdict_that_is_not_saved_is_taken_back(open_page, images):
         wait_until(page, let_go)
         expect(page.locator("#live")).to_contain_text(f"The verdict on {images[-2].name} was not saved")
         expect(page.get_by_role("alert")).to_contain_text(f"The verdict on {images[-2].name} was not saved")
-        expect(page.locator(".save-state").first).to_be_empty()
+        expect(page.locator("#case-verdict .save-state").first).to_be_empty()
 
 
 def test_a_verdict_is_asked_for_however_long_the_keeping_takes(open_page, files):

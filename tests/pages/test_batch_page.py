@@ -18,8 +18,13 @@ from brainsift.pages.batch_page import Cases, batch_report, write_batch_report
 from brainsift.pages.html import _printer
 
 
+def _bundle(tmp_path):
+    (tmp_path / "network.onnx").write_bytes(b"a network")
+    return Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+
+
 def _page(tmp_path, answers):
-    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    bundle = _bundle(tmp_path)
     volumes = summarise_volumes(answers, Rule(0.4))
     write_batch_report(answers, volumes, bundle, 0.4, tmp_path / "page.html")
     return (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -50,7 +55,7 @@ def test_names_of_files_are_text_and_not_markup(tmp_path):
 
 def test_a_name_that_is_no_utf8_is_shown_with_an_escape(tmp_path):
     answers = [Prediction(os.fsdecode(b"M\xfcller.png"), "unreadable", None, "", Reason.BROKEN_FILE, "is empty")]
-    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    bundle = _bundle(tmp_path)
     page = batch_report(answers, [], bundle, 0.4, lambda place: pytest.fail("it has no picture"))
     assert "M\\udcfcller.png" in page and page.encode()
 
@@ -89,7 +94,7 @@ def test_of_many_cases_the_most_suspicious_are_listed_and_all_are_counted(tmp_pa
     for answer in answers:
         cases.add(answer)
     assert [answer.path for answer in cases.predictions] == ["1.png", "3.png", "4.png"]
-    cases.write([], Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4}), 0.4, tmp_path / "some.html")
+    cases.write([], _bundle(tmp_path), 0.4, tmp_path / "some.html")
     for page in ((tmp_path / "some.html").read_text(encoding="utf-8"), _page(tmp_path, answers)):
         assert re.findall(r'<tr data-name="(.)', page) == ["1", "3", "4"]
         assert "<strong>3</strong> tumor" in page and "<strong>1</strong> unreadable" in page and "6 images" in page
@@ -106,7 +111,7 @@ def test_the_page_can_be_a_pdf(tmp_path):
     path = tmp_path / "head.png"
     Image.fromarray(draw(0, tumor=True).pixels).save(path)
     answers = [Prediction(str(path), "ok", log_odds(0.9), "tumor", tumor_map=np.full((16, 16), 0.9, np.float32))]
-    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    bundle = _bundle(tmp_path)
     write_batch_report(answers, [], bundle, 0.4, tmp_path / "page.pdf")
     content = (tmp_path / "page.pdf").read_bytes()
     assert content.startswith(b"%PDF") and b"/Image" in content
@@ -115,7 +120,7 @@ def test_the_page_can_be_a_pdf(tmp_path):
 
 def test_a_pdf_without_its_library_is_refused_with_a_remedy(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "weasyprint", None)
-    bundle = Bundle(tmp_path, "compact", "standard", 128, 1.0, {"balanced": 0.4})
+    bundle = _bundle(tmp_path)
     with pytest.raises(MissingExtraError, match=r"brainsift\[pdf\]"):
         write_batch_report([], [], bundle, 0.4, tmp_path / "page.pdf")
     assert not list(tmp_path.glob("*.pdf"))

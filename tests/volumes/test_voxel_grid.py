@@ -47,7 +47,7 @@ def test_a_mask_of_the_slices_is_a_volume_of_the_same_grid(tmp_path, codes, spac
     grid = slices[0].acquisition.grid
     source = nibabel.load(path)
     assert grid.n_slices == len(slices)
-    made = read_back(grid.nifti(grid.masks(bright)))
+    made = read_back(grid.nifti(grid.masks(bright), "A mask"))
     assert made.shape == source.shape and np.allclose(made.affine, source.affine)
     assert np.array_equal(np.asarray(made.dataobj), np.asarray(source.dataobj) == 1000)
 
@@ -58,7 +58,7 @@ def test_a_file_that_does_not_say_how_the_head_lies_keeps_its_grid(tmp_path):
     made.to_filename(tmp_path / "scan.nii")
     first = next(iter(slices_of([tmp_path / "scan.nii"])))
     grid = first.acquisition.grid
-    source, mask = nibabel.load(tmp_path / "scan.nii"), read_back(grid.nifti(grid.masks({})))
+    source, mask = nibabel.load(tmp_path / "scan.nii"), read_back(grid.nifti(grid.masks({}), "A mask"))
     assert first.acquisition.geometry is None
     assert mask.shape == source.shape and np.allclose(mask.affine, source.affine)
     assert not mask.header["sform_code"] and not mask.header["qform_code"]
@@ -78,7 +78,7 @@ def test_the_grid_of_a_series_has_each_pixel_where_its_header_has_it(tmp_path, d
     assert grid.shape == (96, 96, 6) and shown.shape == (96, 192)
     drawn = np.zeros(shown.shape, bool)
     drawn[10, 2 * 70 : 2 * 71] = True  # one stored pixel, which is shown twice as wide
-    made = read_back(grid.nifti(grid.masks({2: drawn})))
+    made = read_back(grid.nifti(grid.masks({2: drawn}), "A mask"))
     (where,) = np.argwhere(np.asarray(made.dataobj))
     assert tuple(where) == (70, 10, 2)
     right, down = np.array(directions[:3], float), np.array(directions[3:], float)
