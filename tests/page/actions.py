@@ -54,8 +54,8 @@ def drag(page, *paths):
 
 
 def wait_until_scored(page, count):
-    """Waits until all is scored and listed."""
-    expect(page.locator("#case-table")).to_have_attribute("aria-rowcount", str(count + 1))  # only rows in view are there
+    """Waits until all is scored and listed; of the rows, only those in view are in the document."""
+    expect(page.locator("#case-table")).to_have_attribute("aria-rowcount", str(count + 1))
     expect(page.locator("body")).to_have_attribute("data-busy", "false")
 
 
