@@ -364,7 +364,7 @@ def test_the_contours_of_a_series_are_nifti_and_a_dicom_segmentation(keeping, tm
     contour = Contour.of_mask(drawn)
     assert put(keeping.url, job["cases"][place], contour).status_code == 200
     found = unpacked(requests.get(f"{keeping.url}/api/v1/history/masks.zip").content)
-    (row,) = (one for one in rows(found, "volumes.csv") if one["name"] == "ax t1" and one["segmentation"])
+    *_, row = (one for one in rows(found, "volumes.csv") if one["name"] == "ax t1" and one["nifti"])
     made = nibabel.Nifti1Image.from_bytes(gzip.decompress(found[row["nifti"]]))
     header = pydicom.dcmread(files[int(job["answers"][place]["name"].rsplit("IM", 1)[-1]) - 1])
     voxels = np.argwhere(np.asarray(made.dataobj))
