@@ -89,7 +89,7 @@ def _read_predictions(path: Path) -> pd.DataFrame:
         table = pd.read_csv(
             path, dtype=text, keep_default_na=False, na_values=missing_values, encoding_errors="surrogateescape"
         )
-    except (ValueError, OSError) as error:  # pandas raises its own kinds of ValueError for what is no table
+    except (ValueError, OSError) as error:  # pandas raises kinds of ValueError for a file that is not a table
         raise RunError(path, f"is no table of predictions: {in_one_line(error)}", "Train the run again.") from error
     missing = [column for column in _COLUMNS if column not in table]
     if missing:

@@ -21,6 +21,7 @@ from PIL import Image
 from brainsift.core.files import csv_writer
 from brainsift.serve.history.contours import Contour
 from brainsift.serve.history.export_table import EXPORT_COLUMNS, exported
+from brainsift.serve.scoring.slice_pictures import encoded
 from brainsift.volumes.voxel_grid import VoxelGrid
 
 MANIFEST_COLUMNS = (*EXPORT_COLUMNS, "mask")
@@ -196,9 +197,7 @@ def _nifti(volume: DrawnVolume, contours: Mapping[int, Contour]) -> tuple[bytes 
 
 def mask_png(contour: Contour) -> bytes:
     """Returns the mask of a contour as PNG: 255 inside, 0 outside."""
-    buffer = io.BytesIO()
-    Image.fromarray(contour.mask().astype(np.uint8) * np.uint8(255)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(contour.mask().astype(np.uint8) * np.uint8(255)), compress_level=6)
 
 
 def _name(folder: str, number: int, suffix: str) -> str:
