@@ -76,7 +76,9 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
     validation = calibrated.rows("validation")
     labels, temperature = validation["label"], calibrated.temperature
     settings = read_json(place / "config.json")
-    settings["weights"] = Path(settings["weights"]).name  # a bundle is published: nobody's folders stand in it
+    # A bundle is published: nobody's folders stand in it.
+    settings["weights"] = Path(settings["weights"]).name
+    settings["teachers"] = [Path(teacher).name for teacher in settings.get("teachers", ())]
     provenance = Provenance(
         config=settings,
         environment=read_json(place / "environment.json"),

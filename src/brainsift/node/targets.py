@@ -21,6 +21,7 @@ _EXPLICIT = "1.2.840.10008.1.2.1"
 _VERIFICATION = "1.2.840.10008.1.1"
 _PENDING = (0xFF00, 0xFF01)
 _REJECTED_FOR_GOOD = 1
+UNANSWERED = "closed the connection without a reply"
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class DicomTarget:
         """Opens an association; yields None where it is optional and the target does not offer the class."""
         from pynetdicom import AE, evt
 
+        connected: list[bool] = []
         entity = AE(ae_title=self._own.ae_title)
         entity.connection_timeout, entity.acse_timeout = _CONNECT_S, _CONNECT_S
         entity.dimse_timeout = entity.network_timeout = _REPLY_S
@@ -174,7 +176,10 @@ class DicomTarget:
             self._settings.port,
             ae_title=self._settings.ae_title,
             tls_args=(self._context, self._settings.host) if self._context else None,
-            evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._commitments.put)],
+            evt_handlers=[
+                (evt.EVT_N_EVENT_REPORT, self._commitments.put),
+                (evt.EVT_CONN_OPEN, lambda _: connected.append(True)),
+            ],
         )
         if not association.is_established:
             if association.rejected_contexts and not association.accepted_contexts and not association.is_rejected:
@@ -186,7 +191,8 @@ class DicomTarget:
                 reply = association.acceptor.primitive
                 permanent = reply is not None and reply.result == _REJECTED_FOR_GOOD
                 raise DeliveryError("rejected the association: check the AE titles", permanent=permanent)
-            raise DeliveryError("cannot be reached", permanent=False)
+            # Where the target closes the connection right after it, a rejection can get lost: the next attempt tells.
+            raise DeliveryError(UNANSWERED if connected else "cannot be reached", permanent=False)
         try:
             yield association
         finally:

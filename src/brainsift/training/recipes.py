@@ -71,6 +71,8 @@ class TrainConfig:
         weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file; or the
             network.onnx of a bundle of compact or lite0, to train it further.
         frozen: number of blocks at the front that keep their ImageNet weights.
+        teachers: folders of bundles whose answers the network learns; they have to take the same input.
+        taught: share of the loss that is against what the teachers say, 0 to 1; the rest is against labels and masks.
         seed: of all random generators.
         device: auto, cpu, cuda (or cuda:1, ...) or mps.
         precision: auto, bf16 or fp32.
@@ -112,6 +114,8 @@ class TrainConfig:
     best_before: float | None = None
     weights: str = "auto"
     frozen: int = 0
+    teachers: tuple[str, ...] = ()
+    taught: float = 0.7
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -119,6 +123,7 @@ class TrainConfig:
     log: str = "none"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "teachers", tuple(self.teachers))  # JSON knows lists alone
         for name, known in _NAMES.items():
             value = getattr(self, name)
             _check(name, value in known, f"must be one of {known}, not {value!r}")
@@ -138,7 +143,7 @@ class TrainConfig:
         if self.preprocessing != "standard":
             given = [name for name in _GREY_ONLY if getattr(self, name)]
             _check(", ".join(given), not given, f"must be 0 with the preprocessing {self.preprocessing}")
-        for name in ("augment", "artifacts", "turned", *_GREY_ONLY):
+        for name in ("augment", "artifacts", "turned", "taught", *_GREY_ONLY):
             check_share(name, getattr(self, name))
 
 

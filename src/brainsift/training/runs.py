@@ -60,7 +60,9 @@ def is_claimed(record: Path, wanted: Mapping[str, Any], what: str, defaults: Map
     if not record.exists():
         return False
     found = {**asdict(TrainConfig()), **(defaults or {}), **read_json(record)}
-    changed = [name for name in wanted if name not in _FREE_SETTINGS and found.get(name) != wanted[name]]
+    asked = {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items()}
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    changed = [name for name in asked if name not in _FREE_SETTINGS and found.get(name) != asked[name]]
     if changed:
         raise RunError(
             record.parent, f"holds {what} with other settings: {', '.join(changed)}", "Choose another folder."

@@ -27,9 +27,11 @@ from brainsift.core.errors import ManifestError, RunError
 from brainsift.core.files import read_json, replacing, write_bytes, write_json
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.datasets.split import with_subsets
+from brainsift.inference.bundle import load_bundle
 from brainsift.training import devices, networks, pretrained, trackers
 from brainsift.training.augment import augment, burn_in, degrade, reframe, to_input
 from brainsift.training.cache import cached_pixels
+from brainsift.training.distillation import Teachers, blend
 from brainsift.training.lesion_synthesis import draw_lesions
 from brainsift.training.lesion_transplant import transplant
 from brainsift.training.mask_loss import Masks, load_masks, map_loss
@@ -126,6 +128,8 @@ def train(
     if not (folder / "config.json").exists():  # settings that cannot work on this machine claim no folder
         devices.choose_device(config.device)
         pretrained.check(config.weights)
+        for teacher in config.teachers:
+            load_bundle(Path(teacher))
     claim(folder, {**origin, **asdict(config)}, used)
     if (folder / "predictions.csv").exists():
         return folder
@@ -167,6 +171,7 @@ class _Trainer:
         self.shares = sampling_weights(table[_chosen(table, "train", rows)]) if balanced else None
         self.validation_shares = sampling_weights(table[_chosen(table, "validation", rows)]) if balanced else None
         self.strip = SkullStripper()
+        self.teachers = Teachers(config.teachers, threads=torch.get_num_threads()) if config.teachers else None
         self.log = trackers.open_log(config.log if rank == 0 else "none", folder, asdict(config))
 
     def run(self, report: Report, on_epoch: OnEpoch | None) -> networks.Classifier:
@@ -274,9 +279,16 @@ class _Trainer:
         with devices.autocast(self.device, self.bf16):
             outputs, tumor_map = state.model.outputs(images)
         loss = _loss(outputs.float(), labels, self.weights, config.label_smoothing)
-        whole = loss + state.model.penalty()
+        of_map = torch.zeros((), device=self.device)
         if tumor_map is not None and masks is not None and known is not None:
-            whole = whole + config.outline_weight * map_loss(tumor_map.float(), masks, known)
+            of_map = map_loss(tumor_map.float(), masks, known)
+        if self.teachers:
+            said, drawn = self.teachers.answer(images)
+            loss = blend(loss, said, networks.log_odds(outputs.float()), config.taught)
+            if tumor_map is not None and drawn is not None:
+                drawn = F.interpolate(drawn, tumor_map.shape[-2:], mode="bilinear")
+                of_map = blend(of_map, drawn, tumor_map.float(), config.taught)
+        whole = loss + state.model.penalty() + config.outline_weight * of_map
         whole.backward()
         devices.average_gradients(state.model, self.world)
         state.optimizer.step()
