@@ -86,7 +86,7 @@ def predict_files(
         paths: images, DICOM and NIfTI files, folders and patterns.
         expand: False takes each path as one file, as the paths come: a missing one gives a prediction "unreadable".
         bundle: or its folder; the one that comes with the package by default.
-        threshold: by name; by default `balanced`, for volumes `confirm`, and `even` with ``max_error``.
+        threshold: by name; by default `balanced`, and `even` with ``max_error``; volumes have thresholds of their own.
         sensitivity: the wanted one, instead of a name.
         max_error: of the decisions, the largest share that may be wrong; what is not sure enough for it is referred.
         csv: table to write, one row per image or slice.

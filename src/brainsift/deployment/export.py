@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, sha256_of
+from brainsift.deployment.volume_fit import fit_volumes
 from brainsift.evaluation.calibrated_run import calibrated_run
 from brainsift.evaluation.localization import read_maps
 from brainsift.evaluation.run_results import RunResults
@@ -75,6 +76,7 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
             known.save(folder / "scope.npz")
     validation = calibrated.rows("validation")
     labels, temperature = validation["label"], calibrated.temperature
+    series = fit_volumes(validation.assign(logit=validation["logit"] / temperature))
     settings = read_json(place / "config.json")
     # A bundle is published: nobody's folders stand in it.
     settings["weights"] = Path(settings["weights"]).name
@@ -88,6 +90,7 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
         leaky=results.leaky,
         figures=_score_sources(calibrated.table, calibrated.thresholds["balanced"]),
         maps=read_maps(place),
+        volumes=series[1] if series else None,
     )
     write_bundle(
         Bundle(
@@ -99,6 +102,7 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
             thresholds=calibrated.thresholds | {"even": calibration.EVEN},
             sensitivities=calibration.sensitivities(labels, validation["probability"]),
             margins=calibration.margins(labels, validation["logit"] / temperature, validation["group"]),
+            volumes=series[0] if series else None,
             provenance=provenance.to_json(),
         )
     )

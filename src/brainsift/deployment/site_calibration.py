@@ -166,9 +166,10 @@ def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> S
     scale = calibration.fit_temperature(logits, labels)
     probabilities = calibration.apply(logits, scale)
     thresholds = calibration.thresholds(labels, probabilities) | {"even": 0.5}
-    if "confirm" in bundle.thresholds:  # so few images cannot show that less is enough; volumes are decided by it
+    if "confirm" in bundle.thresholds:  # so few images cannot show that less is enough
         before = calibration.apply([log_odds(bundle.thresholds["confirm"])], scale)
         thresholds["confirm"] = max(thresholds["confirm"], float(before[0]))
+    volumes = bundle.volumes
     adapted = replace(
         bundle,
         folder=folder,
@@ -176,6 +177,7 @@ def adapt(bundle: Bundle, cases: SiteCases, folder: Path, *, seed: int = 0) -> S
         thresholds=thresholds,
         sensitivities=calibration.sensitivities(labels, probabilities),
         margins=calibration.margins(labels, logits / scale, cases.groups) if cases.patients_known else {},
+        volumes=volumes and replace(volumes, stretch=volumes.stretch * scale),  # slices say nothing on whole volumes
     )
     report = _report(bundle, adapted, cases, seed)
     _write(bundle, adapted, report)

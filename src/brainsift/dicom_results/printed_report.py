@@ -42,6 +42,7 @@ def make_printed_report(
         "notice": f"{BANNER}. {NOTICE}",
         "volume": volume,
         "forced": forced,
+        "how": bundle.volumes_in_words,
         "slices": [
             {"place": places[one.prediction.path], "found": one.prediction, "picture": jpeg_uri(picture, side=_SIDE)}
             for one, picture in suspicious_pictures(assembly, volume, bundle, rule)

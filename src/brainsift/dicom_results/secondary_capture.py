@@ -26,7 +26,6 @@ _WIDTH = 480  # of a strip, at least
 _BANNER_COLOR, _TEXT_COLOR, _LETTER_COLOR = (255, 96, 64), (225, 225, 225), (120, 220, 255)
 _HEAD_AND_FEET = str.maketrans("SI", "HF")  # what others call superior and inferior
 _SIDES: dict[Decision, str] = {"tumor": "above", "no_tumor": "below", "refer": "too near to", "": "without"}
-_WORDS: dict[Decision, str] = {"tumor": "tumor", "no_tumor": "no tumor", "refer": "refer to a human", "": "unreadable"}
 
 
 def make_captures(assembly: Assembly, volume: VolumePrediction, bundle: Bundle, rule: Rule) -> list[ResultObject]:
@@ -48,7 +47,8 @@ def suspicious_pictures(
         InputError: a file is gone.
     """
     places = {one.path: place for place, one in enumerate(volume.slices, start=1)}
-    of_series = f"series: {_words(volume.probability, volume.decision)} (threshold {volume.threshold:.3f})"
+    told = volume.finding if volume.probability is None else f"{volume.finding}, probability {volume.probability:.3f}"
+    of_series = f"series: {told} (threshold {volume.threshold:.3f})"
     drawn = []
     for path in volume.suspicious:
         one = assembly.source.by_path.get(path)
@@ -110,10 +110,6 @@ def side_letters(orientation: Vector) -> tuple[str, str, str, str]:
     geometry = Geometry((right[0], right[1], right[2]), (down[0], down[1], down[2]), (0.0, 0.0, 0.0))
     left, end, top, bottom = (side.translate(_HEAD_AND_FEET) for side in geometry.sides)
     return left, end, top, bottom
-
-
-def _words(probability: float | None, decision: Decision) -> str:
-    return _WORDS[decision] if probability is None else f"{_WORDS[decision]}, probability {probability:.3f}"
 
 
 def _draw_letters(pen: ImageDraw.ImageDraw, orientation: Vector, box: tuple[int, int, int, int]) -> None:

@@ -13,7 +13,7 @@ from brainsift.dicom_results.identity import MANUFACTURER, MODEL, make_uid
 from brainsift.dicom_results.result_set import Reference, ResultObject
 from brainsift.inference.bundle import Bundle
 from brainsift.inference.decision import Decision, Rule, rounded
-from brainsift.inference.volume_decision import ADJACENT, VolumePrediction
+from brainsift.inference.volume_decision import VolumePrediction
 
 if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification, CodedConcept
@@ -174,9 +174,8 @@ def _series_parameters(
     words = [
         f"{BANNER}. {NOTICE}",
         _threshold_words(bundle, volume.threshold, rule.margin),
-        f"rule: the largest mean probability of {ADJACENT} adjacent slices"
-        if volume.n_slices > 1
-        else "rule: the probability of the only slice",
+        f"finding: {volume.finding}",
+        f"rule: {bundle.volumes_in_words}" if volume.n_slices > 1 else "rule: the probability of the only slice",
         f"slices: {volume.n_slices}, of which {volume.n_scored} were scored, {volume.n_not_brain_mri} show no head, or "
         f"hardly any of it, and {volume.n_unreadable} are unreadable",
         f"network SHA-256: {assembly.network}",

@@ -3,27 +3,31 @@
 network.onnx   float32 images (n, channels, size, size) in [0, 1] -> logits (n,); where the network draws a map, also
                tumor_map (n, h, w), logits, and features (n, k)
 scope.npz      the features of known head slices, where the network gives features; see `familiarity`
-bundle.json    preprocessing, labels, temperature, thresholds, provenance, and the checksums of the other files
+bundle.json    preprocessing, labels, temperature, thresholds, how volumes are decided, provenance, and the checksums of
+               the other files
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from brainsift.core.errors import BundleError, UsageError
+from brainsift.core.errors import BundleError, InputError, UsageError
 from brainsift.core.files import read_json, sha256_of, write_json
 from brainsift.core.labels import CLASS_NAMES
 from brainsift.core.records import JsonObject
 from brainsift.core.shares import check_share
 from brainsift.images import standard
 from brainsift.inference.familiarity import Familiarity
+from brainsift.inference.volume_model import VolumeModel
 
 if TYPE_CHECKING:
     from brainsift.inference.provenance import Provenance
 
 SHIPPED = Path(__file__).parent / "shipped"
 """The folder of the bundle that comes with the package."""
+_WITHOUT_VOLUMES = 2
+"""Version of bundle.json before it said how volumes are decided; all else is the same."""
 _AGAIN = "Export it again with this version of brainsift."
 _NO_PROMISE = (
     "This bundle can promise nothing. Run `calibrate` with more patients, and the patient of each image in a CSV."
@@ -45,11 +49,13 @@ class Bundle:
         sensitivities: pairs of a sensitivity and the largest threshold that reached it on validation data.
         margins: by the largest share of wrong decisions, the abstention margin: how far the calibrated logit has to be
             from 0 so that an image is not referred; see `calibration.margins`.
+        volumes: what decides a volume as a whole; None where the bundle does not say, and the rule of three adjacent
+            slices decides, see `summarise_volume`.
         provenance: data, settings, figures, versions, as bundle.json holds them; see `facts`.
         notice: what the user has to know.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
 
     folder: Path
     name: str
@@ -59,6 +65,7 @@ class Bundle:
     thresholds: dict[str, float]
     sensitivities: list[list[float]] = field(default_factory=list)
     margins: dict[str, dict[str, float]] = field(default_factory=dict)
+    volumes: VolumeModel | None = None
     provenance: JsonObject = field(default_factory=dict)
     notice: str = "Research use only. Not a medical device."
 
@@ -93,21 +100,34 @@ class Bundle:
         Raises:
             UsageError: no such name, or a sensitivity that validation data cannot promise.
         """
-        if isinstance(wanted, str):
-            if wanted not in self.thresholds:
-                rule = f"must be one of {', '.join(self.thresholds)}, not {wanted!r}"
-                raise UsageError("threshold", rule, "Choose one of them.")
-            return self.thresholds[wanted]
-        check_share("sensitivity", wanted)
-        reached = [threshold for sensitivity, threshold in self.sensitivities if sensitivity >= wanted]
-        if not reached or not wanted:  # every threshold has a sensitivity of 0 or more
-            rule = f"no threshold is known for {wanted}"
-            raise UsageError("sensitivity", rule, "Choose one from 0.5 to 0.995, such as 0.95.")
-        return max(reached)
+        return _look_up(wanted, self.thresholds, self.sensitivities)
+
+    def volume_threshold(self, wanted: str | float) -> float:
+        """Returns the threshold for volumes by its name, or the one for a wanted sensitivity.
+
+        It is that of slices where the bundle does not say how volumes are decided.
+
+        Raises:
+            UsageError: as `threshold` does.
+        """
+        if self.volumes is None:
+            return self.threshold(wanted)
+        return _look_up(wanted, self.volumes.thresholds, self.volumes.sensitivities)
 
     def threshold_name(self, threshold: float) -> str:
-        """Returns the name of a threshold; "as set" for one that has none."""
-        return next((name for name, value in self.thresholds.items() if value == threshold), "as set")
+        """Returns the name of a threshold, of slices or of volumes; "as set" for one that has none."""
+        named = [*self.thresholds.items(), *(self.volumes.thresholds.items() if self.volumes else ())]
+        return next((name for name, value in named if value == threshold), "as set")
+
+    @property
+    def volumes_in_words(self) -> str:
+        """How the probability of a volume comes about, in a sentence or two."""
+        if self.volumes is None:
+            return "The probability of a volume is the largest mean over three adjacent slices. It is not calibrated."
+        return (
+            "The probability of a volume is calibrated; it comes from the mean logit of three adjacent slices, where "
+            "that mean is largest."
+        )
 
     def margin(self, max_error: float) -> float:
         """Returns the abstention margin for a share of wrong decisions: how far a calibrated logit has to be from 0.
@@ -139,6 +159,8 @@ class Bundle:
         path = folder / "bundle.json"
         if not isinstance(values, Mapping):
             raise BundleError(path, "holds no JSON object", _AGAIN)
+        if values.get("schema") == _WITHOUT_VOLUMES:
+            values = {**values, "schema": cls.SCHEMA, "volumes": None}
         names = [one.name for one in fields(cls) if one.name != "folder"]
         missing = [name for name in names if name not in values]
         if missing:
@@ -147,7 +169,13 @@ class Bundle:
             if values.get(name) != expected:
                 rule = f"was made for another version: {name} is {values.get(name)!r}, this version reads {expected!r}"
                 raise BundleError(path, rule, _AGAIN)
-        return cls(folder=folder, **{name: values[name] for name in names})
+        found = {name: values[name] for name in names}
+        if found["volumes"] is not None:
+            try:
+                found["volumes"] = VolumeModel.from_json(found["volumes"], f"{path}, volumes")
+            except InputError as error:
+                raise BundleError(path, f"says wrongly how volumes are decided: {error.rule}", _AGAIN) from error
+        return cls(folder=folder, **found)
 
     def checksums(self) -> dict[str, str]:
         """Returns the SHA-256 of each file beside bundle.json, by name."""
@@ -156,6 +184,20 @@ class Bundle:
     @classmethod
     def _versions(cls) -> JsonObject:
         return {"schema": cls.SCHEMA, "intensity": standard.VERSION, "labels": list(CLASS_NAMES)}
+
+
+def _look_up(wanted: str | float, thresholds: Mapping[str, float], sensitivities: Sequence[Sequence[float]]) -> float:
+    if isinstance(wanted, str):
+        if wanted not in thresholds:
+            rule = f"must be one of {', '.join(thresholds)}, not {wanted!r}"
+            raise UsageError("threshold", rule, "Choose one of them.")
+        return thresholds[wanted]
+    check_share("sensitivity", wanted)
+    reached = [threshold for sensitivity, threshold in sensitivities if sensitivity >= wanted]
+    if not reached or not wanted:  # every threshold has a sensitivity of 0 or more
+        rule = f"no threshold is known for {wanted}"
+        raise UsageError("sensitivity", rule, "Choose one from 0.5 to 0.995, such as 0.95.")
+    return max(reached)
 
 
 def write_bundle(bundle: Bundle) -> None:

@@ -14,6 +14,7 @@ from brainsift.core.errors import UsageError
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.core.records import UNWRITTEN, Record
 from brainsift.inference.bundle import Bundle
+from brainsift.inference.volume_model import VolumeModel
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
@@ -101,15 +102,20 @@ class Rule:
         threshold: on the probability; from it on the decision is "tumor".
         margin: a logit nearer to 0 than this is referred.
         volume_threshold: from which on a volume is "tumor"; None: as `threshold`.
+        volume_suspicion: the probability from which on a volume is suspicious, where it is no tumor; None: never.
+        volume_model: turns the logits of its slices into the probability of a volume; None: the rule of a bundle that
+            has none, see `summarise_volume`.
     """
 
     threshold: float
     margin: float = 0.0
     volume_threshold: float | None = None
+    volume_suspicion: float | None = None
+    volume_model: VolumeModel | None = None
 
     @property
     def of_volumes(self) -> "Rule":
-        """The rule for a volume as a whole."""
+        """The rule for the probability of a volume as a whole."""
         return Rule(self.threshold if self.volume_threshold is None else self.volume_threshold, self.margin)
 
     def lean(self, probability: float) -> Literal["tumor", "no_tumor"]:
@@ -128,8 +134,9 @@ class Rule:
 def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error: float | None = None) -> Rule:
     """Returns the rule for a wanted threshold or share of errors; for the arguments see `Predictor`.
 
-    By default, images are decided at `balanced`, and volumes at `confirm` if that is higher: one of a hundred slices
-    is more often taken for a tumor than a single image.
+    By default, images are decided at `balanced`, and volumes at their own `balanced`. A bundle that does not say how
+    volumes are decided decides them at `confirm` if that is higher: one of a hundred slices is more often taken for a
+    tumor than a single image.
 
     Raises:
         UsageError: a threshold or a share that the bundle does not know.
@@ -137,11 +144,14 @@ def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error
     if max_error is not None and threshold not in (None, "even"):
         rule = f"must be `even` with max_error, not {threshold!r}: the share of errors is promised for `even` only"
         raise UsageError("threshold", rule, "Leave the threshold out, or leave max_error out.")
-    if threshold is None and max_error is None:
-        balanced = bundle.threshold("balanced")
-        return Rule(balanced, volume_threshold=max(balanced, bundle.thresholds.get("confirm", balanced)))
+    wanted = ("balanced" if max_error is None else "even") if threshold is None else threshold
     margin = 0.0 if max_error is None else bundle.margin(max_error)
-    return Rule(bundle.threshold("even" if threshold is None else threshold), margin)
+    of_slices, of_volumes, model = bundle.threshold(wanted), bundle.volume_threshold(wanted), bundle.volumes
+    if model is not None:
+        return Rule(of_slices, margin, of_volumes, model.suspicion, model)
+    if threshold is None and max_error is None:
+        of_volumes = max(of_slices, bundle.thresholds.get("confirm", of_slices))
+    return Rule(of_slices, margin, of_volumes, bundle.thresholds.get("balanced", of_slices))
 
 
 def expit(logit: float) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from brainsift.core.text import cell, markdown_table
 from brainsift.inference.bundle import Bundle
-from brainsift.inference.provenance import DataCount, Provenance, SiteScores
+from brainsift.inference.provenance import DataCount, Provenance, SiteScores, VolumeScores
 from brainsift.stats.scores import MapScores
 
 _INTENDED = """Research and teaching: to sort brain MRI slices that are stored as pictures, to study datasets, as a
@@ -37,6 +37,7 @@ def model_card(bundle: Bundle) -> str:
         ("Model and training", _model(bundle, facts)),
         ("Adapted to a site", _site(facts.site)),
         ("Performance", _performance(facts)),
+        ("Volumes", _volumes(bundle, facts.volumes)),
         ("Where it looks", _maps(facts.maps)),
         ("When it refers", _margins(bundle)),
         ("Limits", _LIMITS),
@@ -100,6 +101,21 @@ def _performance(facts: Provenance) -> str:
             f"{cell('calibration_error', facts.test['calibration_error'])}."
         )
     return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
+
+
+def _volumes(bundle: Bundle, found: VolumeScores | None) -> str:
+    if bundle.volumes is None or not found:
+        return bundle.volumes_in_words
+    rows = [(name, cell(name, found.before[name]), cell(name, score)) for name, score in found.scores.items()]
+    thresholds = ", ".join(f"`{name}` {value:.3f}" for name, value in bundle.volumes.thresholds.items())
+    words = (
+        f"{bundle.volumes_in_words} Log-odds {bundle.volumes.slope:.2f} × that mean {bundle.volumes.intercept:+.2f}; "
+        f"thresholds {thresholds}; suspicious from {bundle.volumes.suspicion:.3f}. On parts of series in which length, "
+        f"level and contrast do not tell the class: {found.n_tumor} validation patients with a tumor, {found.n_free} "
+        "with tumor-free series, each scored by what was fitted to the others; before: the largest mean probability, "
+        "calibrated in the same way."
+    )
+    return f"{words}\n\n{markdown_table(('metric', 'before', 'after'), rows)}"
 
 
 def _site(site: SiteScores | None) -> str:

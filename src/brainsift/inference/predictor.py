@@ -78,8 +78,8 @@ class Predictor:
 
     Args:
         bundle: from `load_bundle`; the one that comes with the package by default.
-        threshold: one of the bundle's, by name, or the wanted sensitivity; by default `balanced`, for volumes
-            `confirm`, and `even` with ``max_error``.
+        threshold: one of the bundle's, by name, or the wanted sensitivity; by default `balanced`, and `even`
+            with ``max_error``. Volumes have thresholds of their own, see `make_rule`.
         max_error: the largest share of the decisions that may be wrong; what is not sure enough for it is referred.
             None refers nothing. The promise holds for the threshold `even` only.
         threads: that decode and score; 0 for one per core.

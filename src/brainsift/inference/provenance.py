@@ -30,6 +30,23 @@ class SiteScores(Record):
 
 
 @dataclass(frozen=True)
+class VolumeScores(Record):
+    """How well volumes are decided: on series of validation patients, each scored by what was fitted to the others.
+
+    Attributes:
+        n_tumor: patients with a tumor.
+        n_free: patients with tumor-free series; one can be both.
+        scores: by metric.
+        before: the same for the calibrated rule of a bundle that does not say how volumes are decided.
+    """
+
+    n_tumor: int
+    n_free: int
+    scores: dict[str, Interval]
+    before: dict[str, Interval]
+
+
+@dataclass(frozen=True)
 class Provenance(Record):
     """How a bundle was made, and how well it does.
 
@@ -42,6 +59,7 @@ class Provenance(Record):
         leaky: whether copies of test images may be in the training set.
         figures: scores by source, at the threshold `balanced`.
         maps: where the network looks, by set, source and contrast.
+        volumes: how well volumes are decided; None where the bundle does not say how.
         site: what was found at a site; None for a bundle that was not adapted.
     """
 
@@ -53,4 +71,5 @@ class Provenance(Record):
     leaky: bool = False
     figures: tuple[SourceScores, ...] = ()
     maps: dict[str, MapScores] = field(default_factory=dict)
+    volumes: VolumeScores | None = field(default=None, metadata=OMITTED)
     site: SiteScores | None = field(default=None, metadata=OMITTED)

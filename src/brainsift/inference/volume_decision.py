@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
-
-import numpy as np
+from typing import ClassVar, Literal
 
 from brainsift.core.reasons import Reason
 from brainsift.core.records import OMITTED, Record
-from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, log_odds, rounded
+from brainsift.inference.decision import UNSURE, Decision, Prediction, Rule, expit, log_odds, rounded
+from brainsift.inference.volume_model import ADJACENT, largest_mean
 from brainsift.volumes.slices import NEARLY_EMPTY, Coarse, nearly_empty
 
 VOLUME_COLUMNS = (
@@ -16,6 +15,7 @@ VOLUME_COLUMNS = (
     "n_slices",
     "probability",
     "decision",
+    "finding",
     "threshold",
     "suspicious",
     "n_scored",
@@ -26,8 +26,14 @@ VOLUME_COLUMNS = (
 )
 MIN_SCORED_SHARE = 0.5
 """Of the slices of a volume that are not at its nearly empty ends, the share that has to be scored for a decision."""
-ADJACENT = 3
-"""Slices whose mean decides; a longer series needs at least as many that could be scored."""
+VolumeState = Literal["tumor", "suspicious", "no_tumor", "refer"]
+FINDINGS: dict[VolumeState, str] = {
+    "tumor": "tumor",
+    "suspicious": "suspicious, look at slices {slices}",
+    "no_tumor": "no tumor found",
+    "refer": "refer to a human",
+}
+"""The states of a volume in words; tables, JSON, pages, reports and DICOM objects take them from here."""
 _SHOWN = 5
 WRONG_FILE = (Reason.OTHER_MODALITY, Reason.OTHER_BODY_PART, Reason.SEVERAL_IMAGES)
 """Reasons that speak against the whole file: such a slice counts, however little of a head it shows."""
@@ -45,13 +51,16 @@ class VolumePrediction(Record):
         n_scored: slices that were scored as head slices; n_scored + n_not_brain_mri + n_unreadable = n_slices.
         n_not_brain_mri: slices that were rejected, those at the nearly empty ends among them.
         n_unreadable: slices that could not be read.
-        probability: the largest mean over three adjacent slices, not rounded; None where no slice could be scored.
+        probability: of a tumor in the volume, not rounded; None where no slice could be scored. It is calibrated where
+            the bundle says how, else the largest mean over three adjacent slices; see `summarise_volume`.
         decision: "tumor", "no_tumor", or "refer" where too few slices could be scored or the result is not sure enough.
         threshold: on the probability, that the volume was decided at.
         suspicious: names of the five slices with the largest probability, the largest first.
         reason: the code of why the volume is referred; `Reason.NONE` where it is decided.
         detail: the same in words, and the distinct notes on how its slices were read.
         note: the part of ``detail`` that says how its slices were read.
+        adjacent: numbers, from 1, of the adjacent slices whose mean decides; empty where no slice could be scored.
+        suspicion: the probability from which on it is suspicious, where it is no tumor; None: never.
         slices: the predictions for its slices, in order; empty where they are not kept.
     """
 
@@ -69,12 +78,29 @@ class VolumePrediction(Record):
     reason: Reason = Reason.NONE
     detail: str = ""
     note: str = ""
+    adjacent: tuple[int, ...] = ()
+    suspicion: float | None = None
     slices: tuple[Prediction, ...] = field(default=(), repr=False, compare=False, metadata=OMITTED)
 
     @property
     def logit(self) -> float | None:
         """Log-odds of the probability; None where no slice could be scored."""
         return None if self.probability is None else log_odds(self.probability)
+
+    @property
+    def state(self) -> VolumeState:
+        """The decision, with "suspicious" for a volume that stays below its threshold although slices reach theirs."""
+        reached = None not in (self.probability, self.suspicion) and self.probability >= self.suspicion  # type: ignore[operator]
+        return "suspicious" if self.decision == "no_tumor" and reached else self.decision or "refer"
+
+    @property
+    def finding(self) -> str:
+        """The state in words, such as "suspicious, look at slices 12, 13, 14"."""
+        return self.in_words(self.state)
+
+    def in_words(self, state: VolumeState) -> str:
+        """Returns the words for a state, which another threshold might give, with the slices to look at."""
+        return FINDINGS[state].format(slices=", ".join(map(str, self.adjacent)))
 
     def _repr_html_(self) -> str:
         """Shows itself in a notebook: the most suspicious slices, a graph of all where they are kept, and a table."""
@@ -189,11 +215,12 @@ def summarise_volumes(predictions: Iterable[Prediction], rule: Rule) -> list[Vol
 def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePrediction:
     """Returns the prediction for one volume.
 
-    The probability is the mean of the calibrated probabilities over three adjacent slices, where that mean is largest.
-    A tumor shows in several neighbouring slices, whereas the largest single probability of a hundred slices is mostly
-    a false alarm: with a specificity of 95 % per slice, nearly every healthy volume would have one. This is a rule, it
-    is not calibrated. Adjacent are slices that follow each other among those that were scored: what is unreadable,
-    or no brain MRI, is left out.
+    What counts is the mean over three adjacent slices, where that mean is largest. A tumor shows in several
+    neighbouring slices, whereas the largest single probability of a hundred slices is mostly a false alarm: with a
+    specificity of 95 % per slice, nearly every healthy volume would have one. With the rule's volume model the mean is
+    that of the logits, and the probability is calibrated. Without one the probability is the mean of the calibrated
+    probabilities of the slices, which is not calibrated for a volume. Adjacent are slices that follow each other among
+    those that were scored: what is unreadable, or no brain MRI, is left out.
 
     A volume is referred where less than half of its slices could be scored, or fewer than three of a longer series.
     Slices at the nearly empty ends do not count for that, whichever rule of the pixels refused them.
@@ -203,17 +230,25 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
         rule: as `Predictor.rule`, of which `Rule.of_volumes` decides; a volume of one slice is decided as an image is.
             With a margin no share of errors is promised.
     """
-    own = rule.of_volumes if len(slices) > 1 else rule
-    scored = [(one.probability, one.path) for one in slices if one.status == "ok" and one.probability is not None]
+    several = len(slices) > 1
+    own = rule.of_volumes if several else rule
+    scored = [
+        (place, one.logit, one.path)
+        for place, one in enumerate(slices, start=1)
+        if one.status == "ok" and one.logit is not None
+    ]
     n_unreadable = sum(one.status == "unreadable" for one in slices)
     n_head = sum(not one.nearly_empty for one in slices)
     probability, reason, words = None, Reason.NO_USABLE_SLICE, "no slice could be scored"
     decision: Decision = "refer"
+    adjacent: tuple[int, ...] = ()
     if scored:
-        width = min(ADJACENT, len(scored))
-        adjacent = np.lib.stride_tricks.sliding_window_view([one for one, _ in scored], width)
-        first = adjacent[:, :1]  # the means are taken from there: of alike numbers they are exactly that number
-        probability = float((first[:, 0] + (adjacent - first).mean(axis=1)).max())
+        if several and rule.volume_model is not None:
+            mean, first = largest_mean([logit for _, logit, _ in scored])
+            probability = expit(rule.volume_model.log_odds(mean))
+        else:
+            probability, first = largest_mean([expit(logit) for _, logit, _ in scored])
+        adjacent = tuple(place for place, _, _ in scored[first : first + ADJACENT])
         decision, reason, words = own.decide_probability(probability), Reason.NONE, ""
         if len(scored) < max(MIN_SCORED_SHARE * n_head, min(n_head - 1, ADJACENT)):
             decision, reason = "refer", Reason.TOO_FEW_SLICES
@@ -230,8 +265,10 @@ def summarise_volume(slices: Sequence[Prediction], rule: Rule) -> VolumePredicti
         probability=probability,
         decision=decision,
         threshold=own.threshold,
-        suspicious=tuple(path for _, path in sorted(scored, key=lambda one: -one[0])[:_SHOWN]),
+        suspicious=tuple(path for _, _, path in sorted(scored, key=lambda one: -expit(one[1]))[:_SHOWN]),
         reason=reason,
         detail="; ".join(part for part in (words, note) if part),
         note=note,
+        adjacent=adjacent,
+        suspicion=rule.volume_suspicion if several else None,
     )

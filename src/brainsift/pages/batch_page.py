@@ -140,6 +140,7 @@ def batch_report(
             _case(predictions[place], bundle.size if place in pictured else 0, partial(read, place)) for place in listed
         ],
         "volumes": [volume.to_dict() for volume in volumes],
+        "how": bundle.volumes_in_words,
         "without_picture": len(listed) - len(pictured),
         "left_out": counts.total() - len(listed),
     }

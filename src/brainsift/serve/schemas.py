@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brainsift.core.reasons import Reason
 from brainsift.inference.cautions import Caution, cautions_of
 from brainsift.inference.decision import Decision, Prediction, Status
-from brainsift.inference.volume_decision import VolumePrediction
+from brainsift.inference.volume_decision import FINDINGS, VolumePrediction
 from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, Plane
 
@@ -140,7 +140,7 @@ class SliceResult(BaseModel):
 
 
 class VolumeResult(BaseModel):
-    """The prediction for a volume: the largest mean over three adjacent slices."""
+    """The prediction for a volume: what its three strongest adjacent slices say."""
 
     volume: str = Field(examples=["scan.nii.gz"])
     n_slices: int = Field(description="Number of all its slices.", examples=[120])
@@ -150,6 +150,16 @@ class VolumeResult(BaseModel):
     probability: float | None = Field(examples=[0.9695])
     exact_probability: float | None = Field(description="The same, not rounded: what decides.", examples=[0.9695003])
     decision: Decision = Field(examples=["tumor"])
+    finding: str = Field(
+        description="The result in words; a volume without a tumor can be suspicious.", examples=["tumor"]
+    )
+    findings: dict[str, str] = Field(
+        description="The words for each state, which another threshold would give.",
+        examples=[{"tumor": "tumor", "suspicious": "suspicious, look at slices 12, 13, 14"}],
+    )
+    adjacent: list[int] = Field(
+        description="Numbers, from 1, of the adjacent slices whose mean decides.", examples=[[12, 13, 14]]
+    )
     threshold: float = Field(description="Threshold of the decision.", examples=[0.966507])
     reason: Reason = Field(description="Why it is referred, as a code.", examples=[""])
     detail: str = Field(description="The same in words, and notes on how its slices were read.", examples=[""])
@@ -159,7 +169,13 @@ class VolumeResult(BaseModel):
     @classmethod
     def of(cls, volume: VolumePrediction) -> "VolumeResult":
         """Makes the JSON of the prediction for a volume."""
-        exact = {"exact_probability": volume.probability, "note": volume.note, "suspicious": list(volume.suspicious)}
+        exact = {
+            "exact_probability": volume.probability,
+            "note": volume.note,
+            "suspicious": list(volume.suspicious),
+            "findings": {state: volume.in_words(state) for state in FINDINGS},
+            "adjacent": list(volume.adjacent),
+        }
         return cls(**{**volume.to_dict(), **exact})  # type: ignore[arg-type]
 
 
@@ -269,6 +285,12 @@ class ModelReply(BaseModel):
     thresholds: dict[str, float] = Field(examples=[{"balanced": 0.556, "confirm": 0.967}])
     sensitivities: list[list[float]] = Field(description="Pairs of a sensitivity and the threshold for it.")
     margins: dict[str, dict[str, float]] = Field(examples=[{"0.05": {"margin": 1.95, "referred": 0.149}}])
+    volumes: dict[str, Any] | None = Field(
+        description="What decides volumes: thresholds, sensitivities, and suspicion, from which on a volume is "
+        "suspicious; null where the network does not say.",
+        examples=[None],
+    )
+    volumes_in_words: str = Field(description="How the probability of a volume comes about.")
     test: dict[str, Any]
     figures: list[dict[str, Any]]
     data: list[dict[str, Any]]

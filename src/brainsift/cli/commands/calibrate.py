@@ -1,6 +1,6 @@
 """Adapt temperature and thresholds of a model bundle to a hospital, with 30 to 200 labeled images, into a new bundle.
 
-Images that the bundle refuses are left out. `confirm`, which decides volumes, never falls below that of the bundle.
+Images that the bundle refuses are left out. `confirm` never falls below that of the bundle. Volumes keep their result.
 
 brainsift calibrate --data LOCAL -o site-bundle
 brainsift predict --bundle site-bundle IMAGES...

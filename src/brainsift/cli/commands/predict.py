@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     threshold.add_argument(
         "--threshold",
         metavar="NAME",
-        help="balanced (default; confirm for volumes), screening, confirm, even (with --max-error)",
+        help="balanced (default), screening, confirm, even (with --max-error); volumes have thresholds of their own",
     )
     threshold.add_argument(
         "--sensitivity", type=float, metavar="X", help="use the threshold that reaches this sensitivity, 0.5 to 0.995"
@@ -137,7 +137,7 @@ def _print_line(one: Prediction) -> None:
 
 
 def _volume_line(one: VolumePrediction) -> str:
-    words = [f"volume {one.volume}", one.decision]
+    words = [f"volume {one.volume}", one.finding]
     if one.probability is not None:
         words += [f"{one.probability:.3f}", f"{one.n_scored} of {one.n_slices} slices, threshold {one.threshold:.3f}"]
     return "\t".join([*words, one.detail] if one.detail else words)

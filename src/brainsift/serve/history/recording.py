@@ -87,7 +87,9 @@ def listed_row(volume: VolumePrediction, rule: Rule, model: str) -> HistoryRow:
 
 def _volume_row(volume: VolumePrediction, first: Prediction, rule: Rule, model: str) -> HistoryRow:
     """Returns the row of a volume as a whole; where no slice could be scored, the first slice says why."""
-    whole = Prediction(volume.volume, "ok", volume.logit, volume.decision, volume.reason, volume.detail)
+    suspicious = volume.finding if volume.state == "suspicious" else ""
+    detail = "; ".join(filter(None, (suspicious, volume.detail)))
+    whole = Prediction(volume.volume, "ok", volume.logit, volume.decision, volume.reason, detail)
     if volume.logit is None:
         unreadable = volume.n_unreadable == volume.n_slices
         why = first.detail.removesuffix(first.note).removesuffix("; ")

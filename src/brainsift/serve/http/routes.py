@@ -101,6 +101,8 @@ def router(service: Service) -> APIRouter:
             thresholds=bundle.thresholds,
             sensitivities=bundle.sensitivities,
             margins=bundle.margins,
+            volumes=bundle.volumes and bundle.volumes.to_json(),
+            volumes_in_words=bundle.volumes_in_words,
             test=facts.get("test") or {},
             figures=facts.get("figures", []),
             data=facts.get("data", []),

@@ -136,16 +136,17 @@ function data(model) {
 
 /** @param {Model} model */
 function thresholds(model) {
-  const rows = Object.entries(model.thresholds).map(([name, value]) => [name, number(value)]);
+  const { volumes } = model;
+  const rows = Object.entries(model.thresholds).map(([name, value]) => [name, number(value), ...(volumes ? [number(volumes.thresholds[name])] : [])]);
   const margins = Object.entries(model.margins).map(([share, found]) => [percent(Number(share), 0), number(found.margin, 2), percent(found.referred)]);
   return section(
     "thresholds",
     "Thresholds and referral",
-    el("p", {}, "By default, images are decided at “balanced” and volumes at “confirm”. Thresholds and error rates were measured on the validation images. The error rates hold with 90\u00a0% confidence on images like those."),
+    el("p", {}, "By default, images are decided at “balanced” and volumes at ${volumes ? "theirs of the same name" : "“confirm”"}. ${model.volumes_in_words} Thresholds and error rates were measured on the validation images. The error rates hold with 90\u00a0% confidence on images like those."),
     el(
       "div",
       { class: "side-by-side" },
-      table("Thresholds", ["Name", "Probability"], rows),
+      table("Thresholds", ["Name", "Probability", ...(volumes ? ["Of volumes"] : [])], rows),
       margins.length ? table("Referral", ["Errors, at most", "Abstention margin, logits", "Referred"], margins) : "",
     ),
   );

@@ -88,6 +88,7 @@ import { Emitter } from "./emitter.js";
  * @property {Record<string, { n: number, hit?: Score, energy?: Score, overlap?: Score }>} maps
  * @property {string} notice
  * @property {[title: string, text: string][]} card
+ * @property {string} volumes_in_words how the probability of a volume comes about.
  * @property {{ parameters?: number, pretrained?: string, commit?: string }} environment
  * @property {boolean} history whether predictions are kept.
  * @property {boolean} keeps_images

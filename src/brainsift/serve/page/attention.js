@@ -3,7 +3,7 @@
 
 /** @import { Case } from "./cases.js" */
 
-import { logOdds, reaches } from "./decide.js";
+import { isSuspicious, logOdds } from "./decide.js";
 
 /**
  * @typedef {"child" | "incomplete" | "other_contrast" | "burned_in"} Caution What the header says; as the service has it.
@@ -22,12 +22,11 @@ export const distance = ({ status, probability, rule }) =>
   status === "ok" && probability !== null ? Math.abs(logOdds(probability) - logOdds(rule.threshold)) : Infinity;
 
 /**
- * Whether a volume lies between the threshold of slices and its own: neither a tumor nor free of suspicion.
+ * Whether a case is a volume that is neither a tumor nor free of suspicion.
  *
- * @param {Pick<Seen, "isVolume" | "decision" | "probability" | "sliceRule">} seen
+ * @param {Pick<Seen, "isVolume" | "decision" | "probability" | "rule">} seen
  */
-export const isUnconfirmed = ({ isVolume, decision, probability, sliceRule }) =>
-  isVolume && decision === "no_tumor" && probability !== null && reaches(probability, sliceRule.threshold);
+export const isUnconfirmed = (seen) => seen.isVolume && isSuspicious(seen, seen.rule);
 
 /**
  * Whether a case is called a tumor although the map points at no place. Of a volume, its most suspicious slices count.

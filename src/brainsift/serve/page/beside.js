@@ -12,7 +12,7 @@ import { intervalInWords, pair } from "./pairing.js";
 import { picture, prefetch } from "./pictures.js";
 import { position } from "./places.js";
 import { Viewer } from "./viewer.js";
-import { number, sliceLabel } from "./words.js";
+import { SUSPICIOUS, number, sliceLabel } from "./words.js";
 
 const AHEAD = 2; // slices on each side that are loaded before they are asked for
 const MATCHED = { mm: "matched by position in mm", share: "matched by share of the stack" };
@@ -43,7 +43,7 @@ class Head {
     setText(this.name, one.name);
     this.name.title = one.folder + one.name;
     const isScored = !hides && one.status === "ok" && one.probability !== null;
-    this.decision.replaceChildren(decisionCell(hides ? HIDDEN : one.decision), isScored ? ` ${number(one.probability)}` : "");
+    this.decision.replaceChildren(decisionCell(hides ? HIDDEN : one.decision, !hides && isUnconfirmed(one) ? SUSPICIOUS : undefined), isScored ? ` ${number(one.probability)}` : "");
     this.decision.classList.toggle("unconfirmed", !hides && isUnconfirmed(one));
     const isSliceScored = !hides && slice.status === "ok" && slice.probability !== null;
     const parts = [

@@ -22,7 +22,7 @@ import { Scale } from "./scale.js";
 import { Stage } from "./stage.js";
 import { LEVELS, Strip } from "./strip.js";
 import { VerdictForm, verdicts } from "./verdict.js";
-import { attentionInWords, because, explain, number, predicted, sliceLabel } from "./words.js";
+import { SUSPICIOUS, attentionInWords, because, explain, number, predicted, sentence, sliceLabel } from "./words.js";
 
 const AHEAD = 3; // slices on each side that are loaded before they are asked for
 const KEPT_TRIES = 10;
@@ -205,7 +205,7 @@ export class CaseView {
     setText(byId("case-where"), one.where);
     byId("prediction").dataset.decision = one.decision;
     setText(byId("prediction-kind"), one.isVolume ? `Volume, ${one.slices.length} slices` : one.status === "unreadable" ? "File" : "Slice");
-    byId("prediction-decision").replaceChildren(decisionCell(one.decision));
+    byId("prediction-decision").replaceChildren(decisionCell(one.decision, isUnconfirmed(one) ? SUSPICIOUS : undefined));
     byId("prediction").classList.toggle("unconfirmed", isUnconfirmed(one));
     setText(byId("prediction-number"), this.#shows(one) ? number(one.probability) : "");
     byId("prediction").classList.toggle("doubtful", one.status === "not_brain_mri");
@@ -428,9 +428,10 @@ function around(one) {
  */
 function volumeWords(one, rule) {
   if (one.status !== "ok") return "No slice of this volume could be scored.";
-  const mean = `The largest mean probability of three adjacent slices, ${number(one.probability)}`;
+  const what = rule.ofMean ? "largest mean probability of three adjacent slices" : "probability of a tumor in this volume";
+  const mean = `${sentence(one.finding)} The ${what}, ${number(one.probability)}`.trim();
   const slice = number(one.sliceRule.threshold);
-  const isHigher = rule.threshold > one.sliceRule.threshold;
+  const isHigher = rule.ofMean && rule.threshold > one.sliceRule.threshold;
   const why = isHigher ? ` That is higher than the threshold for a single slice, ${slice}, because each of many slices can give a false alarm.` : "";
   if (one.reason === "too_few_slices") return "Too few slices of this volume could be scored. A human reader should decide.";
   const end = ` ${one.nScored} of ${one.slices.length} slices were scored.`;

@@ -43,6 +43,8 @@ export class Case {
   decision = "unreadable";
   /** A code: why the case is unreadable, rejected or referred. @type {string | null} */
   reason = "";
+  /** The result of a volume in words; "" where the service gave none. */
+  finding = "";
   /** The same in words, where they do not depend on the threshold. */
   detail = "";
   nScored = 0;
@@ -95,6 +97,7 @@ export class Case {
     this.status = whole.status;
     this.probability = whole.probability;
     this.decision = whole.decision;
+    this.finding = this.isVolume && "finding" in whole ? whole.finding : "";
     this.suspicious = this.isVolume ? mostSuspicious(this.slices) : [0];
     this.nScored = this.scored?.n_scored ?? 0;
     this.detail = this.status === "ok" ? whole.detail : first.detail;

@@ -13,7 +13,8 @@
  * @property {string | null} [reason] a code: why it is unreadable, rejected or referred; "" for none.
  *
  * @typedef {object} VolumeScored What the service says of a volume, whatever the threshold.
- * @property {number | null} exact_probability largest mean of three adjacent slices; null where no slice was scored.
+ * @property {number | null} exact_probability of the volume; null where no slice was scored.
+ * @property {Record<string, string>} [findings] the result in words, for each state that a threshold may give.
  * @property {number} n_slices
  * @property {number} n_scored
  * @property {number} n_unreadable
@@ -24,6 +25,8 @@
  * @typedef {object} Rule What decides.
  * @property {number} threshold the smallest probability that is called a tumor.
  * @property {number} [volumeThreshold] the same for volumes as a whole, where it is another.
+ * @property {number} [suspicion] the probability from which on a volume is suspicious, where it is no tumor.
+ * @property {boolean} [ofMean] whether the probability of a volume is a mean over slices, not calibrated.
  * @property {number} margin abstention margin: below this distance of the logit from 0, a prediction is referred.
  *
  * @typedef {object} Choice What the reader chose: one of these, or nothing for the default.
@@ -38,6 +41,8 @@
  * @property {Record<string, number>} thresholds by name.
  * @property {[sensitivity: number, threshold: number][]} sensitivities measured on the validation images.
  * @property {Record<string, { margin: number, referred: number }>} margins by the share of errors that may remain.
+ * @property {Pick<Thresholds, "thresholds" | "sensitivities"> & { suspicion: number } | null} [volumes] the same of
+ *   volumes as a whole; none where the network does not say how they are decided.
  *
  * @typedef {object} Summary The prediction for a volume.
  * @property {Status} status
@@ -45,6 +50,7 @@
  * @property {Decision} decision
  * @property {string} reason a code: why it is unreadable or referred; "" for none.
  * @property {string} detail the same in words, where they do not depend on the threshold, and how it was read.
+ * @property {string} finding the result in words; "" where nothing was scored.
  */
 
 const SHOWN = 5;
@@ -88,6 +94,15 @@ export const reaches = (probability, threshold) => probability >= threshold * (1
 export const ofVolumes = (rule) => ({ ...rule, threshold: rule.volumeThreshold ?? rule.threshold });
 
 /**
+ * Whether a volume is neither a tumor nor free of suspicion.
+ *
+ * @param {{ decision: Decision, probability: number | null }} volume
+ * @param {Rule} rule
+ */
+export const isSuspicious = ({ decision, probability }, { suspicion }) =>
+  decision === "no_tumor" && probability !== null && suspicion !== undefined && reaches(probability, suspicion);
+
+/**
  * The decision for one image or slice.
  *
  * @param {Pick<Scored, "status" | "logit">} scored
@@ -108,15 +123,16 @@ export function decide({ status, logit }, rule) {
  * @param {Rule} rule of `ofVolumes`.
  * @returns {Summary}
  */
-export function decideVolume({ exact_probability: probability, n_slices: all, n_unreadable: unreadable, reason, detail, note }, rule) {
+export function decideVolume({ exact_probability: probability, n_slices: all, n_unreadable: unreadable, reason, detail, note, findings = {} }, rule) {
   if (probability === null) {
     const status = unreadable < all ? "not_brain_mri" : "unreadable";
-    return { status, probability, decision: status, reason, detail };
+    return { status, probability, decision: status, reason, detail, finding: findings.refer ?? "" };
   }
-  if (reason && reason !== "unsure") return { status: "ok", probability, decision: "refer", reason, detail };
+  if (reason && reason !== "unsure") return { status: "ok", probability, decision: "refer", reason, detail, finding: findings.refer ?? "" };
   const isUnsure = Math.abs(logOdds(probability)) < rule.margin;
   const decision = isUnsure ? "refer" : reaches(probability, rule.threshold) ? "tumor" : "no_tumor";
-  return { status: "ok", probability, decision, reason: isUnsure ? "unsure" : "", detail: note };
+  const finding = findings[isSuspicious({ decision, probability }, rule) ? "suspicious" : decision] ?? "";
+  return { status: "ok", probability, decision, reason: isUnsure ? "unsure" : "", detail: note, finding };
 }
 
 /**
@@ -172,17 +188,25 @@ export function marginFor(maxError, margins) {
  * @returns {ChosenRule | null}
  */
 export function makeRule(choice, model) {
-  const { balanced, confirm = balanced, even } = model.thresholds;
+  const { thresholds, sensitivities, volumes } = model;
+  const { balanced, confirm = balanced, even } = thresholds;
+  /** @type {(own: number, ofVolumes: number | null | undefined) => Pick<Rule, "threshold" | "volumeThreshold" | "suspicion" | "ofMean">} */
+  const limits = (own, ofVolumes) =>
+    volumes ? { threshold: own, volumeThreshold: ofVolumes ?? own, suspicion: volumes.suspicion } : { threshold: own, suspicion: balanced, ofMean: true };
   if (choice.maxError) {
     const margin = marginFor(choice.maxError, model.margins);
     if (margin === null || even === undefined) return null;
-    return { choice, threshold: even, margin, query: { max_error: choice.maxError } };
+    return { choice, ...limits(even, volumes?.thresholds.even), margin, query: { max_error: choice.maxError } };
   }
   if (choice.sensitivity) {
-    const threshold = thresholdFor(choice.sensitivity, model.sensitivities);
-    return threshold === null ? null : { choice, threshold, margin: 0, query: { sensitivity: choice.sensitivity } };
+    const threshold = thresholdFor(choice.sensitivity, sensitivities);
+    const ofVolumes = volumes && thresholdFor(choice.sensitivity, volumes.sensitivities);
+    return threshold === null ? null : { choice, ...limits(threshold, ofVolumes), margin: 0, query: { sensitivity: choice.sensitivity } };
   }
-  if (!choice.name) return { choice, threshold: balanced, volumeThreshold: Math.max(balanced, confirm), margin: 0, query: {} };
-  const threshold = model.thresholds[choice.name];
-  return threshold === undefined ? null : { choice, threshold, margin: 0, query: { threshold: choice.name } };
+  if (!choice.name) {
+    const own = limits(balanced, volumes?.thresholds.balanced);
+    return { choice, ...own, volumeThreshold: own.volumeThreshold ?? Math.max(balanced, confirm), margin: 0, query: {} };
+  }
+  const threshold = thresholds[choice.name];
+  return threshold === undefined ? null : { choice, ...limits(threshold, volumes?.thresholds[choice.name]), margin: 0, query: { threshold: choice.name } };
 }

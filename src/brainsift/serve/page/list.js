@@ -13,7 +13,7 @@ import { spansInView } from "./inview.js";
 import { Bar } from "./scale.js";
 import { VERDICTS } from "./verdict.js";
 import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
-import { attentionInWords, because, counted, label } from "./words.js";
+import { SUSPICIOUS, attentionInWords, because, counted, label } from "./words.js";
 
 const PAUSE_MS = 100;
 const FEW = 60; // cases whose rows are all drawn
@@ -386,7 +386,8 @@ class Row {
     const decision = hides ? HIDDEN : one.decision;
     this.bar.show({ probability: hides ? null : one.probability, decision }, one.rule);
     this.node.classList.toggle("unconfirmed", !hides && isUnconfirmed(one));
-    for (const cell of [this.decision, this.narrowDecision]) cell.replaceChildren(decisionCell(decision), hides ? "" : look(one));
+    const words = !hides && isUnconfirmed(one) ? SUSPICIOUS : undefined;
+    for (const cell of [this.decision, this.narrowDecision]) cell.replaceChildren(decisionCell(decision, words), hides ? "" : look(one));
     const slices = one.isVolume ? counted(count, "slice") : "";
     const judged = one.verdict ? `you: ${VERDICTS[one.verdict].toLowerCase()}` : "";
     const where = [judged, one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");

@@ -16,7 +16,7 @@ import { UNSURE } from "./words.js";
 /** Of `brainsift predict --csv`; what made the table follows. */
 const COLUMNS = ["path", "status", "probability", "decision", "detail", "volume", "reason", "threshold"];
 /** Of `brainsift predict --volumes`. */
-const VOLUME_COLUMNS = ["volume", "n_slices", "probability", "decision", "threshold", "suspicious", "n_scored", "n_not_brain_mri", "n_unreadable", "reason", "detail"];
+const VOLUME_COLUMNS = ["volume", "n_slices", "probability", "decision", "finding", "threshold", "suspicious", "n_scored", "n_not_brain_mri", "n_unreadable", "reason", "detail"];
 const ORIGIN = ["rule", "margin", "network", "network_sha256", "version", "made"];
 
 /**
@@ -143,13 +143,14 @@ export function volumesToCsv(cases, rule, model, when = new Date()) {
  * @param {Exported & { scored: VolumePrediction }} volume
  */
 function volumeOf({ folder, slices, rule, suspicious, scored }) {
-  const { decision, probability, reason, detail } = decideVolume(scored, rule);
+  const { decision, probability, reason, detail, finding } = decideVolume(scored, rule);
   const { volume, n_slices, n_scored, n_not_brain_mri, n_unreadable } = scored;
   return {
     volume: folder + volume,
     n_slices,
     probability,
     decision: probability === null ? "refer" : decision,
+    finding,
     threshold: rule.threshold,
     suspicious: (n_scored ? suspicious : []).map((place) => folder + slices[place].name),
     n_scored,

@@ -8,6 +8,8 @@
 export const DECISIONS = ["tumor", "no_tumor", "refer", "not_brain_mri", "unreadable"];
 /** @type {Record<string, string>} */
 const LABELS = { tumor: "Tumor", no_tumor: "No tumor", refer: "Refer", not_brain_mri: "Not a brain MRI", unreadable: "Unreadable", "": "Unreadable", hidden: "Hidden" };
+/** A volume that is neither a tumor nor free of suspicion, where there is room for a word only. */
+export const SUSPICIOUS = "Suspicious";
 /** Sentences that begin with "This" or a noun, for the line of a case. @type {Record<Attention, string>} */
 const ATTENTION = {
   unsure: "The prediction is not sure enough for the error rate that you chose.",
