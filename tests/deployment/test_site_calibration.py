@@ -12,7 +12,9 @@ from brainsift.core.errors import ManifestError, UsageError
 from brainsift.deployment.site_calibration import SiteCases, adapt, read_cases
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import Bundle, load_bundle
-from brainsift.inference.decision import log_odds
+from brainsift.inference.decision import Prediction, log_odds, make_rule
+from brainsift.inference.volume_decision import summarise_volume
+from brainsift.inference.volume_model import VolumeModel
 from brainsift.stats import calibration
 
 
@@ -105,3 +107,20 @@ def test_a_bundle_is_not_written_over_itself(site):
     bundle, cases = site
     with pytest.raises(UsageError, match="stays as it is"):
         adapt(bundle, cases, bundle.folder)
+
+
+@pytest.mark.slow
+def test_volumes_keep_their_result(site, tmp_path):
+    bundle, cases = site
+    model = VolumeModel(1.3, -2.0, {"balanced": 0.7, "screening": 0.1, "confirm": 0.9, "even": 0.5}, 0.3)
+    before = replace(bundle, volumes=model)
+    adapt(before, cases, tmp_path / "new")
+    after = load_bundle(tmp_path / "new")
+    assert after.temperature != before.temperature and after.volumes.thresholds == model.thresholds
+    told = []
+    for one in (before, after):
+        logits = np.array([-3.0, 1.0, 4.0, 5.0, 4.5, -2.0]) / one.temperature  # of the network, before its temperature
+        slices = [Prediction(str(n), "ok", float(logit), "refer", volume="v") for n, logit in enumerate(logits)]
+        told.append(summarise_volume(slices, make_rule(one)))
+    assert told[0].probability == pytest.approx(told[1].probability, abs=1e-12)
+    assert (told[0].finding, told[0].threshold) == (told[1].finding, told[1].threshold)

@@ -229,8 +229,16 @@ def test_thresholds_by_name_and_by_sensitivity(bundle_folder):
         Predictor(bundle, threshold=0.9999)
 
 
-def test_only_without_a_wish_volumes_have_a_threshold_of_their_own():
+def test_volumes_of_the_shipped_bundle_have_thresholds_of_their_own():
     bundle = load_bundle()
+    own = bundle.volumes.thresholds
+    assert make_rule(bundle).of_volumes.threshold == own["balanced"] != bundle.thresholds["balanced"]
+    assert make_rule(bundle, threshold="confirm").of_volumes.threshold == own["confirm"]
+    assert make_rule(bundle, max_error=float(min(bundle.margins, key=float))).of_volumes.threshold == 0.5
+
+
+def test_a_bundle_without_a_volume_model_has_another_threshold_for_volumes_only_without_a_wish():
+    bundle = replace(load_bundle(), volumes=None)
     named = {"balanced": 0.4, "even": 0.5}
 
     def threshold(thresholds=named, **wanted):

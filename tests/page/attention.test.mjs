@@ -8,7 +8,7 @@ const slice = (more = {}) => ({ status: "ok", has_focus: true, cautions: [], ...
 const rule = { threshold: 0.5, margin: 0 };
 const image = (probability, decision, more = {}) => ({ slices: [slice()], isVolume: false, status: "ok", decision, probability, rule, sliceRule: rule, suspicious: [0], ...more });
 const volume = (probability, decision, more = {}) =>
-  image(probability, decision, { isVolume: true, slices: [slice(), slice(), slice()], rule: { ...rule, threshold: 0.97 }, ...more });
+  image(probability, decision, { isVolume: true, slices: [slice(), slice(), slice()], rule: { ...rule, threshold: 0.97, suspicion: 0.5 }, ...more });
 
 test("what is far from the threshold, with a focus and without a caution, needs no look", () => {
   assert.deepEqual(attentionOf(image(0.95, "tumor")), []);
@@ -21,7 +21,8 @@ test("near means within one logit of the threshold", () => {
   assert.equal(distance({ status: "not_brain_mri", probability: 0.5, rule }), Infinity);
 });
 
-test("a volume between the two thresholds is not confirmed", () => {
+test("a volume between suspicion and its threshold is not confirmed; without a suspicion none is", () => {
+  assert.equal(isUnconfirmed(volume(0.6, "no_tumor", { rule })), false);
   assert.deepEqual([0.4, 0.6, 0.98].map((p) => isUnconfirmed(volume(p, p < 0.97 ? "no_tumor" : "tumor"))), [false, true, false]);
   assert.equal(isUnconfirmed(image(0.6, "no_tumor")), false);
 });

@@ -63,11 +63,25 @@ test("a volume is laid against its threshold", () => {
 
 test("a volume with too few slices stays referred; one within the margin is referred as long as there is one", () => {
   const few = volume(0.9, { reason: "too_few_slices", detail: "only 3 of 7" });
-  assert.deepEqual(decideVolume(few, RULE), { status: "ok", probability: 0.9, decision: "refer", reason: "too_few_slices", detail: "only 3 of 7" });
+  assert.deepEqual(decideVolume(few, RULE), { status: "ok", probability: 0.9, decision: "refer", reason: "too_few_slices", detail: "only 3 of 7", finding: "" });
   const unsure = volume(0.5, { reason: "unsure", detail: "not sure enough", note: "" });
   const { decision, reason, detail } = decideVolume(unsure, { threshold: 0.5, margin: 1 });
   assert.deepEqual([decision, reason, detail], ["refer", "unsure", ""]);
   assert.equal(decideVolume(unsure, RULE).decision, "no_tumor");
+});
+
+test("a volume from its suspicion to its threshold is suspicious, in the words of the service", () => {
+  const findings = { tumor: "tumor", suspicious: "suspicious, look at slices 2, 3, 4", no_tumor: "no tumor found", refer: "refer" };
+  const rule = { threshold: 0.6, margin: 0, suspicion: 0.4 };
+  const found = [0.6, 0.59, 0.4, 0.39].map((p) => decideVolume(volume(p, { findings }), rule));
+  assert.deepEqual(found.map(({ decision, finding }) => [decision, finding]), [
+    ["tumor", "tumor"],
+    ["no_tumor", "suspicious, look at slices 2, 3, 4"],
+    ["no_tumor", "suspicious, look at slices 2, 3, 4"],
+    ["no_tumor", "no tumor found"],
+  ]);
+  assert.equal(decideVolume(volume(0.59, { findings, reason: "too_few_slices" }), rule).finding, "refer");
+  assert.equal(decideVolume(volume(0.55, { findings }), { ...rule, margin: 1 }).finding, "refer");
 });
 
 test("a volume without a scored slice is no brain MRI, without a readable one it is unreadable", () => {
@@ -105,6 +119,13 @@ test("a choice holds for slices and volumes, and asks the service for the same",
   const found = [{ name: "confirm" }, { sensitivity: 0.95 }, { maxError: 0.05 }].map((choice) => makeRule(choice, MODEL));
   assert.deepEqual(found.map((rule) => [rule.threshold, ofVolumes(rule).threshold, rule.margin]), [[0.9, 0.9, 0], [0.6, 0.6, 0], [0.5, 0.5, 1]]);
   assert.deepEqual(found.map((rule) => rule.query), [{ threshold: "confirm" }, { sensitivity: 0.95 }, { max_error: 0.05 }]);
+});
+
+test("volumes of a network that says how they are decided have thresholds of their own, whatever is chosen", () => {
+  const volumes = { thresholds: { balanced: 0.7, confirm: 0.95, even: 0.5 }, sensitivities: [[0.95, 0.3]], suspicion: 0.25 };
+  const choices = [{}, { name: "confirm" }, { sensitivity: 0.95 }, { maxError: 0.05 }];
+  const found = choices.map((choice) => makeRule(choice, { ...MODEL, volumes }));
+  assert.deepEqual(found.map((rule) => [rule.threshold, ofVolumes(rule).threshold, ofVolumes(rule).suspicion]), [[0.55, 0.7, 0.25], [0.9, 0.95, 0.25], [0.6, 0.3, 0.25], [0.5, 0.5, 0.25]]);
 });
 
 test("a choice that this network does not have makes no rule", () => {

@@ -13,7 +13,7 @@ const ORIGIN = `default,0,lite0,4d5d,0.1.0,${localTime(WHEN)}`;
 const HEAD = "path,status,probability,decision,detail,volume,reason,threshold,rule,margin,network,network_sha256,version,made";
 const image = { folder: "a/", scored: null, rule, sliceRule: rule, slices: [slice("x.png", 0.91)] };
 const broken = { folder: "", scored: null, rule, sliceRule: rule, slices: [slice("y.png", null, { status: "unreadable", decision: "unreadable", reason: "broken_file", detail: 'is, "odd"' })] };
-const scored = { volume: "v.nii", exact_probability: 1.9 / 3, n_slices: 3, n_scored: 3, n_not_brain_mri: 0, n_unreadable: 0, reason: "", detail: "", note: "" };
+const scored = { volume: "v.nii", exact_probability: 1.9 / 3, n_slices: 3, n_scored: 3, n_not_brain_mri: 0, n_unreadable: 0, reason: "", detail: "", note: "", findings: { tumor: "tumor", refer: "refer to a human" } };
 const volume = { folder: "b/", scored, suspicious: [1, 2, 0], rule, sliceRule: rule, slices: [0.2, 0.9, 0.8].map((p, place) => slice(`v.nii#${place + 1}`, p, { volume: "v.nii" })) };
 
 test("one row per slice, with the folder of its file", () => {
@@ -57,13 +57,13 @@ test("JSON holds the volumes, the rule and the network", () => {
   assert.ok(Math.abs(probability - 1.9 / 3) < 1e-12);
   const suspicious = ["b/v.nii#2", "b/v.nii#3", "b/v.nii#1"];
   const counts = { n_slices: 3, n_scored: 3, n_not_brain_mri: 0, n_unreadable: 0 };
-  assert.deepEqual(of, { volume: "b/v.nii", ...counts, decision: "tumor", threshold: 0.6, reason: "", detail: "", suspicious });
+  assert.deepEqual(of, { volume: "b/v.nii", ...counts, decision: "tumor", finding: "tumor", threshold: 0.6, reason: "", detail: "", suspicious });
 });
 
 test("volumes have a table of their own, with what made it", () => {
   const [head, line, end] = volumesToCsv([image, volume], { ...rule, choice: { name: "confirm" } }, model, WHEN).split("\n");
-  assert.equal(head, "volume,n_slices,probability,decision,threshold,suspicious,n_scored,n_not_brain_mri,n_unreadable,reason,detail,rule,margin,network,network_sha256,version,made");
-  assert.equal(line, `b/v.nii,3,${1.9 / 3},tumor,0.6,b/v.nii#2; b/v.nii#3; b/v.nii#1,3,0,0,,,confirm,0,lite0,4d5d,0.1.0,${localTime(WHEN)}`);
+  assert.equal(head, "volume,n_slices,probability,decision,finding,threshold,suspicious,n_scored,n_not_brain_mri,n_unreadable,reason,detail,rule,margin,network,network_sha256,version,made");
+  assert.equal(line, `b/v.nii,3,${1.9 / 3},tumor,tumor,0.6,b/v.nii#2; b/v.nii#3; b/v.nii#1,3,0,0,,,confirm,0,lite0,4d5d,0.1.0,${localTime(WHEN)}`);
   assert.equal(end, "");
 });
 
@@ -77,7 +77,7 @@ test("a volume that was not scored is referred", () => {
   const unread = { ...volume, scored: nothing, slices: [slice("v.nii#1", null, { status: "unreadable", volume: "v.nii" })] };
   const [found] = JSON.parse(toJson([unread], rule, model)).volumes;
   assert.deepEqual([found.n_slices, found.n_scored, found.n_unreadable, found.n_not_brain_mri], [1, 0, 1, 0]);
-  assert.deepEqual([found.probability, found.decision, found.reason, found.suspicious], [null, "refer", "no_usable_slice", []]);
+  assert.deepEqual([found.probability, found.decision, found.finding, found.reason, found.suspicious], [null, "refer", "refer to a human", "no_usable_slice", []]);
 });
 
 test("the service is asked for a report by job and folder, with what it did not take", () => {

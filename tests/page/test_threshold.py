@@ -67,38 +67,50 @@ def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bu
     wait_until(page, lambda: decided(page) == referred)
 
 
-def test_a_volume_is_decided_at_confirm_unless_a_threshold_is_wanted(open_page, serving, files, tmp_path, bundle):
-    scan = files / "head.nii.gz"
-    (volume,) = summarise_volumes(Predictor(bundle, threads=1).predict([scan]), make_rule(bundle))
-    limits = {"balanced": volume.probability - 0.01, "confirm": volume.probability + 0.01, "even": 0.5}
-    shutil.copytree(bundle.folder, tmp_path / "bundle")
-    write_bundle(replace(bundle, folder=tmp_path / "bundle", thresholds=limits))
-    arguments = ["--bundle", str(tmp_path / "bundle"), "--threads", "1"]
+def test_a_volume_has_a_threshold_of_its_own(open_page, serving, files, tmp_path, bundle):
+    scan, old = files / "head.nii.gz", replace(bundle, volumes=None)  # of two bundles one says how volumes are decided
+    for default, one in (("balanced", bundle), ("confirm", old)):
+        folder = tmp_path / default
+        (volume,) = summarise_volumes(Predictor(one, threads=1).predict([scan]), make_rule(one))
+        limits = {"balanced": volume.probability - 0.01, "confirm": volume.probability + 0.01, "even": 0.5}
+        shutil.copytree(one.folder, folder)
+        own = one.volumes and replace(one.volumes, thresholds=limits, suspicion=volume.probability - 0.2)
+        changed = {"volumes": own} if own else {"thresholds": limits}
+        write_bundle(replace(one, folder=folder, **changed))
+        arguments = ["--bundle", str(folder), "--threads", "1"]
 
-    def told(*wanted):
-        main(["predict", *arguments, *wanted, str(scan), "--volumes", str(tmp_path / "v.csv")])
-        (found,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
-        return found["decision"], float(found["threshold"])
+        def told(*wanted, arguments=arguments):
+            main(["predict", *arguments, *wanted, str(scan), "--volumes", str(tmp_path / "v.csv")])
+            (found,) = csv.DictReader((tmp_path / "v.csv").read_text().splitlines())
+            return found["decision"], found["finding"], float(found["threshold"])
 
-    with serving(load_bundle(tmp_path / "bundle"), threads=1) as running:
-        page = open_page(running.url)
-        drop(page, [scan])
-        wait_until_scored(page, 1)
-        for name in ("", "balanced", "confirm"):
-            if name:
-                page.locator("#threshold-names label", has_text=name.capitalize()).click()
-            limit = limits[name or "confirm"]
-            decision = "tumor" if volume.probability >= limit else "no_tumor"
-            assert told(*(["--threshold", name] if name else [])) == (decision, limit)
-            parts = [("files", (scan.name, scan.read_bytes()))]
-            reply = requests.post(
-                f"{running.url}/api/v1/predict", files=parts, params={"threshold": name} if name else {}
-            )
-            assert [(one["decision"], one["threshold"]) for one in reply.json()["volumes"]] == [(decision, limit)]
-            expect(page.locator("#prediction .decision")).to_have_text(WORDS[decision])
-            expect(page.locator("#prediction-scale")).to_contain_text(f"threshold {limit:.3f}")
-            shown = json.loads(download(page, "#export-json"))["volumes"]
-            assert [(one["decision"], one["threshold"]) for one in shown] == [(decision, limit)]
+        with serving(load_bundle(folder), threads=1) as running:
+            page = open_page(running.url)
+            drop(page, [scan])
+            wait_until_scored(page, 1)
+            for name in ("", "balanced", "confirm"):
+                if name:
+                    page.locator("#threshold-names label", has_text=name.capitalize()).click()
+                limit = limits[name or default]
+                decision = "tumor" if volume.probability >= limit else "no_tumor"
+                finding = "tumor" if decision == "tumor" else volume.in_words("suspicious")
+                assert told(*(["--threshold", name] if name else [])) == (decision, finding, limit)
+                parts = [("files", (scan.name, scan.read_bytes()))]
+                reply = requests.post(
+                    f"{running.url}/api/v1/predict", files=parts, params={"threshold": name} if name else {}
+                )
+                answered = reply.json()["volumes"]
+                assert [(one["decision"], one["finding"], one["threshold"]) for one in answered] == [
+                    (decision, finding, limit)
+                ]
+                shown = WORDS[decision] if decision == "tumor" else "Suspicious"
+                expect(page.locator("#prediction .decision")).to_have_text(shown)
+                expect(page.locator("#prediction-words")).to_contain_text(f"{finding[0].upper()}{finding[1:]}.")
+                expect(page.locator("#prediction-scale")).to_contain_text(f"threshold {limit:.3f}")
+                saved = json.loads(download(page, "#export-json"))["volumes"]
+                assert [(one["decision"], one["finding"], one["threshold"]) for one in saved] == [
+                    (decision, finding, limit)
+                ]
 
 
 RULES = """async (cases) => {
@@ -106,10 +118,10 @@ RULES = """async (cases) => {
   const model = await (await fetch("/api/v1/model")).json();
   return cases.map(({choice, answers, volume}) => {
     const rule = makeRule(choice, model);
-    const {decision, probability, reason} = decideVolume(volume, ofVolumes(rule));
+    const {decision, probability, reason, finding} = decideVolume(volume, ofVolumes(rule));
     const suspicious = mostSuspicious(answers);
     const decisions = answers.map((one) => decide(one, rule));
-    return [ofVolumes(rule).threshold, decisions, decision, probability, reason, suspicious];
+    return [ofVolumes(rule).threshold, decisions, decision, probability, reason, suspicious, finding];
   });
 }"""
 
@@ -142,12 +154,15 @@ def test_the_rules_of_the_page_are_those_of_python(open_page, bundle):
             told = "unreadable" if {answer.status for answer in answers} == {"unreadable"} else "not_brain_mri"
         suspicious = [int(name) for name in volume.suspicious]
         decisions = [one.decision if one.status == "ok" else one.status for one in answers]
-        expected.append([volume.threshold, decisions, told, volume.probability, volume.reason, suspicious])
+        expected.append(
+            [volume.threshold, decisions, told, volume.probability, volume.reason, suspicious, volume.finding]
+        )
         sent = [SliceResult.of(0, one, UNKNOWN, file=0, maps=False).model_dump(mode="json") for one in answers]
         cases.append({"choice": choice, "answers": sent, "volume": VolumeResult.of(other).model_dump(mode="json")})
     found = open_page().evaluate(RULES, cases)
     assert found == expected
     assert len({one[2] for one in expected}) > 2 and len({one[4] for one in expected}) > 3
+    assert any(one[6].startswith("suspicious, look at slices") for one in expected)
 
 
 def test_the_panel_folds_to_one_line_on_low_screens_and_once_it_was_used(open_page, images):

@@ -49,10 +49,10 @@ class Bundle:
         sensitivities: pairs of a sensitivity and the largest threshold that reached it on validation data.
         margins: by the largest share of wrong decisions, the abstention margin: how far the calibrated logit has to be
             from 0 so that an image is not referred; see `calibration.margins`.
-        volumes: what decides a volume as a whole; None where the bundle does not say, and the rule of three adjacent
-            slices decides, see `summarise_volume`.
         provenance: data, settings, figures, versions, as bundle.json holds them; see `facts`.
         notice: what the user has to know.
+        volumes: what decides a volume as a whole; None where the bundle does not say, and the rule of three adjacent
+            slices decides, see `summarise_volume`.
     """
 
     SCHEMA: ClassVar[int] = 3
@@ -65,9 +65,9 @@ class Bundle:
     thresholds: dict[str, float]
     sensitivities: list[list[float]] = field(default_factory=list)
     margins: dict[str, dict[str, float]] = field(default_factory=dict)
-    volumes: VolumeModel | None = None
     provenance: JsonObject = field(default_factory=dict)
     notice: str = "Research use only. Not a medical device."
+    volumes: VolumeModel | None = None
 
     @property
     def network(self) -> Path:
