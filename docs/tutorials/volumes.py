@@ -55,10 +55,9 @@ volume = bs.predict_volume("head.nii.gz")
 volume
 
 # %% [markdown]
-# **How it is decided.** The probability of a volume is the mean over three adjacent slices, where that mean is largest. A tumor shows in several neighboring slices; one high slice
-# alone is mostly a false alarm. A volume is decided at the stricter threshold `confirm`.
-#
-# The test data contain no volume with a real tumor, so it is not known what this rule misses. Always look at the most suspicious slices.
+# **How it is decided.** The calibrated probability of a volume comes from the mean logit of three adjacent slices, where that mean is largest. A tumor shows in several neighboring
+# slices; one high slice alone is mostly a false alarm. A volume has [thresholds of its own](../concepts/calibration.md#volumes), and three states: *tumor*, *suspicious, look at
+# slices …*, and *no tumor found*. Always look at the most suspicious slices.
 #
 # ## Look at its slices
 #

@@ -65,8 +65,8 @@ def fit_volumes(table: pd.DataFrame) -> tuple[VolumeModel, VolumeScores] | None:
     The thresholds are chosen as those of slices are, see `calibration.thresholds`, on the series of patients left out.
 
     Args:
-        table: validation images: path, source, patient, contrast, channel, label (1 or 0), and the calibrated logit;
-            the plane where it is known.
+        table: validation images: path, source, contrast, channel, label (1 or 0), and the calibrated logit; patient
+            and plane where they are known.
 
     Returns:
         None where there are too few patients to fit anything, or where slices with a tumor have no larger logits.
@@ -167,7 +167,8 @@ def draw_series(table: pd.DataFrame) -> list[SubSeries]:
     """
     random = np.random.default_rng(_SEED)
     places = np.arange(len(table))
-    keyed = table.assign(plane=table.get("plane", "")).reset_index(drop=True)
+    missing = {name: "" for name in ("patient", "plane") if name not in table}  # in runs of older versions
+    keyed = table.assign(**missing).reset_index(drop=True)
     known = keyed[(keyed["patient"] != "") & keyed["label"].notna()]
     found = []
     for key, rows in known.groupby(_KEYS, sort=True):
