@@ -81,7 +81,10 @@ def test_the_line_is_calibrated_and_its_thresholds_come_from_patients_left_out(f
     model, scores = fitted
     assert model.slope > 0 and model.stretch == 1.0
     assert set(model.thresholds) == {"balanced", "screening", "confirm", "even"}
-    assert model.suspicion <= model.thresholds["balanced"] <= model.thresholds["confirm"]
+    assert (
+        model.suspicion <= model.thresholds["balanced"]
+        and 0.5 <= model.thresholds["balanced"] <= model.thresholds["confirm"]
+    )
     assert expit(model.log_odds(TUMOR)) > model.thresholds["balanced"] > expit(model.log_odds(HEALTHY))
     assert 4 <= scores.n_tumor <= 8 < scores.n_free <= 14
     assert scores.scores["roc_auc"].value > 0.97

@@ -62,7 +62,9 @@ class SubSeries:
 def fit_volumes(table: pd.DataFrame) -> tuple[VolumeModel, VolumeScores] | None:
     """Fits what decides volumes, and scores it by leaving out one patient at a time.
 
-    The thresholds are chosen as those of slices are, see `calibration.thresholds`, on the series of patients left out.
+    The thresholds are chosen as those of slices are, see `calibration.thresholds`, on the series of patients left out;
+    `balanced` is at least even odds. Both classes weigh the same here, so below that no tumor is likelier, and so few
+    patients cannot show that less is enough.
 
     Args:
         table: validation images: path, source, contrast, channel, label (1 or 0), and the calibrated logit; patient
@@ -81,7 +83,7 @@ def fit_volumes(table: pd.DataFrame) -> tuple[VolumeModel, VolumeScores] | None:
     if slope <= 0:
         return None
     left_out = calibration.apply(left_out_log_odds(means, drawn), 1.0)
-    thresholds = calibration.thresholds(labels, left_out) | {"even": calibration.EVEN}
+    thresholds = choose_thresholds(labels, left_out)
     reached = calibration.sensitivities(labels, left_out)
     wanted = max(threshold for sensitivity, threshold in reached if sensitivity >= _SUSPICIOUS)
     model = VolumeModel(slope, intercept, thresholds, min(wanted, thresholds["balanced"]), reached)
@@ -90,6 +92,13 @@ def fit_volumes(table: pd.DataFrame) -> tuple[VolumeModel, VolumeScores] | None:
     return model, VolumeScores(
         tumor, free, score_series(left_out_log_odds(means, drawn), drawn), score_series(before, drawn)
     )
+
+
+def choose_thresholds(labels: Floats, probabilities: Floats) -> dict[str, float]:
+    """Returns thresholds on the probability of a volume by name, see `fit_volumes`."""
+    found = calibration.thresholds(labels, probabilities)
+    balanced = max(found["balanced"], calibration.EVEN)
+    return found | {"balanced": balanced, "confirm": max(found["confirm"], balanced), "even": calibration.EVEN}
 
 
 def largest_mean_logit(logits: Floats) -> float:
@@ -151,7 +160,7 @@ def score_series(found: Floats, drawn: list[SubSeries], threshold: float | None 
         threshold: on the probability; None for `balanced`, chosen on these very series.
     """
     labels, probabilities = labels_of(drawn), calibration.apply(found, 1.0)
-    at = calibration.thresholds(labels, probabilities)["balanced"] if threshold is None else threshold
+    at = choose_thresholds(labels, probabilities)["balanced"] if threshold is None else threshold
     scores = metrics.score_intervals(labels, probabilities, patients_of(drawn), threshold=at)
     return {name: scores[name] for name in _COMPARED}
 

@@ -113,7 +113,7 @@ def _volumes(bundle: Bundle, found: VolumeScores | None) -> str:
         f"thresholds {thresholds}; suspicious from {bundle.volumes.suspicion:.3f}. On parts of series in which length, "
         f"level and contrast do not tell the class: {found.n_tumor} validation patients with a tumor, {found.n_free} "
         "with tumor-free series, each scored by what was fitted to the others; before: the largest mean probability, "
-        "calibrated in the same way. Sensitivity and specificity at the threshold where their sum is largest."
+        "calibrated in the same way. Sensitivity and specificity at `balanced`, chosen for each."
     )
     return f"{words}\n\n{markdown_table(('metric', 'before', 'after'), rows)}"
 
