@@ -24,7 +24,7 @@ from brainsift.images.phantom import draw
 from brainsift.images.standard import standard_map
 from brainsift.inference.bundle import load_bundle
 from brainsift.inference.predictor import BATCH, Predictor
-from brainsift.inference.volume_decision import summarise_volumes
+from brainsift.inference.volume_decision import FINDINGS, summarise_volumes
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http.middleware import JsonLines
 from brainsift.serve.scoring.slice_pictures import picture_png
@@ -85,12 +85,14 @@ def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_
     assert {"not_brain_mri", "ok", "unreadable"} == {row["status"] for row in rows}
     volumes = summarise_volumes(expected, predictor.rule)
     exact = {"exact_probability": volumes[0].probability, "note": volumes[0].note}
+    exact |= {"findings": {state: volumes[0].in_words(state) for state in FINDINGS}}
+    exact |= {"adjacent": list(volumes[0].adjacent)}
     told = {**volumes[0].to_dict(), **exact, "volume": "scan.nii.gz", "suspicious": reply["volumes"][0]["suspicious"]}
     assert reply["volumes"] == result["volumes"] == [told]
     assert last["volumes"] in ([], [told])  # with the last of its slices
     assert [one["logit"] for one in reply["answers"]] == [one.logit for one in expected]
     assert reply["volumes"][0]["suspicious"][0].startswith("scan.nii.gz#")
-    assert reply["volumes"][0]["threshold"] == predictor.rule.volume_threshold > predictor.threshold
+    assert reply["volumes"][0]["threshold"] == predictor.rule.volume_threshold != predictor.threshold
     assert reply["threshold"] == predictor.threshold and "Research use only" in reply["notice"]
 
 
