@@ -266,7 +266,8 @@ def test_predict_tells_what_it_cannot_write_before_it_scores(tmp_path, capsys, m
 def test_a_table_can_go_to_standard_output(image):
     command = [sys.executable, "-m", "brainsift", "predict", image, "--csv", "/dev/stdout"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("path,status,probability,decision,detail,volume,reason\n" + image)
+    head = "path,status,probability,decision,detail,volume,reason,kind,kind_probability,kind_accuracy"
+    assert done.stdout.startswith(f"{head}\n{image}")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
