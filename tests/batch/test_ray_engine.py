@@ -58,6 +58,7 @@ def busy_workers(process, psutil):
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_and_changes_nothing(scans, tmp_path):
     pytest.importorskip("ray", reason="needs ray: pip install 'brainsift[ray]'")
     import psutil  # it comes with ray
@@ -92,6 +93,7 @@ def test_a_killed_worker_loses_and_changes_nothing(scans, tmp_path):
     assert "ray" not in noise.lower().replace("research", ""), noise
 
 
+@pytest.mark.slow
 def test_relative_names_stay_as_given(scans, tmp_path):
     pytest.importorskip("ray", reason="needs ray: pip install 'brainsift[ray]'")
     work = tmp_path / "odd [1] folder"
@@ -173,6 +175,7 @@ def test_an_address_where_nothing_answers_is_refused_at_once(address):
         ray_engine._check_answering(known)
 
 
+@pytest.mark.slow
 def test_a_wrong_address_is_an_error_of_usage(scans, tmp_path, capsys):
     pytest.importorskip("ray", reason="needs ray: pip install 'brainsift[ray]'")
     with socket.socket() as held:

@@ -125,10 +125,9 @@ def write_series(folder, *, count=6, seed=1, side=96, start=0, study=None, serie
     folder.mkdir(parents=True, exist_ok=True)
     study = study or generate_uid(entropy_srcs=["study", str(seed)])
     series = series or generate_uid(entropy_srcs=["series", str(seed)])
+    head = draw(seed, tumor=True, size=side).pixels.astype(np.uint16) * 4
     paths = []
     for index in range(start, start + count):
-        pixels = np.asarray(draw(seed, tumor=True, size=side).pixels)
-        grey = (pixels if pixels.ndim == 2 else pixels[..., 0]).astype(np.uint16) * 4 + index
         meta = FileMetaDataset()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
@@ -177,7 +176,7 @@ def write_series(folder, *, count=6, seed=1, side=96, start=0, study=None, serie
         }
         for name, value in values.items():
             setattr(made, name, value)
-        made.PixelData = grey.tobytes()
+        made.PixelData = (head + index).tobytes()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
         paths.append(folder / f"{index:04d}.dcm")
         made.save_as(paths[-1], enforce_file_format=True)
