@@ -11,6 +11,8 @@ from brainsift.core.errors import InputError
 from brainsift.inference.bundle import load_bundle
 from brainsift.training import networks, pretrained
 
+pytestmark = pytest.mark.slow  # they need `transformers`, which takes long to import
+
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
@@ -75,7 +77,6 @@ def torchvision_name(key):
     return key
 
 
-@pytest.mark.slow
 def test_torchvision_names_are_understood(tmp_path):
     donor = networks.build("resnet50", in_channels=3)
     state = {torchvision_name(key): value for key, value in donor.body.model.state_dict().items()}
@@ -87,7 +88,6 @@ def test_torchvision_names_are_understood(tmp_path):
         assert torch.equal(model.body.state_dict()[key], value)
 
 
-@pytest.mark.slow
 def test_wrong_files_are_refused(tmp_path):
     model, images = networks.build("resnet50"), torch.rand(2, 1, 64, 64)
     with pytest.raises(InputError, match="no such file"):
@@ -106,7 +106,6 @@ def test_broken_files_are_refused(tmp_path, name):
         pretrained.load(networks.build("mobilenet"), "mobilenet", str(tmp_path / name), torch.rand(2, 1, 64, 64))
 
 
-@pytest.mark.slow
 def test_without_a_network_training_starts_from_scratch(monkeypatch):
     monkeypatch.setattr(pretrained, "_hub_answers", lambda: False)
     said = pretrained.load(networks.build("resnet50"), "resnet50", "auto", torch.rand(2, 1, 64, 64))
@@ -126,7 +125,6 @@ def test_compact_starts_from_the_package_without_a_network(monkeypatch):
     assert pretrained.load(networks.build("compact"), "compact", "none", torch.rand(2, 1, 64, 64)) == pretrained.SCRATCH
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["compact", "lite0"])
 def test_an_exported_network_is_loaded_whole(model, bundle_folder):
     """One that was exported just now, and the one that ships."""
