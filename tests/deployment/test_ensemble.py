@@ -74,6 +74,11 @@ def test_it_becomes_a_bundle_in_int8(both, cache, tmp_path):
     assert np.corrcoef(logits(run), logits(both))[0, 1] > 0.97
 
 
+def test_a_bundle_is_averaged_with_a_run(small_run, bundle_folder, both, cache, tmp_path):
+    run = join_runs([both], tmp_path / "run", bundles=[bundle_folder], cache=cache)
+    assert np.allclose(logits(run), (logits(both) + logits(small_run)) / 2, atol=5e-3)
+
+
 def test_runs_on_other_images_are_not_joined(small_run, other, cache, tmp_path):
     changed = tmp_path / "changed"
     changed.mkdir()

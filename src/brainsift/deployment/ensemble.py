@@ -1,4 +1,4 @@
-"""From several runs to one network that averages them, as a run of its own."""
+"""From several networks to one that averages them, as a run of its own."""
 
 import shutil
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ import onnx
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, write_json
-from brainsift.deployment.export import write_onnx
+from brainsift.deployment.export import with_whole_weights, write_onnx
+from brainsift.inference.bundle import load_bundle
 from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
 from brainsift.training.runs import cache_of, load_run, read_split, write_predictions
@@ -21,14 +22,22 @@ _IMAGE = ["sha256", "channel", "part"]
 _ALIKE = 2e-3  # of the largest weight: what writing and reading a network again changes
 
 
-def join_runs(runs: Sequence[str | Path], output: str | Path, *, cache: str | Path | None = None) -> Path:
-    """Makes a run whose network averages the logits and the tumor maps of finished runs.
+def join_runs(
+    runs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    bundles: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+) -> Path:
+    """Makes a run whose network averages the logits and the tumor maps of finished runs and of bundles.
 
     What two networks have in common at the front, such as frozen blocks, is computed once. Other outputs, such as the
-    features, are those of the first run; so are the settings and the split.
+    features, are those of the first network, bundles first; settings and split are those of the first run.
 
     Args:
-        runs: their folders, two or more, trained on the same split and input.
+        runs: their folders, one or more, trained on the same split and input.
+        bundles: folders of bundles whose networks take the same input. Only you can know whether they were trained on
+            images that are for validation or testing here.
         output: folder of the new run; one that is finished is left as it is.
         cache: of preprocessed pixels; by default that of `runs.cache_of` for the first run.
 
@@ -47,19 +56,26 @@ def join_runs(runs: Sequence[str | Path], output: str | Path, *, cache: str | Pa
     with TemporaryDirectory(dir=folder) as temporary:
         for place in places:
             model, config = load_run(place)
-            if isinstance(model, ExportedNetwork):
-                raise RunError(place, "holds no trained network", "Name the runs that were trained.")
             if not read_split(place)[_IMAGE].equals(table[_IMAGE]):
                 raise RunError(place, f"was trained on other images than {places[0]}", "Name runs on one split.")
             if (config.size, config.preprocessing) != (first.size, first.preprocessing):
                 raise RunError(place, f"takes another input than {places[0]}", "Name runs of one size.")
+            if isinstance(model, ExportedNetwork):
+                networks.append(onnx.load(place / "network.onnx"))
+                continue
             write_onnx(model, config, Path(temporary) / "one.onnx", halved=False)
             networks.append(onnx.load(Path(temporary) / "one.onnx"))
+    exported = [load_bundle(Path(one)) for one in bundles]
+    for one in exported:
+        if (one.size, one.preprocessing) != (first.size, first.preprocessing):
+            raise RunError(one.folder, f"takes another input than {places[0]}", "Name bundles of one size.")
+    networks = [with_whole_weights(onnx.load(one.network)) for one in exported] + networks
     with replacing(folder / "network.onnx") as finished:
         onnx.save(averaged(networks), finished)
     for name in ("config.json", "split.csv"):
         shutil.copyfile(places[0] / name, folder / name)
-    joined = [place.resolve().name for place in places]
+    joined = [f"{one.name} {one.facts.environment.get('commit', '')}".strip() for one in exported]
+    joined += [place.resolve().name for place in places]
     write_json(folder / "environment.json", {**read_json(places[0] / "environment.json"), "mean of": joined})
     pixels, rows = cached_pixels(
         table, Path(cache) if cache else cache_of(places[0]), preprocessing=first.preprocessing, size=first.size
