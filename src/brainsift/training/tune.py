@@ -146,7 +146,7 @@ def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.
 
 def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> Search:
     trials = search.get_trials(deepcopy=False, states=OPEN)
-    importance = {}
+    importance: dict[str, float] = {}
     if sum(trial.state == optuna.trial.TrialState.COMPLETE for trial in trials) > 3:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=config.seed)
         importance = optuna.importance.get_param_importances(search, evaluator=evaluator)
