@@ -1,10 +1,11 @@
 """A bundle's model card, from its own figures, along the headings of CLAIM and TRIPOD+AI."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from brainsift.core.text import cell, markdown_table
+from brainsift.core.text import cell, markdown_table, shown
 from brainsift.inference.bundle import Bundle
-from brainsift.inference.provenance import DataCount, Provenance, SiteScores
+from brainsift.inference.provenance import DataCount, KindFigures, Provenance, SiteScores
 from brainsift.stats.scores import MapScores
 
 _INTENDED = """Research and teaching: to sort brain MRI slices that are stored as pictures, to study datasets, as a
@@ -38,6 +39,7 @@ def model_card(bundle: Bundle) -> str:
         ("Adapted to a site", _site(facts.site)),
         ("Performance", _performance(facts)),
         ("Where it looks", _maps(facts.maps)),
+        ("Kind of tumor", _kinds(facts.kinds)),
         ("When it refers", _margins(bundle)),
         ("Limits", _LIMITS),
     ]
@@ -124,6 +126,33 @@ def _maps(maps: dict[str, MapScores]) -> str:
         "lies in the tumor, share of the map's sum in it, and intersection over union."
     )
     return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
+
+
+def kinds_table(figures: Sequence[KindFigures]) -> str:
+    """Returns how often the kind is right, on a collection that the model has seen and when it has not, as Markdown."""
+    ordered = sorted(figures, key=lambda one: (one.source, one.contrast, one.left_out))
+    rows = []
+    for (source, contrast), both in groupby(ordered, key=lambda one: (one.source, one.contrast)):
+        found = {one.left_out: one for one in both}
+        cells = [_kind_cells(found[left_out]) if left_out in found else ["–"] * 4 for left_out in (False, True)]
+        rows.append((f"{source} {contrast}".strip(), *cells[0], *cells[1]))
+    head = ("images", "right, %", "right by kind, %", "named; right of these, %")
+    return markdown_table(("source", *head, *(f"left out: {name}" for name in head)), rows)
+
+
+def _kind_cells(one: KindFigures) -> list[str]:
+    by_kind = ", ".join(f"{name} {shown(share, unit=False)}" for name, share in one.recall.items() if one.counts[name])
+    named = f"{shown(one.named, unit=False)}; {shown(one.right, unit=False)}"
+    return [str(one.n), shown(one.accuracy, unit=False), by_kind, named]
+
+
+def _kinds(figures: Sequence[KindFigures]) -> str:
+    words = (
+        "How often the most probable kind is right: on validation images of collections that the model was fitted to, "
+        "and on all images of a collection that was left out. The images of a user are of the second sort. A kind that "
+        "no other collection has is never right there."
+    )
+    return f"{words}\n\n{kinds_table(figures)}" if figures else ""
 
 
 def _margins(bundle: Bundle) -> str:

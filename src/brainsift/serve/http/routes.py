@@ -13,7 +13,7 @@ from brainsift.core.errors import NotFoundError
 from brainsift.core.files import csv_writer
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import DecodedImage
-from brainsift.inference.decision import COLUMNS, Prediction, Rule
+from brainsift.inference.decision import Prediction, Rule, columns_of
 from brainsift.inference.model_card import statements
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumePrediction, summarise_volumes
 from brainsift.pages.batch_page import batch_report
@@ -172,7 +172,7 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
         """All results of a job that is done: the table of `brainsift predict --csv` or `--volumes`, and its origin."""
         job = service.jobs.find_done(job_id)
         found = job.predictions if of == "slices" else job.results()[1]
-        columns = COLUMNS if of == "slices" else VOLUME_COLUMNS
+        columns = columns_of(service.bundle) if of == "slices" else VOLUME_COLUMNS
         stream = io.StringIO()
         write_row = csv_writer(stream, tuple(dict.fromkeys((*columns, "threshold", *_ORIGIN_COLUMNS))))
         origin = _origin_of_rows(service, job.rule)
