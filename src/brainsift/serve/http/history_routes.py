@@ -10,7 +10,7 @@ from brainsift.core.errors import NotFoundError
 from brainsift.serve.history.database import Verdict
 from brainsift.serve.history.store import Case, Group, History, Of
 from brainsift.serve.http.requests import refuse_unknown_query
-from brainsift.serve.http.responses import attached
+from brainsift.serve.http.responses import answers, attached
 
 PREFIX = "/api/v1/history"
 _LARGEST = 2**63 - 1  # integer of SQLite
@@ -174,8 +174,3 @@ def _add_images(made: APIRouter, kept: Any) -> None:
     @made.get("/{number}/map.png", summary="The kept tumor map", **answers("image/png"))
     def tumor_map(history: kept, number: Number) -> Response:
         return Response(history.image(number, "map"), media_type="image/png")
-
-
-def answers(media_type: str) -> dict[str, Any]:
-    """Returns what a route says of a reply that is no JSON."""
-    return {"response_class": Response, "responses": {200: {"content": {media_type: {}}}}}
