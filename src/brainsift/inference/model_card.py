@@ -74,12 +74,15 @@ def _data(counts: Sequence[DataCount]) -> str:
 def _model(bundle: Bundle, facts: Provenance) -> str:
     config, environment = facts.config, facts.environment
     thresholds = ", ".join(f"`{name}` {value:.3f}" for name, value in bundle.thresholds.items())
+    averaged = environment.get("mean of", ())
+    mean = f"The mean of {len(averaged)} networks: {', '.join(averaged[:-1])}, and one trained as follows. "
+    arithmetic = f" It predicts in {environment['inference']}." if "inference" in environment else ""
     return (
-        f"`{bundle.name}`, {environment.get('parameters', 0) / 1e6:.2f} M parameters, "
+        f"{mean if averaged else ''}`{bundle.name}`, {environment.get('parameters', 0) / 1e6:.2f} M parameters, "
         f"{environment.get('pretrained', '')}; input {bundle.size}×{bundle.size} grey, preprocessing "
         f"`{bundle.preprocessing}`. Recipe `{config.get('recipe')}`, {config.get('epochs')} epochs of "
         f"{config.get('epoch_images') or 'all'} images, seed {config.get('seed')}, commit "
-        f"{environment.get('commit')}, on {environment.get('processor')}. Temperature {bundle.temperature:.2f}; "
+        f"{environment.get('commit')}, on {environment.get('processor')}.{arithmetic} Temperature {bundle.temperature:.2f}; "
         f"thresholds {thresholds}. SHA-256 over the hashes of all images: `{facts.data_sha256[:16]}…`."
     )
 
