@@ -35,7 +35,12 @@ function storedGrid() {
 export class List {
   /** @type {Map<string, Row>} */
   #rows = new Map();
-  #scrolled = throttled(() => this.#drawRows(), 0);
+  /** What can be seen of the list, pixels from its first row, and its columns, as last asked for. */
+  #view = { top: 0, height: 0, columns: 1 };
+  #scrolled = throttled(() => {
+    this.#askView();
+    this.#drawRows();
+  }, 0);
 
   /**
    * @param {Cases} cases
@@ -70,7 +75,7 @@ export class List {
       this.#mark();
       drawSoon();
     });
-    connection.on("back", () => this.#rows.forEach((row) => row.showThumb(this.withMap)));
+    connection.on("back", () => this.#rows.forEach((row) => row.showThumb(this.withMap, { again: true })));
     this.#listen();
     this.#setGrid(storedGrid());
   }
@@ -82,6 +87,7 @@ export class List {
     this.withMap = yes;
     this.#rows.forEach((row) => row.showThumb(yes));
     this.isMeasured = false;
+    this.#askView();
     this.#draw();
     try {
       localStorage.setItem(GRID, String(yes));
@@ -151,6 +157,7 @@ export class List {
 
   #draw() {
     this.#drawRows();
+    setTimeout(() => this.#askView() && this.#drawRows()); // after the frame: asked now, the page would be laid out twice
     this.#showCounts();
     const shown = this.shown();
     const nothing = byId("no-match");
@@ -167,12 +174,12 @@ export class List {
    */
   #drawRows(also = []) {
     const shown = this.shown();
-    const columns = this.withMap ? getComputedStyle(this.body).gridTemplateColumns.split(" ").length : 1;
+    const { columns } = this.#view;
     const count = Math.ceil(shown.length / columns);
     const focused = [...this.#rows.values()].find(({ button }) => button === document.activeElement);
     const stay = [...also, focused?.one, this.cases.selected].map((one) => (one ? shown.indexOf(one) : -1)).filter((place) => place >= 0);
     /** @type {Span[]} */
-    const spans = shown.length <= FEW ? [[0, count]] : spansInView({ count, pitch: this.pitch, ...this.#inView() }, stay.map((place) => Math.floor(place / columns)));
+    const spans = shown.length <= FEW ? [[0, count]] : spansInView({ count, pitch: this.pitch, ...this.#view }, stay.map((place) => Math.floor(place / columns)));
     /** @type {HTMLElement[]} */
     const nodes = [];
     /** @type {Row[]} */
@@ -196,11 +203,14 @@ export class List {
     if (!this.isMeasured) this.#measure(rows);
   }
 
-  /** What can be seen of the list, pixels from its first row. */
-  #inView() {
+  /** Asks what can be seen of the list; tells whether that has changed. */
+  #askView() {
+    const before = this.#view;
     const [box, { top }] = [this.box.getBoundingClientRect(), this.body.getBoundingClientRect()];
     const start = Math.max(box.top, 0);
-    return { top: start - top, height: Math.max(Math.min(box.bottom, innerHeight) - start, 0) };
+    const columns = this.withMap ? getComputedStyle(this.body).gridTemplateColumns.split(" ").length : 1;
+    this.#view = { top: start - top, height: Math.max(Math.min(box.bottom, innerHeight) - start, 0), columns };
+    return before.top !== this.#view.top || before.height !== this.#view.height || before.columns !== columns;
   }
 
   /** @param {Set<Row>} drawn */
@@ -276,6 +286,7 @@ export class List {
       this.isMeasured = false;
       this.#scrolled();
     });
+    new ResizeObserver(this.#scrolled).observe(this.box); // it was hidden, or what lies above it was folded
     for (const head of all("#case-table th[data-by]")) {
       first("button", HTMLElement, head).addEventListener("click", () => {
         this.sort = nextSort(this.sort, /** @type {SortKey} */ (head.dataset.by));
@@ -291,7 +302,7 @@ export class List {
    * @param {KeyboardEvent} event
    */
   #leap(event) {
-    const page = Math.max(Math.floor(this.#inView().height / this.pitch) - 1, 1);
+    const page = Math.max(Math.floor(this.#view.height / this.pitch) - 1, 1);
     const { key, ctrlKey } = event;
     const by = ctrlKey ? { Home: -Infinity, End: Infinity }[key] : { PageUp: -page, PageDown: page }[key];
     if (!by) return;
@@ -341,19 +352,14 @@ export const nextUnjudged = (cases, place) =>
 export const decisionCell = (decision, words = label(decision)) =>
   el("span", { class: "decision", "data-decision": decision }, icon(decision), el("span", {}, words));
 
-/**
- * The mark of a case that needs a look.
- *
- * @param {Case} one
- */
-function look({ attention }) {
-  if (!attention.length) return "";
-  const words = attention.map(attentionInWords).join(" ");
-  return el("span", { class: "look", title: words }, icon("look"), el("span", { class: "visually-hidden" }, "needs a look"));
-}
+/** The mark of a case that needs a look. @param {string[]} reasons */
+const look = (reasons) =>
+  el("span", { class: "look", title: reasons.join(" ") }, icon("look"), el("span", { class: "visually-hidden" }, "needs a look"));
 
 class Row {
   #shown = ""; // what of the case the row shows
+  #called = ""; // its decision as it is shown
+  #src = ""; // of its picture, also where the server has none
 
   /**
    * @param {Case} one
@@ -386,36 +392,58 @@ class Row {
     const decision = hides ? HIDDEN : one.decision;
     this.bar.show({ probability: hides ? null : one.probability, decision }, one.rule);
     this.node.classList.toggle("unconfirmed", !hides && isUnconfirmed(one));
-    for (const cell of [this.decision, this.narrowDecision]) cell.replaceChildren(decisionCell(decision), hides ? "" : look(one));
+    this.#call(decision, hides ? [] : one.attention.map(attentionInWords));
     const slices = one.isVolume ? counted(count, "slice") : "";
     const judged = one.verdict ? `you: ${VERDICTS[one.verdict].toLowerCase()}` : "";
     const where = [judged, one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
     setText(this.sub, where || (hides ? "" : because(one)));
     this.sub.classList.toggle("is-reason", !where);
     setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(count));
-    setText(this.why, hides ? "" : [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" "));
-    this.why.title = this.why.textContent ?? "";
+    const why = hides ? "" : [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" ");
+    setText(this.why, why);
+    if (this.why.title !== why) this.why.title = why;
     this.showThumb(withMap);
+  }
+
+  /**
+   * Shows the decision, and the mark of a case that needs a look.
+   *
+   * @param {string} decision
+   * @param {string[]} reasons to look.
+   */
+  #call(decision, reasons) {
+    const called = [decision, ...reasons].join("/");
+    if (called === this.#called) return;
+    this.#called = called;
+    for (const cell of [this.decision, this.narrowDecision]) cell.replaceChildren(decisionCell(decision), reasons.length ? look(reasons) : "");
   }
 
   /** @param {boolean} yes */
   select(yes) {
+    if (yes === this.node.classList.contains("selected")) return;
     this.node.classList.toggle("selected", yes);
     if (yes) this.button.setAttribute("aria-current", "true");
     else this.button.removeAttribute("aria-current");
   }
 
-  /** @param {boolean} withMap */
-  showThumb(withMap) {
+  /**
+   * Shows the small picture; one that the server does not have is not asked for again, unless the server was away.
+   *
+   * @param {boolean} withMap
+   * @param {{ again?: boolean }} [options]
+   */
+  showThumb(withMap, { again = false } = {}) {
     const { one } = this;
     const hides = isHidden(one);
     const { id } = one.slices[hides ? one.place : (one.suspicious[0] ?? one.place)];
-    if (one.status === "unreadable" || one.job === null || id === null) {
+    const isKnown = one.status !== "unreadable" && one.job !== null && id !== null;
+    const src = isKnown ? pictureOf(one.job, id, { side: THUMBNAIL, with_map: withMap && !hides ? "true" : null }) : "none";
+    if (this.#src === src && !(again && !this.thumb.firstChild)) return;
+    this.#src = src;
+    if (!isKnown) {
       this.thumb.replaceChildren(icon("unreadable"));
       return;
     }
-    const src = pictureOf(one.job, id, { side: THUMBNAIL, with_map: withMap && !hides ? "true" : null });
-    if (this.thumb.querySelector("img")?.src === src) return;
     const image = el("img", { src, alt: "", loading: "lazy", decoding: "async", width: 32, height: 32 });
     image.addEventListener("error", () => this.thumb.replaceChildren(), { once: true });
     this.thumb.replaceChildren(image);
