@@ -111,7 +111,14 @@ def main() -> None:
             browser.close()
         finally:
             process.terminate()
-    heads = (f"with {arguments.cases} cases", "fastest, ms", "median, ms", "slowest, ms", "main thread, ms", "all threads, ms")
+    heads = (
+        f"with {arguments.cases} cases",
+        "fastest, ms",
+        "median, ms",
+        "slowest, ms",
+        "main thread, ms",
+        "all threads, ms",
+    )
     print(markdown_table(heads, rows))
 
 

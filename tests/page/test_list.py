@@ -103,6 +103,11 @@ def test_of_5000_cases_only_those_in_view_are_rows_and_keys_reach_each(open_page
     expect(page.locator("[data-filter=all] .count")).to_have_text(f"{MANY:,}")
     rows = page.locator("#case-rows tr:not(.gap)")
     assert rows.count() < MOST
+    in_view = rows.count()
+    page.get_by_role("link", name="History").click()
+    page.evaluate("cases.setRule({...cases.rule})")  # while the list is hidden
+    page.get_by_role("link", name="Cases").click()
+    wait_until(page, lambda: rows.count() == in_view)
     expect(page.locator("#case-table")).to_have_attribute("aria-rowcount", str(MANY + 1))
     focused = page.locator("#case-rows .case-open:focus")
     page.locator("#case-rows .case-open").first.focus()
@@ -166,6 +171,22 @@ TAKE = """(count) => {
   };
   window.cases.take('drawn', Array.from({length: count - 1}, record), []);
 }"""
+
+
+def test_a_picture_that_the_server_lacks_is_asked_for_once(open_page, images):
+    page = open_page(strict=False)  # the missing picture stands in the console
+    asked = []
+    page.route("**/picture.png?side=*", lambda route: asked.append(route.request.url) or route.fulfill(status=404))
+    drop(page, images[-2:])
+    wait_until_scored(page, 2)
+    wait_until(page, lambda: len(set(asked)) == 2)
+    for name in ("Screening", "Confirm", "Balanced"):
+        value = page.locator("#threshold-value").inner_text()
+        page.locator("#threshold-names label", has_text=name).click()
+        expect(page.locator("#threshold-value")).not_to_have_text(value)
+        expect(page.locator("#case-rows tr").first).to_be_visible()
+        page.evaluate("() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 250))")
+    assert len(asked) == len(set(asked)) == 2
 
 
 def test_names_are_text_never_markup(open_page, files, tmp_path):

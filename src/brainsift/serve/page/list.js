@@ -11,9 +11,10 @@ import { blind, isHidden } from "./blind.js";
 import { all, announce, arrange, byId, el, first, icon, setText, step, throttled } from "./dom.js";
 import { spansInView } from "./inview.js";
 import { Bar } from "./scale.js";
+import { recall, remember } from "./stored.js";
 import { VERDICTS } from "./verdict.js";
 import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
-import { attentionInWords, because, counted, label } from "./words.js";
+import { attentionInWords, because, count, counted, label } from "./words.js";
 
 const PAUSE_MS = 100;
 const FEW = 60; // cases whose rows are all drawn
@@ -23,14 +24,6 @@ const THUMBNAIL = 192; // pixels, also of the grid
 
 const GAP = 8; // pixels between the lines of the grid
 const GRID = "brainsift.grid";
-
-function storedGrid() {
-  try {
-    return localStorage.getItem(GRID) === "true";
-  } catch {
-    return false;
-  }
-}
 
 export class List {
   /** @type {Map<string, Row>} */
@@ -77,7 +70,7 @@ export class List {
     });
     connection.on("back", () => this.#rows.forEach((row) => row.showThumb(this.withMap, { again: true })));
     this.#listen();
-    this.#setGrid(storedGrid());
+    this.#setGrid(recall(GRID) === "true");
   }
 
   /** @param {boolean} yes whether the list is a grid of pictures. */
@@ -89,11 +82,7 @@ export class List {
     this.isMeasured = false;
     this.#askView();
     this.#draw();
-    try {
-      localStorage.setItem(GRID, String(yes));
-    } catch {
-      // storage is refused: the choice lasts as long as the page
-    }
+    remember(GRID, String(yes));
   }
 
   /** The cases that the filter and the search leave, in their order. */
@@ -175,17 +164,17 @@ export class List {
   #drawRows(also = []) {
     const shown = this.shown();
     const { columns } = this.#view;
-    const count = Math.ceil(shown.length / columns);
+    const lines = Math.ceil(shown.length / columns);
     const focused = [...this.#rows.values()].find(({ button }) => button === document.activeElement);
     const stay = [...also, focused?.one, this.cases.selected].map((one) => (one ? shown.indexOf(one) : -1)).filter((place) => place >= 0);
     /** @type {Span[]} */
-    const spans = shown.length <= FEW ? [[0, count]] : spansInView({ count, pitch: this.pitch, ...this.#view }, stay.map((place) => Math.floor(place / columns)));
+    const spans = shown.length <= FEW ? [[0, lines]] : spansInView({ count: lines, pitch: this.pitch, ...this.#view }, stay.map((place) => Math.floor(place / columns)));
     /** @type {HTMLElement[]} */
     const nodes = [];
     /** @type {Row[]} */
     const rows = [];
     let line = 0;
-    for (const [from, to] of [...spans, /** @type {Span} */ ([count, count])]) {
+    for (const [from, to] of [...spans, /** @type {Span} */ ([lines, lines])]) {
       if (from > line) nodes.push(gap((from - line) * this.pitch - (this.withMap ? GAP : 0)));
       for (let place = from * columns; place < Math.min(to * columns, shown.length); place += 1) {
         const row = this.#row(shown[place]);
@@ -251,7 +240,7 @@ export class List {
     const counts = { all: this.cases.all.length, look, ...this.cases.counts() };
     for (const button of all("#filters button")) {
       const { filter: decision = "all" } = button.dataset;
-      setText(first(".count", HTMLElement, button), counts[decision].toLocaleString("en"));
+      setText(first(".count", HTMLElement, button), count(counts[decision]));
       button.setAttribute("aria-pressed", String(decision === this.decision));
       const isRare = ["look", "not_brain_mri", "unreadable"].includes(decision);
       button.hidden = isRare && !counts[decision] && this.decision !== decision;
@@ -359,7 +348,8 @@ const look = (reasons) =>
 class Row {
   #shown = ""; // what of the case the row shows
   #called = ""; // its decision as it is shown
-  #src = ""; // of its picture, also where the server has none
+  /** Address of its picture, also where the server has none. @type {string | null} */
+  #src = null;
 
   /**
    * @param {Case} one
@@ -384,21 +374,21 @@ class Row {
   /** @param {boolean} withMap whether its picture has the map over it. */
   update(withMap) {
     const { one } = this;
-    const count = one.slices.length;
+    const { length } = one.slices;
     const hides = isHidden(one);
-    const shown = [hides, one.verdict, one.decision, one.probability, one.rule.threshold, count, one.place, ...one.attention].join("/");
+    const shown = [hides, one.verdict, one.decision, one.probability, one.rule.threshold, length, one.place, ...one.attention].join("/");
     if (shown === this.#shown) return;
     this.#shown = shown;
     const decision = hides ? HIDDEN : one.decision;
     this.bar.show({ probability: hides ? null : one.probability, decision }, one.rule);
     this.node.classList.toggle("unconfirmed", !hides && isUnconfirmed(one));
     this.#call(decision, hides ? [] : one.attention.map(attentionInWords));
-    const slices = one.isVolume ? counted(count, "slice") : "";
+    const slices = one.isVolume ? counted(length, "slice") : "";
     const judged = one.verdict ? `you: ${VERDICTS[one.verdict].toLowerCase()}` : "";
     const where = [judged, one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
     setText(this.sub, where || (hides ? "" : because(one)));
     this.sub.classList.toggle("is-reason", !where);
-    setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(count));
+    setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : count(length));
     const why = hides ? "" : [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" ");
     setText(this.why, why);
     if (this.why.title !== why) this.why.title = why;
@@ -436,11 +426,11 @@ class Row {
     const { one } = this;
     const hides = isHidden(one);
     const { id } = one.slices[hides ? one.place : (one.suspicious[0] ?? one.place)];
-    const isKnown = one.status !== "unreadable" && one.job !== null && id !== null;
-    const src = isKnown ? pictureOf(one.job, id, { side: THUMBNAIL, with_map: withMap && !hides ? "true" : null }) : "none";
+    const { job } = one;
+    const src = one.status === "unreadable" || job === null || id === null ? "" : pictureOf(job, id, { side: THUMBNAIL, with_map: withMap && !hides ? "true" : null });
     if (this.#src === src && !(again && !this.thumb.firstChild)) return;
     this.#src = src;
-    if (!isKnown) {
+    if (!src) {
       this.thumb.replaceChildren(icon("unreadable"));
       return;
     }
