@@ -6,8 +6,13 @@ collections have no part in the test set. A seventh of their groups is for valid
 images are scored once, at the end, and choose nothing.
 What is done is kept in the folder; started again, the command goes on.
 
+With --teachers the network learns from the predictions of finished networks as well as from labels and masks, and
+with --int8 it is turned into INT8 before anything is scored.
+
 Usage:
     BRAINSIFT_DATA=../shared/data python bench/train_further.py src/brainsift/inference/shipped/network.onnx -o FOLDER
+    BRAINSIFT_DATA=../shared/data python bench/train_further.py FOLDER/bundle/network.onnx -o PUPIL --epochs 12 \
+        --teachers src/brainsift/inference/shipped FOLDER/bundle --int8
 """
 
 import argparse
@@ -35,6 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="network.onnx to train further")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder, kept")
+    parser.add_argument("--epochs", type=int, default=18, help="of 8,192 images")
+    parser.add_argument("--teachers", nargs="*", default=[], help="folders of bundles")
+    parser.add_argument("--int8", action="store_true", help="score and export the network in INT8")
     arguments = parser.parse_args()
     data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
     folder: Path = arguments.output
@@ -45,20 +53,21 @@ def main() -> None:
     config = make_config(
         "lite0",
         "release",
-        epochs=18,
+        epochs=arguments.epochs,
         learning_rate=1e-3,
         frozen=6,
         strip=0.35,
         findings=0.3,
         reframed=0.3,
         weights=str(arguments.weights),
+        teachers=tuple(arguments.teachers),
         threads=1,
     )
     train(table, config, folder / "run", cache=folder / "cache", report=_report)
     # Groups that reach into the external images are found by an audit of its own, so that these do not move the split.
     both, _ = audited(collections, [f"external={data / 'external'}"], folder / "with-external", report=_report)
     unseen = usable_external(both[both["role"] == "external"], both[both["role"] == "study"])
-    bundle, _ = score_and_export(table, unseen, folder, config, report=_report)
+    bundle, _ = score_and_export(table, unseen, folder, config, int8=arguments.int8, report=_report)
     print(f"{bundle.folder}: temperature {bundle.temperature:.3f}, thresholds {dict(bundle.thresholds)}")
 
 

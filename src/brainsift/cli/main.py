@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "train one network",
     "tune": "search learning rate, dropout and other settings, on validation data",
     "evaluate": "score runs, or a table of predictions, with confidence intervals",
+    "quantize": "turn a run into a run in INT8, which predicts faster",
     "export": "turn a run into a model bundle that `predict` uses",
     "explain": "score where a network looks against segmentation masks of tumors",
     "predict": "tell tumor from no tumor in images and folders",

@@ -21,7 +21,7 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
-from brainsift.core.files import read_json, replacing, sha256_of
+from brainsift.core.files import read_json, replacing, sha256_of, write_bytes
 from brainsift.evaluation.calibrated_run import calibrated_run
 from brainsift.evaluation.localization import read_maps
 from brainsift.evaluation.run_results import RunResults
@@ -33,6 +33,7 @@ from brainsift.stats import calibration, metrics
 from brainsift.stats.scores import SourceScores
 from brainsift.training import networks
 from brainsift.training.cache import cached_pixels
+from brainsift.training.exported import ExportedNetwork
 from brainsift.training.recipes import TrainConfig
 from brainsift.training.runs import cache_of, load_run, read_split
 
@@ -65,8 +66,10 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
         raise RunError(run, "has no results.json", "Run `brainsift evaluate` on it first.")
     results, calibrated, split = RunResults.read(place / "results.json"), calibrated_run(place), read_split(place)
     folder.mkdir(parents=True, exist_ok=True)
-    channels = 1 if config.preprocessing == "standard" else 3
-    _write_onnx(model, config, torch.rand(2, channels, config.size, config.size), folder / "network.onnx")
+    if isinstance(model, ExportedNetwork):
+        write_bytes(folder / "network.onnx", (place / "network.onnx").read_bytes())
+    else:
+        write_onnx(model, config, folder / "network.onnx")
     (folder / "scope.npz").unlink(missing_ok=True)
     if networks.draws_map(config.model):
         pixels = Path(cache) if cache else cache_of(place)
@@ -165,8 +168,17 @@ def _familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cache:
     return Familiarity(known.mean, known.factor, limit)
 
 
-def _write_onnx(model: networks.Classifier, config: TrainConfig, example: Tensor, path: Path) -> None:
-    mapped = networks.draws_map(config.model)
+def write_onnx(model: networks.Classifier, config: TrainConfig, path: Path, *, halved: bool = True) -> None:
+    """Writes a trained network, with all that `bundle` says it returns.
+
+    Args:
+        model: the network.
+        config: its settings.
+        path: of the file.
+        halved: store large weights in float16.
+    """
+    mapped, channels = networks.draws_map(config.model), 1 if config.preprocessing == "standard" else 3
+    example = torch.rand(2, channels, config.size, config.size)
     with _without_chatter(), replacing(path) as temporary:
         torch.onnx.export(
             _WithMap(model).eval() if mapped else model,
@@ -180,7 +192,8 @@ def _write_onnx(model: networks.Classifier, config: TrainConfig, example: Tensor
         )
         network = onnx.load(temporary)
         _forget_sources(network)
-        _halve_weights(network)
+        if halved:
+            _halve_weights(network)
         onnx.save(network, temporary)
 
 

@@ -23,6 +23,7 @@ from brainsift.stats.scores import MapScores
 from brainsift.training import networks
 from brainsift.training.augment import to_input
 from brainsift.training.cache import cached_masks, cached_pixels
+from brainsift.training.exported import ExportedNetwork
 from brainsift.training.recipes import TrainConfig
 from brainsift.training.runs import cache_of, load_run, read_split
 
@@ -113,7 +114,7 @@ def score_maps(run: str | Path, manifest: pd.DataFrame | None = None, *, cache: 
     return pd.concat([table[["path", "channel", "source", "label", "contrast", "group", "part"]], scores], axis=1)
 
 
-def map_of(model: networks.Classifier, config: TrainConfig) -> _MapOf:
+def map_of(model: networks.Classifier | ExportedNetwork, config: TrainConfig) -> _MapOf:
     """Returns what draws maps: float32 (n, 1, size, size) in [0, 1] to (n, h, w), 0 or more.
 
     Where the network draws none it is Grad-CAM on the last convolution, by captum.
@@ -121,7 +122,7 @@ def map_of(model: networks.Classifier, config: TrainConfig) -> _MapOf:
     Source:
         Selvaraju et al. 2017, Grad-CAM.
     """
-    if not networks.draws_map(config.model):
+    if isinstance(model, networks.Classifier) and not networks.draws_map(config.model):
         from captum.attr import LayerGradCam
 
         cam = LayerGradCam(model, [module for module in model.body.modules() if isinstance(module, nn.Conv2d)][-1])
@@ -130,7 +131,8 @@ def map_of(model: networks.Classifier, config: TrainConfig) -> _MapOf:
     def drawn(images: Tensor) -> Tensor:
         with torch.inference_mode():
             tumor_map = model.outputs(images)[1]
-        assert tumor_map is not None
+        if tumor_map is None:
+            raise RunError(config.model, "draws no map in INT8", "Explain the run that was trained.")
         return tumor_map[:, 0].sigmoid()
 
     return drawn

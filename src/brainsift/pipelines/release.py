@@ -11,6 +11,7 @@ from brainsift.datasets.labelling import Ruling
 from brainsift.datasets.protocols import SplitConfig
 from brainsift.datasets.split import split
 from brainsift.deployment.export import export_run
+from brainsift.deployment.quantization import quantize_run
 from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.evaluation.localization import explain_run
 from brainsift.evaluation.run_results import RunResults
@@ -30,6 +31,7 @@ def release(
     external: Sequence[str] = (),
     mapping: Mapping[str, Ruling] | None = None,
     test_patients: Sequence[str] = (),
+    int8: bool = False,
     report: Report = silent,
 ) -> tuple[Bundle, RunResults] | None:
     """Makes a release, or goes on with it.
@@ -44,6 +46,7 @@ def release(
         external: collections that are only scored, never trained on.
         mapping: labels of names that brainsift does not know; see `labelling.Labelling`.
         test_patients: ``SOURCE=N``; see `SplitConfig`.
+        int8: see `score_and_export`.
         report: takes the progress.
 
     Returns:
@@ -67,11 +70,17 @@ def release(
     if not is_first_process():
         return None
     unseen = usable_external(manifest[manifest["role"] == "external"], table)
-    return score_and_export(table, unseen, folder, config, report=report)
+    return score_and_export(table, unseen, folder, config, int8=int8, report=report)
 
 
 def score_and_export(
-    table: pd.DataFrame, unseen: pd.DataFrame, folder: Path, config: TrainConfig, *, report: Report = silent
+    table: pd.DataFrame,
+    unseen: pd.DataFrame,
+    folder: Path,
+    config: TrainConfig,
+    *,
+    int8: bool = False,
+    report: Report = silent,
 ) -> tuple[Bundle, RunResults]:
     """Scores a trained network on test set and external images, once, and exports it.
 
@@ -80,12 +89,15 @@ def score_and_export(
         unseen: external images; may be empty.
         folder: with the folders run and cache; gets the folder bundle.
         config: the settings of the training.
+        int8: turn the network into INT8 first, in the folder run-int8: what is scored, calibrated and exported is that.
         report: takes the progress.
 
     Returns:
         The bundle and the scores of the run.
     """
     run, cache = folder / "run", folder / "cache"
+    if int8:
+        run = quantize_run(run, folder / "run-int8", cache=cache)
     if len(unseen):
         predict_external(unseen, run, cache=cache)
     report(Progress("scoring", 0, 1))
@@ -93,4 +105,4 @@ def score_and_export(
     if config.preprocessing == "standard" and (seen["mask"] != "").any():
         explain_run(run, seen, cache=cache)
     results = evaluate_run(run)
-    return export_run(run, folder / "bundle"), results
+    return export_run(run, folder / "bundle", cache=cache), results

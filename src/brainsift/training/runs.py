@@ -2,6 +2,7 @@
 
 config.json, split.csv, environment.json   settings, images and machine
 curve.csv, weights.safetensors             training curve and network
+network.onnx                               instead of these, in a run in INT8 (see `deployment.quantization`)
 predictions.csv                            logit of each image of train, validation and test
 external.csv                               the same for images of other collections
 results.json                               written by `evaluate`
@@ -26,6 +27,7 @@ from brainsift.datasets.manifest import read_manifest, write_manifest
 from brainsift.training import devices, networks
 from brainsift.training.augment import to_input
 from brainsift.training.cache import cached_pixels
+from brainsift.training.exported import ExportedNetwork
 from brainsift.training.recipes import TrainConfig
 
 PREDICTION_COLUMNS = (
@@ -112,20 +114,23 @@ def finish(
     """Writes the network and its predictions, and deletes the checkpoint."""
     weights = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
     write_bytes(folder / "weights.safetensors", save(weights))
-    write_manifest(_predictions(table, model, pixels, rows), folder / "predictions.csv")
+    write_predictions(folder / "predictions.csv", table, model, pixels, rows)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def load_run(folder: Path) -> tuple[networks.Classifier, TrainConfig]:
-    """Loads the trained network of a run folder, ready to predict.
+def load_run(folder: Path) -> tuple[networks.Classifier | ExportedNetwork, TrainConfig]:
+    """Loads the network of a run folder, ready to predict: the trained one, or the one in INT8.
 
     Raises:
         RunError: the run is not finished.
     """
-    if not (folder / "weights.safetensors").exists():
+    in_int8 = (folder / "network.onnx").exists()
+    if not (in_int8 or (folder / "weights.safetensors").exists()):
         raise RunError(folder, "holds no finished run", "Start `brainsift train` again with the same -o.")
     saved = read_json(folder / "config.json")
     config = TrainConfig(**{field.name: saved[field.name] for field in fields(TrainConfig) if field.name in saved})
+    if in_int8:
+        return ExportedNetwork(folder / "network.onnx", threads=config.threads), config
     model = build_network(config)
     try:
         model.load_state_dict(load_file(folder / "weights.safetensors"))
@@ -150,7 +155,7 @@ def read_split(folder: Path) -> pd.DataFrame:
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, *, bf16: bool = False, batch_size: int = 128) -> Tensor:
     """Returns the logits of uint8 images (n, size, size[, 3]), float32 (n,), on the CPU."""
-    device = next(model.parameters()).device
+    device = next((one.device for one in model.parameters()), torch.device("cpu"))
     model.eval()
     logits = []
     for start in range(0, len(images), batch_size):
@@ -178,7 +183,7 @@ def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
     model, config = load_run(folder)
     pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
     if not (path.exists() and _images(read_manifest(path)) == _images(table[rows >= 0])):
-        write_manifest(_predictions(table, model, pixels, rows), path)
+        write_predictions(path, table, model, pixels, rows)
     return path
 
 
@@ -186,12 +191,13 @@ def _images(table: pd.DataFrame) -> list[list[str]]:
     return [[os.path.normpath(path), channel] for path, channel in zip(table["path"], table["channel"], strict=True)]
 
 
-def _predictions(
-    table: pd.DataFrame, model: networks.Classifier, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
-) -> pd.DataFrame:
+def write_predictions(
+    path: Path, table: pd.DataFrame, model: nn.Module, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
+) -> None:
+    """Writes what a network predicts for the images of a manifest that have pixels; see `cache.cached_pixels`."""
     seen = table[rows >= 0].copy()
     places, place_of = np.unique(rows[rows >= 0], return_inverse=True)
     logits = predict_logits(model, torch.from_numpy(np.asarray(pixels[places]))).numpy()[place_of]
     seen["logit"] = logits.astype(np.float64).round(6)
     seen["probability"] = (1 / (1 + np.exp(-seen["logit"]))).round(6)
-    return seen[list(PREDICTION_COLUMNS)]
+    write_manifest(seen[list(PREDICTION_COLUMNS)], path)

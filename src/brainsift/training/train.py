@@ -283,7 +283,7 @@ class _Trainer:
         if tumor_map is not None and masks is not None and known is not None:
             of_map = map_loss(tumor_map.float(), masks, known)
         if self.teachers:
-            said, drawn = self.teachers.answer(images)
+            said, drawn = self.teachers.predict(images)
             loss = blend(loss, said, networks.log_odds(outputs.float()), config.taught)
             if tumor_map is not None and drawn is not None:
                 drawn = F.interpolate(drawn, tumor_map.shape[-2:], mode="bilinear")

@@ -1,0 +1,104 @@
+"""From a run to the same network in INT8, as a run of its own: evaluated, calibrated and exported as it predicts.
+
+Weights have 7 bits, one scale per channel: the sums of products then fit the 16 bits in which older processors add
+them, so that all processors get the same. Activations have 8 bits, in the range that training images give.
+
+Source:
+    Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
+"""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pandas as pd
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from brainsift.core.errors import RunError
+from brainsift.core.files import read_json, replacing, write_json
+from brainsift.deployment.export import write_onnx
+from brainsift.images.preprocess import network_input
+from brainsift.training.cache import cached_pixels
+from brainsift.training.exported import ExportedNetwork
+from brainsift.training.runs import cache_of, load_run, read_split, write_predictions
+from brainsift.training.sampling import sampling_weights
+
+_IMAGES, _BATCH = 256, 16
+_QUANTIZED = ("Conv", "Clip", "Relu", "Add")
+
+
+def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | None = None) -> Path:
+    """Makes a run in INT8 of a finished run; `evaluate_run` and `export_run` take it like any other.
+
+    The ranges of the activations are those of training images, drawn with the weights that the sampling `balanced`
+    uses.
+
+    Args:
+        run: folder of the run.
+        output: folder of the new run; one that is finished is left as it is.
+        cache: of preprocessed pixels; by default that of `runs.cache_of`.
+
+    Returns:
+        The folder of the new run.
+
+    Raises:
+        RunError: the run is not finished, or is in INT8 itself.
+    """
+    place, folder = Path(run), Path(output)
+    if (folder / "predictions.csv").exists():
+        return folder
+    model, config = load_run(place)
+    if isinstance(model, ExportedNetwork):
+        raise RunError(run, "is in INT8 already", "Name the run that was trained.")
+    table = read_split(place)
+    pixels, rows = cached_pixels(
+        table, Path(cache) if cache else cache_of(place), preprocessing=config.preprocessing, size=config.size
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as temporary, replacing(folder / "network.onnx") as finished:
+        whole = Path(temporary) / "float32.onnx"
+        write_onnx(model, config, whole, halved=False)
+        _quantize(whole, finished, _typical(table, pixels, rows))
+    for name in ("config.json", "split.csv"):
+        shutil.copyfile(place / name, folder / name)
+    write_json(folder / "environment.json", {**read_json(place / "environment.json"), "inference": "INT8"})
+    network = ExportedNetwork(folder / "network.onnx")
+    write_predictions(folder / "predictions.csv", table, network, pixels, rows)
+    return folder
+
+
+def _typical(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Returns the pixels of training images, drawn so that neither source, contrast nor plane stands out."""
+    used = ((table["part"] == "train") & table["label"].notna()).to_numpy() & (rows >= 0)
+    weights = sampling_weights(table[used].reset_index(drop=True)).numpy()
+    drawn = np.random.default_rng(0).choice(
+        rows[used], min(_IMAGES, used.sum()), replace=False, p=weights / weights.sum()
+    )
+    return np.asarray(pixels[drawn])
+
+
+def _quantize(whole: Path, finished: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    network = onnx.load(whole)
+    quantize_static(
+        whole,
+        finished,
+        _Images(pixels),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        reduce_range=True,  # 7 bits
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=[node.name for node in network.graph.node if node.op_type not in _QUANTIZED],
+    )
+
+
+class _Images(CalibrationDataReader):
+    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
+        self._batches = (network_input(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH))
+
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"images": batch}
