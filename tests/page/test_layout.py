@@ -79,6 +79,23 @@ def test_a_picked_file_opens_its_result_at_any_size(open_page, images, look):
     assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.parametrize("look", [PHONE, TABLET, {}], ids=["phone", "tablet", "desk"])
+def test_no_letter_of_a_side_lies_under_the_tools(open_page, files, look):
+    page = open_page(**look)
+    page.set_input_files("#pick-files", files / "head.nii.gz")
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+    letters = page.locator("#stage .canvas-box:first-child .side")
+    expect(letters).to_have_text(["R", "L", "A", "P"])
+    for planes in (False, True):
+        if planes:
+            page.get_by_role("button", name="Other planes").click()
+            expect(page.locator(".pane-words").first).to_contain_text("not scored")
+        tools = page.locator(".stage-tools").bounding_box()
+        for letter in letters.all():
+            box = letter.bounding_box()
+            assert box["y"] + box["height"] <= tools["y"] or box["x"] + box["width"] <= tools["x"], letter.inner_text()
+
+
 OVERFLOW = """() => {
   const boxes = [document.documentElement, ...document.querySelectorAll(
     ".list-pane, .case-pane, .list-head, .table-box, .segments, .segment, .filter-bar, .cases th, .cases td")];

@@ -216,11 +216,20 @@ def test_the_grid_shows_pictures_with_their_maps_and_is_remembered(open_page, im
     plain = row(page, "holiday.png").locator("img")
     wait_until(page, lambda: plain.evaluate("image => image.complete && image.naturalWidth > 0"))
     assert colored > 100 and plain.evaluate(COLORED) == 0
+    assert found.evaluate(YELLOW) > 15 and plain.evaluate(YELLOW) == 0  # the contour
     page.reload()
     wait_until_scored(page, len(images))
     expect(page.get_by_role("button", name="Grid of pictures")).to_have_attribute("aria-pressed", "true")
 
 
+YELLOW = """image => {
+  const context = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
+  context.drawImage(image, 0, 0);
+  const {data} = context.getImageData(0, 0, image.naturalWidth, image.naturalHeight);
+  let yellow = 0;
+  for (let i = 0; i < data.length; i += 4) yellow += data[i] > 230 && data[i + 1] > 190 && data[i + 2] < 120;
+  return yellow;
+}"""
 COLORED = """image => {
   const context = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
   context.drawImage(image, 0, 0);
