@@ -630,7 +630,7 @@ def test_a_letter_with_an_accent_is_found_however_it_is_stored(history):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=40), query=st.text(max_size=20), note=st.text(max_size=40))
 def test_any_text_is_kept_searched_and_exported(client, history, name, query, note):
     history.clear()

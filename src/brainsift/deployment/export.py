@@ -231,3 +231,17 @@ def _halve_weights(network: onnx.ModelProto) -> None:
         cast = onnx.helper.make_node("Cast", [stored], [tensor.name], name=f"{stored}_cast", to=tensor.data_type)
         graph.node.insert(0, cast)
         graph.initializer[place].CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+
+
+def with_whole_weights(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a network of a bundle with all weights in float32, and without the casts that made them so."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(network)
+    graph = whole.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in stored]
+    for node in casts:
+        values = onnx.numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
+        stored[node.input[0]].CopyFrom(onnx.numpy_helper.from_array(values, node.output[0]))
+        graph.node.remove(node)
+    return whole
