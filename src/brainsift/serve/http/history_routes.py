@@ -37,6 +37,14 @@ _EXAMPLE: dict[str, Any] = {
     "verdict": "tumor",
     "note": "left temporal, seen on the next slices too",
     "study_date": "2026-02-27",
+    "geometry": {
+        "plane": "axial",
+        "sides": ["R", "L", "A", "P"],
+        "center_mm": [1.5, -20.0, 48.0],
+        "size_mm": [240.0, 240.0],
+        "right": [1.0, 0.0, 0.0],
+        "down": [0.0, 1.0, 0.0],
+    },
     "contours": 1,
 }
 VerdictFilter = Literal["", "tumor", "no_tumor", "unsure", "not_brain_mri", "none"]
