@@ -6,13 +6,16 @@ collections have no part in the test set. A seventh of their groups is for valid
 images are scored once, at the end, and choose nothing.
 What is done is kept in the folder; started again, the command goes on.
 
-With --teachers the network learns from the predictions of finished networks as well as from labels and masks, and
-with --int8 it is turned into INT8 before anything is scored.
+With --average-with the mean of its logits and of those of other bundles is exported, with --int8 the network in INT8:
+the second command made the network that ships, from the one that shipped before (commit 9523828).
+With --teachers the network learns from the predictions of finished networks as well as from labels and masks.
 
 Usage:
     BRAINSIFT_DATA=../shared/data python bench/train_further.py src/brainsift/inference/shipped/network.onnx -o FOLDER
+    BRAINSIFT_DATA=../shared/data python bench/train_further.py BEFORE/network.onnx -o FOLDER --int8 \\
+        --average-with BEFORE
     BRAINSIFT_DATA=../shared/data python bench/train_further.py FOLDER/bundle/network.onnx -o PUPIL --epochs 12 \
-        --teachers src/brainsift/inference/shipped FOLDER/bundle --int8
+        --teachers BEFORE FOLDER/bundle
 """
 
 import argparse
@@ -42,6 +45,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder, kept")
     parser.add_argument("--epochs", type=int, default=18, help="of 8,192 images")
     parser.add_argument("--teachers", nargs="*", default=[], help="folders of bundles")
+    parser.add_argument("--average-with", nargs="*", default=[], help="folders of bundles: export the mean with these")
     parser.add_argument("--int8", action="store_true", help="score and export the network in INT8")
     arguments = parser.parse_args()
     data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
@@ -67,7 +71,9 @@ def main() -> None:
     # Groups that reach into the external images are found by an audit of its own, so that these do not move the split.
     both, _ = audited(collections, [f"external={data / 'external'}"], folder / "with-external", report=_report)
     unseen = usable_external(both[both["role"] == "external"], both[both["role"] == "study"])
-    bundle, _ = score_and_export(table, unseen, folder, config, int8=arguments.int8, report=_report)
+    bundle, _ = score_and_export(
+        table, unseen, folder, config, average_with=arguments.average_with, int8=arguments.int8, report=_report
+    )
     print(f"{bundle.folder}: temperature {bundle.temperature:.3f}, thresholds {dict(bundle.thresholds)}")
 
 

@@ -27,9 +27,13 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+settings.register_profile("untimed", settings(), deadline=None)  # machines may be busy: nothing is timed
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRABLE = (
@@ -222,10 +226,12 @@ def small_run(parted: "pd.DataFrame", tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def bundle_folder(small_run: Path) -> Path:
-    """The bundle of that network."""
-    from brainsift.deployment.export import export_run
+    """The bundle of that network, which the command exported."""
+    from brainsift.cli.main import main
 
-    return export_run(small_run, small_run.parent / "bundle").folder
+    folder = small_run.parent / "bundle"
+    assert main(["export", str(small_run), "-o", str(folder)]) == 0
+    return folder
 
 
 @pytest.fixture(scope="session")

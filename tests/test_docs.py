@@ -20,7 +20,7 @@ from brainsift.core import errors
 from brainsift.core.files import write_text
 from brainsift.core.reasons import Reason
 from brainsift.datasets.manifest import AUDIT_COLUMNS, SOURCE_COLUMNS
-from brainsift.inference.decision import COLUMNS
+from brainsift.inference.decision import COLUMNS, KIND_COLUMNS
 from brainsift.inference.volume_decision import VOLUME_COLUMNS
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http.app import create_app
@@ -159,7 +159,7 @@ def test_the_page_of_errors_is_what_the_code_says():
 @pytest.mark.parametrize(
     ("heading", "columns"),
     [
-        ("Predictions", COLUMNS),
+        ("Predictions", (*COLUMNS, *KIND_COLUMNS)),
         ("Volumes", VOLUME_COLUMNS),
         ("Manifest", (*SOURCE_COLUMNS, *AUDIT_COLUMNS, "part")),
     ],

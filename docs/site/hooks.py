@@ -5,6 +5,7 @@ With BRAINSIFT_RUN_TUTORIALS=0 the build does not run the tutorials, and their p
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jupytext
@@ -20,9 +21,12 @@ _DOWNLOAD = '[Download this tutorial as a notebook]({name}.ipynb){{ download="{n
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds a page and a notebook for each tutorial."""
     run = os.environ.get("BRAINSIFT_RUN_TUTORIALS", "1") != "0"
-    for path in sorted(Path(config.docs_dir, "tutorials").glob("*.py")):
+    paths = sorted(Path(config.docs_dir, "tutorials").glob("*.py"))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each tutorial runs in a process of its own
+        shown = list(pool.map(run_tutorial if run else jupytext.read, paths))
+    for path, notebook_shown in zip(paths, shown, strict=True):
         notebook, name = jupytext.read(path), path.stem
-        title, _, rest = markdown_of(run_tutorial(path) if run else notebook).partition("\n")
+        title, _, rest = markdown_of(notebook_shown).partition("\n")
         page = f"{title}\n\n{_DOWNLOAD.format(name=name)}\n{rest}"
         files.append(File.generated(config, f"tutorials/{name}.md", content=page))
         files.append(File.generated(config, f"tutorials/{name}.ipynb", content=nbformat.writes(notebook)))

@@ -54,7 +54,7 @@ FILES = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["1.2", "1.3",
 
 
 @pytest.mark.slow
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(FILES, st.integers(1, 5))
 def test_chunks_give_the_slices_that_all_files_at_once_give(tmp_path_factory, files, size):
     root = tmp_path_factory.mktemp("files")

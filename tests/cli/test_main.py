@@ -38,13 +38,6 @@ def run(manifest):
 
 
 @pytest.fixture(scope="module")
-def bundle(run):
-    folder = run.parent / "bundle"
-    assert main(["export", str(run), "-o", str(folder)]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
 def image(phantoms):
     return str(min((phantoms / "tumor").iterdir()))
 
@@ -351,17 +344,17 @@ def test_train_records_its_split_and_settings(run):
 
 
 @pytest.mark.slow
-def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle, tmp_path, capsys):
+def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle_folder, tmp_path, capsys):
     paths = [path for path, status in zip(audited["path"], audited["status"], strict=True) if status == "ok"][:30]
     table = tmp_path / "answers.csv"
-    assert main(["predict", "--bundle", str(bundle), "--csv", str(table), *paths]) == 0
+    assert main(["predict", "--bundle", str(bundle_folder), "--csv", str(table), *paths]) == 0
     assert list(pd.read_csv(table)["path"]) == paths
     scores = ["evaluate", "--predictions", str(table), "--manifest", str(manifest), "--json", str(tmp_path / "s.json")]
-    assert main([*scores, "--bundle", str(bundle)]) == 0
+    assert main([*scores, "--bundle", str(bundle_folder)]) == 0
     assert "30 images scored" in capsys.readouterr().out
     found = read_json(tmp_path / "s.json")
     assert (found["n"], found["threshold_name"]) == (30, "balanced")
-    assert found["threshold"] == load_bundle(bundle).thresholds["balanced"]
+    assert found["threshold"] == load_bundle(bundle_folder).thresholds["balanced"]
     assert main([*scores, "--threshold", "0.25"]) == 0
     assert "threshold a number of your own (0.250)" in " ".join(capsys.readouterr().out.split())
     code, line = refusal(capsys, *scores, "--sensitivity", "0.999")
@@ -483,6 +476,10 @@ def test_sources_left_out_choose_temperature_and_thresholds(phantoms, tmp_path, 
 
 @pytest.mark.slow
 def test_a_release_is_one_command_and_goes_on_where_it_was(phantoms, tmp_path, capsys):
+    import torch
+
+    from brainsift.training import networks, pretrained
+
     folder = tmp_path / "release"
     words = ["release", "--data", f"phantom={phantoms}", "-o", str(folder), "--epoch-images", "64", *SMALL]
     assert main(words) == 0
@@ -490,6 +487,9 @@ def test_a_release_is_one_command_and_goes_on_where_it_was(phantoms, tmp_path, c
     figures = bundle.provenance["figures"]
     assert {row["part"] for row in figures} == {"test"} and sum(row["n"] for row in figures) > 10
     assert bundle.provenance["maps"] and bundle.provenance["config"]["recipe"] == "release"
+    further = networks.build(bundle.name, size=bundle.size)
+    images = torch.rand(4, 1, bundle.size, bundle.size)
+    assert "an exported network" in pretrained.load(further, bundle.name, str(bundle.network), images)
     weights = folder / "run" / "weights.safetensors"
     before = weights.stat().st_mtime_ns
     assert main(words) == 0

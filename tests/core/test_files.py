@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brainsift.core.errors import InputError
@@ -147,7 +147,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_json_comes_back_the_same(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "any.json"

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brainsift.core.labels import CLASS_NAMES, NO_TUMOR, TUMOR, UNKNOWN, label_from_name
@@ -105,14 +105,12 @@ def test_the_order_of_the_classes():
     assert math.isnan(UNKNOWN)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["no_tumor", "glioma", "pred"]), st.sampled_from(["", " ", "_"]), st.booleans())
 def test_case_and_separators_do_not_matter(name, separator, upper):
     changed = separator + name.replace("_", separator) + separator
     assert label_from_name(changed.upper() if upper else changed) == label_from_name(name)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_name_is_understood_or_not_but_never_fails(name):
     assert label_from_name(name) in (0, 1, None)

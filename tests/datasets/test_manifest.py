@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brainsift.core.errors import ManifestError
@@ -89,7 +89,6 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, st.sampled_from([0.0, 1.0, None])), min_size=1, max_size=5))
 def test_any_text_comes_back_without_blanks_around_it(tmp_path_factory, rows):
     folder = tmp_path_factory.getbasetemp()

@@ -42,7 +42,7 @@ drawn = st.builds(
     size=st.integers(1, 6),
     balance=st.floats(0.3, 0.7),
 )
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.slow

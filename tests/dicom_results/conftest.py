@@ -67,6 +67,7 @@ def changed(made, tags):
     return made
 
 
+@cache
 def pixels_of(number):
     return draw(20 + number, tumor=True, size=_SIDE).pixels.astype("<u2")
 

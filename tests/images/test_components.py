@@ -1,7 +1,7 @@
 """Patches of a mask, against the plainest way to find them."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from brainsift.images.components import filled, grown, labels
@@ -9,7 +9,6 @@ from brainsift.images.components import filled, grown, labels
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 
 
-@settings(deadline=None)
 @given(MASKS)
 def test_patches_are_what_a_flood_reaches(mask):
     numbers = labels(mask)
@@ -28,7 +27,6 @@ def _flooded(mask, start):
     return reached
 
 
-@settings(deadline=None)
 @given(MASKS)
 def test_filled_is_what_lies_between_two_cells(mask):
     def between(lines):

@@ -204,7 +204,7 @@ def test_what_is_no_image(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(kind=st.sampled_from(["JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP"]), data=st.data())
 def test_broken_bytes_give_an_image_or_one_of_our_errors(kind, data):
     file = bytearray(content(Image.fromarray(SLICE), kind))

@@ -23,7 +23,7 @@ def written(tmp_path_factory):
         return manifest.parent, list(csv.DictReader(file))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32), tumor=st.booleans(), size=st.sampled_from([64, 128, 192]))
 def test_the_seed_decides(seed, tumor, size):
     one, other = (draw(seed, tumor=tumor, size=size) for _ in range(2))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -10,14 +10,12 @@ from brainsift.images.resample import block_means, product, resize
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=20, max_side=70)), st.integers(1, 20))
 def test_bytes_are_summed_sooner_to_the_same_means(grey, cell):
     np.testing.assert_array_equal(block_means(grey, cell), block_means(grey.astype(np.float32), cell))
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(
     hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=150)),
     st.integers(1, 150),
@@ -31,7 +29,6 @@ def test_resized_is_the_product_with_the_whole_filter(pixels, height, width):
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(*[st.sampled_from([1, 3, 4, 16, 70, 300, 1500])] * 3, st.booleans())
 def test_a_product_in_blocks_is_the_product(n, k, m, turned):
     random = np.random.default_rng(n * k * m)

@@ -172,7 +172,7 @@ def test_the_input_is_left_alone():
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     grey=st.tuples(st.integers(16, 90), st.integers(16, 90)).flatmap(
         lambda shape: hnp.arrays(st.sampled_from([np.dtype(np.uint8), np.dtype(np.uint16)]), shape)
@@ -202,7 +202,7 @@ def test_real_images(data):
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(side=st.tuples(st.integers(1, 14), st.integers(1, 14)), seed=st.integers(0, 10_000))
 def test_tiny_images_are_scaled_without_a_warning(side, seed):
     pixels = np.random.default_rng(seed).integers(0, 255, side).astype(np.uint8)
@@ -229,7 +229,6 @@ def test_bytes_and_the_same_values_as_floats_give_the_same_pixels(seed):
         np.testing.assert_array_equal(standard(grey), standard(grey.astype(np.float32)))
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(
         st.sampled_from([np.dtype(np.uint8), np.dtype(np.float32)]), st.integers(1, 90), elements=st.integers(0, 200)
@@ -248,7 +247,6 @@ def test_percentiles_are_those_of_numpy(values, percent):
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(
     hnp.arrays(
         np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12), elements=st.integers(0, 9)

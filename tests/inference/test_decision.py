@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brainsift.core.reasons import Reason
-from brainsift.inference.decision import COLUMNS, Prediction, Rule, expit, log_odds
+from brainsift.inference.decision import COLUMNS, KIND_COLUMNS, Prediction, Rule, expit, log_odds
 
 LOGITS = st.floats(-27, 27)
 
@@ -23,7 +23,7 @@ def test_only_a_row_is_rounded(logit):
     one = Prediction("a.png", "ok", logit, "tumor", volume="v")
     assert one.probability == expit(logit) and one.logit == logit
     row = one.to_dict()
-    assert tuple(row) == COLUMNS and row["probability"] == round(expit(logit), 6)
+    assert tuple(row) == (*COLUMNS, *KIND_COLUMNS) and row["probability"] == round(expit(logit), 6)
 
 
 def test_a_row_has_the_code_beside_the_words():
@@ -37,6 +37,9 @@ def test_a_row_has_the_code_beside_the_words():
         "no such file. Check the path.",
         "",
         "missing_file",
+        "",
+        None,
+        None,
     ]
     assert type(one.to_dict()["reason"]) is str
 

@@ -65,7 +65,7 @@ def test_the_input_of_the_network_does_not_drift(pinned, now):
 
 
 def test_logits_and_decisions_do_not_drift(pinned, now):
-    np.testing.assert_allclose(now["logits"], pinned["logits"], atol=1e-3)
+    np.testing.assert_allclose(now["logits"], pinned["logits"], atol=0.05)  # in INT8 a rounding may go the other way
     assert now["decisions"] == pinned["decisions"] and {"tumor", "no_tumor"} <= set(now["decisions"])
 
 

@@ -21,7 +21,7 @@ from brainsift.evaluation.calibrated_run import calibrated_predictions
 from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle, write_bundle
-from brainsift.inference.decision import make_rule
+from brainsift.inference.decision import COLUMNS, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.training.recipes import make_config
 from brainsift.training.train import train
@@ -140,7 +140,7 @@ def test_command_writes_tables_and_exits_with_3_on_unreadable_files(bundle_folde
     assert main([*arguments, "--csv", str(tmp_path / "answers.csv")]) == 0
     assert main([*arguments, str(tmp_path / "broken.jpg"), "--json", str(tmp_path / "answers.json")]) == 3
     rows = list(csv.DictReader((tmp_path / "answers.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["path", "status", "probability", "decision", "detail", "volume", "reason"]
+    assert list(rows[0]) == list(COLUMNS)
     assert {row["decision"] for row in rows} <= {"tumor", "no_tumor"}
     answers = json.loads((tmp_path / "answers.json").read_text())
     assert len(answers) == len(rows) + 1

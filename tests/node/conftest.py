@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import importlib.util
 import io
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,7 @@ PATIENT = {
 """Strings that must stand in no log, metric, name or error."""
 _PATH = "/usr/bin:/usr/sbin:/usr/local/bin"  # pynetdicom brings programs with the names of DCMTK's
 _CLONE_NEWNET = 0x40000000
+_PORTS = itertools.count(20_000)  # below those that the system gives to connections
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +84,8 @@ def program(name):
     return shutil.which(name, path=_PATH)
 
 
-def until(condition, *, seconds=30.0, every=0.05):
-    """Waits until a condition holds, and returns its value."""
+def until(condition, *, seconds=300.0, every=0.05):
+    """Waits until a condition holds, and returns its value; the limit is for what never happens."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it did not happen in time"
@@ -92,9 +94,12 @@ def until(condition, *, seconds=30.0, every=0.05):
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """Returns a port for a server that starts later: no connection, and no other call, gets it in the meantime."""
+    for port in _PORTS:
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def listens(port):
@@ -125,10 +130,9 @@ def write_series(folder, *, count=6, seed=1, side=96, start=0, study=None, serie
     folder.mkdir(parents=True, exist_ok=True)
     study = study or generate_uid(entropy_srcs=["study", str(seed)])
     series = series or generate_uid(entropy_srcs=["series", str(seed)])
+    head = draw(seed, tumor=True, size=side).pixels.astype(np.uint16) * 4
     paths = []
     for index in range(start, start + count):
-        pixels = np.asarray(draw(seed, tumor=True, size=side).pixels)
-        grey = (pixels if pixels.ndim == 2 else pixels[..., 0]).astype(np.uint16) * 4 + index
         meta = FileMetaDataset()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
@@ -177,7 +181,7 @@ def write_series(folder, *, count=6, seed=1, side=96, start=0, study=None, serie
         }
         for name, value in values.items():
             setattr(made, name, value)
-        made.PixelData = grey.tobytes()
+        made.PixelData = (head + index).tobytes()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
         paths.append(folder / f"{index:04d}.dcm")
         made.save_as(paths[-1], enforce_file_format=True)
@@ -272,7 +276,7 @@ def running_node(config, *, environment=None):
             sys.executable, "-m", "brainsift", "node", config, stdout=stream, stderr=stream, env=environment
         ) as running,
     ):
-        until(lambda: running.poll() is not None or log.read_text().count("node started") > before, seconds=60)
+        until(lambda: running.poll() is not None or log.read_text().count("node started") > before)
         assert running.poll() is None, log.read_text()
         yield running
 

@@ -73,8 +73,6 @@ def test_both_sides_of_the_compose_file_work_together(tmp_path):
             (series,) = get("/series")
             get("/modalities/brainsift/store", series.encode())
             journal = Journal(tmp_path / "node")
-            until(
-                lambda: journal.counts() == {"delivered": 1}, seconds=120
-            )  # before the quiet time: it asks for the count
+            until(lambda: journal.counts() == {"delivered": 1})  # before the quiet time: it asks for the count
             kinds = [one["MainDicomTags"]["Modality"] for one in get("/series?expand")]
     assert sorted(kinds) == ["MR", "OT", "SEG", "SR"]

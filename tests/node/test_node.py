@@ -43,8 +43,8 @@ def states(config):
     return [one.state for one in journal_of(config).series()]
 
 
-def ended(config, *, state="delivered", count=1, seconds=90):
-    return until(lambda: states(config).count(state) >= count, seconds=seconds, every=0.3)
+def ended(config, *, state="delivered", count=1):
+    return until(lambda: states(config).count(state) >= count, every=0.3)
 
 
 def test_a_series_that_orthanc_sends_comes_back_with_its_results_once(beside, tmp_path):
@@ -80,7 +80,7 @@ def test_late_slices_make_a_second_version_that_names_the_first(beside, tmp_path
         ended(config)
         (first,) = [one for one in results(beside) if one.Modality == "SR"]
         send(beside.node_port, *write_series(tmp_path / "late", count=2, start=6))
-        until(lambda: len(journal_of(config).versions(1)) == 2, seconds=60)
+        until(lambda: len(journal_of(config).versions(1)) == 2)
         ended(config)
         (second,) = [
             one for one in results(beside) if one.Modality == "SR" and one.SOPInstanceUID != first.SOPInstanceUID
@@ -190,8 +190,8 @@ def test_nothing_that_the_node_writes_for_people_names_the_patient(beside, tmp_p
         send(beside.node_port, *files)
         written.append(str(stow(web_port, [broken, files[0].with_name("0001.dcm")])))
         written.append(str(stow(web_port, [broken], study=f"/{PATIENT['PatientID']}")))
-        until(lambda: journal_of(config).delivery_counts().get(("archive", "delivered")), seconds=60)
-        until(lambda: any(one.error for one in journal_of(config).deliveries(target="away")), seconds=60)
+        until(lambda: journal_of(config).delivery_counts().get(("archive", "delivered")))
+        until(lambda: any(one.error for one in journal_of(config).deliveries(target="away")))
         for path in ("/metrics", "/nowhere", f"/dicom-web/studies/{PATIENT['PatientID']}"):
             try:
                 written.append(urllib.request.urlopen(f"http://127.0.0.1:{web_port}{path}").read().decode())

@@ -205,7 +205,7 @@ def test_with_tls_a_caller_needs_a_certificate(receiving, certificates, tmp_path
 
 
 def test_a_caller_that_says_nothing_does_not_keep_others_out_for_long(receiving, certificates, tmp_path, monkeypatch):
-    monkeypatch.setattr("brainsift.node.receiver._HANDSHAKE_S", 0.5)
+    monkeypatch.setattr("brainsift.node.receiver._HANDSHAKE_S", 2.0)
     receiver, intake = receiving(tls=certificates)
     (file,) = write_series(tmp_path / "in", count=1)
     with socket.create_connection(("127.0.0.1", receiver.port)):

@@ -139,15 +139,37 @@ def test_earlier_studies_of_the_same_patient_are_offered_with_dates(open_page, s
         head = page.locator(".side-head.of-other .side-slice")
         expect(head).to_contain_text("study of 2025-07-01")
         expect(head).to_contain_text("8 months (245 days) earlier")
-        expect(head).to_contain_text("matched by share of the stack")
+        expect(head).to_contain_text("matched by position in mm")  # of 5 and 9 slices
+        page.locator("#slice-slider").fill("3")
+        expect(head).to_contain_text("slice 3 / 5")
+        expect(head).to_contain_text("S\u00a010.0\u00a0mm")
         wait_until(page, lambda: shades(page, OTHER)["bright"] > 0)
         page.get_by_role("link", name="History").click()
         page.locator("#history-rows tr", has_text="nobody").get_by_role("button").click()
         expect(page.locator("#case-title")).to_have_text("nobody")
+        expect(page.locator("#place")).to_contain_text("Axial · S\u00a0")  # the history knows where slices lie
+        expect(page.locator("#stage .side[data-side=left]").first).to_have_text("R")
         page.keyboard.press("2")
         expect(page.locator("#compare-cases li")).to_have_count(3)
         expect(page.locator("#compare-earlier")).to_be_hidden()
         page.close()  # before the service ends
+
+
+def test_a_case_that_was_deleted_meanwhile_is_told(open_page, serving, images, tmp_path):
+    with serving(keep=tmp_path / "history", keep_images=True, threads=1) as running:
+        page = open_page(running.url, strict=False)  # the refusal stands in the console, too
+        drop(page, images[-2:])
+        wait_until_scored(page, 2)
+        expect(page.locator("#judged-count")).to_have_text("0 of 2 judged")
+        page.get_by_role("link", name="History").click()
+        page.locator("#history-rows tr", has_text=images[-1].name).get_by_role("button").click()
+        expect(page.locator("#case-title")).to_have_text(images[-1].name)
+        (gone,) = page.request.get(f"{running.url}/api/v1/history?query={images[-2].name}").json()["cases"]
+        assert page.request.delete(f"{running.url}/api/v1/history/{gone['id']}").ok
+        page.keyboard.press("2")
+        page.locator("#compare-cases button").first.click()
+        expect(page.locator("#banner-words")).to_contain_text("is not in the history")
+        page.close()
 
 
 def test_on_a_phone_one_lies_above_the_other(open_page, tmp_path):

@@ -19,7 +19,19 @@ from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import summarise_volumes
 from brainsift.volumes.inputs import find_images
 
-from .actions import WORDS, called, download, drag, drop, open_case, read_shades, row, wait_until, wait_until_scored
+from .actions import (
+    PHONE,
+    WORDS,
+    called,
+    download,
+    drag,
+    drop,
+    open_case,
+    read_shades,
+    row,
+    wait_until,
+    wait_until_scored,
+)
 from .scans import SIDE, draw_volume, write_nifti, write_series
 
 pytestmark = pytest.mark.browser
@@ -290,14 +302,20 @@ def test_dicom_files_beyond_one_upload_are_refused_whole(open_page, serving, fil
         expect(page.locator("#prediction-reason")).to_contain_text("--upload-mb")
 
 
-def test_the_picture_of_a_volume_is_there_while_it_is_scored(open_page, tmp_path):
+@pytest.mark.parametrize(("look", "listed"), [({}, 0), ({}, 1), (PHONE, 0)], ids=["alone", "case open", "phone"])
+def test_the_picture_of_a_volume_is_there_while_it_is_scored(open_page, images, tmp_path, look, listed):
     write_nifti(tmp_path / "long.nii.gz", np.repeat(draw_volume(12, 25), 8, axis=0))
-    page = open_page()
+    page = open_page(**look)
+    if listed:
+        drop(page, images[-1:])
+        wait_until_scored(page, 1)
+        expect(page.locator("#case-title")).to_have_text(images[-1].name)
     page.evaluate(WATCH_PREVIEW)
     page.set_input_files("#pick-files", tmp_path / "long.nii.gz")
-    wait_until_scored(page, 1)
+    wait_until_scored(page, listed + 1)
     seen = page.evaluate("() => window.seen")
-    assert seen["width"] == SIDE and seen["rows"] == 0
+    assert seen["width"] == SIDE and seen["rows"] == listed and seen["shown"] >= 96
+    assert seen["place"] == ("pending" if look or listed else "case-none")
     words = r"long\.nii\.gz: \d+ of 200 slices scored\. The result comes after the last one\."
     assert re.fullmatch(words, seen["words"])
     expect(page.locator("#preview")).to_be_hidden()
@@ -309,6 +327,8 @@ WATCH_PREVIEW = """() => {
   image.addEventListener('load', () => {
     const words = document.getElementById('preview-words').textContent;
     const rows = document.querySelectorAll('#case-rows tr').length;
-    if (image.checkVisibility()) window.seen = {width: image.naturalWidth, words, rows};
+    const place = image.closest('#pending, #case-none').id;
+    const [width, shown] = [image.naturalWidth, image.clientWidth];
+    if (image.checkVisibility()) window.seen = {width, shown, words, rows, place};
   });
 }"""

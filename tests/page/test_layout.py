@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .actions import PHONE, drop, open_case, row, wait_until, wait_until_scored
+from .actions import PHONE, drop, open_case, read_shades, row, wait_until, wait_until_scored
 
 pytestmark = pytest.mark.browser
 
@@ -54,6 +54,46 @@ def test_a_phone_shows_one_thing_at_a_time(open_page, files, images):
     for view in ("History", "About"):
         page.get_by_role("link", name=view).tap()
         assert fits()
+
+
+TABLET = {"viewport": {"width": 820, "height": 1180}, "is_mobile": True, "has_touch": True}
+
+
+@pytest.mark.parametrize("look", [PHONE, TABLET, {}], ids=["phone", "tablet", "desk"])
+def test_a_picked_file_opens_its_result_at_any_size(open_page, images, look):
+    page = open_page(**look)
+    for path in images[-2:]:  # also where another case is open
+        page.set_input_files("#pick-files", path)
+        expect(page.locator("#case-title")).to_have_text(path.name)
+        expect(page.locator("#case-title")).to_be_in_viewport()
+        expect(page.locator("#prediction-decision")).to_be_visible()
+        wait_until(page, lambda: read_shades(page)["bright"] > 100)
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        if look is PHONE:
+            page.get_by_role("button", name="Back to the list").tap()
+    page.get_by_role("button", name="Grid of pictures").click()
+    pictures = page.locator("#case-rows .thumb img")
+    expect(pictures).to_have_count(2)
+    boxes = [picture.bounding_box() for picture in pictures.all()]
+    assert all(box["width"] >= 80 and box["x"] + box["width"] <= page.viewport_size["width"] for box in boxes)
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("look", [PHONE, TABLET, {}], ids=["phone", "tablet", "desk"])
+def test_no_letter_of_a_side_lies_under_the_tools(open_page, files, look):
+    page = open_page(**look)
+    page.set_input_files("#pick-files", files / "head.nii.gz")
+    expect(page.locator("#case-title")).to_have_text("head.nii.gz")
+    letters = page.locator("#stage .canvas-box:first-child .side")
+    expect(letters).to_have_text(["R", "L", "A", "P"])
+    for planes in (False, True):
+        if planes:
+            page.get_by_role("button", name="Other planes").click()
+            expect(page.locator(".pane-words").first).to_contain_text("not scored")
+        tools = page.locator(".stage-tools").bounding_box()
+        for letter in letters.all():
+            box = letter.bounding_box()
+            assert box["y"] + box["height"] <= tools["y"] or box["x"] + box["width"] <= tools["x"], letter.inner_text()
 
 
 OVERFLOW = """() => {

@@ -103,6 +103,11 @@ def test_of_5000_cases_only_those_in_view_are_rows_and_keys_reach_each(open_page
     expect(page.locator("[data-filter=all] .count")).to_have_text(f"{MANY:,}")
     rows = page.locator("#case-rows tr:not(.gap)")
     assert rows.count() < MOST
+    in_view = rows.count()
+    page.get_by_role("link", name="History").click()
+    page.evaluate("cases.setRule({...cases.rule})")  # while the list is hidden
+    page.get_by_role("link", name="Cases").click()
+    wait_until(page, lambda: rows.count() == in_view)
     expect(page.locator("#case-table")).to_have_attribute("aria-rowcount", str(MANY + 1))
     focused = page.locator("#case-rows .case-open:focus")
     page.locator("#case-rows .case-open").first.focus()
@@ -168,6 +173,22 @@ TAKE = """(count) => {
 }"""
 
 
+def test_a_picture_that_the_server_lacks_is_asked_for_once(open_page, images):
+    page = open_page(strict=False)  # the missing picture stands in the console
+    asked = []
+    page.route("**/picture.png?side=*", lambda route: asked.append(route.request.url) or route.fulfill(status=404))
+    drop(page, images[-2:])
+    wait_until_scored(page, 2)
+    wait_until(page, lambda: len(set(asked)) == 2)
+    for name in ("Screening", "Confirm", "Balanced"):
+        value = page.locator("#threshold-value").inner_text()
+        page.locator("#threshold-names label", has_text=name).click()
+        expect(page.locator("#threshold-value")).not_to_have_text(value)
+        expect(page.locator("#case-rows tr").first).to_be_visible()
+        page.evaluate("() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 250))")
+    assert len(asked) == len(set(asked)) == 2
+
+
 def test_names_are_text_never_markup(open_page, files, tmp_path):
     name = "<img src=x onerror=alert(1)>.png"
     shutil.copy(files / "tumor-4.png", tmp_path / name)
@@ -195,11 +216,20 @@ def test_the_grid_shows_pictures_with_their_maps_and_is_remembered(open_page, im
     plain = row(page, "holiday.png").locator("img")
     wait_until(page, lambda: plain.evaluate("image => image.complete && image.naturalWidth > 0"))
     assert colored > 100 and plain.evaluate(COLORED) == 0
+    assert found.evaluate(YELLOW) > 15 and plain.evaluate(YELLOW) == 0  # the contour
     page.reload()
     wait_until_scored(page, len(images))
     expect(page.get_by_role("button", name="Grid of pictures")).to_have_attribute("aria-pressed", "true")
 
 
+YELLOW = """image => {
+  const context = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
+  context.drawImage(image, 0, 0);
+  const {data} = context.getImageData(0, 0, image.naturalWidth, image.naturalHeight);
+  let yellow = 0;
+  for (let i = 0; i < data.length; i += 4) yellow += data[i] > 230 && data[i + 1] > 190 && data[i + 2] < 120;
+  return yellow;
+}"""
 COLORED = """image => {
   const context = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
   context.drawImage(image, 0, 0);

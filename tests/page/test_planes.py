@@ -113,6 +113,28 @@ def test_a_click_in_a_plane_goes_to_the_slice(open_page, tmp_path):
     expect(pane(page, 0)).to_be_hidden()
 
 
+def test_contours_are_drawn_on_the_scored_slices_only(open_page, tmp_path):
+    page = open_page()
+    page.set_input_files("#pick-files", [write_marked(tmp_path / "drawn.nii")])
+    wait_until_scored(page, 1)
+    expect(page.locator("#case-verdict")).to_be_visible()  # it is kept
+    page.get_by_role("button", name="Other planes").click()
+    words = pane(page, 0).locator(".pane-words")
+    expect(words).to_contain_text("Coronal")
+    expect(words).not_to_contain_text("draw")
+    page.locator("#slice-slider").fill("2")
+    page.get_by_role("button", name="Correct the contour (X)").click()
+    expect(words).to_contain_text("not scored · draw on the axial picture")
+    slice_number = page.locator("#slice-number").inner_text()
+    click_at(page, pane(page, 0).locator("canvas"), (0.5, 0.5))
+    expect(page.locator("#live")).to_contain_text("Contours are drawn on the axial picture")
+    expect(page.locator("#slice-number")).to_have_text(slice_number)
+    page.get_by_role("button", name="Done").click()
+    expect(words).not_to_contain_text("draw")
+    click_at(page, pane(page, 0).locator("canvas"), (0.5, 0.5))
+    expect(page.locator("#slice-number")).to_have_text("5 / 9")
+
+
 def test_a_series_at_uneven_distances_says_why_it_has_no_planes(open_page, tmp_path):
     folder = tmp_path / "series"
     write_series(folder, 8, 8, **SERIES)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 import sqlite3
 import zipfile
 from dataclasses import replace
@@ -21,6 +22,7 @@ from PIL import Image
 from brainsift.cli.main import main
 from brainsift.core.errors import InputError, NotFoundError, UsageError
 from brainsift.images.phantom import draw as draw_head
+from brainsift.inference.bundle import load_bundle
 from brainsift.serve.history.contours import Contour
 from brainsift.serve.history.store import FILE, History
 from brainsift.volumes.voxel_grid import VoxelGrid
@@ -269,9 +271,10 @@ def test_a_volume_without_a_place_says_so(history):
 
 
 @pytest.mark.slow
-def test_audit_calibrate_and_training_read_the_manifest(history, tmp_path, monkeypatch):
+def test_audit_evaluate_calibrate_and_training_take_the_manifest(history, tmp_path, monkeypatch):
     pandas = pytest.importorskip("pandas")
-    for seed in range(12):
+    pytest.importorskip("torch")
+    for seed in range(24):
         head = draw_head(seed, tumor=seed % 2 == 0, size=160)
         picture = io.BytesIO()
         Image.fromarray(head.pixels).save(picture, "PNG")
@@ -288,15 +291,23 @@ def test_audit_calibrate_and_training_read_the_manifest(history, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     assert main(["audit", str(manifest), "-o", "audit"]) == 0
     audited = pandas.read_csv("audit/manifest.csv", keep_default_na=False)
-    assert list(audited["status"]) == ["ok"] * 12 and (audited["mask"] != "").sum() == 6
+    assert list(audited["status"]) == ["ok"] * 24 and (audited["mask"] != "").sum() == 12
     monkeypatch.chdir(folder)
     command = ["evaluate", "--predictions", "manifest.csv", "--manifest", "manifest.csv", "--json", "scores.json"]
     assert main(command) == 0
-    from brainsift.images.preprocess import preprocess_outline
-
-    for row in audited[audited["mask"] != ""].itertuples():
-        outline = preprocess_outline(row.path, row.mask)
-        assert outline.max() == 255 and 0.001 < (outline > 0).mean() < 0.5
+    assert json.loads((folder / "scores.json").read_text())["n_missing"] == 0
+    assert main(["calibrate", "--data", "manifest.csv", "-o", "site"]) == 0
+    ours, theirs = load_bundle(folder / "site"), load_bundle()
+    assert ours.thresholds != theirs.thresholds
+    monkeypatch.chdir(tmp_path)
+    quick = ["--size", "64", "--epochs", "1", "--batch-size", "4", "--threads", "1", "--precision", "fp32"]
+    weights = {}
+    for outlines in ("0", "2"):  # the share of the masks in what is learned
+        run = ["train", "audit/manifest.csv", "-o", f"run-{outlines}", "--cache", "cache", *quick]
+        assert main([*run, "--outline-weight", outlines]) == 0
+        weights[outlines] = (tmp_path / f"run-{outlines}" / "weights.safetensors").read_bytes()
+    assert weights["0"] != weights["2"]  # the network learned from what was drawn
+    assert main(["explain", "run-2"]) == 0  # the map against the masks of the test images
 
 
 def upload(url, paths):
@@ -314,7 +325,7 @@ def put(url, number, contour):
 
 
 def test_the_service_knows_the_size_of_a_large_image(keeping, tmp_path):
-    pixels = draw_head(4, tumor=True, size=1400).pixels[:, :1100]
+    pixels = np.kron(draw_head(4, tumor=True, size=140).pixels, np.ones((10, 10), np.uint8))[:, :1100]
     Image.fromarray(pixels).save(tmp_path / "large.png")
     (number,) = upload(keeping.url, [tmp_path / "large.png"])["cases"]
     address = f"{keeping.url}/api/v1/history/{number}"

@@ -31,6 +31,8 @@ from brainsift.serve.history.database import _UPGRADES, APPLICATION, SCHEMA, fol
 from brainsift.serve.history.export_table import EXPORT_COLUMNS, IMAGES
 from brainsift.serve.history.store import FILE, Case, History, HistoryRow
 from brainsift.serve.http.history_routes import router
+from brainsift.serve.schemas import GeometryResult
+from brainsift.volumes.geometry import Geometry
 from brainsift.volumes.inputs import find_images
 
 ROW = HistoryRow("slice.png", "", "ok", 0.9, "tumor", "tumor", 0.8, "", "compact 0.1")
@@ -85,6 +87,14 @@ def test_what_is_recorded_is_found_again(history):
     assert history.open(second).probability is None
     assert [one.id for one in history.search()[1]] == [second, first]
     assert case.created.endswith("Z")
+
+
+def test_the_place_of_a_slice_is_kept(history):
+    place = Geometry((1.0, 0.0, 0.0), (0.0, 0.8, -0.6), (1.25, -20.1, 48.7), (240.0, 256.5), (8, 8))
+    there, nowhere = history.record([replace(ROW, geometry=place), ROW])
+    assert history.open(there).geometry == GeometryResult.of(place)
+    assert history.open(there).geometry.sides == ("R", "L", "AS", "PI")
+    assert history.open(nowhere).geometry is None
 
 
 def test_search_takes_words_in_any_case_verdicts_and_decisions(history):
@@ -310,8 +320,8 @@ def foreign(path: Path, *statements: str) -> None:
         (["CREATE TABLE notes (text)"], "another program"),
         (["PRAGMA application_id = 5", "PRAGMA user_version = 1"], "another program"),
         (
-            [f"PRAGMA application_id = {APPLICATION}", "PRAGMA user_version = 7"],
-            f"its schema is 7, this version reads 2 to {SCHEMA}",
+            [f"PRAGMA application_id = {APPLICATION}", "PRAGMA user_version = 8"],
+            f"its schema is 8, this version reads 2 to {SCHEMA}",
         ),
     ],
 )
@@ -620,7 +630,7 @@ def test_a_letter_with_an_accent_is_found_however_it_is_stored(history):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=40), query=st.text(max_size=20), note=st.text(max_size=40))
 def test_any_text_is_kept_searched_and_exported(client, history, name, query, note):
     history.clear()

@@ -31,7 +31,6 @@ def kept(serving, tmp_path_factory):
 @SCHEMA.parametrize()
 @settings(
     max_examples=12,
-    deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -61,7 +61,7 @@ def test_apply_survives_huge_logits():
 
 @pytest.mark.slow
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_balanced_threshold_is_not_beaten(seed):
     generator = np.random.default_rng(seed)
     labels = np.concatenate([[0, 1], generator.integers(0, 2, 40)])
@@ -104,7 +104,7 @@ def test_named_thresholds_reach_what_they_promise():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_named_thresholds_keep_their_order(seed):
     generator = np.random.default_rng(seed)
     labels = np.concatenate([[0, 1], generator.integers(0, 2, 40)])

@@ -20,7 +20,7 @@ def test_to_input_scales_and_orders_channels():
     assert torch.allclose(to_input(colour)[:, 1], torch.tensor(0.2))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(strength=st.floats(0, 1), seed=st.integers(0, 1000), size=st.sampled_from([16, 32, 48, 64]))
 def test_result_is_repeatable_and_in_range(strength, seed, size):
     first, second = (

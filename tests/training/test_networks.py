@@ -9,11 +9,9 @@ from brainsift.training.augment import degrade
 from brainsift.training.devices import choose_device
 from brainsift.training.recipes import MODELS, RECIPES, make_config
 
-LARGE = pytest.param("resnet50", marks=pytest.mark.slow)
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [LARGE if name == "resnet50" else name for name in networks.MODELS])
+@pytest.mark.parametrize("name", networks.MODELS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_gives_one_logit_an_image(name, channels):
     model = networks.build(name, in_channels=channels, size=64).eval()
@@ -31,6 +29,7 @@ def test_baseline_cnn_is_the_network_of_the_study():
     assert networks.build("compact").penalty() == 0.0
 
 
+@pytest.mark.slow
 def test_compact_stays_under_a_million():
     assert networks.count_parameters(networks.build("compact")) <= 1_000_000
 
@@ -46,7 +45,8 @@ def test_softmax_logits_become_log_odds():
     assert torch.allclose(torch.sigmoid(networks.log_odds(outputs)), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mobilenet", LARGE])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet", "resnet50"])
 def test_twice_preprocessed_pixels_are_nearly_constant(name):
     wrong = networks.build(name, in_channels=3, twice_preprocessed=True)
     images = torch.rand(2, 3, 8, 8)

@@ -46,19 +46,24 @@ def weights(folder):
     return load_file(folder / "weights.safetensors")
 
 
+@pytest.fixture(scope="module")
+def trained(parted, cache, tmp_path_factory):
+    """A run folder with the settings of `small`, for tests that leave it as it is."""
+    return train(parted, small(), tmp_path_factory.mktemp("trained") / "run", cache=cache)
+
+
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.mark.slow
-def test_a_run_folder_holds_all_that_is_needed_to_do_it_again(parted, cache, tmp_path):
-    folder = train(parted, small(), tmp_path / "run", cache=cache, origin={"protocol": "grouped", "fold": 0})
-    assert {path.name for path in folder.iterdir()} == RUN_FILES
-    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+def test_a_run_folder_holds_all_that_is_needed_to_do_it_again(parted, trained):
+    assert {path.name for path in trained.iterdir()} == RUN_FILES
+    predictions = pd.read_csv(trained / "predictions.csv", keep_default_na=False)
     used = parted[parted["part"] != ""]
     assert predictions["part"].value_counts().to_dict() == used["part"].value_counts().to_dict()
     assert np.allclose(predictions["probability"], 1 / (1 + np.exp(-predictions["logit"])), atol=1e-5)
-    model, config = load_run(folder)
+    model, config = load_run(trained)
     assert config == small()
     assert not model.training
 
@@ -88,41 +93,40 @@ def test_same_seed_same_weights_another_seed_others(parted, cache, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes of POSIX")
 def test_killed_at_any_moment_it_ends_with_the_same_weights(parted, cache, tmp_path):
-    """A process is killed with SIGKILL in the middle of training, several times, and started again."""
+    """Processes are killed with SIGKILL in the middle of training, one after the other; the last one ends it."""
     write_manifest(parted, tmp_path / "split.csv")
     config = small(epochs=4)
     undisturbed = weights(train(parted, config, tmp_path / "undisturbed", cache=cache))
-    script = (
-        "import sys, pathlib\nfrom brainsift.datasets.manifest import read_manifest\n"
-        "from brainsift.training.train import train\n"
-        "from brainsift.training.recipes import make_config\n"
-        f"config = make_config('compact', **{ {**SMALL, 'epochs': 4}!r})\n"
-        f"train(read_manifest(pathlib.Path({str(tmp_path / 'split.csv')!r})), config, "
-        f"pathlib.Path({str(tmp_path / 'killed')!r}), cache=pathlib.Path({str(cache)!r}),"
-        " report=lambda progress: print(progress.done, flush=True))\n"
-    )
-    kills = 0
-    for stop_after in (2, 8, 8):  # steps of this process; an epoch has about 5
-        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-        for _ in range(stop_after):
-            if not process.stdout.readline():
-                break
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-        process.stdout.close()
-    assert kills == 3
-    assert not (tmp_path / "killed" / "predictions.csv").exists()
-    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+    script = f"""if True:
+        import os, pathlib, signal
+        from transformers import MobileNetV2Model
+        from brainsift.datasets.manifest import read_manifest
+        from brainsift.training.recipes import make_config
+        from brainsift.training.train import train
+
+        folder = pathlib.Path({str(tmp_path)!r})
+        table, config = read_manifest(folder / "split.csv"), make_config("compact", **{ {**SMALL, "epochs": 4}!r})
+        for stop_after in (2, 8, 8, 1000):  # steps of one process; an epoch has about 5
+            if (process := os.fork()) == 0:  # so that the packages are imported once
+                left = iter(range(stop_after - 1))
+                report = lambda _: next(left, None) is None and os.kill(os.getpid(), signal.SIGKILL)
+                train(table, config, folder / "killed", cache=pathlib.Path({str(cache)!r}), report=report)
+                os._exit(0)
+            ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            print(ended, (folder / "killed" / "predictions.csv").exists(), flush=True)
+    """
+    done = subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.splitlines() == [*[f"{-signal.SIGKILL.value} False"] * 3, "0 True"]
     assert same(undisturbed, weights(tmp_path / "killed"))
     assert (tmp_path / "killed" / "curve.csv").read_text().count("\n") == 5
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs limits of POSIX")
-def test_no_room_for_the_checkpoint_is_told_in_words_and_leaves_nothing_half_written(parted, cache, tmp_path):
+def test_no_room_for_the_checkpoint_is_told_in_words_and_leaves_nothing_half_written(parted, trained, cache, tmp_path):
     write_manifest(parted, tmp_path / "split.csv")
-    undisturbed = weights(train(parted, small(), tmp_path / "undisturbed", cache=cache))
     script = (
         "import resource, sys\nfrom brainsift.cli.main import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\nsys.exit(main(sys.argv[1:]))\n"
@@ -144,26 +148,24 @@ def test_no_room_for_the_checkpoint_is_told_in_words_and_leaves_nothing_half_wri
     assert "File too large" in full.stderr and "Make room" in full.stderr
     assert not [path.name for path in (tmp_path / "run").iterdir() if path.name[0] == "." or path.suffix == ".pt"]
     subprocess.run([sys.executable, "-m", "brainsift", *words], check=True, capture_output=True)
-    assert same(undisturbed, weights(tmp_path / "run"))
+    assert same(weights(trained), weights(tmp_path / "run"))
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_not_trained_again(parted, cache, tmp_path):
-    folder = train(parted, small(), tmp_path / "run", cache=cache)
-    before = (folder / "weights.safetensors").stat().st_mtime_ns
-    train(parted, small(), folder, cache=cache, on_epoch=lambda row: pytest.fail("trained again"))
-    assert (folder / "weights.safetensors").stat().st_mtime_ns == before
+def test_a_finished_run_is_not_trained_again(parted, trained, cache):
+    before = (trained / "weights.safetensors").stat().st_mtime_ns
+    train(parted, small(), trained, cache=cache, on_epoch=lambda row: pytest.fail("trained again"))
+    assert (trained / "weights.safetensors").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
-def test_a_folder_of_another_run_is_refused(parted, cache, tmp_path):
-    folder = train(parted, small(), tmp_path / "run", cache=cache)
+def test_a_folder_of_another_run_is_refused(parted, trained, cache):
     with pytest.raises(RunError, match="learning_rate"):
-        train(parted, small(learning_rate=1e-5), folder, cache=cache)
+        train(parted, small(learning_rate=1e-5), trained, cache=cache)
     other = parted.copy()
     other["part"] = other["part"].replace({"test": "train"})
     with pytest.raises(RunError, match="another split"):
-        train(other, small(), folder, cache=cache)
+        train(other, small(), trained, cache=cache)
 
 
 def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):
@@ -220,9 +222,9 @@ def test_tensorboard_gets_the_curve(parted, cache, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("trained")  # it fills the cache
 def test_several_processes_agree_through_torchs_launcher(parted, cache, tmp_path):
     write_manifest(parted, tmp_path / "split.csv")
-    train(parted, small(), tmp_path / "one", cache=cache)  # fills the cache
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += [
         "-m",
@@ -305,8 +307,8 @@ def test_what_is_not_here_claims_no_folder(parted, cache, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_record_without_a_later_setting_means_its_default(parted, cache, tmp_path):
-    folder = train(parted, small(), tmp_path / "run", cache=cache)
+def test_a_record_without_a_later_setting_means_its_default(parted, trained, cache, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "run")
     record = json.loads((folder / "config.json").read_text())
     del record["transplant"]
     (folder / "config.json").write_text(json.dumps(record))

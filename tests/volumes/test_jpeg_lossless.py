@@ -83,7 +83,7 @@ def picture(seed, shape, precision):
     return pixels
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1000),
     rows=st.integers(1, 9),
@@ -133,7 +133,7 @@ def test_what_is_not_as_its_header_says_is_no_image():
         )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_a_changed_byte_gives_an_error_of_its_own_kind_or_an_image(place, byte):
     pixels = picture(6, (12, 10, 1), 12)

@@ -102,7 +102,7 @@ def test_a_dicom_slice_keeps_its_values_whatever_the_window(tags, slope, interce
     assert (black > white) == ((slope < 0) != (tags.get("PhotometricInterpretation") == "MONOCHROME1"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(center=st.floats(-100, 5000), width=st.floats(16, 6000), exact=st.booleans())
 @example(center=3623.0, width=3291.0, exact=True)
 @example(center=3623.0, width=3291.0, exact=False)
@@ -206,7 +206,7 @@ def test_a_window_that_leaves_nearly_all_black_is_told():
     assert not np.array_equal(loaded.image.pixels, dicom().image.pixels)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(center=st.floats(600, 1800), width=st.floats(1200, 6000))
 def test_a_window_that_shows_the_head_is_applied_without_a_note(center, width):
     assert dicom(WindowCenter=f"{center:.6g}", WindowWidth=f"{width:.6g}").note == ""

@@ -12,7 +12,7 @@ from brainsift.core.files import check_format, check_writable, csv_rows, json_ro
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.core.records import OMITTED, Record
 from brainsift.inference.bundle import SHIPPED, Bundle, load_bundle
-from brainsift.inference.decision import COLUMNS, Prediction, Rule, make_rule
+from brainsift.inference.decision import Prediction, Rule, columns_of, make_rule
 from brainsift.inference.predictor import Predictor
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumeCollector, VolumePrediction
 from brainsift.volumes.inputs import Skipped, find_images
@@ -129,7 +129,7 @@ def predict_files(
     with ExitStack() as stack:
         names, expected = stack.enter_context(_spooled(find_images(named, skipped=skipped))) if expand else (named, 0)
         drawings = _Drawings(bundle, rule, heatmaps=heatmaps, report=report, dicom=dicom, dicom_options=dicom_options)
-        rows = [stack.enter_context(csv_rows(Path(csv), COLUMNS))] if csv else []
+        rows = [stack.enter_context(csv_rows(Path(csv), columns_of(bundle)))] if csv else []
         rows += [stack.enter_context(json_rows(Path(json)))] if json else []
         takers = [collector.add, drawings.add, *([each] if each else [])]
         if engine == "ray":

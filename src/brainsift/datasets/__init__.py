@@ -1,5 +1,5 @@
 """Image collections: download, labels and records by collection, the manifest, leak-free splits.
 
-Modules: catalog, csv_table, labelling, manifest, protocols, split, download.
+Modules: catalog, csv_table, labelling, manifest, protocols, split, tumor_kinds, download.
 May import: core, images.
 """

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 import torch
 from sklearn.covariance import LedoitWolf
@@ -22,11 +21,12 @@ from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, sha256_of, write_bytes
+from brainsift.deployment.features import features_of
+from brainsift.deployment.kind_model import add_kinds
 from brainsift.deployment.volume_fit import fit_volumes
 from brainsift.evaluation.calibrated_run import calibrated_run
 from brainsift.evaluation.localization import read_maps
 from brainsift.evaluation.run_results import RunResults
-from brainsift.images.preprocess import network_input
 from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
 from brainsift.inference.familiarity import Familiarity
 from brainsift.inference.provenance import DataCount, Provenance
@@ -44,16 +44,18 @@ _HALVED = 16_384  # elements from which on a tensor of weights is stored in floa
 _FURTHER = 1.15  # slices of a collection that was never seen lie further out than those of the validation set
 
 
-def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None = None) -> Bundle:
+def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None = None, kinds: bool = False) -> Bundle:
     """Makes a model bundle of a finished and evaluated run: what `predict` and `serve` use, without PyTorch.
 
     Args:
         run: folder of the run.
         output: folder of the bundle.
         cache: of preprocessed pixels; by default that of `runs.cache_of`.
+        kinds: whether the bundle tells the kind of tumor, too; see `kind_model.add_kinds`.
 
     Raises:
         RunError: the run is not finished or not evaluated.
+        ManifestError: ``kinds`` without images of at least two known kinds.
 
     Example:
         >>> import brainsift as bs
@@ -71,9 +73,10 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
         write_bytes(folder / "network.onnx", (place / "network.onnx").read_bytes())
     else:
         write_onnx(model, config, folder / "network.onnx")
-    (folder / "scope.npz").unlink(missing_ok=True)
+    for name in ("scope.npz", "kinds.npz"):
+        (folder / name).unlink(missing_ok=True)
+    pixels = Path(cache) if cache else cache_of(place)
     if networks.draws_map(config.model):
-        pixels = Path(cache) if cache else cache_of(place)
         known = _familiarity(split, config, folder / "network.onnx", pixels)
         if known is not None:
             known.save(folder / "scope.npz")
@@ -109,7 +112,7 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
             provenance=provenance.to_json(),
         )
     )
-    return load_bundle(folder)
+    return add_kinds(folder, split, pixels) if kinds else load_bundle(folder)
 
 
 def _count_data(split: pd.DataFrame) -> tuple[DataCount, ...]:
@@ -155,13 +158,10 @@ class _WithMap(nn.Module):
 def _familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cache: Path) -> Familiarity | None:
     """Fits what features slices have that the network knows; None where there are fewer slices than features."""
     pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
-    session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
-    parts = []
-    for part in ("train", "validation"):
-        places = np.unique(rows[((table["part"] == part) & (rows >= 0)).to_numpy()])
-        batches = np.array_split(places, max(len(places) // 64, 1))
-        inputs = ({"images": network_input(pixels[batch])} for batch in batches)
-        parts.append(np.concatenate([session.run(["features"], one)[0] for one in inputs]))
+    parts = [
+        features_of(network, pixels, np.unique(rows[((table["part"] == part) & (rows >= 0)).to_numpy()]))
+        for part in ("train", "validation")
+    ]
     if len(parts[0]) < parts[0].shape[1]:
         return None
     spread = LedoitWolf().fit(parts[0])
@@ -235,3 +235,17 @@ def _halve_weights(network: onnx.ModelProto) -> None:
         cast = onnx.helper.make_node("Cast", [stored], [tensor.name], name=f"{stored}_cast", to=tensor.data_type)
         graph.node.insert(0, cast)
         graph.initializer[place].CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+
+
+def with_whole_weights(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a network of a bundle with all weights in float32, and without the casts that made them so."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(network)
+    graph = whole.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in stored]
+    for node in casts:
+        values = onnx.numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
+        stored[node.input[0]].CopyFrom(onnx.numpy_helper.from_array(values, node.output[0]))
+        graph.node.remove(node)
+    return whole

@@ -26,8 +26,10 @@ from brainsift.training.exported import ExportedNetwork
 from brainsift.training.runs import cache_of, load_run, read_split, write_predictions
 from brainsift.training.sampling import sampling_weights
 
+INT8 = "INT8"
 _IMAGES, _BATCH = 256, 16
 _QUANTIZED = ("Conv", "Clip", "Relu", "Add")
+_KEPT = 3  # convolutions at the front that stay in float32: they lose most, and take no longer
 
 
 def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | None = None) -> Path:
@@ -50,21 +52,23 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
     place, folder = Path(run), Path(output)
     if (folder / "predictions.csv").exists():
         return folder
-    model, config = load_run(place)
-    if isinstance(model, ExportedNetwork):
+    if read_json(place / "environment.json").get("inference") == INT8:
         raise RunError(run, "is in INT8 already", "Name the run that was trained.")
+    model, config = load_run(place)
     table = read_split(place)
     pixels, rows = cached_pixels(
         table, Path(cache) if cache else cache_of(place), preprocessing=config.preprocessing, size=config.size
     )
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary, replacing(folder / "network.onnx") as finished:
-        whole = Path(temporary) / "float32.onnx"
-        write_onnx(model, config, whole, halved=False)
+        whole = place / "network.onnx"
+        if not isinstance(model, ExportedNetwork):
+            whole = Path(temporary) / "network.onnx"
+            write_onnx(model, config, whole, halved=False)
         _quantize(whole, finished, _typical(table, pixels, rows))
     for name in ("config.json", "split.csv"):
         shutil.copyfile(place / name, folder / name)
-    write_json(folder / "environment.json", {**read_json(place / "environment.json"), "inference": "INT8"})
+    write_json(folder / "environment.json", {**read_json(place / "environment.json"), "inference": INT8})
     network = ExportedNetwork(folder / "network.onnx")
     write_predictions(folder / "predictions.csv", table, network, pixels, rows)
     return folder
@@ -81,7 +85,8 @@ def _typical(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], rows: npt.NDArr
 
 
 def _quantize(whole: Path, finished: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    network = onnx.load(whole)
+    nodes = onnx.load(whole).graph.node
+    first = [place for place, node in enumerate(nodes) if node.op_type == "Conv"][_KEPT]
     quantize_static(
         whole,
         finished,
@@ -91,7 +96,9 @@ def _quantize(whole: Path, finished: Path, pixels: npt.NDArray[np.uint8]) -> Non
         reduce_range=True,  # 7 bits
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=[node.name for node in network.graph.node if node.op_type not in _QUANTIZED],
+        nodes_to_exclude=[
+            node.name for place, node in enumerate(nodes) if place < first or node.op_type not in _QUANTIZED
+        ],
     )
 
 

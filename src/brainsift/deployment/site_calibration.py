@@ -225,8 +225,9 @@ def _report(before: Bundle, after: Bundle, cases: SiteCases, seed: int) -> SiteR
 
 def _write(before: Bundle, after: Bundle, report: SiteReport) -> None:
     after.folder.mkdir(parents=True, exist_ok=True)
-    (after.folder / before.scope.name).unlink(missing_ok=True)
-    for part in (before.network, before.scope):
+    for part in (before.scope, before.kinds_model):
+        (after.folder / part.name).unlink(missing_ok=True)
+    for part in (before.network, before.scope, before.kinds_model):
         if part.is_file():
             shutil.copyfile(part, after.folder / part.name)
     scores = {name: [one.to_json() for one in both] for name, both in report.scores.items()}

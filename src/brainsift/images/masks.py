@@ -2,10 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,24 @@ from brainsift.images.decode import check_whole, decoder_errors, opaque, open_im
 
 _ROUNDED = 1.0  # pixels by which a side may be off: it was rounded when the mask was scaled
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, Image.DecompressionBombError)
+
+
+class ViaShape(TypedDict, total=False):
+    """A shape as VIA stores it, in pixels: each kind has some of these; `theta` turns an ellipse, in radians."""
+
+    name: str
+    all_points_x: list[float]
+    all_points_y: list[float]
+    x: float
+    y: float
+    width: float
+    height: float
+    cx: float
+    cy: float
+    r: float
+    rx: float
+    ry: float
+    theta: float
 
 
 def load_mask(ref: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -62,7 +79,7 @@ def mask_sha256(ref: str) -> str:
     return sha256_of(content)
 
 
-def read_annotations(file: Path) -> dict[str, list[dict[str, Any]]]:
+def read_annotations(file: Path) -> dict[str, list[ViaShape]]:
     """Reads a VIA file: name of an image -> its shapes.
 
     Raises:
@@ -86,10 +103,10 @@ def _unreadable(ref: str, error: Exception) -> SourceError:
 
 
 @lru_cache(maxsize=8)
-def _annotations(file: Path, changed_ns: int) -> dict[str, list[dict[str, Any]]]:
+def _annotations(file: Path, changed_ns: int) -> dict[str, list[ViaShape]]:
     content = json.loads(file.read_text(encoding="utf-8"))
     entries = content.get("_via_img_metadata", content).values()
-    shapes: dict[str, list[dict[str, Any]]] = {}
+    shapes: dict[str, list[ViaShape]] = {}
     for entry in entries:
         regions = entry["regions"]  # a list in VIA 2, an object in VIA 1
         regions = regions if isinstance(regions, list) else list(regions.values())
@@ -105,13 +122,14 @@ def _drawn(file: Path, name: str, shape: tuple[int, int]) -> npt.NDArray[np.bool
     return np.asarray(canvas, dtype=bool)
 
 
-def _corners(shape: Mapping[str, Any]) -> list[tuple[float, float]]:
+def _corners(shape: ViaShape) -> list[tuple[float, float]]:
     """Returns the corners (x, y) of a VIA shape in pixels; round ones become 90 corners."""
     if shape["name"] in ("polygon", "polyline"):
         return list(zip(shape["all_points_x"], shape["all_points_y"], strict=True))
     if shape["name"] == "rect":
-        x, y, width, height = (shape[key] for key in ("x", "y", "width", "height"))
-        return [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+        left, top = shape["x"], shape["y"]
+        right, bottom = left + shape["width"], top + shape["height"]
+        return [(left, top), (right, top), (right, bottom), (left, bottom)]
     radii = (shape["r"], shape["r"]) if shape["name"] == "circle" else (shape["rx"], shape["ry"])
     cosine, sine = math.cos(shape.get("theta", 0.0)), math.sin(shape.get("theta", 0.0))
     angles = np.linspace(0.0, 2.0 * math.pi, 90, endpoint=False)

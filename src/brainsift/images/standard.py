@@ -218,13 +218,9 @@ def _median(ordered: Floats) -> float:
 
 def _corners(cells: Floats) -> Floats:
     """Returns cells near the four corners, but not at the sides, where frames may be left."""
-    rows, columns = (_ends(length) for length in cells.shape)
+    near = [np.arange(min(2, length // 4), max(min(6, length // 2), 1)) for length in cells.shape]
+    rows, columns = (np.concatenate([one, side - 1 - one]) for one, side in zip(near, cells.shape, strict=True))
     return cells[np.ix_(rows, columns)]
-
-
-def _ends(length: int) -> npt.NDArray[np.int64]:
-    near = np.arange(min(2, length // 4), max(min(6, length // 2), 1))
-    return np.concatenate([near, length - 1 - near])
 
 
 def _unframed(lit: Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

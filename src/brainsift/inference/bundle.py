@@ -3,6 +3,7 @@
 network.onnx   float32 images (n, channels, size, size) in [0, 1] -> logits (n,); where the network draws a map, also
                tumor_map (n, h, w), logits, and features (n, k)
 scope.npz      the features of known head slices, where the network gives features; see `familiarity`
+kinds.npz      a model of the kind of tumor on those features, where the bundle has one; see `kinds`
 bundle.json    preprocessing, labels, temperature, thresholds, how volumes are decided, provenance, and the checksums of
                the other files
 """
@@ -19,6 +20,7 @@ from brainsift.core.records import JsonObject
 from brainsift.core.shares import check_share
 from brainsift.images import standard
 from brainsift.inference.familiarity import Familiarity
+from brainsift.inference.kinds import Kinds
 from brainsift.inference.volume_model import VolumeModel
 
 if TYPE_CHECKING:
@@ -80,6 +82,11 @@ class Bundle:
         return self.folder / "scope.npz"
 
     @property
+    def kinds_model(self) -> Path:
+        """Path of the file with the model of the kind of tumor; few bundles have it."""
+        return self.folder / "kinds.npz"
+
+    @property
     def facts(self) -> "Provenance":
         """How the bundle was made, and how well it does.
 
@@ -93,6 +100,10 @@ class Bundle:
     def familiarity(self) -> Familiarity | None:
         """Returns how far an image may be from the known head slices; None where the bundle does not say."""
         return Familiarity.load(self.scope) if self.scope.is_file() else None
+
+    def kinds(self) -> Kinds | None:
+        """Returns the model of the kind of tumor; None where the bundle has none, and says nothing of kinds."""
+        return Kinds.load(self.kinds_model) if self.kinds_model.is_file() else None
 
     def threshold(self, wanted: str | float) -> float:
         """Returns a threshold by its name, or the one for a wanted sensitivity.
@@ -179,7 +190,8 @@ class Bundle:
 
     def checksums(self) -> dict[str, str]:
         """Returns the SHA-256 of each file beside bundle.json, by name."""
-        return {path.name: sha256_of(path.read_bytes()) for path in (self.network, self.scope) if path.is_file()}
+        files = (self.network, self.scope, self.kinds_model)
+        return {path.name: sha256_of(path.read_bytes()) for path in files if path.is_file()}
 
     @classmethod
     def _versions(cls) -> JsonObject:

@@ -12,14 +12,17 @@ import numpy.typing as npt
 
 from brainsift.core.errors import UsageError
 from brainsift.core.reasons import Reason, Rejection
-from brainsift.core.records import UNWRITTEN, Record
+from brainsift.core.records import OMITTED, UNWRITTEN, Record
 from brainsift.inference.bundle import Bundle
+from brainsift.inference.kinds import UNSURE_KIND, KindScores
 from brainsift.inference.volume_model import VolumeModel
 
 Status = Literal["ok", "not_brain_mri", "unreadable"]
 Decision = Literal["tumor", "no_tumor", "refer", ""]
 
 COLUMNS = ("path", "status", "probability", "decision", "detail", "volume", "reason")
+KIND_COLUMNS = ("kind", "kind_probability", "kind_accuracy")
+"""What follows them in a table: the kind of tumor, where the bundle tells it."""
 DIGITS = 6
 """Decimals of a probability in a table, in JSON and on a page."""
 FOCUS_LEVEL = 0.5
@@ -47,6 +50,7 @@ class Prediction(Record):
         note: the part of ``detail`` that says how the image was read; "" where there is nothing to say.
         nearly_empty: whether it is a slice at an end of its volume with hardly any of the head, even if ``reason``
             names another rule that refused it first. It does not count when a volume lacks scored slices.
+        kinds: which kind of tumor it is, if it is one; None where the bundle does not tell. Use `kind`.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -61,6 +65,12 @@ class Prediction(Record):
     volume: str = ""
     note: str = ""
     nearly_empty: bool = False
+    kinds: KindScores | None = field(default=None, metadata=OMITTED)
+
+    @property
+    def kind(self) -> str:
+        """The kind of tumor, or "unsure"; "" where the decision is not "tumor", or the bundle tells no kind."""
+        return self.kinds.named if self.kinds and self.decision == "tumor" else ""
 
     @property
     def probability(self) -> float | None:
@@ -76,7 +86,8 @@ class Prediction(Record):
         """Shows itself in a notebook: the image with the tumor map over it, where it can be read, and a table."""
         from brainsift.inference.display import picture_html, result_html  # only a notebook needs it
 
-        rows = {name: value for name, value in self.to_dict().items() if name != "reason"}
+        rows = {name: value for name, value in self.to_dict().items() if name in COLUMNS and name != "reason"}
+        rows["kind"] = self.kinds.words if self.kinds and self.kind else ""
         return result_html([picture_html(self.path, self.tumor_map)], rows)
 
     def decided(self, rule: "Rule") -> "Prediction":
@@ -89,9 +100,19 @@ class Prediction(Record):
         return replace(self, decision=decision, reason=why.code, detail=detail)
 
     def to_dict(self) -> dict[str, str | float | None]:
-        """Returns one row of a table: the columns `COLUMNS`, the probability with six decimals."""
+        """Returns one row of a table: the columns `COLUMNS` and `KIND_COLUMNS`, probabilities with six decimals."""
         row = {name: getattr(self, name) for name in COLUMNS}
-        return {**row, "probability": rounded(self.probability), "reason": str(self.reason)}
+        row |= {"probability": rounded(self.probability), "reason": str(self.reason)}
+        row |= dict.fromkeys(KIND_COLUMNS, None) | {"kind": self.kind}
+        if self.kinds and self.kind not in ("", UNSURE_KIND):
+            row["kind_probability"] = rounded(self.kinds.probabilities[self.kind])
+            row["kind_accuracy"] = rounded(self.kinds.elsewhere) if math.isfinite(self.kinds.elsewhere) else None
+        return row
+
+
+def columns_of(bundle: Bundle) -> tuple[str, ...]:
+    """Returns the columns of a table of predictions; those of kinds only where the bundle tells the kind."""
+    return (*COLUMNS, *KIND_COLUMNS) if bundle.kinds_model.is_file() else COLUMNS
 
 
 @dataclass(frozen=True)

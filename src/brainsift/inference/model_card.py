@@ -1,10 +1,11 @@
 """A bundle's model card, from its own figures, along the headings of CLAIM and TRIPOD+AI."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from brainsift.core.text import cell, markdown_table
+from brainsift.core.text import cell, markdown_table, shown
 from brainsift.inference.bundle import Bundle
-from brainsift.inference.provenance import DataCount, Provenance, SiteScores, VolumeScores
+from brainsift.inference.provenance import DataCount, KindFigures, Provenance, SiteScores, VolumeScores
 from brainsift.stats.scores import MapScores
 
 _INTENDED = """Research and teaching: to sort brain MRI slices that are stored as pictures, to study datasets, as a
@@ -39,6 +40,7 @@ def model_card(bundle: Bundle) -> str:
         ("Performance", _performance(facts)),
         ("Volumes", _volumes(bundle, facts.volumes)),
         ("Where it looks", _maps(facts.maps)),
+        ("Kind of tumor", _kinds(facts.kinds)),
         ("When it refers", _margins(bundle)),
         ("Limits", _LIMITS),
     ]
@@ -73,12 +75,15 @@ def _data(counts: Sequence[DataCount]) -> str:
 def _model(bundle: Bundle, facts: Provenance) -> str:
     config, environment = facts.config, facts.environment
     thresholds = ", ".join(f"`{name}` {value:.3f}" for name, value in bundle.thresholds.items())
+    averaged = environment.get("mean of", ())
+    mean = f"The mean of {len(averaged)} networks: {', '.join(averaged[:-1])}, and one trained as follows. "
+    arithmetic = f" It predicts in {environment['inference']}." if "inference" in environment else ""
     return (
-        f"`{bundle.name}`, {environment.get('parameters', 0) / 1e6:.2f} M parameters, "
+        f"{mean if averaged else ''}`{bundle.name}`, {environment.get('parameters', 0) / 1e6:.2f} M parameters, "
         f"{environment.get('pretrained', '')}; input {bundle.size}×{bundle.size} grey, preprocessing "
         f"`{bundle.preprocessing}`. Recipe `{config.get('recipe')}`, {config.get('epochs')} epochs of "
         f"{config.get('epoch_images') or 'all'} images, seed {config.get('seed')}, commit "
-        f"{environment.get('commit')}, on {environment.get('processor')}. Temperature {bundle.temperature:.2f}; "
+        f"{environment.get('commit')}, on {environment.get('processor')}.{arithmetic} Temperature {bundle.temperature:.2f}; "
         f"thresholds {thresholds}. SHA-256 over the hashes of all images: `{facts.data_sha256[:16]}…`."
     )
 
@@ -140,6 +145,33 @@ def _maps(maps: dict[str, MapScores]) -> str:
         "lies in the tumor, share of the map's sum in it, and intersection over union."
     )
     return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
+
+
+def kinds_table(figures: Sequence[KindFigures]) -> str:
+    """Returns how often the kind is right, on a collection that the model has seen and when it has not, as Markdown."""
+    ordered = sorted(figures, key=lambda one: (one.source, one.contrast, one.left_out))
+    rows = []
+    for (source, contrast), both in groupby(ordered, key=lambda one: (one.source, one.contrast)):
+        found = {one.left_out: one for one in both}
+        cells = [_kind_cells(found[left_out]) if left_out in found else ["–"] * 4 for left_out in (False, True)]
+        rows.append((f"{source} {contrast}".strip(), *cells[0], *cells[1]))
+    head = ("images", "right, %", "right by kind, %", "named; right of these, %")
+    return markdown_table(("source", *head, *(f"left out: {name}" for name in head)), rows)
+
+
+def _kind_cells(one: KindFigures) -> list[str]:
+    by_kind = ", ".join(f"{name} {shown(share, unit=False)}" for name, share in one.recall.items() if one.counts[name])
+    named = f"{shown(one.named, unit=False)}; {shown(one.right, unit=False)}"
+    return [str(one.n), shown(one.accuracy, unit=False), by_kind, named]
+
+
+def _kinds(figures: Sequence[KindFigures]) -> str:
+    words = (
+        "How often the most probable kind is right: on validation images of collections that the model was fitted to, "
+        "and on all images of a collection that was left out. The images of a user are of the second sort. A kind that "
+        "no other collection has is never right there."
+    )
+    return f"{words}\n\n{kinds_table(figures)}" if figures else ""
 
 
 def _margins(bundle: Bundle) -> str:

@@ -27,6 +27,7 @@ from brainsift.images.preprocess import network_input, preprocess_decoded
 from brainsift.inference.bundle import Bundle, load_bundle
 from brainsift.inference.decision import Prediction, Rule, expit, make_rule
 from brainsift.inference.familiarity import UNFAMILIAR
+from brainsift.inference.kinds import KindScores
 from brainsift.inference.volume_decision import NearlyEmptyEnds, VolumePrediction, summarise_volume
 from brainsift.volumes.grouping import Unit
 from brainsift.volumes.reader import find_slice, read_volume, slices_of
@@ -66,11 +67,13 @@ class _Outputs:
         maps: float32 (n, h, w), 0 to 1; None where the network draws none.
         unfamiliar: bool (n,), further from the known head slices than any of them; None where the bundle has no such
             limit.
+        kinds: (n,) the kind of tumor, if there is one; None where the bundle says nothing of kinds.
     """
 
     logits: npt.NDArray[np.float64]
     maps: npt.NDArray[np.float32] | None = None
     unfamiliar: npt.NDArray[np.bool_] | None = None
+    kinds: list[KindScores] | None = None
 
 
 class Predictor:
@@ -108,6 +111,7 @@ class Predictor:
             str(self.bundle.network), options, providers=["CPUExecutionProvider"]
         )
         self._familiarity = self.bundle.familiarity()
+        self._kinds = self.bundle.kinds()
 
     @property
     def threshold(self) -> float:
@@ -222,6 +226,7 @@ class Predictor:
                 tumor_map=None if outputs.maps is None else outputs.maps[place],
                 volume=piece.volume,
                 note=note,
+                kinds=None if outputs.kinds is None else outputs.kinds[place],
             )
             yield one.decided(rule), read.coarse
             place += 1
@@ -233,9 +238,9 @@ class Predictor:
         if len(found) == 1 or self.bundle.preprocessing != "standard":
             return _Outputs(logits)
         maps = 1 / (1 + np.exp(-np.clip(found[1], -30, 30)))
-        if self._familiarity is None:
-            return _Outputs(logits, maps)
-        return _Outputs(logits, maps, self._familiarity.distances(found[2]) > self._familiarity.limit)
+        known, kinds = self._familiarity, self._kinds
+        unfamiliar = None if known is None else known.distances(found[2]) > known.limit
+        return _Outputs(logits, maps, unfamiliar, None if kinds is None else kinds.scores(found[2]))
 
 
 def predict_volume(path: str | Path, *, volume: str = "", predictor: Predictor | None = None) -> VolumePrediction:

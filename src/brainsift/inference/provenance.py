@@ -21,6 +21,36 @@ class DataCount(Record):
 
 
 @dataclass(frozen=True)
+class KindFigures(Record):
+    """How often the kind of tumor is right on one source and contrast.
+
+    Attributes:
+        source: the collection.
+        contrast: of its images.
+        left_out: whether the model was fitted without the collection; else these are its validation images.
+        counts: number of images by kind.
+        accuracy: share of images whose most probable kind is right.
+        recall: the same by kind; NaN where there is none.
+        named: share of images whose kind is sure enough to be named.
+        right: share of those that are right; NaN where there is none.
+    """
+
+    source: str
+    contrast: str
+    left_out: bool
+    counts: dict[str, int]
+    accuracy: float
+    recall: dict[str, float]
+    named: float
+    right: float
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
 class SiteScores(Record):
     """What `calibrate` found at a site: by metric, the score before and after."""
 
@@ -60,6 +90,7 @@ class Provenance(Record):
         figures: scores by source, at the threshold `balanced`.
         maps: where the network looks, by set, source and contrast.
         volumes: how well volumes are decided; None where the bundle does not say how.
+        kinds: how often the kind of tumor is right; empty where the bundle does not tell it.
         site: what was found at a site; None for a bundle that was not adapted.
     """
 
@@ -72,4 +103,5 @@ class Provenance(Record):
     figures: tuple[SourceScores, ...] = ()
     maps: dict[str, MapScores] = field(default_factory=dict)
     volumes: VolumeScores | None = field(default=None, metadata=OMITTED)
+    kinds: tuple[KindFigures, ...] = field(default=(), metadata=OMITTED)
     site: SiteScores | None = field(default=None, metadata=OMITTED)

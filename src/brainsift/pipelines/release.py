@@ -10,6 +10,7 @@ from brainsift.core.progress import Progress, Report, silent
 from brainsift.datasets.labelling import Ruling
 from brainsift.datasets.protocols import SplitConfig
 from brainsift.datasets.split import split
+from brainsift.deployment.ensemble import join_runs
 from brainsift.deployment.export import export_run
 from brainsift.deployment.quantization import quantize_run
 from brainsift.evaluation.evaluate import evaluate_run
@@ -79,6 +80,7 @@ def score_and_export(
     folder: Path,
     config: TrainConfig,
     *,
+    average_with: Sequence[str | Path] = (),
     int8: bool = False,
     report: Report = silent,
 ) -> tuple[Bundle, RunResults]:
@@ -89,6 +91,8 @@ def score_and_export(
         unseen: external images; may be empty.
         folder: with the folders run and cache; gets the folder bundle.
         config: the settings of the training.
+        average_with: bundles; what is scored and exported is the mean of their networks and the trained one, in the
+            folder run-mean.
         int8: turn the network into INT8 first, in the folder run-int8: what is scored, calibrated and exported is that.
         report: takes the progress.
 
@@ -96,6 +100,8 @@ def score_and_export(
         The bundle and the scores of the run.
     """
     run, cache = folder / "run", folder / "cache"
+    if average_with:
+        run = join_runs([run], folder / "run-mean", bundles=average_with, cache=cache)
     if int8:
         run = quantize_run(run, folder / "run-int8", cache=cache)
     if len(unseen):

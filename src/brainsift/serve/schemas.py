@@ -101,6 +101,20 @@ class SliceResult(BaseModel):
     nearly_empty: bool = Field(
         description="Whether it lies at an end of its volume and holds hardly any of the head.", examples=[False]
     )
+    kind: str = Field(
+        default="",
+        description="The kind of tumor, or `unsure`; empty where the decision is not `tumor`, or the bundle does not "
+        "tell the kind, as the one that comes with the package.",
+        examples=[""],
+    )
+    kind_probability: float | None = Field(
+        default=None, description="Probability of the kind; null where none is named.", examples=[None]
+    )
+    kind_accuracy: float | None = Field(
+        default=None,
+        description="Share of such kinds that were right on collections that the model had not seen.",
+        examples=[None],
+    )
     has_map: bool = Field(description="Whether the network drew a tumor map for it.", examples=[True])
     has_focus: bool | None = Field(
         description="Whether the tumor map passes 0.5 anywhere; null where there is no map.", examples=[True]

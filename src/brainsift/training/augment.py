@@ -51,7 +51,10 @@ def augment(
     if strength > 0:
         maps = _affine(len(images), strength, generator, turned).to(images.device)
         grid = F.affine_grid(maps, [len(images), 1, size, size], align_corners=False)
-        layers = F.grid_sample(_prefilter(layers, size), grid, align_corners=False)
+        factor = images.shape[-1] // size
+        if factor > 1:
+            layers = F.avg_pool2d(layers, factor)  # prevents aliasing
+        layers = F.grid_sample(layers, grid, align_corners=False)
         images = _recontrast(layers[:, :channels], strength, generator)
     elif size != images.shape[-1]:
         layers = F.interpolate(layers, size, mode="bilinear", antialias=True)
@@ -104,12 +107,6 @@ def _cut(layers: Tensor, shown: Tensor, middle: Tensor) -> Tensor:
     maps = torch.cat([torch.diag_embed(shown), middle.unsqueeze(2)], dim=2).to(layers.device)
     grid = F.affine_grid(maps, [len(layers), 1, *layers.shape[-2:]], align_corners=False)
     return F.grid_sample(layers, grid, align_corners=False)
-
-
-def _prefilter(images: Tensor, size: int) -> Tensor:
-    """Averages before sampling at half the size or less, to prevent aliasing."""
-    factor = images.shape[-1] // size
-    return F.avg_pool2d(images, factor) if factor > 1 else images
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:

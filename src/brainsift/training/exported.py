@@ -7,6 +7,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from brainsift.core.environment import cores
+
 
 class ExportedNetwork(nn.Module):
     """Answers as a `networks.Classifier` does, on the CPU.
@@ -19,7 +21,7 @@ class ExportedNetwork(nn.Module):
     def __init__(self, path: Path, *, threads: int = 0) -> None:
         super().__init__()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or cores()
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in self._session.get_outputs()]
 

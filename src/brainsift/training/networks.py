@@ -10,7 +10,7 @@
 masks can train it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -95,7 +95,8 @@ class Classifier(nn.Module):
         """Returns the L2 penalty of the convolution kernels."""
         if not self.l2:
             return 0.0
-        return self.l2 * sum(module.weight.square().sum() for module in _convolutions(self.body))
+        kernels = (module.weight for module in self.body.modules() if isinstance(module, nn.Conv2d))
+        return self.l2 * sum(kernel.square().sum() for kernel in kernels)
 
 
 def log_odds(outputs: Tensor) -> Tensor:
@@ -146,10 +147,6 @@ def build(
         l2=spec.l2,
     )
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
-    return (child for child in module.modules() if isinstance(child, nn.Conv2d))
 
 
 def _baseline_cnn(size: int, in_channels: int, dropout: float) -> tuple[nn.Module, int]:

@@ -146,7 +146,10 @@ def _open_search(folder: Path, base: TrainConfig, config: TuneConfig) -> optuna.
 
 def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> Search:
     trials = search.get_trials(deepcopy=False, states=OPEN)
-    finished = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    importance: dict[str, float] = {}
+    if sum(trial.state == optuna.trial.TrialState.COMPLETE for trial in trials) > 3:
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=config.seed)
+        importance = optuna.importance.get_param_importances(search, evaluator=evaluator)
     return Search(
         model=base.model,
         recipe=base.recipe,
@@ -157,10 +160,5 @@ def _summary(search: optuna.Study, base: TrainConfig, config: TuneConfig) -> Sea
             for place, one in enumerate(trials)  # their own numbers also count those that were interrupted
         ),
         best={"value": search.best_value, **search.best_params},
-        importance=_importance(search, config.seed) if len(finished) > 3 else {},
+        importance=importance,
     )
-
-
-def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    return optuna.importance.get_param_importances(search, evaluator=evaluator)

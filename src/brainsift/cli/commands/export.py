@@ -12,12 +12,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="the run folder")
     add_output(parser, "folder of the bundle")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache beside the run)")
+    parser.add_argument(
+        "--kinds",
+        action="store_true",
+        help="tell the kind of tumor, too; read its figures in the model card before use",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Exports."""
     from brainsift.deployment.export import export_run
 
-    bundle = export_run(arguments.run, arguments.output, cache=arguments.cache)
+    bundle = export_run(arguments.run, arguments.output, cache=arguments.cache, kinds=arguments.kinds)
     say(f"{bundle.name}, {bundle.network.stat().st_size / 2**20:.1f} MB, in {arguments.output}")
     say(f"Next: brainsift predict --bundle {arguments.output} IMAGES...")

@@ -16,7 +16,7 @@ from brainsift.serve.history.contours import TABLES as _CONTOURS
 
 APPLICATION = 0x62736874
 """The mark by which SQLite files of one program are known: "bsht"."""
-SCHEMA = 6
+SCHEMA = 7
 Verdict = Literal["tumor", "no_tumor", "unsure", "not_brain_mri"]
 """What a reader says that a case shows."""
 _WAIT_S, _HURRY_S, _BLOCKED_S = 15.0, 1.0, 0.05
@@ -49,10 +49,11 @@ CREATE TABLE cases (
 )
 """
 _INDEX = "CREATE INDEX slices_of ON cases (part_of)"
-_STUDY = (  # of the newest schema, in new files too
+_STUDY = (  # in new files, too
     "ALTER TABLE cases ADD COLUMN patient TEXT NOT NULL DEFAULT ''",  # a checksum; see `Acquisition`
     "ALTER TABLE cases ADD COLUMN study_date TEXT NOT NULL DEFAULT ''",
 )
+_PLACE = ("ALTER TABLE cases ADD COLUMN geometry TEXT NOT NULL DEFAULT ''",)  # of an image or a slice: JSON, or empty
 _KEPT_3 = (
     "id, part_of, created, name, volume, status, probability, decision, leaning, threshold, margin, detail, model, "
     "slices, picture, map, judged, reason"
@@ -81,6 +82,7 @@ _UPGRADES: dict[int, tuple[str, ...]] = {  # from a schema to the next one
     ),
     4: _CONTOURS,
     5: _STUDY,
+    6: _PLACE,
 }
 
 
@@ -119,7 +121,7 @@ class HistoryFile:
         with self.writing() as connection:
             schema = _schema_of(connection, self._path)
             if schema == 0:
-                for statement in (_TABLE, _INDEX, *_CONTOURS, *_STUDY):
+                for statement in (_TABLE, _INDEX, *_CONTOURS, *_STUDY, *_PLACE):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
             for known in range(schema or SCHEMA, SCHEMA):

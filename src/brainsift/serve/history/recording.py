@@ -122,6 +122,7 @@ def _slice_rows(
         yield replace(
             _of_study(_row(prediction, job.rule, model), acquisition),
             part_of=whole,
+            geometry=acquisition.geometry,
             size=shown,
             grid=None if whole else acquisition.grid,
             picture_png=picture,

@@ -39,8 +39,9 @@ from brainsift.serve.history.database import HistoryFile, Verdict
 from brainsift.serve.history.export_table import IMAGES, as_csv
 from brainsift.serve.history.masks_zip import DrawnVolume, Segment, no_segmentation, write_zip
 from brainsift.serve.history.search import find
-from brainsift.serve.schemas import Leaning
+from brainsift.serve.schemas import GeometryResult, Leaning
 from brainsift.serve.scoring.slice_pictures import SIDE
+from brainsift.volumes.geometry import Geometry
 from brainsift.volumes.voxel_grid import VoxelGrid
 
 FILE = "history.sqlite"
@@ -111,6 +112,8 @@ class HistoryRow(Kept):
     """The stored voxels of a volume."""
     patient: str = ""
     study_date: str = ""
+    geometry: Geometry | None = None
+    """Where an image or a slice lies in the patient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,10 @@ class Case(Kept):
     ]
     note: Annotated[str, Field(description="The reader's.")]
     study_date: Annotated[str, Field(description="Date of the DICOM study, or empty.")]
+    geometry: Annotated[
+        GeometryResult | None,
+        Field(description="Where an image or a slice lies in the patient; null where that is not known."),
+    ]
     contours: Annotated[
         int,
         Field(description="Number of its images or slices whose contour a reader corrected: 0 or 1, or of a volume."),
@@ -486,6 +493,7 @@ class History:
             "created": created,
             "patient": row.patient,
             "study_date": row.study_date,
+            "geometry": GeometryResult.of(row.geometry).model_dump_json() if row.geometry else "",
             "picture": sha256_of(picture) if picture else "",
             "map": bool(self.keeps_images and row.map_png),
         }
@@ -528,6 +536,7 @@ def _case(row: sqlite3.Row) -> Case:
         "picture": bool(row["picture"]),
         "map": bool(row["map"]),
         "reason": reason,
+        "geometry": GeometryResult.model_validate_json(row["geometry"]) if row["geometry"] else None,
         "cautions": tuple(Caution(code) for code in row["cautions"].split(",") if code),
         "has_focus": None if row["has_focus"] is None else bool(row["has_focus"]),
     }

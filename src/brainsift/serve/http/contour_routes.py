@@ -14,8 +14,9 @@ from brainsift.core.errors import NotFoundError
 from brainsift.serve.history.contours import Contour
 from brainsift.serve.history.masks_zip import mask_png
 from brainsift.serve.history.store import DrawnContour, History
-from brainsift.serve.http.history_routes import PREFIX, Number, answers, need
+from brainsift.serve.http.history_routes import PREFIX, Number, need
 from brainsift.serve.http.requests import refuse_unknown_query
+from brainsift.serve.http.responses import answers
 from brainsift.serve.http.service import Service
 from brainsift.serve.scoring.drawn_segmentation import segmentation_of
 

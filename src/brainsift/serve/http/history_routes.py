@@ -10,7 +10,7 @@ from brainsift.core.errors import NotFoundError
 from brainsift.serve.history.database import Verdict
 from brainsift.serve.history.store import Case, Group, History, Of
 from brainsift.serve.http.requests import refuse_unknown_query
-from brainsift.serve.http.responses import attached
+from brainsift.serve.http.responses import answers, attached
 
 PREFIX = "/api/v1/history"
 _LARGEST = 2**63 - 1  # integer of SQLite
@@ -37,6 +37,14 @@ _EXAMPLE: dict[str, Any] = {
     "verdict": "tumor",
     "note": "left temporal, seen on the next slices too",
     "study_date": "2026-02-27",
+    "geometry": {
+        "plane": "axial",
+        "sides": ["R", "L", "A", "P"],
+        "center_mm": [1.5, -20.0, 48.0],
+        "size_mm": [240.0, 240.0],
+        "right": [1.0, 0.0, 0.0],
+        "down": [0.0, 1.0, 0.0],
+    },
     "contours": 1,
 }
 VerdictFilter = Literal["", "tumor", "no_tumor", "unsure", "not_brain_mri", "none"]
@@ -174,8 +182,3 @@ def _add_images(made: APIRouter, kept: Any) -> None:
     @made.get("/{number}/map.png", summary="The kept tumor map", **answers("image/png"))
     def tumor_map(history: kept, number: Number) -> Response:
         return Response(history.image(number, "map"), media_type="image/png")
-
-
-def answers(media_type: str) -> dict[str, Any]:
-    """Returns what a route says of a reply that is no JSON."""
-    return {"response_class": Response, "responses": {200: {"content": {media_type: {}}}}}

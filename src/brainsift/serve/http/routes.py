@@ -13,7 +13,7 @@ from brainsift.core.errors import NotFoundError
 from brainsift.core.files import csv_writer
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import DecodedImage
-from brainsift.inference.decision import COLUMNS, Prediction, Rule
+from brainsift.inference.decision import Prediction, Rule, columns_of
 from brainsift.inference.model_card import statements
 from brainsift.inference.volume_decision import VOLUME_COLUMNS, VolumePrediction, summarise_volumes
 from brainsift.pages.batch_page import batch_report
@@ -26,7 +26,7 @@ from brainsift.serve.http.requests import (
     time_limit,
     unless_gone,
 )
-from brainsift.serve.http.responses import attached
+from brainsift.serve.http.responses import OpenApi, attached, content_of
 from brainsift.serve.http.service import Service
 from brainsift.serve.schemas import (
     ErrorReply,
@@ -70,7 +70,7 @@ _Maps = Annotated[bool, Query(description="Add the tumor maps.")]
 _Name = Annotated[str, Query(description="File name, where the body is one file.", max_length=1000)]
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def errors(*statuses: int) -> OpenApi:
     """Returns the replies of a route that are errors, for OpenAPI."""
     return {status: {"model": ErrorReply} for status in (*statuses, 400, 401, 403, 500)}
 
@@ -174,7 +174,7 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
         """All results of a job that is done: the table of `brainsift predict --csv` or `--volumes`, and its origin."""
         job = service.jobs.find_done(job_id)
         found = job.predictions if of == "slices" else job.results()[1]
-        columns = COLUMNS if of == "slices" else VOLUME_COLUMNS
+        columns = columns_of(service.bundle) if of == "slices" else VOLUME_COLUMNS
         stream = io.StringIO()
         write_row = csv_writer(stream, tuple(dict.fromkeys((*columns, "threshold", *_ORIGIN_COLUMNS))))
         origin = _origin_of_rows(service, job.rule)
@@ -189,7 +189,7 @@ def _add_jobs(api: APIRouter, service: Service) -> None:
 
 
 def _add_reports(api: APIRouter, service: Service) -> None:
-    page: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
+    page = content_of("text/html")
 
     @api.get("/jobs/{job_id}/report.html", responses={**_NOT_DONE, **page})
     async def report_job(job_id: str) -> Response:
@@ -218,9 +218,9 @@ def _add_reports(api: APIRouter, service: Service) -> None:
             shown.append((None, 0, Prediction(file.name, "unreadable", None, "", Reason.NOT_TAKEN, file.detail)))
         return await _report(service, shown, rule)
 
-    archive: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {}}}}
+    archive = {**errors(404, 409, 413, 422, 501), **content_of("application/zip")}
 
-    @api.post("/dicom.zip", responses={**errors(404, 409, 413, 422, 501), **archive}, response_class=Response)
+    @api.post("/dicom.zip", responses=archive, response_class=Response)
     async def dicom(body: ReportRequest, query: _Decision) -> Response:
         """The objects of `brainsift predict --dicom` for the DICOM series that the slices belong to, as a ZIP.
 
@@ -304,9 +304,9 @@ def _add_pictures(api: APIRouter, service: Service) -> None:
 
 
 def _add_map_volume(api: APIRouter, service: Service) -> None:
-    packed: dict[int | str, dict[str, Any]] = {200: {"content": {"application/gzip": {}}}}
+    packed = {**_NOT_DONE, **content_of("application/gzip")}
 
-    @api.get("/jobs/{job_id}/slices/{place}/map.nii.gz", responses={**_NOT_DONE, **packed}, response_class=Response)
+    @api.get("/jobs/{job_id}/slices/{place}/map.nii.gz", responses=packed, response_class=Response)
     async def map_volume(job_id: str, place: int) -> Response:
         """The tumor maps of the volume of a slice as NIfTI: probabilities 0 to 1, 0 where no slice was scored.
 

@@ -121,6 +121,7 @@ import { Emitter } from "./emitter.js";
  * @property {Verdict | null} verdict
  * @property {string} note
  * @property {string} study_date of a DICOM study, ISO 8601; or "".
+ * @property {Geometry | null} geometry of an image or a slice; null where it is not known.
  * @property {number} contours that a reader corrected: 0 or 1, or of a volume the number of such slices.
  *
  * @typedef {object} DrawnContour What a reader drew, as runs of a mask; see `Mask.ofRuns`.

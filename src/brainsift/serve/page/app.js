@@ -27,7 +27,7 @@ import { listenForPreview } from "./preview.js";
 import { listenToPrint } from "./print.js";
 import { Rug } from "./scale.js";
 import { ThresholdPanel } from "./threshold.js";
-import { counted, label, missingInWords, number, percent } from "./words.js";
+import { count, counted, label, missingInWords, number, percent } from "./words.js";
 
 const VIEWS = ["cases", "history", "about"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
@@ -82,7 +82,7 @@ function showProgress(intake, cases) {
     setText(byId("progress-words"), `Uploading ${percent(sending, 0)}`);
     bar.value = 0;
   } else {
-    setText(byId("progress-words"), `${done.toLocaleString("en")} of ${counted(total, "image")} scored`);
+    setText(byId("progress-words"), `${count(done)} of ${counted(total, "image")} scored`);
     bar.max = Math.max(total, 1);
     bar.value = done;
   }
@@ -124,8 +124,8 @@ function focusOnAdding() {
  * @param {Cases} cases
  */
 function sayEnd(intake, cases) {
-  const counts = Object.entries(cases.counts()).filter(([, count]) => count);
-  const found = counts.map(([decision, count]) => `${label(decision)} ${count}`).join(", ");
+  const counts = Object.entries(cases.counts()).filter(([, amount]) => amount);
+  const found = counts.map(([decision, amount]) => `${label(decision)} ${count(amount)}`).join(", ");
   const isDone = found && !intake.stopped && !intake.nothing;
   const words = [isDone ? `Done. ${found}.` : "", missingInWords(intake)].filter(Boolean).join(" ");
   if (words) announce(words);
@@ -145,7 +145,7 @@ function listenToIntake(intake, cases, { isChosen, open, reveal }) {
   intake.on("progress", () => {
     showProgress(intake, cases);
     const tenth = intake.total ? Math.floor((10 * intake.done) / intake.total) : 0;
-    if (intake.busy && tenth !== spoken) announce(`${intake.done} of ${intake.total} scored`);
+    if (intake.busy && tenth !== spoken) announce(`${count(intake.done)} of ${count(intake.total)} scored`);
     spoken = tenth;
     if (wasBusy && !intake.busy) sayEnd(intake, cases);
     wasBusy = intake.busy;
@@ -259,7 +259,7 @@ async function start() {
   panel.on("rule", (rule) => {
     cases.setRule(rule);
     const { tumor, no_tumor: noTumor, refer } = cases.counts();
-    announce(cases.all.length ? `Threshold ${number(rule.threshold)}: ${tumor} tumor, ${noTumor} no tumor, ${refer} to refer` : "");
+    announce(cases.all.length ? `Threshold ${number(rule.threshold)}: ${count(tumor)} tumor, ${count(noTumor)} no tumor, ${count(refer)} to refer` : "");
   });
   const rug = new Rug(byId("rug"));
   const showRug = throttled(() => rug.show(cases.all, cases.rule), 100);
@@ -285,7 +285,7 @@ async function start() {
   };
   const list = new List(cases, open);
   const intake = new Intake(cases, model);
-  listenForPreview(intake);
+  listenForPreview(intake, () => !view.one && !narrow.matches);
   const history = new HistoryView(model, (one) => {
     if (currentView() !== "history") return; // it came late: the reader went on
     view.show(one);

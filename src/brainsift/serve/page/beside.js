@@ -6,20 +6,16 @@
 
 import { isUnconfirmed } from "./attention.js";
 import { isHidden, pictureWords } from "./blind.js";
-import { announce, el, icon, setText } from "./dom.js";
+import { announce, el, iconButton, setText } from "./dom.js";
 import { HIDDEN, decisionCell } from "./list.js";
 import { intervalInWords, pair } from "./pairing.js";
 import { picture, prefetch } from "./pictures.js";
 import { position } from "./places.js";
-import { Viewer } from "./viewer.js";
+import { Viewer, canvasWithSides } from "./viewer.js";
 import { SUSPICIOUS, number, sliceLabel } from "./words.js";
 
 const AHEAD = 2; // slices on each side that are loaded before they are asked for
 const MATCHED = { mm: "matched by position in mm", share: "matched by share of the stack" };
-
-/** @type {(name: string, words: string, onclick: () => void) => HTMLButtonElement} */
-const iconButton = (name, words, onclick) =>
-  el("button", { class: "icon-button", type: "button", "aria-label": words, title: words, onclick }, icon(name));
 
 /** What stands above a side: the case, its result, the slice. */
 class Head {
@@ -75,8 +71,9 @@ export class Beside {
   constructor(stage, { step, onend }) {
     this.stage = stage;
     this.onend = onend;
-    this.canvas = el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" });
-    this.sides = ["left", "right", "top", "bottom"].map((side) => el("span", { class: "side", "data-side": side, "aria-hidden": "true" }));
+    const { canvas, sides } = canvasWithSides();
+    this.canvas = canvas;
+    this.sides = sides;
     this.message = el("p", { class: "stage-message", hidden: true });
     this.node = el("div", { class: "canvas-box other" }, this.canvas, this.sides, this.message);
     this.viewer = new Viewer(this.canvas);

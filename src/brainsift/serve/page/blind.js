@@ -6,6 +6,7 @@
 
 import { Emitter } from "./emitter.js";
 import { sidesInWords } from "./places.js";
+import { recall, remember } from "./stored.js";
 import { label, number, predicted, sliceLabel } from "./words.js";
 
 const STORED = "brainsift.blind";
@@ -18,21 +19,13 @@ class Blind extends Emitter {
 
   /** Takes up what the reader chose before; without a history there are no verdicts, and nothing is ever hidden. */
   restore() {
-    try {
-      this.set(localStorage.getItem(STORED) === "true");
-    } catch {
-      this.set(false); // storage is refused
-    }
+    this.set(recall(STORED) === "true");
   }
 
   /** @param {boolean} yes */
   set(yes) {
     this.isOn = yes;
-    try {
-      localStorage.setItem(STORED, String(yes));
-    } catch {
-      // the choice lasts as long as the page
-    }
+    remember(STORED, String(yes));
     this.emit("switched", null);
   }
 }

@@ -62,6 +62,7 @@ export class Case {
   kept = null;
   /** What the history has of the case as a whole, as soon as it is known. @type {KeptRecord | null} */
   record = null;
+  #isNew = true; // whether slices came since the last decision
 
   /**
    * @param {string} key
@@ -84,6 +85,7 @@ export class Case {
   push(record) {
     const detail = record.status === "ok" ? record.note : record.detail;
     this.slices.push({ ...record, detail, decision: "unreadable" });
+    this.#isNew = true;
   }
 
   /** @param {Rule} rule */
@@ -98,7 +100,8 @@ export class Case {
     this.probability = whole.probability;
     this.decision = whole.decision;
     this.finding = this.isVolume && "finding" in whole ? whole.finding : "";
-    this.suspicious = this.isVolume ? mostSuspicious(this.slices) : [0];
+    if (this.#isNew) this.suspicious = this.isVolume ? mostSuspicious(this.slices) : [0]; // whatever the threshold
+    this.#isNew = false;
     this.nScored = this.scored?.n_scored ?? 0;
     this.detail = this.status === "ok" ? whole.detail : first.detail;
     this.attention = attentionOf(this);

@@ -3,9 +3,10 @@
 
 /** @import { Case } from "./cases.js" */
 
+import { fail } from "./banner.js";
 import { byId, el, setText } from "./dom.js";
 import { intervalInWords } from "./pairing.js";
-import { counted } from "./words.js";
+import { count, counted } from "./words.js";
 
 const MOST = 30; // cases that are offered at once; the search finds the others
 
@@ -66,7 +67,7 @@ export class CompareDialog {
       ...shown.map((offer) => this.#button(offer, [offer.studyDate, offer.slices > 1 ? counted(offer.slices, "slice") : ""].filter(Boolean).join(", "))),
     );
     const left = found.length - shown.length;
-    setText(byId("compare-more"), !found.length ? "There is no other case with such a name in this list." : left ? `${left.toLocaleString("en")} more: search for a name.` : "");
+    setText(byId("compare-more"), !found.length ? "There is no other case with such a name in this list." : left ? `${count(left)} more: search for a name.` : "");
   }
 
   /**
@@ -77,7 +78,11 @@ export class CompareDialog {
     const onclick = async () => {
       const choose = this.#choose;
       this.dialog.close();
-      choose?.(await offer.open());
+      try {
+        choose?.(await offer.open());
+      } catch (error) {
+        fail(error); // it was deleted elsewhere, or the server is away
+      }
     };
     return el("li", {}, el("button", { type: "button", class: "jump", onclick }, el("span", { class: "case-name" }, offer.name), el("span", { class: "note" }, words)));
   }

@@ -11,7 +11,7 @@ import { fail } from "./banner.js";
 import { isHidden } from "./blind.js";
 import { announce, el, icon, setText } from "./dom.js";
 import { Emitter } from "./emitter.js";
-import { Mask } from "./mask.js";
+import { Mask, areaOf } from "./mask.js";
 import { Pen } from "./pen.js";
 import { inWords, number } from "./words.js";
 
@@ -441,7 +441,7 @@ export class Correction {
    * @param {Drawn} drawn
    */
   #inWords({ size }, { runs, start, level }) {
-    const pixels = runs.reduce((sum, length, place) => sum + (place % 2 ? length : 0), 0);
+    const pixels = areaOf(runs);
     if (!pixels) return "The corrected contour is empty: it says that there is no tumor here.";
     const { pixelSize, picture } = this.stage.viewer;
     const share = picture && size ? (picture.width / size[0]) * (picture.height / size[1]) : 1;

@@ -52,6 +52,16 @@ export const svg = (tag, properties = {}, ...children) => fill(document.createEl
 export const icon = (name) => svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
 
 /**
+ * A button with one of these icons; `words` say what it does.
+ *
+ * @param {string} name
+ * @param {string} words
+ * @param {() => void} onclick
+ */
+export const iconButton = (name, words, onclick) =>
+  el("button", { class: "icon-button", type: "button", "aria-label": words, title: words, onclick }, icon(name));
+
+/**
  * The first element that fits a selector.
  *
  * @template {HTMLElement} [T=HTMLElement]

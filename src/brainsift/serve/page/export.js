@@ -9,7 +9,7 @@ import { getDicom, getReport } from "./api.js";
 import { fail } from "./banner.js";
 import { announce, byId, closeByItself, first, save, setText } from "./dom.js";
 import { fileName, forReport, toCsv, toJson, volumesToCsv } from "./rows.js";
-import { counted } from "./words.js";
+import { count, counted } from "./words.js";
 
 export class ExportMenu {
   /**
@@ -38,7 +38,7 @@ export class ExportMenu {
       const all = cases.all.length;
       const hasVolumes = list.shown().some((one) => one.scored);
       for (const id of ["export-volumes", "export-dicom"]) byId(id).hidden = !hasVolumes;
-      setText(byId("export-what"), some === all ? `All ${counted(all, "case")}` : `${some} of ${counted(all, "case")}, as filtered`);
+      setText(byId("export-what"), some === all ? `All ${counted(all, "case")}` : `${count(some)} of ${counted(all, "case")}, as filtered`);
     });
     closeByItself(this.menu);
   }

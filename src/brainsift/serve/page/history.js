@@ -18,7 +18,7 @@ import { HIDDEN, decisionCell, nextUnjudged } from "./list.js";
 import { Bar } from "./scale.js";
 import { TwoByTwo } from "./two_by_two.js";
 import { VERDICTS, verdicts } from "./verdict.js";
-import { counted, inWords, moment } from "./words.js";
+import { count, counted, inWords, moment } from "./words.js";
 
 const PAGE = 50;
 const PAUSE_MS = 200;
@@ -44,7 +44,7 @@ class KeptCase extends Case {
     this.records = slices.length ? slices : [whole];
     this.slices = this.records.map((one) => {
       const { id, name, status, probability, reason, volume, map, detail, has_focus, cautions } = one;
-      const facts = { note: "", has_map: map, has_focus, cautions, description: "", patient: "", study_date: one.study_date, geometry: null };
+      const facts = { note: "", has_map: map, has_focus, cautions, description: "", patient: "", study_date: one.study_date, geometry: one.geometry };
       return { id, name, status, probability, logit: null, reason, volume, detail, decision: decisionOf(one), ...facts };
     });
     this.sliceRule = ruleOf(this.records[0]);
@@ -132,7 +132,7 @@ export class HistoryView {
     const groups = await api.agreement().catch(() => null); // the list says why
     if (!groups) return;
     const found = compare(groups.map((one) => ({ ...one, decision: decisionOf(one) })));
-    setText(byId("history-judged-count"), `${found.judged.toLocaleString("en")} of ${found.total.toLocaleString("en")} judged`);
+    setText(byId("history-judged-count"), `${count(found.judged)} of ${count(found.total)} judged`);
     byId("history-judged-none").hidden = found.judged > 0;
     this.table?.show(found);
   }
@@ -225,7 +225,7 @@ export class HistoryView {
 
   #showTotal() {
     this.#count();
-    setText(byId("history-total"), `${counted(this.total, "case")}, ${this.#judged.toLocaleString("en")} judged`);
+    setText(byId("history-total"), `${counted(this.total, "case")}, ${count(this.#judged)} judged`);
     byId("history-more").hidden = this.rows.size >= this.total;
     byId("history-empty").hidden = this.total > 0;
     const narrowed = Object.values(this.#wanted()).some(Boolean);

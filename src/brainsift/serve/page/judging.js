@@ -11,6 +11,7 @@ import { blind } from "./blind.js";
 import { byId, setText, throttled } from "./dom.js";
 import { TwoByTwo } from "./two_by_two.js";
 import { verdicts } from "./verdict.js";
+import { count } from "./words.js";
 
 const PAUSE_MS = 500;
 const TRIES = 10;
@@ -95,7 +96,7 @@ export class Judging {
 
   #show() {
     const found = compare(this.cases.all);
-    setText(byId("judged-count"), `${found.judged} of ${found.total} judged`);
+    setText(byId("judged-count"), `${count(found.judged)} of ${count(found.total)} judged`);
     byId("judged-none").hidden = found.judged > 0;
     this.table.show(found);
   }

@@ -7,6 +7,7 @@
 /** @import { Viewer } from "./viewer.js" */
 
 import { byId, el } from "./dom.js";
+import { recall, remember } from "./stored.js";
 
 /**
  * @typedef {object} Parts What keys act on.
@@ -87,18 +88,8 @@ export function listenToKeys(parts) {
     }
   }
   const enabled = byId("keys-enabled", HTMLInputElement);
-  try {
-    enabled.checked = localStorage.getItem(STORED) !== "off";
-  } catch {
-    // storage is refused
-  }
-  enabled.addEventListener("change", () => {
-    try {
-      localStorage.setItem(STORED, enabled.checked ? "on" : "off");
-    } catch {
-      // as above
-    }
-  });
+  enabled.checked = recall(STORED) !== "off";
+  enabled.addEventListener("change", () => remember(STORED, enabled.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (document.querySelector("dialog[open]") || !enabled.checked || (!parts.isActive() && event.key !== "?")) return;

@@ -11,9 +11,10 @@ import { blind, isHidden } from "./blind.js";
 import { all, announce, arrange, byId, el, first, icon, setText, step, throttled } from "./dom.js";
 import { spansInView } from "./inview.js";
 import { Bar } from "./scale.js";
+import { recall, remember } from "./stored.js";
 import { VERDICTS } from "./verdict.js";
 import { AS_ADDED, NEAREST, filter, nextSort, sort } from "./sorting.js";
-import { SUSPICIOUS, attentionInWords, because, counted, label } from "./words.js";
+import { SUSPICIOUS, attentionInWords, because, count, counted, label } from "./words.js";
 
 const PAUSE_MS = 100;
 const FEW = 60; // cases whose rows are all drawn
@@ -24,18 +25,15 @@ const THUMBNAIL = 192; // pixels, also of the grid
 const GAP = 8; // pixels between the lines of the grid
 const GRID = "brainsift.grid";
 
-function storedGrid() {
-  try {
-    return localStorage.getItem(GRID) === "true";
-  } catch {
-    return false;
-  }
-}
-
 export class List {
   /** @type {Map<string, Row>} */
   #rows = new Map();
-  #scrolled = throttled(() => this.#drawRows(), 0);
+  /** What can be seen of the list, pixels from its first row, and its columns, as last asked for. */
+  #view = { top: 0, height: 0, columns: 1 };
+  #scrolled = throttled(() => {
+    this.#askView();
+    this.#drawRows();
+  }, 0);
 
   /**
    * @param {Cases} cases
@@ -70,9 +68,9 @@ export class List {
       this.#mark();
       drawSoon();
     });
-    connection.on("back", () => this.#rows.forEach((row) => row.showThumb(this.withMap)));
+    connection.on("back", () => this.#rows.forEach((row) => row.showThumb(this.withMap, { again: true })));
     this.#listen();
-    this.#setGrid(storedGrid());
+    this.#setGrid(recall(GRID) === "true");
   }
 
   /** @param {boolean} yes whether the list is a grid of pictures. */
@@ -82,12 +80,9 @@ export class List {
     this.withMap = yes;
     this.#rows.forEach((row) => row.showThumb(yes));
     this.isMeasured = false;
+    this.#askView();
     this.#draw();
-    try {
-      localStorage.setItem(GRID, String(yes));
-    } catch {
-      // storage is refused: the choice lasts as long as the page
-    }
+    remember(GRID, String(yes));
   }
 
   /** The cases that the filter and the search leave, in their order. */
@@ -151,6 +146,7 @@ export class List {
 
   #draw() {
     this.#drawRows();
+    setTimeout(() => this.#askView() && this.#drawRows()); // after the frame: asked now, the page would be laid out twice
     this.#showCounts();
     const shown = this.shown();
     const nothing = byId("no-match");
@@ -167,18 +163,18 @@ export class List {
    */
   #drawRows(also = []) {
     const shown = this.shown();
-    const columns = this.withMap ? getComputedStyle(this.body).gridTemplateColumns.split(" ").length : 1;
-    const count = Math.ceil(shown.length / columns);
+    const { columns } = this.#view;
+    const lines = Math.ceil(shown.length / columns);
     const focused = [...this.#rows.values()].find(({ button }) => button === document.activeElement);
     const stay = [...also, focused?.one, this.cases.selected].map((one) => (one ? shown.indexOf(one) : -1)).filter((place) => place >= 0);
     /** @type {Span[]} */
-    const spans = shown.length <= FEW ? [[0, count]] : spansInView({ count, pitch: this.pitch, ...this.#inView() }, stay.map((place) => Math.floor(place / columns)));
+    const spans = shown.length <= FEW ? [[0, lines]] : spansInView({ count: lines, pitch: this.pitch, ...this.#view }, stay.map((place) => Math.floor(place / columns)));
     /** @type {HTMLElement[]} */
     const nodes = [];
     /** @type {Row[]} */
     const rows = [];
     let line = 0;
-    for (const [from, to] of [...spans, /** @type {Span} */ ([count, count])]) {
+    for (const [from, to] of [...spans, /** @type {Span} */ ([lines, lines])]) {
       if (from > line) nodes.push(gap((from - line) * this.pitch - (this.withMap ? GAP : 0)));
       for (let place = from * columns; place < Math.min(to * columns, shown.length); place += 1) {
         const row = this.#row(shown[place]);
@@ -196,11 +192,14 @@ export class List {
     if (!this.isMeasured) this.#measure(rows);
   }
 
-  /** What can be seen of the list, pixels from its first row. */
-  #inView() {
+  /** Asks what can be seen of the list; tells whether that has changed. */
+  #askView() {
+    const before = this.#view;
     const [box, { top }] = [this.box.getBoundingClientRect(), this.body.getBoundingClientRect()];
     const start = Math.max(box.top, 0);
-    return { top: start - top, height: Math.max(Math.min(box.bottom, innerHeight) - start, 0) };
+    const columns = this.withMap ? getComputedStyle(this.body).gridTemplateColumns.split(" ").length : 1;
+    this.#view = { top: start - top, height: Math.max(Math.min(box.bottom, innerHeight) - start, 0), columns };
+    return before.top !== this.#view.top || before.height !== this.#view.height || before.columns !== columns;
   }
 
   /** @param {Set<Row>} drawn */
@@ -241,7 +240,7 @@ export class List {
     const counts = { all: this.cases.all.length, look, ...this.cases.counts() };
     for (const button of all("#filters button")) {
       const { filter: decision = "all" } = button.dataset;
-      setText(first(".count", HTMLElement, button), counts[decision].toLocaleString("en"));
+      setText(first(".count", HTMLElement, button), count(counts[decision]));
       button.setAttribute("aria-pressed", String(decision === this.decision));
       const isRare = ["look", "not_brain_mri", "unreadable"].includes(decision);
       button.hidden = isRare && !counts[decision] && this.decision !== decision;
@@ -276,6 +275,7 @@ export class List {
       this.isMeasured = false;
       this.#scrolled();
     });
+    new ResizeObserver(this.#scrolled).observe(this.box); // it was hidden, or what lies above it was folded
     for (const head of all("#case-table th[data-by]")) {
       first("button", HTMLElement, head).addEventListener("click", () => {
         this.sort = nextSort(this.sort, /** @type {SortKey} */ (head.dataset.by));
@@ -291,7 +291,7 @@ export class List {
    * @param {KeyboardEvent} event
    */
   #leap(event) {
-    const page = Math.max(Math.floor(this.#inView().height / this.pitch) - 1, 1);
+    const page = Math.max(Math.floor(this.#view.height / this.pitch) - 1, 1);
     const { key, ctrlKey } = event;
     const by = ctrlKey ? { Home: -Infinity, End: Infinity }[key] : { PageUp: -page, PageDown: page }[key];
     if (!by) return;
@@ -341,19 +341,15 @@ export const nextUnjudged = (cases, place) =>
 export const decisionCell = (decision, words = label(decision)) =>
   el("span", { class: "decision", "data-decision": decision }, icon(decision), el("span", {}, words));
 
-/**
- * The mark of a case that needs a look.
- *
- * @param {Case} one
- */
-function look({ attention }) {
-  if (!attention.length) return "";
-  const words = attention.map(attentionInWords).join(" ");
-  return el("span", { class: "look", title: words }, icon("look"), el("span", { class: "visually-hidden" }, "needs a look"));
-}
+/** The mark of a case that needs a look. @param {string[]} reasons */
+const look = (reasons) =>
+  el("span", { class: "look", title: reasons.join(" ") }, icon("look"), el("span", { class: "visually-hidden" }, "needs a look"));
 
 class Row {
   #shown = ""; // what of the case the row shows
+  #called = ""; // its decision as it is shown
+  /** Address of its picture, also where the server has none. @type {string | null} */
+  #src = null;
 
   /**
    * @param {Case} one
@@ -378,45 +374,67 @@ class Row {
   /** @param {boolean} withMap whether its picture has the map over it. */
   update(withMap) {
     const { one } = this;
-    const count = one.slices.length;
+    const { length } = one.slices;
     const hides = isHidden(one);
-    const shown = [hides, one.verdict, one.decision, one.probability, one.rule.threshold, count, one.place, ...one.attention].join("/");
+    const shown = [hides, one.verdict, one.decision, one.probability, one.rule.threshold, length, one.place, ...one.attention].join("/");
     if (shown === this.#shown) return;
     this.#shown = shown;
     const decision = hides ? HIDDEN : one.decision;
     this.bar.show({ probability: hides ? null : one.probability, decision }, one.rule);
     this.node.classList.toggle("unconfirmed", !hides && isUnconfirmed(one));
-    const words = !hides && isUnconfirmed(one) ? SUSPICIOUS : undefined;
-    for (const cell of [this.decision, this.narrowDecision]) cell.replaceChildren(decisionCell(decision, words), hides ? "" : look(one));
-    const slices = one.isVolume ? counted(count, "slice") : "";
+    this.#call(decision, hides ? [] : one.attention.map(attentionInWords));
+    const slices = one.isVolume ? counted(length, "slice") : "";
     const judged = one.verdict ? `you: ${VERDICTS[one.verdict].toLowerCase()}` : "";
     const where = [judged, one.folder.replace(/\/$/, ""), slices].filter(Boolean).join(" · ");
     setText(this.sub, where || (hides ? "" : because(one)));
     this.sub.classList.toggle("is-reason", !where);
-    setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : String(count));
-    setText(this.why, hides ? "" : [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" "));
-    this.why.title = this.why.textContent ?? "";
+    setText(this.slices, one.status === "unreadable" && !one.isVolume ? "–" : count(length));
+    const why = hides ? "" : [because(one), ...one.attention.map(attentionInWords)].filter(Boolean).join(" ");
+    setText(this.why, why);
+    if (this.why.title !== why) this.why.title = why;
     this.showThumb(withMap);
+  }
+
+  /**
+   * Shows the decision, and the mark of a case that needs a look.
+   *
+   * @param {string} decision
+   * @param {string[]} reasons to look.
+   */
+  #call(decision, reasons) {
+    const called = [decision, ...reasons].join("/");
+    if (called === this.#called) return;
+    this.#called = called;
+    const words = decision !== HIDDEN && isUnconfirmed(this.one) ? SUSPICIOUS : undefined;
+    for (const cell of [this.decision, this.narrowDecision]) cell.replaceChildren(decisionCell(decision, words), reasons.length ? look(reasons) : "");
   }
 
   /** @param {boolean} yes */
   select(yes) {
+    if (yes === this.node.classList.contains("selected")) return;
     this.node.classList.toggle("selected", yes);
     if (yes) this.button.setAttribute("aria-current", "true");
     else this.button.removeAttribute("aria-current");
   }
 
-  /** @param {boolean} withMap */
-  showThumb(withMap) {
+  /**
+   * Shows the small picture; one that the server does not have is not asked for again, unless the server was away.
+   *
+   * @param {boolean} withMap
+   * @param {{ again?: boolean }} [options]
+   */
+  showThumb(withMap, { again = false } = {}) {
     const { one } = this;
     const hides = isHidden(one);
     const { id } = one.slices[hides ? one.place : (one.suspicious[0] ?? one.place)];
-    if (one.status === "unreadable" || one.job === null || id === null) {
+    const { job } = one;
+    const src = one.status === "unreadable" || job === null || id === null ? "" : pictureOf(job, id, { side: THUMBNAIL, with_map: withMap && !hides ? "true" : null });
+    if (this.#src === src && !(again && !this.thumb.firstChild)) return;
+    this.#src = src;
+    if (!src) {
       this.thumb.replaceChildren(icon("unreadable"));
       return;
     }
-    const src = pictureOf(one.job, id, { side: THUMBNAIL, with_map: withMap && !hides ? "true" : null });
-    if (this.thumb.querySelector("img")?.src === src) return;
     const image = el("img", { src, alt: "", loading: "lazy", decoding: "async", width: 32, height: 32 });
     image.addEventListener("error", () => this.thumb.replaceChildren(), { once: true });
     this.thumb.replaceChildren(image);

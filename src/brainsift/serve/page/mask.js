@@ -164,12 +164,10 @@ export class Mask {
     }
     return found;
   }
-
-  /** The number of its pixels. */
-  get area() {
-    return this.runs.reduce((sum, length, number) => sum + (number % 2 ? length : 0), 0);
-  }
 }
+
+/** How many pixels of runs lie inside. @param {number[]} runs */
+export const areaOf = (runs) => runs.reduce((sum, length, number) => sum + (number % 2 ? length : 0), 0);
 
 /**
  * The pixels whose centers may lie between two places.

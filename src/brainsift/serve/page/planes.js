@@ -7,12 +7,12 @@
 
 import { getPlanes, planeOf } from "./api.js";
 import { isHidden } from "./blind.js";
-import { el, setText } from "./dom.js";
+import { announce, el, setText } from "./dom.js";
 import { volumeInWords } from "./measure.js";
 import { picture } from "./pictures.js";
 import { position, sidesInWords } from "./places.js";
 import { moved, nearest, toPatient, toPicture } from "./space.js";
-import { Viewer } from "./viewer.js";
+import { Viewer, canvasWithSides } from "./viewer.js";
 import { inWords } from "./words.js";
 
 /** @typedef {import("./stage.js").Stage} Stage */
@@ -28,8 +28,9 @@ class Pane {
   #turn = 0;
 
   constructor() {
-    this.canvas = el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" });
-    this.sides = ["left", "right", "top", "bottom"].map((side) => el("span", { class: "side", "data-side": side, "aria-hidden": "true" }));
+    const { canvas, sides } = canvasWithSides();
+    this.canvas = canvas;
+    this.sides = sides;
     this.words = el("p", { class: "pane-words figures" });
     this.node = el("div", { class: "canvas-box pane" }, this.canvas, this.sides, this.words);
     this.viewer = new Viewer(this.canvas);
@@ -37,6 +38,20 @@ class Pane {
     /** @type {PlaneCut | null} */
     this.cut = null;
     this.number = 0;
+    this.drawn = ""; // the plane in which contours are drawn, while the reader draws
+  }
+
+  /** @param {string} drawn the plane in which contours are drawn; "" while the reader does not draw. */
+  setDrawn(drawn) {
+    this.drawn = drawn;
+    this.#say();
+  }
+
+  #say() {
+    if (!this.cut) return;
+    const parts = [`${named(this.cut.plane)} ${this.number + 1} / ${this.cut.count}`, "not scored"];
+    if (this.drawn) parts.push(`draw on the ${this.drawn} picture`);
+    setText(this.words, parts.join(" · "));
   }
 
   /** Where the picture that is shown lies. @returns {Placed | null} */
@@ -70,7 +85,7 @@ class Pane {
     this.viewer.set({ crosshair: toPicture(geometry, shown, place) });
     this.sides.forEach((node, side) => setText(node, geometry.sides[side]));
     const words = `${named(cut.plane)} ${this.number + 1} / ${cut.count}`;
-    setText(this.words, `${words} · not scored`);
+    this.#say();
     this.canvas.setAttribute("aria-label", `${words}, ${position(geometry)}, cut from the scored slices, not scored itself; ${sidesInWords(geometry)}`);
   }
 }
@@ -105,7 +120,9 @@ export class PlanesView {
     for (const pane of this.panes) {
       pane.viewer.on("point", (point) => this.#pointIn(pane, point));
       pane.viewer.on("scroll", (by) => this.#scroll(pane, by));
+      pane.canvas.addEventListener("pointerdown", () => pane.drawn && announce(`Contours are drawn on the ${pane.drawn} picture: only its slices were scored.`));
     }
+    stage.viewer.on("view", () => this.#sayDrawn());
     this.#show(false);
   }
 
@@ -185,6 +202,13 @@ export class PlanesView {
     const cuts = found.planes.filter(({ plane }) => plane !== found.scored);
     await Promise.all(this.panes.map((pane, number) => pane.show(/** @type {string} */ (one.job), id, cuts[number], /** @type {Vector} */ (this.#place), hasMap(one))));
     this.#look();
+    this.#sayDrawn();
+  }
+
+  /** Contours are drawn on the scored slices, in no other plane. */
+  #sayDrawn() {
+    const drawn = this.stage.viewer.pen?.isOn ? (this.#planes?.scored ?? "") : "";
+    for (const pane of this.panes) if (pane.drawn !== drawn) pane.setDrawn(drawn);
   }
 
   /** The other planes look like the slices. */
@@ -210,6 +234,7 @@ export class PlanesView {
    */
   #pointIn(pane, point) {
     const { geometry, viewer } = pane;
+    if (pane.drawn) return; // the reader means to draw, and is told where
     if (geometry && viewer.picture) this.#goTo(toPatient(geometry, viewer.picture, point));
   }
 

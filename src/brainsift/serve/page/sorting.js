@@ -18,13 +18,12 @@ const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" })
 /** Of what was rejected, the probability says nothing. @param {Listed} one */
 const suspicion = (one) => (one.status === "ok" ? (one.probability ?? -1) : -1);
 
-/** @type {Record<SortKey, (a: Listed, b: Listed) => number>} */
-const COMPARE = {
-  order: (a, b) => a.order - b.order,
-  name: (a, b) => collator.compare(a.folder + a.name, b.folder + b.name),
-  decision: (a, b) => DECISIONS.indexOf(a.decision) - DECISIONS.indexOf(b.decision) || suspicion(b) - suspicion(a),
-  probability: (a, b) => suspicion(a) - suspicion(b),
-  distance: (a, b) => distance(a) - distance(b) || 0, // of two that are infinitely far
+/** What the cases are ordered by, as a number; names are compared as texts. @type {Record<Exclude<SortKey, "name">, (one: Listed) => number>} */
+const KEYS = {
+  order: ({ order }) => order,
+  decision: (one) => 4 * DECISIONS.indexOf(one.decision) - suspicion(one), // of one decision, the most suspicious first
+  probability: suspicion,
+  distance,
 };
 
 /** @type {Sort} */
@@ -52,7 +51,7 @@ export function filter(cases, { decision, query, ofNames = false }) {
 }
 
 /**
- * The cases in an order.
+ * The cases in an order; those that are equal in it, as they were added.
  *
  * @template {Listed} T
  * @param {T[]} cases
@@ -60,7 +59,13 @@ export function filter(cases, { decision, query, ofNames = false }) {
  */
 export function sort(cases, { by, isDown }) {
   const sign = isDown ? -1 : 1;
-  return [...cases].sort((a, b) => sign * COMPARE[by](a, b) || a.order - b.order);
+  if (by === "name") {
+    return [...cases].sort((a, b) => sign * collator.compare(a.folder + a.name, b.folder + b.name) || a.order - b.order);
+  }
+  const keys = Float64Array.from(cases, KEYS[by]); // once per case, not once per comparison
+  const places = Uint32Array.from(cases.keys());
+  places.sort((a, b) => sign * (keys[a] - keys[b]) || cases[a].order - cases[b].order); // of two infinities, NaN
+  return Array.from(places, (place) => cases[place]);
 }
 
 /**

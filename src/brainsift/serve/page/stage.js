@@ -5,30 +5,18 @@
 
 import { probe } from "./api.js";
 import { fail } from "./banner.js";
-import { announce, el, first, icon, setText, setVariable } from "./dom.js";
+import { announce, el, first, iconButton, setText, setVariable } from "./dom.js";
 import { Emitter } from "./emitter.js";
 import { lengthInWords } from "./measure.js";
 import { contextOf, picture } from "./pictures.js";
 import { rulerAfter } from "./rule.js";
-import { Viewer } from "./viewer.js";
+import { recallJson, remember } from "./stored.js";
+import { Viewer, canvasWithSides } from "./viewer.js";
 import { PRESETS, presetOf, rangeOf } from "./window.js";
 import { number, percent } from "./words.js";
 
 const STORED = "brainsift.map";
 const LOADING_MS = 100; // a picture of another slice that comes sooner takes the place of the last one without a blink
-
-/** @returns {{ opacity: number, showContour: boolean }} */
-function storedMap() {
-  try {
-    return { opacity: 0.55, showContour: true, ...JSON.parse(localStorage.getItem(STORED) ?? "{}") };
-  } catch {
-    return { opacity: 0.55, showContour: true };
-  }
-}
-
-/** @type {(name: string, words: string, onclick: () => void) => HTMLButtonElement} */
-const iconButton = (name, words, onclick) =>
-  el("button", { class: "icon-button", type: "button", "aria-label": words, title: words, onclick }, icon(name));
 
 /**
  * A range input with its name and value.
@@ -51,9 +39,8 @@ function slider(words, properties) {
 }
 
 /**
- * Tells that the "planes" shall be shown or hidden, that the volume of the contour is to be "measure"d, and that the "look"
- * of map or picture changed, and that the window is "reset", and
- * that the map of the volume shall be "save"d.
+ * Tells that the "planes" shall be shown or hidden, that the volume of the contour is to be "measure"d, that the "look" of
+ * map or picture changed, that the window is "reset", and that the map of the volume shall be "save"d.
  *
  * @extends {Emitter<{ planes: null, measure: null, look: null, reset: null, save: null }>}
  */
@@ -63,12 +50,13 @@ export class Stage extends Emitter {
 
   constructor() {
     super();
-    this.canvas = el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" });
+    const { canvas, sides } = canvasWithSides();
+    this.canvas = canvas;
+    this.sides = sides;
     this.message = el("p", { class: "stage-message", hidden: true });
     this.hint = el("p", { class: "stage-hint", "aria-hidden": "true" });
-    this.sides = ["left", "right", "top", "bottom"].map((side) => el("span", { class: "side", "data-side": side, "aria-hidden": "true" }));
     this.windowWords = el("p", { class: "window-words", "aria-hidden": "true" }); // the sliders say the same
-    this.zoomWords = el("span", { class: "zoom-words" }, "100 %");
+    this.zoomWords = el("span", { class: "zoom-words" }, percent(1, 0));
     this.zoomTools = el(
       "div",
       { class: "stage-tools", role: "group", "aria-label": "Zoom" },
@@ -139,7 +127,7 @@ export class Stage extends Emitter {
       setText(this.zoomWords, percent(this.viewer.view.zoom, 0));
       this.#showHint();
     });
-    this.setMap(storedMap());
+    this.setMap({ opacity: 0.55, showContour: true, ...recallJson(STORED) });
   }
 
   /**
@@ -249,11 +237,7 @@ export class Stage extends Emitter {
     setVariable(this.legend, "--level", level);
     setText(first(".legend-line", HTMLElement, this.legend), legendWords(level));
     this.emit("look", null);
-    try {
-      localStorage.setItem(STORED, JSON.stringify({ opacity: bounded, showContour })); // the level begins at 0.5 each time
-    } catch {
-      // storage is refused
-    }
+    remember(STORED, JSON.stringify({ opacity: bounded, showContour })); // the level begins at 0.5 each time
   }
 
   toggleInverted() {

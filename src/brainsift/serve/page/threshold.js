@@ -6,6 +6,7 @@
 import { makeRule, sensitivityOf } from "./decide.js";
 import { all, byId, el, first, setText } from "./dom.js";
 import { Emitter } from "./emitter.js";
+import { recall, recallJson, remember } from "./stored.js";
 import { percent, thresholds } from "./words.js";
 
 const STORED = "brainsift.threshold";
@@ -47,23 +48,8 @@ export class ThresholdPanel extends Emitter {
    */
   fold(isSmall) {
     const panel = first(".threshold", HTMLDetailsElement);
-    let before = "";
-    try {
-      before = localStorage.getItem(OPEN) ?? "";
-    } catch {
-      // storage is refused: the panel is as on the first visit
-    }
-    panel.open = before ? before === "open" && !isSmall : !isSmall;
-    first("summary", HTMLElement, panel).addEventListener("click", () => this.#remember(panel.open ? "folded" : "open"));
-  }
-
-  /** @param {"open" | "folded"} state */
-  #remember(state) {
-    try {
-      localStorage.setItem(OPEN, state);
-    } catch {
-      // as above
-    }
+    panel.open = !isSmall && recall(OPEN) !== "folded";
+    first("summary", HTMLElement, panel).addEventListener("click", () => remember(OPEN, panel.open ? "folded" : "open"));
   }
 
   /** @param {Choice} choice */
@@ -73,12 +59,8 @@ export class ThresholdPanel extends Emitter {
     this.rule = rule;
     this.#show();
     this.emit("rule", rule);
-    try {
-      localStorage.setItem(STORED, JSON.stringify(choice));
-      if (!localStorage.getItem(OPEN)) this.#remember("folded"); // it was used: next time one line is enough
-    } catch {
-      // storage is refused: the choice lasts as long as the page
-    }
+    remember(STORED, JSON.stringify(choice));
+    if (!recall(OPEN)) remember(OPEN, "folded"); // it was used: next time one line is enough
   }
 
   #fill() {
@@ -154,12 +136,7 @@ export class ThresholdPanel extends Emitter {
  * @param {string[]} shares of errors that are offered.
  */
 function storedRule(model, shares) {
-  try {
-    const choice = JSON.parse(localStorage.getItem(STORED) ?? "{}");
-    const rule = makeRule(choice, model);
-    if (rule && (!choice.maxError || shares.includes(String(choice.maxError)))) return rule;
-  } catch {
-    // storage is refused, or holds something else
-  }
-  return /** @type {ChosenRule} */ (makeRule({}, model));
+  const choice = recallJson(STORED) ?? {};
+  const isOffered = !choice.maxError || shares.includes(String(choice.maxError));
+  return (isOffered && makeRule(choice, model)) || /** @type {ChosenRule} */ (makeRule({}, model));
 }

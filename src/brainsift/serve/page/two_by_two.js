@@ -5,7 +5,7 @@
 
 import { sensitivity, specificity } from "./agreement.js";
 import { el, setText } from "./dom.js";
-import { counted, percent } from "./words.js";
+import { count, counted, percent } from "./words.js";
 
 const TRUTHS = /** @type {const} */ ([["onTumor", "You: tumor"], ["onNone", "You: no tumor"]]);
 const DECISIONS = /** @type {const} */ (["tumor", "no_tumor"]);
@@ -40,10 +40,10 @@ export class TwoByTwo {
   /** @param {Agreement} found */
   show(found) {
     this.node.hidden = found.judged === 0;
-    TRUTHS.forEach(([truth], row) => DECISIONS.forEach((decision, column) => setText(this.cells[row][column], String(found[truth][decision]))));
+    TRUTHS.forEach(([truth], row) => DECISIONS.forEach((decision, column) => setText(this.cells[row][column], count(found[truth][decision]))));
     [sensitivity(found), specificity(found)].forEach((share, place) => setText(this.shares[place], inWords(share)));
     const { referred, rejected, others } = found;
-    const left = [referred && `${referred} referred`, rejected && `${rejected} rejected as not a brain MRI`, others && `${others} that you call unsure or not a brain MRI`];
+    const left = [referred && `${count(referred)} referred`, rejected && `${count(rejected)} rejected as not a brain MRI`, others && `${count(others)} that you call unsure or not a brain MRI`];
     const words = left.filter(Boolean).join(", ");
     setText(this.leftOut, words ? `Not in the table: ${words}.` : "");
   }
@@ -52,5 +52,5 @@ export class TwoByTwo {
 /** @param {Share | null} share */
 function inWords(share) {
   if (!share) return "–";
-  return `${percent(share.value)} (${percent(share.low)} to ${percent(share.high)}), ${share.hits} of ${counted(share.trials, "case")}`;
+  return `${percent(share.value)} (${percent(share.low)} to ${percent(share.high)}), ${count(share.hits)} of ${counted(share.trials, "case")}`;
 }

@@ -7,6 +7,7 @@
 /** @import { Picture, Window } from "./pictures.js" */
 
 import { pathOf, trace } from "./contour.js";
+import { el } from "./dom.js";
 import { Emitter } from "./emitter.js";
 import { lengthInWords, longestDiameter, rings } from "./measure.js";
 import { contextOf } from "./pictures.js";
@@ -485,6 +486,12 @@ export class Viewer extends Emitter {
     if (then > 0) this.zoomBy(now / then, ...this.#fromMiddle(middle));
   }
 }
+
+/** A canvas for a viewer, and the letters of the sides around it: left, right, top, bottom. */
+export const canvasWithSides = () => ({
+  canvas: el("canvas", { class: "canvas", tabindex: 0, role: "img", "aria-label": "No image" }),
+  sides: ["left", "right", "top", "bottom"].map((side) => el("span", { class: "side", "data-side": side, "aria-hidden": "true" })),
+});
 
 /**
  * Paints a picture on a canvas of its size.

@@ -77,14 +77,16 @@ export const figure = (value, span) => value.toFixed(Math.min(Math.max(2 - Math.
 export const thresholds = ({ threshold, volumeThreshold = threshold }) =>
   volumeThreshold === threshold ? number(threshold) : `${number(threshold)}, volumes ${number(volumeThreshold)}`;
 
+/** 1200 -> "1,200" @param {number} value */
+export const count = (value) => value.toLocaleString("en");
+
 /**
  * (1200, "case") -> "1,200 cases"
  *
- * @param {number} count
+ * @param {number} value
  * @param {string} noun
  */
-export const counted = (count, noun, plural = `${noun}s`) =>
-  `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`;
+export const counted = (value, noun, plural = `${noun}s`) => `${count(value)} ${value === 1 ? noun : plural}`;
 
 /**
  * Begins with a capital and ends with a full stop.

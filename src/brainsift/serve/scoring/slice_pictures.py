@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from brainsift.images import standard
-from brainsift.inference.overlay import overlay
+from brainsift.inference.overlay import CONTOUR, YELLOW, edge_of, overlay
 from brainsift.volumes.slices import Loaded
 
 SIDE = 1024
@@ -67,8 +67,14 @@ def deep_headers(ends: tuple[float, float], window: tuple[float, float]) -> dict
 def seen_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int, side: int = SIDE) -> bytes:
     """Draws a slice with its tumor map and the contour over it, in color; see `overlay`."""
     image = overlay(grey, tumor_map, size=size)
+    if max(image.size) <= side:
+        return encoded(image)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return encoded(image)
+    heat = Image.fromarray(standard.standard_map(grey, tumor_map, size).astype(np.float32))
+    smaller = np.asarray(heat.resize(image.size, Image.Resampling.BILINEAR))
+    pixels = np.array(image)
+    pixels[edge_of(smaller >= CONTOUR)] = YELLOW  # the line of the large picture is too thin to be seen in a small one
+    return encoded(Image.fromarray(pixels))
 
 
 def map_png(grey: standard.Grey, tumor_map: npt.NDArray[np.floating], *, size: int) -> bytes:
