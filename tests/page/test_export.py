@@ -265,7 +265,7 @@ def test_tables_and_results_of_the_service_say_what_made_them(served_job, bundle
     report = requests.get(f"{url}/api/v1/jobs/{job}/report.html").text
     meta = re.search(r'class="meta">([^<]*)<', report)[1]
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC, brainsift ", meta)
-    for said in (__version__, f"network {bundle.name} {model['network_sha256'][:12]}", "(balanced)", "(confirm)"):
+    for said in (__version__, f"network {bundle.name} {model['network_sha256'][:12]}", "(balanced)", "of volumes"):
         assert said in meta
 
 
