@@ -41,7 +41,7 @@ _NETWORK = "network"
 # part -> where the function that does it is called from, and its name there
 _PARTS: dict[str, tuple[Any, str]] = {
     "telling the kind of file": (reader, "kind_of"),
-    "reading": (decode, "_content"),
+    "reading": (decode, "_file_content"),
     "decoding": (reader, "decode"),
     "grey": (decode.DecodedImage, "grey"),
     "finding the head": (standard, "_find_head"),
