@@ -232,8 +232,8 @@ def test_thresholds_by_name_and_by_sensitivity(bundle_folder):
 def test_volumes_of_the_shipped_bundle_have_thresholds_of_their_own():
     bundle = load_bundle()
     own = bundle.volumes.thresholds
-    assert make_rule(bundle).of_volumes.threshold == own["balanced"] != bundle.thresholds["balanced"]
-    assert make_rule(bundle, threshold="confirm").of_volumes.threshold == own["confirm"]
+    assert make_rule(bundle).of_volumes.threshold == own["confirm"] != bundle.thresholds["confirm"]
+    assert make_rule(bundle, threshold="balanced").of_volumes.threshold == own["balanced"]
     assert make_rule(bundle, max_error=float(min(bundle.margins, key=float))).of_volumes.threshold == 0.5
 
 

@@ -122,7 +122,7 @@ def test_a_bundle_keeps_what_decides_volumes(tmp_path):
     write_bundle(bundle)
     assert load_bundle(tmp_path) == bundle
     rule = make_rule(load_bundle(tmp_path))
-    assert rule == Rule(0.4, 0.0, 0.7, 0.35, MODEL)
+    assert rule == Rule(0.4, 0.0, 0.9, 0.35, MODEL)
     assert make_rule(bundle, threshold="even").of_volumes.threshold == 0.5
     assert replace(bundle, sensitivities=[[0.5, 0.2]]).volume_threshold(0.5) == 0.9
     assert bundle.threshold_name(0.7) == "balanced" and bundle.threshold_name(0.71) == "as set"

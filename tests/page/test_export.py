@@ -255,8 +255,8 @@ def test_tables_and_results_of_the_service_say_what_made_them(served_job, bundle
         for one in rows:
             assert {name: one[name] for name in origin} == origin
             assert datetime.fromisoformat(one["made"]).tzinfo is not None
-        limits = bundle.thresholds if of == "slices" else bundle.volumes.thresholds
-        assert {float(one["threshold"]) for one in rows} == {limits["balanced"]}
+        limit = bundle.thresholds["balanced"] if of == "slices" else bundle.volumes.thresholds["confirm"]
+        assert {float(one["threshold"]) for one in rows} == {limit}
         name = re.search(r'filename="([^"]+)"', reply.headers["Content-Disposition"])[1]
         assert re.fullmatch(rf"brainsift-\d{{4}}-\d\d-\d\d-\d{{6}}-\d{{6}}-{of}\.csv", name)
     result = requests.get(f"{url}/api/v1/jobs/{job}/result").json()

@@ -69,8 +69,8 @@ def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bu
 
 def test_a_volume_has_a_threshold_of_its_own(open_page, serving, files, tmp_path, bundle):
     scan, old = files / "head.nii.gz", replace(bundle, volumes=None)  # of two bundles one says how volumes are decided
-    for default, one in (("balanced", bundle), ("confirm", old)):
-        folder = tmp_path / default
+    for kind, one in (("own", bundle), ("old", old)):
+        folder, default = tmp_path / kind, "confirm"
         (volume,) = summarise_volumes(Predictor(one, threads=1).predict([scan]), make_rule(one))
         limits = {"balanced": volume.probability - 0.01, "confirm": volume.probability + 0.01, "even": 0.5}
         shutil.copytree(one.folder, folder)

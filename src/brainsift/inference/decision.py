@@ -155,9 +155,8 @@ class Rule:
 def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error: float | None = None) -> Rule:
     """Returns the rule for a wanted threshold or share of errors; for the arguments see `Predictor`.
 
-    By default, images are decided at `balanced`, and volumes at their own `balanced`. A bundle that does not say how
-    volumes are decided decides them at `confirm` if that is higher: one of a hundred slices is more often taken for a
-    tumor than a single image.
+    By default, images are decided at `balanced`, and volumes at `confirm` if that is higher: one of a hundred slices
+    is more often taken for a tumor than a single image. What lies between is suspicious.
 
     Raises:
         UsageError: a threshold or a share that the bundle does not know.
@@ -168,10 +167,10 @@ def make_rule(bundle: Bundle, *, threshold: str | float | None = None, max_error
     wanted = ("balanced" if max_error is None else "even") if threshold is None else threshold
     margin = 0.0 if max_error is None else bundle.margin(max_error)
     of_slices, of_volumes, model = bundle.threshold(wanted), bundle.volume_threshold(wanted), bundle.volumes
+    if threshold is None and max_error is None:
+        of_volumes = max(of_volumes, (model or bundle).thresholds.get("confirm", of_volumes))
     if model is not None:
         return Rule(of_slices, margin, of_volumes, model.suspicion, model)
-    if threshold is None and max_error is None:
-        of_volumes = max(of_slices, bundle.thresholds.get("confirm", of_slices))
     return Rule(of_slices, margin, of_volumes, bundle.thresholds.get("balanced", of_slices))
 
 

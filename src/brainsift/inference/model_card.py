@@ -83,7 +83,8 @@ def _model(bundle: Bundle, facts: Provenance) -> str:
         f"{environment.get('pretrained', '')}; input {bundle.size}×{bundle.size} grey, preprocessing "
         f"`{bundle.preprocessing}`. Recipe `{config.get('recipe')}`, {config.get('epochs')} epochs of "
         f"{config.get('epoch_images') or 'all'} images, seed {config.get('seed')}, commit "
-        f"{environment.get('commit')}, on {environment.get('processor')}.{arithmetic} Temperature {bundle.temperature:.2f}; "
+        f"{environment.get('commit')}, on {environment.get('processor')}.{arithmetic} Temperature "
+        f"{bundle.temperature:.2f}; "
         f"thresholds {thresholds}. SHA-256 over the hashes of all images: `{facts.data_sha256[:16]}…`."
     )
 

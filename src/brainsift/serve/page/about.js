@@ -142,7 +142,7 @@ function thresholds(model) {
   return section(
     "thresholds",
     "Thresholds and referral",
-    el("p", {}, `By default, images are decided at “balanced” and volumes at ${volumes ? "theirs of the same name" : "“confirm”"}. ${model.volumes_in_words} Thresholds and error rates were measured on the validation images. The error rates hold with 90\u00a0% confidence on images like those.`),
+    el("p", {}, `By default, images are decided at “balanced” and volumes at ${volumes ? "their own " : ""}“confirm”. ${model.volumes_in_words} Thresholds and error rates were measured on the validation images. The error rates hold with 90\u00a0% confidence on images like those.`),
     el(
       "div",
       { class: "side-by-side" },

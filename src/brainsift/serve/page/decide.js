@@ -189,7 +189,7 @@ export function marginFor(maxError, margins) {
  */
 export function makeRule(choice, model) {
   const { thresholds, sensitivities, volumes } = model;
-  const { balanced, confirm = balanced, even } = thresholds;
+  const { balanced, even } = thresholds;
   /** @type {(own: number, ofVolumes: number | null | undefined) => Pick<Rule, "threshold" | "volumeThreshold" | "suspicion" | "ofMean">} */
   const limits = (own, ofVolumes) =>
     volumes ? { threshold: own, volumeThreshold: ofVolumes ?? own, suspicion: volumes.suspicion } : { threshold: own, suspicion: balanced, ofMean: true };
@@ -204,8 +204,9 @@ export function makeRule(choice, model) {
     return threshold === null ? null : { choice, ...limits(threshold, ofVolumes), margin: 0, query: { sensitivity: choice.sensitivity } };
   }
   if (!choice.name) {
-    const own = limits(balanced, volumes?.thresholds.balanced);
-    return { choice, ...own, volumeThreshold: own.volumeThreshold ?? Math.max(balanced, confirm), margin: 0, query: {} };
+    const ofVolumes = (volumes ?? model).thresholds;
+    const volumeThreshold = Math.max(ofVolumes.balanced, ofVolumes.confirm ?? ofVolumes.balanced);
+    return { choice, ...limits(balanced, null), volumeThreshold, margin: 0, query: {} };
   }
   const threshold = thresholds[choice.name];
   return threshold === undefined ? null : { choice, ...limits(threshold, volumes?.thresholds[choice.name]), margin: 0, query: { threshold: choice.name } };
