@@ -101,7 +101,7 @@ def router(service: Service) -> APIRouter:
             thresholds=bundle.thresholds,
             sensitivities=bundle.sensitivities,
             margins=bundle.margins,
-            volumes=bundle.volumes and bundle.volumes.to_json(),
+            volumes=bundle.volumes.to_json() if bundle.volumes else None,
             volumes_in_words=bundle.volumes_in_words,
             test=facts.get("test") or {},
             figures=facts.get("figures", []),
