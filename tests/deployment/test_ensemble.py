@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import torch
 
 from brainsift.core.errors import RunError
 from brainsift.datasets.manifest import write_manifest
@@ -11,8 +12,10 @@ from brainsift.deployment.ensemble import averaged, join_runs
 from brainsift.deployment.export import export_run
 from brainsift.deployment.quantization import quantize_run
 from brainsift.evaluation.evaluate import evaluate_run
+from brainsift.training import pretrained
+from brainsift.training.augment import to_input
 from brainsift.training.recipes import make_config
-from brainsift.training.runs import read_split
+from brainsift.training.runs import build_network, load_run, read_split
 from brainsift.training.train import train
 
 pytestmark = pytest.mark.slow
@@ -66,12 +69,25 @@ def test_what_is_alike_at_the_front_is_computed_once(bundle_folder, both):
     assert n_convolutions["one"] < n_convolutions["both"] < 1.8 * n_convolutions["one"]
 
 
-def test_it_becomes_a_bundle_in_int8(both, cache, tmp_path):
+def agreement(network, run):
+    """Returns how the logits of a network built from an ONNX file correlate with those of a run, on its images."""
+    model, config = load_run(run)
+    images = to_input(
+        torch.randint(0, 255, (64, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    )
+    built = build_network(config)
+    pretrained.load(built, config.model, str(network), images)
+    with torch.inference_mode():
+        return np.corrcoef(built.eval()(images), model(images))[0, 1]
+
+
+def test_it_becomes_a_bundle_in_int8(other, both, cache, tmp_path):
     run = quantize_run(both, tmp_path / "int8", cache=cache)
     evaluate_run(run)
     bundle = export_run(run, tmp_path / "bundle", cache=cache)
     assert bundle.facts.environment["mean of"] == ["run", "run"]
     assert np.corrcoef(logits(run), logits(both))[0, 1] > 0.97
+    assert agreement(bundle.network, other) > 0.97  # it can be trained further: with the weights of the last network
 
 
 def test_a_bundle_is_averaged_with_a_run(small_run, bundle_folder, both, cache, tmp_path):

@@ -5,7 +5,8 @@ Three kinds of file are read:
                            width, in; depthwise 1, height, width, channels) and ``NNN_b`` in the order of execution
     *.pth, *.safetensors   a state dict with the key names of torchvision, transformers or efficientnet_lite_pytorch
     *.onnx                 a network that brainsift exported, of `compact` or `lite0`, to train it further: all of its
-                           weights, those of the tumor map and the decision too
+                           weights, those of the tumor map and the decision too; of a mean of several networks, those of
+                           the last one; of one in INT8, what its integers stand for
 """
 
 import re
@@ -27,6 +28,7 @@ HUB_NAMES = {
 }
 _PACKAGED = ("compact", "lite0")
 SCRATCH = "trained from scratch"
+_LAYER = re.compile(r"model\.(.+)\.weight(\.\d+)?(_DequantizeLinear_Output)?$")  # as `deployment` names its weights
 _TORCHVISION = (
     (r"^conv1\.", "embedder.embedder.convolution."),
     (r"^bn1\.", "embedder.embedder.normalization."),
@@ -180,29 +182,39 @@ def _load_folded(model: Classifier, path: Path, images: Tensor) -> None:
 
 @torch.no_grad()
 def _load_exported(model: Classifier, path: Path, images: Tensor) -> None:
-    graph = onnx.load(path).graph
-    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}  # of those in float16
-    found = [
-        [(name, torch.from_numpy(arrays[casts.get(name, name)].astype(np.float32))) for name in node.input[1:3]]
-        for node in graph.node
-        if node.op_type in ("Conv", "Gemm")
-    ]
+    found = _exported_weights(onnx.load(path).graph)
     weighted = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
     norm_of = dict(_convolution_norm_pairs(cast(nn.Module, model.body)))
-    names = [weight.removeprefix("model.").removesuffix(".weight") for (weight, _), _ in found]
-    if sorted(names) != sorted(weighted) or any(
-        weighted[name].weight.shape != weight.shape for name, ((_, weight), _) in zip(names, found, strict=True)
+    if sorted(found) != sorted(weighted) or any(
+        weighted[name].weight.shape != weight.shape for name, (weight, _) in found.items()
     ):
         raise InputError(path, "does not fit the network", "Use a network that brainsift exported, of the same model.")
     norms = []
-    for name, ((_, weight), (_, bias)) in zip(names, found, strict=True):
+    for name, (weight, bias) in found.items():
         layer = weighted[name]
         layer.weight.copy_(weight)
         if layer.bias is None:
             norms.append(norm_of[cast(nn.Conv2d, layer)])
         cast(Tensor, norms[-1].bias if layer.bias is None else layer.bias).copy_(bias)
     _unfold_all(model, norms, images)
+
+
+def _exported_weights(graph: onnx.GraphProto) -> dict[str, tuple[Tensor, Tensor]]:
+    """Returns float32 weight and bias of each layer in the order of execution; of a mean, those of its last network."""
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in arrays:  # of those in float16
+            arrays[node.output[0]] = arrays[node.input[0]]
+        elif node.op_type == "DequantizeLinear" and node.input[0] in arrays:
+            values, scale, zero = (arrays[name] for name in node.input)
+            shape = (-1, *[1] * (values.ndim - 1)) if scale.ndim else ()
+            arrays[node.output[0]] = (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
+        elif node.op_type in ("Conv", "Gemm") and (layer := _LAYER.match(node.input[1])):
+            found.pop(layer[1], None)
+            weight, bias = (torch.from_numpy(arrays[name].astype(np.float32)) for name in node.input[1:3])
+            found[layer[1]] = weight, bias
+    return found
 
 
 def _unfold_all(model: Classifier, norms: list[nn.BatchNorm2d], images: Tensor) -> None:
