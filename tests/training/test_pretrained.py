@@ -3,13 +3,17 @@
 import re
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 
 from brainsift.core.errors import InputError
+from brainsift.images.phantom import draw
+from brainsift.images.standard import standard
 from brainsift.inference.bundle import load_bundle
 from brainsift.training import networks, pretrained
+from brainsift.training.augment import to_input
 
 pytestmark = pytest.mark.slow  # they need `transformers`, which takes long to import
 
@@ -125,20 +129,37 @@ def test_compact_starts_from_the_package_without_a_network(monkeypatch):
     assert pretrained.load(networks.build("compact"), "compact", "none", torch.rand(2, 1, 64, 64)) == pretrained.SCRATCH
 
 
-@pytest.mark.parametrize("model", ["compact", "lite0"])
-def test_an_exported_network_is_loaded_whole(model, bundle_folder):
-    """One that was exported just now, and the one that ships."""
-    bundle = load_bundle(bundle_folder) if model == "compact" else load_bundle()
+def test_an_exported_network_is_loaded_whole(bundle_folder):
+    bundle = load_bundle(bundle_folder)
     images = torch.rand(16, 1, bundle.size, bundle.size)
     session = onnxruntime.InferenceSession(str(bundle.network), providers=["CPUExecutionProvider"])
     logits, tumor_map, _ = map(torch.from_numpy, session.run(None, {"images": images.numpy()}))
-    heir = networks.build(model, size=bundle.size)
-    said = pretrained.load(heir, model, str(bundle.network), images)
+    heir = networks.build("compact", size=bundle.size)
+    said = pretrained.load(heir, "compact", str(bundle.network), images)
     assert said == "an exported network from network.onnx"
     with torch.no_grad():
         outputs, drawn = heir.eval().outputs(images)
     assert torch.allclose(networks.log_odds(outputs), logits, atol=5e-3)
     assert torch.allclose(drawn[:, 0], tumor_map, atol=5e-3)
-    other = networks.build("lite0" if model == "compact" else "compact", size=64)
     with pytest.raises(InputError, match="does not fit the network"):
-        pretrained.load(other, "lite0", str(bundle.network), images)
+        pretrained.load(networks.build("lite0", size=64), "lite0", str(bundle.network), images)
+
+
+def test_of_the_mean_that_ships_the_last_network_is_loaded():
+    """Its own logits are in the file, under the name from which the mean takes them."""
+    path = load_bundle().network
+    heads = [standard(draw(seed, tumor=seed % 2 == 0).pixels, 128) for seed in range(16)]
+    images = to_input(torch.from_numpy(np.stack(heads)))
+    network = onnx.load(path)
+    for name in ("logits.1", "logits.2"):
+        network.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n"]))
+    session = onnxruntime.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
+    first, last = session.run(["logits.1", "logits.2"], {"images": images.numpy()})
+    heir = networks.build("lite0")
+    pretrained.load(heir, "lite0", str(path), images)
+    with torch.no_grad():
+        logits = heir.eval()(images).numpy()
+    assert np.corrcoef(logits, last)[0, 1] > 0.98
+    assert np.abs(logits - last).mean() < 0.7 * np.abs(logits - first).mean()
+    with pytest.raises(InputError, match="does not fit the network"):
+        pretrained.load(networks.build("compact", size=64), "compact", str(path), images)
