@@ -40,20 +40,24 @@ def test_a_threshold_decides_the_whole_list_anew(open_page, images, expected, bu
         found = Counter(called(answer) for answer in answers)
         return {label: found[label] for label in WORDS.values()} | {"All": len(images)}
 
+    def limits(wanted):
+        of_slices, of_volumes = f"{bundle.threshold(wanted):.3f}", f"{bundle.volume_threshold(wanted):.3f}"
+        return of_slices if of_slices == of_volumes else f"{of_slices}, volumes {of_volumes}"
+
     for name in ("Screening", "Confirm", "Even", "Balanced"):
         page.locator("#threshold-names label", has_text=name).click()
-        expect(page.locator("#threshold-value")).to_have_text(f"{bundle.thresholds[name.lower()]:.3f}")
+        expect(page.locator("#threshold-value")).to_have_text(limits(name.lower()))
         named = told(threshold=name.lower())
         wait_until(page, lambda named=named: decided(page) == named)
     page.locator("#sensitivity").fill("0.97")
-    expect(page.locator("#threshold-value")).to_have_text(f"{bundle.threshold(0.97):.3f}")
+    expect(page.locator("#threshold-value")).to_have_text(limits(0.97))
     wanted = told(threshold=0.97)
     wait_until(page, lambda: decided(page) == wanted)
     promised = min(bundle.margins, key=float)
     page.locator("#max-error").select_option(promised)
     expect(page.locator("input[name=threshold]:checked")).to_have_count(0)
     page.locator("#max-error").select_option("never")
-    expect(page.locator("#threshold-value")).to_have_text(f"{bundle.threshold(0.97):.3f}")
+    expect(page.locator("#threshold-value")).to_have_text(limits(0.97))
     page.locator("#max-error").select_option(promised)
     page.locator("#threshold-names label", has_text="Even").click()
     expect(page.locator("#threshold-name")).to_have_text("Even")
