@@ -39,7 +39,7 @@ def test_a_rejected_image_has_no_number_and_no_map_unless_the_reader_wants_them(
     expect(page.locator("#prediction-number")).to_have_text("")
     page.get_by_role("button", name="Probability", exact=True).click()
     last = page.locator("#case-rows .case-name").nth(-1)
-    assert last.text_content() in ("holiday.png", "broken.png")
+    wait_until(page, lambda: last.text_content() in ("holiday.png", "broken.png"))
     page.locator("#filters button", has_text="Not a brain MRI").click()
     expect(page.locator("#case-rows .case-name")).to_have_text(["holiday.png"])
     (told,) = csv.DictReader(io.StringIO(download(page, "#export-csv")))

@@ -69,8 +69,8 @@ def largest_mean(values: Sequence[float]) -> tuple[float, int]:
     Returns:
         The mean, and the place of the first of its values. Of alike values it is exactly that value.
 
-    >>> largest_mean([0.0, 3.0, 3.0, 0.0, 3.0])
-    (2.0, 1)
+    >>> largest_mean([0.0, 3.0, 3.0, 3.0, 0.0])
+    (3.0, 1)
     """
     windows = np.lib.stride_tricks.sliding_window_view(np.asarray(values, dtype=np.float64), min(ADJACENT, len(values)))
     first = windows[:, :1]

@@ -11,6 +11,7 @@ import { fail } from "./banner.js";
 import { Beside } from "./beside.js";
 import { blind, isHidden, pictureWords } from "./blind.js";
 import { Correction } from "./correction.js";
+import { isSuspicious } from "./decide.js";
 import { all, announce, byId, el, save, setText, throttled } from "./dom.js";
 import { decisionCell } from "./list.js";
 import { picture, prefetch } from "./pictures.js";
@@ -429,7 +430,8 @@ function around(one) {
 function volumeWords(one, rule) {
   if (one.status !== "ok") return "No slice of this volume could be scored.";
   const what = rule.ofMean ? "largest mean probability of three adjacent slices" : "probability of a tumor in this volume";
-  const mean = `${sentence(one.finding)} The ${what}, ${number(one.probability)}`.trim();
+  const lead = isSuspicious(one, rule) ? sentence(one.finding) : ""; // else the head of the case says it
+  const mean = `${lead} The ${what}, ${number(one.probability)}`.trim();
   const slice = number(one.sliceRule.threshold);
   const isHigher = rule.ofMean && rule.threshold > one.sliceRule.threshold;
   const why = isHigher ? ` That is higher than the threshold for a single slice, ${slice}, because each of many slices can give a false alarm.` : "";
