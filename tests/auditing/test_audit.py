@@ -289,6 +289,7 @@ def test_external_sources_are_left_out_of_the_probes(phantoms, tmp_path):
     assert {progress.stage for progress in calls} >= {"reading files", "near-duplicates", "probes"}
 
 
+@pytest.mark.slow
 def test_drawn_collection_with_known_copies(phantoms, audited):
     """Each copy ends in its original's group; groups are patients, but for patients that copies join."""
     copies = audited[audited["patient"] == ""]

@@ -22,6 +22,8 @@ from brainsift.auditing.near_duplicates import (
 )
 from brainsift.images.phantom import draw
 
+pytestmark = pytest.mark.slow
+
 PATIENTS = 24
 
 

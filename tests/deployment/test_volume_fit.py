@@ -66,6 +66,7 @@ def test_neither_length_nor_level_nor_contrast_tells_the_class(table):
     assert roc_auc_score(has_tumor, [len(rows) for rows in whole]) > 0.9
 
 
+@pytest.mark.slow
 def test_neighbours_lie_as_far_apart_in_both_classes_and_stand_in_order(table):
     steps = {0.0: [], 1.0: []}
     for one in draw_series(table):

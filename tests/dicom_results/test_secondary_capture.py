@@ -5,6 +5,8 @@ import pytest
 
 from brainsift.dicom_results.secondary_capture import side_letters
 
+pytestmark = pytest.mark.slow
+
 YELLOW = (255, 255, 0)
 OPPOSITE = str.maketrans("LRPAHF", "RLAPFH")
 # where the letters stand: right, left, bottom and top of the picture
@@ -27,6 +29,7 @@ def test_opposite_sides_have_opposite_letters(results, name):
     assert (left, top) == (right.translate(OPPOSITE), bottom.translate(OPPOSITE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIDES)
 def test_the_orientation_is_that_of_the_plane(case, name):
     right, _, bottom, _ = SIDES[name]

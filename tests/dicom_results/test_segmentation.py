@@ -9,6 +9,8 @@ from brainsift.images.resample import resize
 from brainsift.images.standard import standard_map
 from brainsift.volumes.reader import read_slice
 
+pytestmark = pytest.mark.slow
+
 FRACTIONAL = ResultOptions(structured_report=False, segmentation=False, secondary_capture=False, fractional=True)
 
 

@@ -204,6 +204,7 @@ def test_jobs_expire_and_can_be_cancelled(serving, tmp_path, until):
         assert running.service.store.used == 0 and not any(running.service.store.folder.iterdir())
 
 
+@pytest.mark.slow
 def test_accepted_work_has_the_time_of_grace_once(serving):
     with serving(grace_s=5) as running:
         assert running.service.left_s == 5

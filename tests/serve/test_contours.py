@@ -30,6 +30,8 @@ from brainsift.volumes.voxel_grid import VoxelGrid
 from ..page.scans import draw_volume, write_nifti, write_series
 from .test_history import ROW, kept_volume, of_schema_2, png, stored_bytes, table
 
+pytestmark = pytest.mark.slow
+
 NEEDED = {
     "StudyInstanceUID": "1.2.826.0.1.88",
     "FrameOfReferenceUID": "1.2.826.0.1.88.9",
@@ -415,6 +417,7 @@ def test_a_contour_that_began_with_the_network_is_semiautomatic(keeping, tmp_pat
     assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC" and "brainsift" in segment.SegmentAlgorithmName
 
 
+@pytest.mark.slow
 def test_a_nifti_has_its_mask_and_after_a_restart_a_series_has_no_segmentation(serving, tmp_path):
     write_nifti(tmp_path / "head.nii.gz", draw_volume(12, 9))
     write_series(tmp_path / "series", 8, 5, SeriesDescription="later", **NEEDED)

@@ -75,6 +75,7 @@ def without_times(content):
     return found
 
 
+@pytest.mark.slow
 def test_objects_are_those_of_the_command_line(served, folder, tmp_path):
     job = upload(served.url, sorted(path for path in folder.rglob("*") if path.is_file()))
     assert {one["volume"] for one in job["answers"]} == {"ax t1", "ax t2", "head.nii", ""}

@@ -395,6 +395,7 @@ def test_history_is_written_for_jobs_and_predictions(serving, folder, tmp_path, 
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_a_job_that_is_deleted_at_once_keeps_its_pictures(serving, folder, tmp_path, monkeypatch, until):
     def slowly(grey, *arguments):
         time.sleep(0.1)

@@ -102,6 +102,7 @@ def test_pixels_without_keys_are_overwritten(parted, tmp_path):
     assert np.array_equal(pixels[rows[last]], preprocess(parted["path"].iloc[last], size=32))
 
 
+@pytest.mark.slow
 def test_many_processes_give_the_same_pixels(parted, tmp_path):
     one, rows = cached_pixels(parted, tmp_path / "one", size=32, workers=1)
     two, rows_two = cached_pixels(parted, tmp_path / "two", size=32, workers=2)

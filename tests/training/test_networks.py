@@ -9,6 +9,8 @@ from brainsift.training.augment import degrade
 from brainsift.training.devices import choose_device
 from brainsift.training.recipes import MODELS, RECIPES, make_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", networks.MODELS)
@@ -119,6 +121,7 @@ def test_a_device_that_is_not_here_is_refused():
         choose_device("cuda:99")
 
 
+@pytest.mark.slow
 def test_blocks_frozen_beyond_the_first_level_feed_the_map_in_float32():
     model, images = networks.build("compact", size=64), torch.rand(2, 1, 64, 64)
     model.freeze(9, bf16=True)
