@@ -1,6 +1,5 @@
 """From several networks to one that averages them, as a run of its own."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,12 +9,12 @@ import numpy.typing as npt
 import onnx
 
 from brainsift.core.errors import RunError
-from brainsift.core.files import read_json, replacing, write_json
+from brainsift.core.files import replacing
 from brainsift.deployment.export import with_whole_weights, write_onnx
 from brainsift.inference.bundle import load_bundle
 from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
-from brainsift.training.runs import cache_of, load_run, read_split, write_predictions
+from brainsift.training.runs import cache_of, finish_exported, load_run, read_split
 
 _AVERAGED = ("logits", "tumor_map")
 _IMAGE = ["sha256", "channel", "part"]
@@ -72,15 +71,12 @@ def join_runs(
     networks = [with_whole_weights(onnx.load(one.network)) for one in exported] + networks
     with replacing(folder / "network.onnx") as finished:
         onnx.save(averaged(networks), finished)
-    for name in ("config.json", "split.csv"):
-        shutil.copyfile(places[0] / name, folder / name)
     joined = [f"{one.name} {one.facts.environment.get('commit', '')}".strip() for one in exported]
     joined += [place.resolve().name for place in places]
-    write_json(folder / "environment.json", {**read_json(places[0] / "environment.json"), "mean of": joined})
     pixels, rows = cached_pixels(
         table, Path(cache) if cache else cache_of(places[0]), preprocessing=first.preprocessing, size=first.size
     )
-    write_predictions(folder / "predictions.csv", table, ExportedNetwork(folder / "network.onnx"), pixels, rows)
+    finish_exported(folder, places[0], {"mean of": joined}, pixels, rows)
     return folder
 
 

@@ -7,7 +7,6 @@ Source:
     Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
 """
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,12 +17,12 @@ import pandas as pd
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from brainsift.core.errors import RunError
-from brainsift.core.files import read_json, replacing, write_json
+from brainsift.core.files import read_json, replacing
 from brainsift.deployment.export import write_onnx
 from brainsift.images.preprocess import network_input
 from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
-from brainsift.training.runs import cache_of, load_run, read_split, write_predictions
+from brainsift.training.runs import cache_of, finish_exported, load_run, read_split
 from brainsift.training.sampling import sampling_weights
 
 INT8 = "INT8"
@@ -66,11 +65,7 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
             whole = Path(temporary) / "network.onnx"
             write_onnx(model, config, whole, halved=False)
         _quantize(whole, finished, _typical(table, pixels, rows))
-    for name in ("config.json", "split.csv"):
-        shutil.copyfile(place / name, folder / name)
-    write_json(folder / "environment.json", {**read_json(place / "environment.json"), "inference": INT8})
-    network = ExportedNetwork(folder / "network.onnx")
-    write_predictions(folder / "predictions.csv", table, network, pixels, rows)
+    finish_exported(folder, place, {"inference": INT8}, pixels, rows)
     return folder
 
 

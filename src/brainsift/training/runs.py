@@ -9,6 +9,7 @@ results.json                               written by `evaluate`
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -116,6 +117,25 @@ def finish(
     write_bytes(folder / "weights.safetensors", save(weights))
     write_predictions(folder / "predictions.csv", table, model, pixels, rows)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def finish_exported(
+    folder: Path, origin: Path, made: Mapping[str, Any], pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
+) -> None:
+    """Writes what makes a folder with a network.onnx a run: settings, split and machine of its origin, and predictions.
+
+    Args:
+        folder: of the new run.
+        origin: the run that its network was made of.
+        made: how, for environment.json.
+        pixels: of `cached_pixels`.
+        rows: for each row of the split its place therein.
+    """
+    for name in ("config.json", "split.csv"):
+        shutil.copyfile(origin / name, folder / name)
+    write_json(folder / "environment.json", {**read_json(origin / "environment.json"), **made})
+    network = ExportedNetwork(folder / "network.onnx")
+    write_predictions(folder / "predictions.csv", read_split(folder), network, pixels, rows)
 
 
 def load_run(folder: Path) -> tuple[networks.Classifier | ExportedNetwork, TrainConfig]:
