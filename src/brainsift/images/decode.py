@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError, in_one_line
 from brainsift.core.reasons import Reason
 from brainsift.images.padding import without_padding
+from brainsift.images.spikes import range_without_spikes
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 Rescale = tuple[float, float]  # intercept and slope
@@ -419,25 +420,6 @@ def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16],
         span = (high - low) or 1.0
     greys = np.minimum(np.maximum((wide - low) * (65535 / span), 0), 65535)
     return np.rint(greys).astype(np.uint16), (low, span / 65535)
-
-
-def range_without_spikes(
-    values: npt.NDArray[np.floating], sample: npt.NDArray[np.floating], multiple: float
-) -> tuple[float, float]:
-    """Returns the least and the greatest value, without single ones so far out that they leave no greys for the head.
-
-    Args:
-        values: finite.
-        sample: some of them, by which the usual range is told: without a thousandth of them at either end.
-        multiple: of the usual range; further beyond it, a value is a spike.
-    """
-    low, high = float(values.min()), float(values.max())
-    bottom, top = (float(end) for end in np.percentile(sample, (0.1, 99.9)))
-    if bottom < top:
-        low = max(low, bottom - multiple * (top - bottom))
-    if low < top:
-        high = min(high, low + multiple * (top - low))
-    return low, high
 
 
 def in_float32(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float32], Rescale]:

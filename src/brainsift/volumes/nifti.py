@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImageError, in_one_line
 from brainsift.core.reasons import Reason
-from brainsift.images.decode import LIMITS, Limits, Rescale, chained, check_size, in_float32, range_without_spikes
+from brainsift.images.decode import LIMITS, Limits, Rescale, chained, check_size, in_float32
 from brainsift.images.padding import without_padding
+from brainsift.images.spikes import range_without_spikes
 from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, geometry_of
 from brainsift.volumes.raw_volume import read_raw_header
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 _THICK = 1.5  # times the second thickest; thicker voxels tell the plane of a volume
 _PLANES = ("sagittal", "coronal", "axial")  # by the axis that they are cut across
 _FEW = 3  # times fewer slices along one axis tell the plane where all voxels count as alike
-_OUTLIER = 4.0  # values beyond this multiple of the 99.9th percentile are spikes
 _REMEDY = "Convert it again, or leave it out."
 _Array = npt.NDArray[np.generic]
 _IMPORTING = threading.Lock()
@@ -286,7 +286,7 @@ def _check_bytes(size: int, path: Path, limits: Limits) -> None:
 def _as_uint16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     """Maps the values of a whole volume to 0 to 65535, so that its slices stay comparable; spikes are cut off."""
     values = without_padding(values)
-    low, high = range_without_spikes(values, values[::2, ::2, ::2], _OUTLIER)
+    low, high = range_without_spikes(values, values[::2, ::2, ::2])
     span = (high - low) or 1.0
     scaled = np.clip((values - low) * np.float32(65535 / span), 0, 65535)
     return np.rint(scaled, out=scaled).astype(np.uint16), (low, span / 65535)
