@@ -1,15 +1,19 @@
 """What cannot be judged is told apart, with a reason; drawn heads are not."""
 
 import random
+from itertools import pairwise
+from math import ceil, floor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import decode, from_array
 from brainsift.images.phantom import draw
-from brainsift.images.plausibility import _brightened, foreign_reason, off_topic_reason
+from brainsift.images.plausibility import _brightened, _deepest_valleys, foreign_reason, off_topic_reason
 from brainsift.images.standard import standard
 from brainsift.inference.familiarity import Familiarity
 
@@ -85,6 +89,29 @@ def test_several_heads_in_one_picture_are_refused_as_one(grid):
     if grid[0] > 1 and grid[1] > 1:
         rejection = _rejection(_sheet(heads, *grid, blank=1))
         assert rejection is not None and rejection.code == Reason.SEVERAL_IMAGES
+
+
+@pytest.mark.slow
+@given(st.lists(st.integers(0, 64), min_size=64, max_size=64), st.integers(2, 7), st.integers(0, 30))
+def test_valleys_that_are_too_high_for_a_sheet_are_passed_over_and_others_are_found(profile, period, low):
+    profile = [level if place % (64 // period) > 2 else level * low // 64 for place, level in enumerate(profile)]
+    deepest, n_parts = _all_valleys(profile)
+    assert _deepest_valleys(profile) == (deepest, n_parts) or (deepest > 0.42 and _deepest_valleys(profile)[0] > 0.42)
+
+
+def _all_valleys(profile):
+    """The plainest way to look for them."""
+    best = 1.0, 0
+    for n_parts in range(2, 7):
+        side = 64 / n_parts
+        slack = max(1.0, 0.1 * side)
+        edges = [part * side for part in range(n_parts + 1)]
+        peaks = [max(profile[round(start) : round(stop)]) for start, stop in pairwise(edges)]
+        if min(peaks) >= 0.2 * 64:
+            valleys = [min(profile[floor(edge - slack) : ceil(edge + slack) + 1]) for edge in edges[1:-1]]
+            deepest = max(low / min(beside) for low, beside in zip(valleys, pairwise(peaks), strict=True))
+            best = min(best, (deepest, n_parts))
+    return best
 
 
 def test_a_head_beside_an_empty_half_is_one():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from brainsift.images.resample import block_means, product, resize
+from brainsift.images.resample import block_means, interpolated, product, resize
 
 
 @pytest.mark.slow
@@ -39,6 +39,27 @@ def test_a_product_in_blocks_is_the_product(n, k, m, turned):
     np.testing.assert_allclose(result[:, :m], left.astype(np.float64) @ right, rtol=1e-4)
     np.testing.assert_array_equal(product(left, right), result[:, :m])
     assert np.isnan(result[:, m]).all()
+
+
+@pytest.mark.slow
+@given(
+    hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40), elements=st.integers(0, 1)
+    ),
+    st.integers(1, 9),
+    st.data(),
+)
+def test_interpolated_cells_are_those_of_numpy_along_each_side(cells, cell, data):
+    box, sizes, lines = [], [], []
+    for length in cells.shape:
+        start, stop = sorted(data.draw(st.lists(st.integers(0, length * cell), min_size=2, max_size=2, unique=True)))
+        size = data.draw(st.integers(1, 140))
+        box.append(slice(start, stop))
+        sizes.append(size)
+        lines.append((start + (np.arange(size) + 0.5) * ((stop - start) / size)) / cell - 0.5)
+    expected = np.array([np.interp(lines[1], np.arange(cells.shape[1]), row) for row in cells])
+    expected = np.array([np.interp(lines[0], np.arange(cells.shape[0]), column) for column in expected.T]).T
+    np.testing.assert_allclose(interpolated(cells, tuple(box), cell, *sizes), expected, atol=1e-4)
 
 
 def triangle(length, size):

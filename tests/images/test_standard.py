@@ -246,6 +246,15 @@ def test_percentiles_are_those_of_numpy(values, percent):
         assert percentile_of(values, percent, highest=highest.size) == pytest.approx(expected, rel=tolerance, abs=0)
 
 
+@given(st.integers(64, 20_000), st.integers(1, 300), st.integers(0, 99), st.sampled_from([98.0, 99.5, 99.99, 100.0]))
+def test_high_percentiles_of_many_values_are_those_of_numpy(size, n_levels, seed, percent):
+    values = np.random.default_rng(seed).integers(-n_levels, n_levels, size).astype(np.float32) / np.float32(7)
+    highest = values[values > 0]
+    if highest.size:
+        assert percentile_of(values, percent, highest=highest.size) == percentile_of(highest, percent)
+    assert percentile_of(values, percent) == pytest.approx(np.percentile(values, percent), rel=1e-6, abs=0)
+
+
 @pytest.mark.slow
 @given(
     hnp.arrays(

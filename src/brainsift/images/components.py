@@ -25,36 +25,27 @@ def labels(mask: Mask) -> npt.NDArray[np.int32]:
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     values = np.zeros(edges.size + 1, np.int32)
     values[1::2] = _patches(edges[::2], edges[1::2], stride)
-    lengths = np.diff(edges, prepend=0, append=flat.size - 1)
-    return np.repeat(values, lengths).reshape(height, stride)[:, 1:]
+    ends = np.concatenate(([0], edges, [flat.size - 1]))
+    return np.repeat(values, ends[1:] - ends[:-1]).reshape(height, stride)[:, 1:]
 
 
 def _patches(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.int64]:
     """Returns the patch number of each run, from the places in the flat mask where the runs start and stop."""
-    parents = list(range(starts.size + 1))
-    _join_runs(starts.tolist(), stops.tolist(), stride, parents)
-    roots = np.array(parents)
+    # From which to which run of the row above each run has cells below its own.
+    firsts = np.searchsorted(stops, starts - stride, "right").tolist()
+    lasts = np.searchsorted(starts, stops - stride, "left").tolist()
+    parents = list(range(len(firsts)))
+    for run, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
+        root = run
+        for above in range(first, last):
+            touching = above
+            while parents[touching] != touching:
+                parents[touching] = touching = parents[parents[touching]]
+            parents[root] = root = touching
+    roots = np.array(parents, np.int64)
     while ((further := roots[roots]) != roots).any():
         roots = further
-    return roots[1:]
-
-
-def _join_runs(starts: list[int], stops: list[int], stride: int, parents: list[int]) -> None:
-    above = 0
-    for run, (start, stop) in enumerate(zip(starts, stops, strict=True), 1):
-        while stops[above] <= start - stride:
-            above += 1
-        touching, root = above, run
-        while starts[touching] < stop - stride:
-            touching += 1
-            parents[root] = root = _root(parents, touching)
-
-
-def _root(parents: list[int], run: int) -> int:
-    while parents[run] != run:
-        parents[run] = parents[parents[run]]
-        run = parents[run]
-    return run
+    return roots + 1
 
 
 def filled(mask: Mask) -> Mask:

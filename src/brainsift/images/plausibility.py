@@ -2,7 +2,7 @@
 
 from functools import cache
 from itertools import pairwise
-from math import ceil, floor
+from math import ceil, floor, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,6 @@ _MIN_LIT = 0.12  # of the whole; a few small pieces are the end of one head
 _MIN_PEAK = 0.2  # of the fullest line of each picture is lit at least
 _SLACK = 0.1  # of a picture's side, by which a line between two may be off
 _MOST_PICTURES = 6  # along one side
-_FIRST_EDGE = int(FRAME_SIDE / _MOST_PICTURES * (1 - _SLACK))  # before that no line lies between two pictures
 _MIN_TILE_ASPECT = 0.75  # width over height of pictures in a single row, height over width of those in a column
 
 
@@ -45,7 +44,7 @@ def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> Rejection | None:
     """
     if pixels.min() == pixels.max():
         return Rejection(Reason.BLANK, "blank: all pixels are alike")
-    corners = sorted(pixels[[0, 0, -1, -1], [0, -1, 0, -1]].tolist())
+    corners = sorted(int(pixels[y, x]) for y in (0, -1) for x in (0, -1))
     if corners[1] + corners[2] > 2 * 250:
         return Rejection(Reason.INVERTED, "inverted: a dark head on a bright background")
     frame = _brightened(without_spikes(decoded.grey())).resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
@@ -83,7 +82,8 @@ def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") ->
         coloured = float((chroma > _COLOURED).mean())
         if coloured > _MAX_COLOURED_SHARE:
             return Rejection(Reason.COLORED, f"{coloured:.0%} of it is colored")
-    return _border_reason(frame) or _sheet_reason(frame, width / height)
+    bright = max(float(percentile_of(frame, 98)), 1.0)
+    return _border_reason(frame, bright) or _sheet_reason(frame, bright, width / height)
 
 
 def border_of(frames: _Bytes) -> _Bytes:
@@ -98,13 +98,14 @@ def _ring() -> npt.NDArray[np.intp]:
     return np.flatnonzero(ring)
 
 
-def _border_reason(frame: _Bytes) -> Rejection | None:
+def _border_reason(frame: _Bytes, bright: float) -> Rejection | None:
     """Looks for the background around a head, which photographs and radiographs of the chest lack."""
-    bright = max(float(percentile_of(frame, 98)), 1.0)
     border = border_of(frame[None])[0] / bright
-    if border.std() < _EVEN:
+    squares = border - np.add.reduce(border) / border.size
+    squares *= squares
+    if sqrt(np.add.reduce(squares) / border.size) < _EVEN:
         return None
-    background = np.count_nonzero((border < _DARK) | (border > _WHITE)) / border.size
+    background = (np.count_nonzero(border < _DARK) + np.count_nonzero(border > _WHITE)) / border.size
     if background < _MIN_DARK_BORDER:
         return Rejection(Reason.NO_BACKGROUND, f"only {background:.0%} of its border is background")
     side = _brightest_side(frame) / bright
@@ -115,22 +116,23 @@ def _border_reason(frame: _Bytes) -> Rejection | None:
 
 def _brightest_side(frame: _Bytes) -> float:
     """Returns the mean of the darkest line of the brightest side: a thin bright frame does not count."""
-    sides = np.stack([frame[:_BORDER], frame[-_BORDER:], frame[:, :_BORDER].T, frame[:, -_BORDER:].T])
-    return float(sides.sum(axis=2).min(axis=1).max() / FRAME_SIDE)
+    sides = frame[:_BORDER], frame[-_BORDER:], frame[:, :_BORDER].T, frame[:, -_BORDER:].T
+    return max(min(np.add.reduce(side, axis=1).tolist()) for side in sides) / FRAME_SIDE
 
 
-def _sheet_reason(frame: _Bytes, aspect: float) -> Rejection | None:
+def _sheet_reason(frame: _Bytes, bright: float, aspect: float) -> Rejection | None:
     """Looks for several heads in rows and columns: dark lines between them at even distances, where a head has none.
 
     Args:
         frame: (64, 64) uint8, the whole image.
+        bright: the bright level of the frame.
         aspect: width over height of the image.
     """
-    lit = frame > _LIT * max(float(percentile_of(frame, 98)), 1.0)
-    if lit.mean() < _MIN_LIT:
+    lit = frame > int(_LIT * bright)
+    if np.count_nonzero(lit) < _MIN_LIT * lit.size:
         return None
-    columns, n_columns = _deepest_valleys(lit.mean(axis=0).tolist())
-    rows, n_rows = _deepest_valleys(lit.mean(axis=1).tolist())
+    columns, n_columns = _deepest_valleys(np.add.reduce(lit, axis=0, dtype=np.uint8).tolist())
+    rows, n_rows = _deepest_valleys(np.add.reduce(lit, axis=1, dtype=np.uint8).tolist())
     if max(columns, rows) > _VALLEY:
         n_columns *= columns < _LONE_VALLEY and aspect > n_columns * _MIN_TILE_ASPECT
         n_rows *= rows < _LONE_VALLEY and 1 / aspect > n_rows * _MIN_TILE_ASPECT
@@ -139,28 +141,41 @@ def _sheet_reason(frame: _Bytes, aspect: float) -> Rejection | None:
     return Rejection(Reason.SEVERAL_IMAGES, "several pictures in one: save each slice as a file of its own")
 
 
-def _deepest_valleys(profile: list[float]) -> tuple[float, int]:
+def _deepest_valleys(profile: list[int]) -> tuple[float, int]:
     """Divides a profile into 2 to 6 equal parts so that little is lit between them.
 
     Args:
-        profile: how much of each line is lit.
+        profile: how many pixels of each line are lit, of `FRAME_SIDE` lines.
 
     Returns:
         How much of the lines between the parts is lit at most, relative to the parts beside them, and how many parts
-        there are; 1 and 0 where no number of parts is lit enough.
+        there are; 1 and 0 where no number of parts is lit enough, with little enough between them for a sheet.
     """
-    best = 1.0, 0
-    if min(profile[_FIRST_EDGE:-_FIRST_EDGE]) > _VALLEY * max(profile):
-        return best
+    best, limit = (1.0, 0), _VALLEY * max(profile)
+    for parts, gaps in _divisions():
+        valleys = []
+        for gap in gaps:
+            valleys.append(min(profile[gap]))
+            if valleys[-1] > limit:
+                break
+        else:
+            peaks = [max(profile[part]) for part in parts]
+            if min(peaks) < _MIN_PEAK * FRAME_SIDE:
+                continue
+            deepest = max(valley / min(beside) for valley, beside in zip(valleys, pairwise(peaks), strict=True))
+            if deepest < best[0]:
+                best = deepest, len(parts)
+    return best
+
+
+@cache
+def _divisions() -> list[tuple[list[slice], list[slice]]]:
+    """Returns the lines of 2 to 6 equal parts of a profile, and those where the lines between two of them may lie."""
+    divisions = []
     for n_parts in range(2, _MOST_PICTURES + 1):
-        side = len(profile) / n_parts
+        side = FRAME_SIDE / n_parts
         slack = max(1.0, _SLACK * side)
         edges = [part * side for part in range(n_parts + 1)]
-        peaks = [max(profile[round(start) : round(stop)]) for start, stop in pairwise(edges)]
-        if min(peaks) < _MIN_PEAK:
-            continue
-        valleys = [min(profile[floor(edge - slack) : ceil(edge + slack) + 1]) for edge in edges[1:-1]]
-        deepest = max(valley / min(beside) for valley, beside in zip(valleys, pairwise(peaks), strict=True))
-        if deepest < best[0]:
-            best = deepest, n_parts
-    return best
+        parts = [slice(round(start), round(stop)) for start, stop in pairwise(edges)]
+        divisions.append((parts, [slice(floor(edge - slack), ceil(edge + slack) + 1) for edge in edges[1:-1]]))
+    return divisions

@@ -8,7 +8,10 @@ import numpy.typing as npt
 Grey = npt.NDArray[np.uint8 | np.uint16 | np.floating]
 Floats = npt.NDArray[np.float32]
 
+_Bands = list[tuple[slice, slice, Floats]]  # of the matrix of a filter, where it is not 0: outputs, inputs, weights
+
 _BAND = 16  # lines of the result that are computed together
+_WIDE = 32  # the same where a line takes two others only
 _ONE_THREAD = 2**18  # multiply-adds up to which OpenBLAS starts no threads, which get in the way of those that score
 
 
@@ -47,12 +50,33 @@ def resize(pixels: Grey, height: int, width: int) -> Floats:
     shrink = max(pixels.shape) / max(height, width)
     if shrink >= 4:  # whole blocks first: the matrices below would cost much more
         pixels = block_means(pixels, int(shrink / 2))
-    values = pixels.astype(np.float32)
-    lines = np.empty((height, values.shape[1]), np.float32)
-    for rows, near, weights in _bands(values.shape[0], height):
+    return _filtered(pixels.astype(np.float32), _bands(pixels.shape[0], height), _bands(pixels.shape[1], width))
+
+
+def interpolated(cells: Floats, box: tuple[slice, slice], cell: int, height: int, width: int) -> Floats:
+    """Interpolates linearly between the centres of cells at the centres of pixels; outside counts the nearest cell.
+
+    Args:
+        cells: (h, w).
+        box: rows and columns of the image that the pixels divide evenly.
+        cell: side of a cell, in rows or columns of the image.
+        height: of the result.
+        width: of the result.
+    """
+    rows, columns = (
+        _lines_between(side, cell, length, size)
+        for side, length, size in zip(box, cells.shape, (height, width), strict=True)
+    )
+    return _filtered(cells, rows, columns)
+
+
+def _filtered(values: Floats, row_bands: _Bands, column_bands: _Bands) -> Floats:
+    """Applies one filter to the columns of values and another one to their rows."""
+    lines = np.empty((row_bands[-1][0].stop, values.shape[1]), np.float32)
+    for rows, near, weights in row_bands:
         product(weights, values[near], out=lines[rows])
-    result = np.empty((height, width), np.float32)
-    for columns, near, weights in _bands(values.shape[1], width):
+    result = np.empty((len(lines), column_bands[-1][0].stop), np.float32)
+    for columns, near, weights in column_bands:
         product(lines[:, near], weights.T, out=result[:, columns])
     return result
 
@@ -67,6 +91,8 @@ def product(left: Floats, right: Floats, *, out: Floats | None = None) -> Floats
     """
     result = np.empty((len(left), right.shape[1]), np.float32) if out is None else out
     depth, width = len(right) or 1, right.shape[1]
+    if len(left) * depth * width <= _ONE_THREAD:
+        return np.matmul(left, right, out=result)
     wide = max(16, _ONE_THREAD // (4 * depth) // 16 * 16)  # blocks of 4 by 16: BLAS rounds as in the whole
     high = max(4, _ONE_THREAD // (depth * min(wide, width or 1)) // 4 * 4)
     for first in range(0, len(left), high):
@@ -77,18 +103,47 @@ def product(left: Floats, right: Floats, *, out: Floats | None = None) -> Floats
 
 
 @lru_cache(maxsize=128)
-def _bands(length: int, size: int) -> list[tuple[slice, slice, Floats]]:
-    """Returns the triangle filter as the bands of its matrix that are not 0: outputs, inputs, weights."""
-    scale, n_bands = length / size, -(-size // _BAND)
+def _bands(length: int, size: int) -> _Bands:
+    """Returns the triangle filter that resizes a side."""
+    scale = length / size
     reach = np.float32(max(scale, 1.0))
-    centres = (np.arange(n_bands * _BAND, dtype=np.float32) + 0.5) * np.float32(scale) - np.float32(0.5)
+    centres = (np.arange(-(-size // _BAND) * _BAND, dtype=np.float32) + 0.5) * np.float32(scale) - np.float32(0.5)
     width = min(int((_BAND - 1) * scale + 2 * reach) + 2, length)
-    starts = np.clip((centres[::_BAND] - reach).astype(np.int64), 0, length - width)
+    starts, weights = _triangles(centres.reshape(-1, _BAND), reach, length, width)
+    weights /= np.maximum(np.add.reduce(weights, axis=2, keepdims=True), np.float32(1e-6))  # 0 beyond the last output
+    return _cut(starts, weights, size)
+
+
+def _lines_between(side: slice, cell: int, length: int, size: int) -> _Bands:
+    """Returns the filter that interpolates between cells along a side."""
+    step = (side.stop - side.start) / size
+    places = (side.start + (np.arange(-(-size // _WIDE) * _WIDE, dtype=np.float32) + 0.5) * step) / cell - 0.5
+    places = np.minimum(np.maximum(places, 0), length - 1)
+    width = min(int((_WIDE - 1) * step / cell) + 4, length)
+    return _cut(*_triangles(places.reshape(-1, _WIDE), np.float32(1), length, width), size)
+
+
+def _triangles(centres: Floats, reach: np.float32, length: int, width: int) -> tuple[list[int], Floats]:
+    """Returns where the inputs of each band start, and weights (n_bands, lines, width) that fall from 1 to 0.
+
+    Args:
+        centres: (n_bands, lines), in inputs, rising.
+        reach: where a weight becomes 0, in inputs from the centre.
+        length: number of inputs.
+        width: number of inputs of a band, enough for all of its lines.
+    """
+    starts = np.minimum(np.maximum((centres[:, 0] - reach).astype(np.int64), 0), length - width)
     inputs = (starts[:, None] + np.arange(width)).astype(np.float32)
-    distances = np.abs(centres.reshape(n_bands, _BAND, 1) - inputs[:, None])
-    weights = np.maximum(1 - distances / reach, 0)
-    weights /= np.maximum(weights.sum(axis=2, keepdims=True), np.float32(1e-6))  # 0 beyond the last output
+    weights = centres[:, :, None] - inputs[:, None]
+    np.abs(weights, out=weights)
+    weights /= reach
+    np.subtract(1, weights, out=weights)
+    return starts.tolist(), np.maximum(weights, 0, out=weights)
+
+
+def _cut(starts: list[int], weights: Floats, size: int) -> _Bands:
+    _, lines, width = weights.shape
     return [
-        (slice(first, min(first + _BAND, size)), slice(start, start + width), weights[band, : size - first])
-        for band, (first, start) in enumerate(zip(range(0, size, _BAND), starts.tolist(), strict=True))
+        (slice(first, min(first + lines, size)), slice(start, start + width), weights[band, : size - first])
+        for band, (first, start) in enumerate(zip(range(0, size, lines), starts, strict=True))
     ]

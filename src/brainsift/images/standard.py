@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brainsift.images.components import Mask, filled, grown, labels
-from brainsift.images.resample import Floats, Grey, block_means, product, resize
+from brainsift.images.resample import Floats, Grey, block_means, interpolated, resize
 from brainsift.images.spikes import without_spikes
 
 VERSION = 3
@@ -64,7 +64,8 @@ def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
     box, place = _placement(head, grey.shape, size)
     values = resize(grey[box], *_extent(place))
     values -= np.float32(head.background)
-    values *= _soft_inside(head, box, *_extent(place))
+    # 1 in and near the head, falling to 0 over one cell more.
+    values *= interpolated(head.near.astype(np.float32), box, head.cell, *_extent(place))
     result = np.full((size, size), 0 if head.rise >= 0 else 255, np.uint8)
     if abs(head.rise) > _TINY * abs(head.background):
         result[place] = _scaled(values, head.rise)
@@ -129,9 +130,14 @@ def percentile_of(
     n = highest or values.size
     place = (n - 1) * (percent / 100)
     below = values.size - n + int(place)
-    ordered = np.partition(values, below, axis=None)
-    low = ordered[below]
-    high = ordered[below + 1 :].min() if place > int(place) else low
+    top = values.size - below
+    if top <= values.size // 64:
+        # The highest ones are as high as that many of the maxima of 16 values each at least.
+        maxima = values.ravel()[: values.size // 16 * 16].reshape(16, -1).max(axis=0)
+        values = values[values >= np.partition(maxima, maxima.size - top)[maxima.size - top]]
+    ordered = np.partition(values, values.size - top, axis=None)[-top:]
+    low = ordered[0]
+    high = ordered[1:].min() if place > int(place) else low
     kind = np.float32 if values.dtype == np.float32 else np.float64
     share, rest = kind(place - int(place)), kind(1 - (place - int(place)))
     step = high - low
@@ -160,14 +166,14 @@ def _find_head(grey: Grey) -> _Head:
     else:
         apart /= abs(rise) or 1.0
         apart -= 1
-        weights = inside * np.clip(apart, 0, 1, out=apart)
+        weights = inside * np.minimum(np.maximum(apart, 0, out=apart), 1, out=apart)
     near = grown(grown(inside)) & unframed
     return _Head(_pixel_box(weights, cell, grey.shape), near, cell, background, rise)
 
 
 def _peeled(cells: Floats) -> tuple[int, int, int, int]:
     """Returns the box that is left without even lines at its sides: black or white margins, bars and frames."""
-    tolerance = _EVEN * float(np.ptp(cells))
+    tolerance = _EVEN * float(cells.max() - cells.min())
     top, bottom, left, right = 0, cells.shape[0], 0, cells.shape[1]
     turned = np.ascontiguousarray(cells.T)  # the range down a column is found sooner than that along a row
     while True:
@@ -191,7 +197,7 @@ def _levels(core: Floats) -> tuple[float, float]:
     """Returns the level of the background, and how far a head cell is at least from it (below 0: darker)."""
     ordered = np.sort(core, axis=None)
     low, middle, bright = (_percentile(ordered, percent) for percent in (2.0, 75.0, _BRIGHT))
-    corner = _median(np.sort(_corners(core), axis=None))
+    corner = _median(np.sort(_corners(core)))
     span = float(ordered[-1]) - low
     if corner > middle - _EVEN * span and corner - low > _INVERTED * span:
         return corner, _RISE * (low - corner)
@@ -218,9 +224,12 @@ def _median(ordered: Floats) -> float:
 
 def _corners(cells: Floats) -> Floats:
     """Returns cells near the four corners, but not at the sides, where frames may be left."""
-    near = [np.arange(min(2, length // 4), max(min(6, length // 2), 1)) for length in cells.shape]
-    rows, columns = (np.concatenate([one, side - 1 - one]) for one, side in zip(near, cells.shape, strict=True))
-    return cells[np.ix_(rows, columns)]
+    near = [(min(2, length // 4), max(min(6, length // 2), 1)) for length in cells.shape]
+    rows, columns = (
+        (slice(first, last), slice(length - last, length - first))
+        for (first, last), length in zip(near, cells.shape, strict=True)
+    )
+    return np.concatenate([cells[row, column].ravel() for row in rows for column in columns])
 
 
 def _unframed(lit: Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
@@ -237,9 +246,9 @@ def _unframed(lit: Mask, box: tuple[int, int, int, int]) -> tuple[int, int, int,
 def _frame_depth(lines: Mask) -> int:
     if not lines.size:
         return 0
-    shares = np.add.reduce(lines[:_FRAME_DEPTH], axis=1, dtype=np.float64) / lines.shape[1]
-    fuller = np.flatnonzero(shares[:-2] > shares[2:] + _FRAME)
-    return int(fuller[-1]) + 1 if fuller.size else 0
+    counts = np.add.reduce(lines[:_FRAME_DEPTH], axis=1, dtype=np.intp).tolist()
+    shares = [count / lines.shape[1] for count in counts]
+    return max((n for n in range(1, len(shares) - 1) if shares[n - 1] > shares[n + 1] + _FRAME), default=0)
 
 
 def _main_patch(lit: Mask) -> Mask:
@@ -255,10 +264,12 @@ def _main_patch(lit: Mask) -> Mask:
         return lit
     largest = int(counts.argmax())
     chosen = numbers == largest
-    box = numbers[_span(chosen.any(axis=1)), _span(chosen.any(axis=0))]
-    for other in np.flatnonzero(counts > _PART * counts[largest]):
-        if other != largest and (box == other).any():
-            chosen |= numbers == other
+    others = [other for other in np.flatnonzero(counts > _PART * counts[largest]).tolist() if other != largest]
+    if others:
+        box = numbers[_span(chosen.any(axis=1)), _span(chosen.any(axis=0))]
+        for other in others:
+            if (box == other).any():
+                chosen |= numbers == other
     return filled(chosen)
 
 
@@ -269,8 +280,7 @@ def _span(line: Mask) -> slice:
 
 def _pixel_box(weights: Floats | Mask, cell: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
     rows, columns = weights.sum(axis=1), weights.sum(axis=0)
-    top, bottom = _edge(rows), len(rows) - _edge(rows[::-1])
-    left, right = _edge(columns), len(columns) - _edge(columns[::-1])
+    (top, bottom), (left, right) = _edges(rows), _edges(columns)
     # Blocks leave out the last pixels, which belong to a head that reaches the last block.
     bottom, right = (np.inf if edge == len(line) else edge for edge, line in ((bottom, rows), (right, columns)))
     return (
@@ -281,14 +291,21 @@ def _pixel_box(weights: Floats | Mask, cell: int, shape: tuple[int, int]) -> tup
     )
 
 
-def _edge(profile: npt.NDArray[np.floating | np.integer]) -> float:
-    """Returns where the profile first rises above a thread, between the centres of two lines (0: at once)."""
+def _edges(profile: npt.NDArray[np.floating | np.integer]) -> tuple[float, float]:
+    """Returns where the profile first rises above a thread, between the centres of two lines, and where it last falls.
+
+    0 and the number of lines where it is above at the ends, or nowhere.
+    """
     level = _THREAD * profile.max()
-    first = int(np.argmax(profile > level))
-    if first == 0:
-        return 0.0
-    before, after = profile[first - 1], profile[first]
-    return float(first - 0.5 + (level - before) / (after - before))
+    above = np.flatnonzero(profile > level)
+    start, stop = 0.0, float(profile.size)
+    if above.size and above[0] > 0:
+        before, after = profile[above[0] - 1], profile[above[0]]
+        start = float(int(above[0]) - 0.5 + (level - before) / (after - before))
+    if above.size and above[-1] + 1 < profile.size:
+        before, after = profile[above[-1] + 1], profile[above[-1]]
+        stop -= float(profile.size - 1 - int(above[-1]) - 0.5 + (level - before) / (after - before))
+    return start, stop
 
 
 def _placement(head: _Head, shape: tuple[int, ...], size: int) -> tuple[_Box, _Box]:
@@ -309,25 +326,6 @@ def _with_margin(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tupl
     top, bottom, left, right = box
     margin = round(_MARGIN * max(bottom - top, right - left))
     return max(0, top - margin), min(shape[0], bottom + margin), max(0, left - margin), min(shape[1], right + margin)
-
-
-def _soft_inside(head: _Head, box: _Box, height: int, width: int) -> Floats:
-    """Returns 1 in and near the head, falling to 0 over one cell more."""
-    cells = head.near.astype(np.float32)
-    rows, columns = (
-        _cell_weights(side.start, side.stop, head.cell, n_cells, length)
-        for side, n_cells, length in zip(box, cells.shape, (height, width), strict=True)
-    )
-    return product(product(rows, cells), columns.T)
-
-
-def _cell_weights(start: int, stop: int, cell: int, cells: int, size: int) -> Floats:
-    """Returns (size, cells): linear interpolation between the centres of cells at the centres of output pixels."""
-    places = (start + (np.arange(size, dtype=np.float32) + 0.5) * ((stop - start) / size)) / cell - 0.5
-    places = np.minimum(np.maximum(places, 0), cells - 1)
-    weights = np.asarray(places[:, None] - np.arange(cells, dtype=np.float32), np.float32)
-    np.subtract(1, np.abs(weights, out=weights), out=weights)
-    return np.maximum(weights, 0, out=weights)
 
 
 def _scaled(values: Floats, rise: float) -> npt.NDArray[np.uint8]:
