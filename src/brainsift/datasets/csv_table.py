@@ -23,8 +23,13 @@ _SAME = {"patientid": "patient", "filepath": "path", "imagepath": "path"}
 # Other words for a column. Whether they mean it here only the user knows.
 _SYNONYMS = {
     "path": ("file", "filename", "image", "imagefile", "imagename", "img"),
-    "label": ("class", "classname", "target", "diagnosis", "tumor", "tumour", "groundtruth", "y"),
-    "patient": ("subject", "subjectid", "participant", "participantid", "case", "caseid", "patientname"),
+    "label": """
+        class classname category target diagnosis tumor tumour hastumor istumor malignant groundtruth y
+    """.split(),  # noqa: SIM905
+    "patient": """
+        subject subjectid subjectnumber sub participant participantid case caseid casenumber patientname patientnumber
+        patientcode patientkey mrn pid
+    """.split(),  # noqa: SIM905
     "part": ("split", "subset", "partition"),
 }
 _NEAR = 0.8  # similarity of two spellings, of 1
