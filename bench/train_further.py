@@ -9,6 +9,7 @@ What is done is kept in the folder; started again, the command goes on.
 With --average-with the mean of its logits and of those of other bundles is exported, with --int8 the network in INT8:
 the second command made the network that ships, from the one that shipped before (commit 9523828).
 With --teachers the network learns from the predictions of finished networks as well as from labels and masks.
+With --measured the test set teaches too; its figures are then those of a run that never saw it.
 
 Usage:
     BRAINSIFT_DATA=../shared/data python bench/train_further.py src/brainsift/inference/shipped/network.onnx -o FOLDER
@@ -28,7 +29,8 @@ import pandas as pd
 
 from brainsift.core.progress import Progress
 from brainsift.datasets.split import check, split
-from brainsift.pipelines.release import score_and_export
+from brainsift.deployment.export import export_run
+from brainsift.pipelines.release import scored
 from brainsift.studies.study import audited, usable_external
 from brainsift.training.recipes import make_config
 from brainsift.training.train import train
@@ -46,6 +48,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=18, help="of 8,192 images")
     parser.add_argument("--teachers", nargs="*", default=[], help="folders of bundles")
     parser.add_argument("--average-with", nargs="*", default=[], help="folders of bundles: export the mean with these")
+    parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is against the teachers")
+    parser.add_argument("--measured", type=Path, help="evaluated run on this split: its test set teaches too")
     parser.add_argument("--int8", action="store_true", help="score and export the network in INT8")
     arguments = parser.parse_args()
     data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
@@ -54,6 +58,8 @@ def main() -> None:
     collections = [f"{name}={data / name}" for name in (*BEFORE, NEW)]
     study, _ = audited(collections, [], folder, report=_report)
     table = with_new(study, set(pd.read_csv(data / NEW / "manifest.csv")["source"]))
+    if arguments.measured:
+        table["part"] = table["part"].replace({"test": "train"})
     config = make_config(
         "lite0",
         "release",
@@ -65,15 +71,23 @@ def main() -> None:
         reframed=0.3,
         weights=str(arguments.weights),
         teachers=tuple(arguments.teachers),
+        taught=arguments.taught,
         threads=1,
     )
     train(table, config, folder / "run", cache=folder / "cache", report=_report)
     # Groups that reach into the external images are found by an audit of its own, so that these do not move the split.
     both, _ = audited(collections, [f"external={data / 'external'}"], folder / "with-external", report=_report)
     unseen = usable_external(both[both["role"] == "external"], both[both["role"] == "study"])
-    bundle, _ = score_and_export(
-        table, unseen, folder, config, average_with=arguments.average_with, int8=arguments.int8, report=_report
+    run, _ = scored(
+        table,
+        unseen,
+        folder / "run",
+        cache=folder / "cache",
+        average_with=arguments.average_with,
+        int8=arguments.int8,
+        report=_report,
     )
+    bundle = export_run(run, folder / "bundle", cache=folder / "cache", measured=arguments.measured)
     print(f"{bundle.folder}: temperature {bundle.temperature:.3f}, thresholds {dict(bundle.thresholds)}")
 
 

@@ -475,6 +475,38 @@ def test_sources_left_out_choose_temperature_and_thresholds(phantoms, tmp_path, 
 
 
 @pytest.mark.slow
+def test_a_refit_trains_on_the_test_set_once_it_is_measured(phantoms, tmp_path, capsys):
+    folder = tmp_path / "release"
+    words = ["release", "--data", f"phantom={phantoms}", "-o", str(folder), "--epoch-images", "64", *SMALL]
+    assert main([*words, "--refit"]) == 0
+    first, second = (read_manifest(folder / name / "split.csv") for name in ("run", "run-all"))
+    assert set(second["part"]) == {"train", "validation"}
+    tested = first["part"] == "test"
+    assert (second["part"][tested] == "train").all() and (second["part"][~tested] == first["part"][~tested]).all()
+    cache = ["--cache", str(folder / "cache")]
+    both = load_bundle(folder / "bundle").facts
+    assert sum(row.images for row in both.data if row.part == "train") > len(first) / 2
+    assert main(["export", str(folder / "run"), "-o", str(tmp_path / "alone"), *cache]) == 0
+    alone = load_bundle(tmp_path / "alone").facts
+    assert both.figures and both.figures == alone.figures and both.test == alone.test and both.maps == alone.maps
+    assert both.measured.startswith("lite0") and not alone.measured
+    capsys.readouterr()
+    assert main(["card", str(folder / "bundle")]) == 0
+    assert "which never saw these groups" in capsys.readouterr().out
+    # A run without a test set has no figures to lend; nor has one whose test set chose thresholds here.
+    wrong = ["export", str(folder / "run"), "-o", str(tmp_path / "wrong"), *cache, "--measured"]
+    assert main([*wrong, str(folder / "run-all")]) == 5
+    assert "has no test set" in capsys.readouterr().err
+    shutil.copytree(folder / "run", tmp_path / "swapped")
+    swapped = {"test": "validation", "validation": "test"}
+    for name in ("split.csv", "predictions.csv"):
+        table = read_manifest(folder / "run" / name)
+        write_manifest(table.assign(part=table["part"].replace(swapped)), tmp_path / "swapped" / name)
+    assert main([*wrong, str(tmp_path / "swapped")]) == 5
+    assert "images that chose something here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_release_is_one_command_and_goes_on_where_it_was(phantoms, tmp_path, capsys):
     import torch
 

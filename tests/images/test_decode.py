@@ -441,6 +441,36 @@ def test_float32_holds_what_float64_did(scale, offset):
         assert np.array_equal(single[1:], head[1:]) and (intercept, slope) == (0, 1)
 
 
+def test_integers_of_32_bits_reach_beyond_the_middle(tmp_path):
+    head = draw(3, tumor=True, size=64).pixels.astype(np.uint32)
+    for scale in (1, 1 << 24):
+        found = decode(tiff(tmp_path / "a.tif", head * np.uint32(scale))).grey()
+        assert np.corrcoef(found.ravel().astype(float), head.ravel())[0, 1] > 0.9999
+    signed = head.astype(np.int32) * 1000 - 99_000
+    found = decode(tiff(tmp_path / "b.tif", signed, sample_format=2)).grey()
+    assert np.corrcoef(found.ravel().astype(float), signed.ravel())[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize("spike", [1e7, -1e7])
+def test_a_spike_leaves_the_greys_to_the_head(spike):
+    head = draw(3, tumor=True, size=64).pixels.astype(np.float32)
+    hurt = head.copy()
+    hurt[9, 9] = spike
+    found = from_array(hurt)
+    assert np.unique(found.pixels).size > 100
+    stored = found.rescale[0] + found.rescale[1] * found.pixels.astype(np.float64)
+    assert np.abs(np.delete((stored - head).ravel(), 9 * 64 + 9)).max() < 0.2
+
+
+def test_other_kinds_of_arrays_count_as_plain_ones():
+    head = draw(3, tumor=True, size=64).pixels
+    assert np.array_equal(from_array(np.ma.array(head)).pixels, head)
+    for pixels in (head, head.astype(np.float32)):
+        found = from_array(np.ma.masked_less(pixels, 10)).grey()
+        assert type(found) is np.ndarray
+        assert np.corrcoef(found.ravel().astype(float), np.where(head < 10, 0, head).ravel())[0, 1] > 0.9999
+
+
 def test_arrays_with_one_channel_are_grey():
     head = draw(3, tumor=True, size=64).pixels
     for pixels in (head[None], head[..., None], head[..., None].astype(np.float32)):

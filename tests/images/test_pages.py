@@ -158,6 +158,13 @@ def test_a_broken_list_of_pages_makes_the_file_broken_for_the_audit_too(tmp_path
         found.load()
 
 
+def test_pictures_that_imagej_does_not_list_are_told(tmp_path):
+    head = Image.fromarray(draw(3, tumor=True, size=64).pixels)
+    for images, words in ((1, ""), (3, "the first of 3 pictures, which ImageJ has put in one page")):
+        head.save(tmp_path / "a.tif", tiffinfo={270: f"ImageJ=1.53t\nimages={images}\nslices={images}\n"})
+        assert [piece.note for piece in slices_of([tmp_path / "a.tif"])] == [words]
+
+
 def test_plain_images_need_no_second_look():
     def head(kind, **options):
         buffer = io.BytesIO()

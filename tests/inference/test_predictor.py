@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import onnx
 import pandas as pd
@@ -194,6 +195,18 @@ def test_arrays_pictures_and_files_get_the_same_answer(bundle_folder, phantoms):
     assert len({answer.probability for answer in answers}) == 1
     assert answers[0].tumor_map.shape == (4, 4)
     assert predictor.score(np.zeros((4, 4, 4, 4))).status == "unreadable"
+
+
+def test_whatever_holds_an_image_is_scored_and_anything_else_is_refused(bundle_folder, phantoms):
+    predictor = Predictor(load_bundle(bundle_folder), threads=1)
+    path = next(path for path in sorted((phantoms / "tumor").iterdir()) if path.suffix == ".png")
+    content, pixels = path.read_bytes(), np.asarray(Image.open(path).convert("L"))
+    tensor = pytest.importorskip("torch").from_numpy(pixels.copy())
+    same = (bytearray(content), memoryview(content), np.ma.array(pixels), tensor)
+    assert {predictor.score(one).probability for one in same} == {predictor.score(path).probability}
+    for other in (None, pixels.tolist(), nibabel.Nifti1Image(pixels, np.eye(4))):
+        with pytest.raises(UsageError, match=f"not {type(other).__name__}. Pass one slice"):
+            predictor.score(other)
 
 
 def test_pictures_in_memory_are_read_as_their_files(bundle_folder, tmp_path):

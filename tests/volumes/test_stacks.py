@@ -29,6 +29,7 @@ def notes(folder):
 
 SIEMENS = (0x0019, "SIEMENS MR dicom.headER", 0x0C, "IS")
 GE = (0x0043, "GEMS_PARM_01", 0x39, "IS")
+PART_OF_GE = (0x0043, "GEMS_PARM_01", 0x2F, "SS")
 PHILIPS = (0x2001, "Philips Imaging DD 001", 0x03, "FL")
 
 # What makes another stack: the tags of one and of the other.
@@ -45,6 +46,7 @@ APART = {
         {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]},
     ),
     "ADC": ({"ImageType": ["DERIVED", "PRIMARY", "ADC"]}, {"ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION"]}),
+    "component of GE": ({"private": [(*PART_OF_GE, 0)]}, {"private": [(*PART_OF_GE, 1)]}),
     "component": ({"ComplexImageComponent": "MAGNITUDE"}, {"ComplexImageComponent": "PHASE"}),
     "b-value": ({"DiffusionBValue": 0.0}, {"DiffusionBValue": 1000.0}),
     "b-value of Siemens": ({"private": [(*SIEMENS, 0)]}, {"private": [(*SIEMENS, 1000)]}),
@@ -218,6 +220,26 @@ def test_the_location_counts_where_the_position_is_missing(dicom, tmp_path):
         tags = {"SliceLocation": f"{location}", "ImagePositionPatient": None}
         dicom.save(tmp_path / f"{number}.dcm", dicom.head, number=number, **tags)
     assert list(found(tmp_path).values()) == [["1.dcm", "2.dcm", "3.dcm", "0.dcm"]]
+
+
+@pytest.mark.parametrize("located", [True, False])
+@pytest.mark.parametrize("echoes", [1, 2])
+def test_one_position_for_all_slices_is_none(dicom, tmp_path, located, echoes):
+    for number in range(8 * echoes):
+        level, echo = divmod(number, echoes)
+        tags = {"SliceLocation": 40.0 - 5 * level} if located else {"SliceLocation": 0.0}
+        dicom.save(tmp_path / f"{level}{echo}.dcm", dicom.head, number=number, EchoNumbers=echo, **tags)
+    ordered = [[f"{level}{echo}.dcm" for level in range(8)] for echo in range(echoes)]
+    assert list(found(tmp_path).values()) == ([names[::-1] for names in ordered] if located else ordered)
+    words = f"the order of {'SliceLocation' if located else 'InstanceNumber'}"
+    assert all(words in note for note in notes(tmp_path).values())
+
+
+@pytest.mark.parametrize("tag", ["TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber"])
+def test_one_slice_at_many_times_is_no_stack(dicom, tmp_path, tag):
+    for time in range(8):
+        dicom.save(tmp_path / f"{time}.dcm", dicom.head, number=time, **{tag: time + 1})
+    assert [len(names) for names in found(tmp_path).values()] == [1] * 8
 
 
 def test_a_file_that_comes_again_with_another_identifier_is_no_neighbor(dicom, tmp_path):

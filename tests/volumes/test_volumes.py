@@ -478,6 +478,30 @@ def test_numbers_of_any_size_give_the_same_slices(tmp_path, kind, scale, offset,
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("spike", [1e7, -1e7])
+def test_a_spike_leaves_the_greys_to_the_head(tmp_path, spike):
+    values = turned(volume()).astype(np.float32)
+    hurt = values.copy()
+    hurt[30, 30, 3] = spike
+    plain, found = (
+        [piece.read().pixels for piece in nifti_slices(nifti(tmp_path / f"{name}.nii", array))]
+        for name, array in (("a", values), ("b", hurt))
+    )
+    assert all(like(one, other) > 0.9999 for one, other in zip(plain[4:], found[4:], strict=True))
+
+
+def test_a_header_that_says_two_ways_how_the_head_lies_is_noted(tmp_path):
+    image = nibabel.Nifti1Image(turned(volume()), np.diag([1, 1, 5, 1]))
+    image.set_sform(np.diag([1, 1, 5, 1]), 1)
+    for number, (qform, words) in enumerate(
+        [(np.diag([1.1, 1, 5, 1]), ""), (np.array([[0, 0, 5, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]), "sform")]
+    ):
+        image.set_qform(qform, 1)
+        image.to_filename(tmp_path / f"{number}.nii")
+        pieces = nifti_slices(tmp_path / f"{number}.nii")
+        assert len(pieces) == 6 and all(words in piece.note and bool(words) == bool(piece.note) for piece in pieces)
+
+
 def test_a_slope_beyond_float32_gives_the_same_slices(tmp_path, capsys):
     path = nifti(tmp_path / "scan.nii", turned(volume()))
     content = bytearray(path.read_bytes())
@@ -554,6 +578,16 @@ def test_another_part_of_the_body_is_refused(part):
     assert header(BodyPartExamined=part).code == Reason.OTHER_BODY_PART
 
 
+@pytest.mark.parametrize("part", ["KNEE", "BRAIN"])
+def test_another_part_of_the_body_is_scored_if_that_is_wanted(tmp_path, capsys, part):
+    path = save(tmp_path / "a.dcm", draw(5, tumor=True, size=160).pixels, BodyPartExamined=part)
+    strict, lax = (next(Predictor(threads=1, any_body_part=wanted).predict([path])) for wanted in (False, True))
+    assert (strict.status, lax.status) == ("not_brain_mri" if part == "KNEE" else "ok", "ok")
+    assert lax.decision == "tumor" and ("KNEE, not a head" in lax.detail) == (part == "KNEE")
+    assert main(["predict", str(path), "--threads", "1", "--any-body-part"]) == 0
+    assert "\ttumor\t" in capsys.readouterr().out
+
+
 def test_a_head_among_other_words_is_one():
     for part in ("HEAD AND NECK", "BRAIN/CHEST", "HEADNECK"):
         assert header(BodyPartExamined=part) is None
@@ -582,6 +616,33 @@ def test_what_a_header_lacks_has_its_usual_value(tmp_path, tag):
     made = dataset(HEAD, **{tag: None})
     made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     assert like(read_slice(tmp_path / "a.dcm").pixels, HEAD) > 0.9999
+
+
+def test_a_data_set_keeps_its_header(predictor):
+    made = dataset(HEAD.astype(np.uint16) * 16, PixelRepresentation=None, BitsStored=12, HighBit=15)
+    before = made.to_json()
+    assert predictor.score(made).status != "unreadable"
+    assert made.to_json() == before
+
+
+def test_frames_of_a_header_that_lacks_something_are_read_too(tmp_path):
+    for tag in ("PixelRepresentation", "BitsStored"):
+        made = dataset(np.stack([HEAD, HEAD[::-1]]), NumberOfFrames=2, **{tag: None})
+        made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+        assert like(read_slice(f"{tmp_path}/a.dcm#2").pixels, HEAD[::-1]) > 0.9999
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("aligned", ["left", "right"])
+def test_bits_that_are_not_used_count_by_the_values_not_by_a_wrong_header(tmp_path, aligned, signed):
+    values = HEAD.astype(np.int64) * 8 - 900 * signed
+    wide = (values * 16 if aligned == "left" else values).astype(np.int16 if signed else np.uint16)
+    tags = {"BitsStored": 12, "HighBit": 15, "WindowCenter": 1000 - 900 * signed, "WindowWidth": 2200}
+    plain = {**tags, "HighBit": 11}
+    expected = read_slice(save(tmp_path / "plain.dcm", values.astype(wide.dtype), **plain)).pixels
+    assert np.array_equal(read_slice(save(tmp_path / "a.dcm", wide, **tags)).pixels, expected)
+    save(tmp_path / "b.dcm", np.stack([wide] * 2), NumberOfFrames=2, **tags)
+    assert np.array_equal(read_slice(f"{tmp_path}/b.dcm#2").pixels, expected)
 
 
 def test_declared_padding_is_background(tmp_path):

@@ -63,6 +63,7 @@ def predict_files(
     threshold: str | None = None,
     sensitivity: float | None = None,
     max_error: float | None = None,
+    any_body_part: bool = False,
     csv: str | Path | None = None,
     json: str | Path | None = None,
     volumes: str | Path | None = None,
@@ -89,6 +90,7 @@ def predict_files(
         threshold: by name; by default `balanced`, and `even` with ``max_error``; volumes have thresholds of their own.
         sensitivity: the wanted one, instead of a name.
         max_error: of the decisions, the largest share that may be wrong; what is not sure enough for it is referred.
+        any_body_part: score also what its header calls another part of the body.
         csv: table to write, one row per image or slice.
         json: the same as JSON.
         volumes: table to write, one row per volume.
@@ -135,11 +137,13 @@ def predict_files(
         if engine == "ray":
             from brainsift.batch.ray_engine import Scoring, predict_bulk
 
-            scoring = Scoring.here(bundle.folder, threshold=wanted, max_error=max_error)
+            scoring = Scoring.here(bundle.folder, threshold=wanted, max_error=max_error, any_body_part=any_body_part)
             scored = predict_bulk(names, scoring, workers=workers, address=address)
             predictions: Iterator[Prediction] = stack.enter_context(closing(scored))
         else:
-            predictor = Predictor(bundle, threshold=wanted, max_error=max_error, threads=threads)
+            predictor = Predictor(
+                bundle, threshold=wanted, max_error=max_error, any_body_part=any_body_part, threads=threads
+            )
             predictions = predictor.predict(names)
         for number, one in enumerate(predictions, start=1):
             for write_row in rows:

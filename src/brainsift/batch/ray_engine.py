@@ -59,6 +59,7 @@ class Scoring:
         max_error: as `Predictor` takes it.
         anchor: the folder that relative paths start from, as ``folder/../folder``.
         version: of brainsift.
+        any_body_part: as `Predictor` takes it.
     """
 
     bundle: Path | None
@@ -67,13 +68,22 @@ class Scoring:
     max_error: float | None
     anchor: str
     version: str = __version__
+    any_body_part: bool = False
 
     @classmethod
-    def here(cls, bundle: Path = SHIPPED, *, threshold: str | float | None, max_error: float | None) -> "Scoring":
+    def here(
+        cls,
+        bundle: Path = SHIPPED,
+        *,
+        threshold: str | float | None,
+        max_error: float | None,
+        any_body_part: bool = False,
+    ) -> "Scoring":
         """Describes scoring with a bundle of this machine, from this folder."""
         own = None if bundle == SHIPPED else bundle.absolute()
         here = Path.cwd()
-        return cls(own, _digest(bundle), threshold, max_error, str(here / os.pardir / here.name))
+        anchor = str(here / os.pardir / here.name)
+        return cls(own, _digest(bundle), threshold, max_error, anchor, any_body_part=any_body_part)
 
     def predictor(self) -> Predictor:
         """Loads the network on a worker's machine.
@@ -89,7 +99,13 @@ class Scoring:
         if not Path(self.anchor).is_dir():
             remedy = "Start from a folder that every machine has, for example on shared storage."
             raise InputError(os.path.normpath(self.anchor), f"does not exist on {machine}", remedy)
-        return Predictor(load_bundle(folder), threshold=self.threshold, max_error=self.max_error, threads=1)
+        return Predictor(
+            load_bundle(folder),
+            threshold=self.threshold,
+            max_error=self.max_error,
+            any_body_part=self.any_body_part,
+            threads=1,
+        )
 
     def anchored(self, path: str) -> str:
         """Returns a path that leads to the same file from any folder; an absolute one stays as it is."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "fetch": "download public image collections",
     "audit": "find duplicates, conflicts, broken files and shortcuts in image collections",
     "split": "divide audited images into training, validation and test set",
+    "pack": "write the images of a split as one small file, to train on another machine",
     "train": "train one network",
     "tune": "search learning rate, dropout and other settings, on validation data",
     "evaluate": "score runs, or a table of predictions, with confidence intervals",

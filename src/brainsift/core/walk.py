@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".pgm", ".ppm", ".pnm", ".pbm"]
+    """
+    .jpg .jpeg .jpe .jfif .png .apng .tif .tiff .bmp .gif .webp .jp2 .j2k .jpx .j2c .pgm .ppm .pnm .pbm
+    """.split()  # noqa: SIM905
 )
 _JUNK = "__MACOSX"
 

@@ -24,14 +24,14 @@ from brainsift.core.files import read_json, replacing, sha256_of, write_bytes
 from brainsift.deployment.features import features_of
 from brainsift.deployment.kind_model import add_kinds
 from brainsift.deployment.volume_fit import fit_volumes
-from brainsift.evaluation.calibrated_run import calibrated_run
+from brainsift.evaluation.calibrated_run import CalibratedRun, calibrated_run
 from brainsift.evaluation.localization import read_maps
 from brainsift.evaluation.run_results import RunResults
 from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
 from brainsift.inference.familiarity import Familiarity
 from brainsift.inference.provenance import DataCount, Provenance
 from brainsift.stats import calibration, metrics
-from brainsift.stats.scores import SourceScores
+from brainsift.stats.scores import MapScores, SourceScores
 from brainsift.training import networks
 from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
@@ -44,7 +44,14 @@ _HALVED = 16_384  # elements from which on a tensor of weights is stored in floa
 _FURTHER = 1.15  # slices of a collection that was never seen lie further out than those of the validation set
 
 
-def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None = None, kinds: bool = False) -> Bundle:
+def export_run(
+    run: str | Path,
+    output: str | Path,
+    *,
+    cache: str | Path | None = None,
+    kinds: bool = False,
+    measured: str | Path | None = None,
+) -> Bundle:
     """Makes a model bundle of a finished and evaluated run: what `predict` and `serve` use, without PyTorch.
 
     Args:
@@ -52,9 +59,12 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
         output: folder of the bundle.
         cache: of preprocessed pixels; by default that of `runs.cache_of`.
         kinds: whether the bundle tells the kind of tumor, too; see `kind_model.add_kinds`.
+        measured: an evaluated run with a test set that this run was trained on, once it had been measured: the figures
+            of the test set are then those of that run's network, and the card says so.
 
     Raises:
-        RunError: the run is not finished or not evaluated.
+        RunError: the run is not finished or not evaluated, or the other run has no test set, or one whose images chose
+            something here.
         ManifestError: ``kinds`` without images of at least two known kinds.
 
     Example:
@@ -67,7 +77,8 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
     model, config = load_run(place)
     if not (place / "results.json").exists():
         raise RunError(run, "has no results.json", "Run `brainsift evaluate` on it first.")
-    results, calibrated, split = RunResults.read(place / "results.json"), calibrated_run(place), read_split(place)
+    calibrated, split = calibrated_run(place), read_split(place)
+    tested, figures, maps = _figures(place, place if measured is None else Path(measured))
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, ExportedNetwork):
         write_bytes(folder / "network.onnx", (place / "network.onnx").read_bytes())
@@ -92,10 +103,11 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
         environment=read_json(place / "environment.json"),
         data=_count_data(split),
         data_sha256=sha256_of("\n".join(sorted(split["sha256"])).encode()),
-        test={name: results.test.scores[name] for name in _SCORES} if results.test else None,
-        leaky=results.leaky,
-        figures=_score_sources(calibrated.table, calibrated.thresholds["balanced"]),
-        maps=read_maps(place),
+        test={name: tested.test.scores[name] for name in _SCORES} if tested.test else None,
+        leaky=tested.leaky,
+        figures=figures,
+        maps=maps,
+        measured=_origin(Path(measured)) if measured else "",
         volumes=series[1] if series else None,
     )
     write_bundle(
@@ -115,6 +127,29 @@ def export_run(run: str | Path, output: str | Path, *, cache: str | Path | None 
     return add_kinds(folder, split, pixels) if kinds else load_bundle(folder)
 
 
+def _figures(run: Path, measured: Path) -> tuple[RunResults, tuple[SourceScores, ...], dict[str, MapScores]]:
+    """Returns what was measured: external images by the run itself, the test set by a run that did not train on it."""
+    results = RunResults.read(measured / "results.json")
+    figures, maps = _score_sources(calibrated_run(measured)), read_maps(measured)
+    if measured == run:
+        return results, figures, maps
+    chose = read_split(run).query("part == 'validation'")["sha256"]
+    tested = read_split(measured).query("part == 'test'")["sha256"]
+    if results.test is None or tested.isin(chose).any():
+        rule = "has no test set" if results.test is None else "has a test set with images that chose something here"
+        raise RunError(measured, rule, "Name a run on the same split.")
+    of_test = [one for one in figures if one.part == "test"]
+    own = [one for one in _score_sources(calibrated_run(run)) if one.part == "external"]
+    maps = {name: one for name, one in maps.items() if name.startswith("test")}
+    return results, (*of_test, *own), read_maps(run) | maps
+
+
+def _origin(run: Path) -> str:
+    """Says which network a run holds."""
+    model, environment = read_json(run / "config.json")["model"], read_json(run / "environment.json")
+    return " and ".join(environment["mean of"]) if "mean of" in environment else f"{model} {environment['commit']}"
+
+
 def _count_data(split: pd.DataFrame) -> tuple[DataCount, ...]:
     """Counts images and groups of each subset, by source, contrast and label."""
     keys = ["source", "contrast", "label", "part"]
@@ -122,8 +157,9 @@ def _count_data(split: pd.DataFrame) -> tuple[DataCount, ...]:
     return tuple(DataCount(**row) for row in counts.to_dict("records"))
 
 
-def _score_sources(table: pd.DataFrame, threshold: float) -> tuple[SourceScores, ...]:
-    """Scores the test set and external images at a threshold, by source and contrast."""
+def _score_sources(calibrated: CalibratedRun) -> tuple[SourceScores, ...]:
+    """Scores the test set and external images at the threshold `balanced`, by source and contrast."""
+    table, threshold = calibrated.table, calibrated.thresholds["balanced"]
     scored, found = table[table["part"].isin(("test", "external"))], []
     for (part, source, contrast), rows in scored.groupby(["part", "source", "contrast"]):
         intervals = metrics.score_intervals(rows["label"], rows["probability"], rows["group"], threshold=threshold)

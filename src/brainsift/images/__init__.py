@@ -1,6 +1,6 @@
 """From a file to the pixels that a network sees: decoding, preprocessing, masks, plausibility rules, phantoms.
 
-Modules: decode, pages, padding, preprocess, standard, baseline, masks, plausibility, phantom, components, resample,
-data_uri.
+Modules: decode, pages, padding, spikes, preprocess, standard, baseline, masks, plausibility, phantom, components,
+resample, data_uri.
 May import: core.
 """

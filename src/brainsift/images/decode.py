@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageError, in_one_line
 from brainsift.core.reasons import Reason
 from brainsift.images.padding import without_padding
+from brainsift.images.spikes import range_without_spikes
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 Rescale = tuple[float, float]  # intercept and slope
@@ -32,7 +33,7 @@ _ORIENTATION = 0x0112
 _TURNED_BY = {"exif", "xmp"}  # what of a JPEG file may hold it
 _TIFF_INVERTED, _WHITE_IS_ZERO = 262, 0  # PhotometricInterpretation
 _TIFF_SIGN, _SIGNED = 339, 2  # SampleFormat
-_TIFF_BITS, _WIDE_FLOATS = 258, (64,)  # BitsPerSample
+_TIFF_BITS, _WIDE_FLOATS, _WIDE_INTEGERS = 258, (64,), (32,)  # BitsPerSample
 _READABLE = "Hand over a JPEG, PNG, TIFF, BMP, GIF, WebP or JPEG 2000 image."
 _SAVE_AGAIN = "Save it again, or leave it out."
 _PNG_MARK = b"\x89PNG\r\n\x1a\n"
@@ -46,6 +47,7 @@ _CHROMA_GREY = 32
 _CHROMA_COLOUR = 64
 _JPEG2000_TAKES = 8  # times as long as others to decode
 _AS_IT_IS = (0.0, 1.0)
+_SPIKE = 64.0  # times the usual range: below that, a thousand of 65536 greys are left for it
 _LARGEST, _SMALLEST = 1e37, 1e-30  # numbers and ranges that float32 holds with room for sums and quotients
 _TOO_NEAR = 2.0**-12  # a range this small, relative to its numbers, is coarse in float32
 
@@ -170,6 +172,9 @@ def from_pillow(image: Image.Image, *, name: str = "image", limits: Limits = LIM
         if tags.get(_TIFF_BITS) == _WIDE_FLOATS and np.isinf(values).any():  # Pillow makes them float32
             rule, remedy = "holds numbers that are infinite or beyond 32-bit floats", "Scale them, and save it again."
             raise UnreadableImageError(name, rule, remedy, reason=Reason.UNSUPPORTED)
+        unsigned = _SIGNED not in np.atleast_1d(tags.get(_TIFF_SIGN, ()))
+        if tags and unsigned and image.mode == "I" and tags.get(_TIFF_BITS) == _WIDE_INTEGERS:  # Pillow knows no such
+            values = values.view(np.uint32)
         # Of these, Pillow leaves it to us to turn black and white; those of 8 bits it has turned already.
         wide, rescale = _inverted(values) if tags.get(_TIFF_INVERTED) == _WHITE_IS_ZERO else _as_uint16(values)
         return DecodedImage(wide, image_format, mode, rescale)
@@ -291,7 +296,7 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
 
     Args:
         pixels: (height, width), (1, height, width) or (height, width, 1) of any range, or (height, width, 3) uint8 or
-            uint16.
+            uint16. What a masked array hides counts as NaN.
         name: what errors call it.
         limits: what is accepted at all.
 
@@ -299,6 +304,9 @@ def from_array(pixels: npt.NDArray[np.generic], *, name: str = "array", limits: 
         UnreadableImageError: another shape, or no numbers.
         ImageSizeError: beyond ``limits``.
     """
+    # Arithmetic of other kinds of arrays differs: a masked one skips pixels, a matrix multiplies otherwise.
+    hides = isinstance(pixels, np.ma.MaskedArray) and np.ma.is_masked(pixels) and pixels.dtype.kind in "buif"
+    pixels = np.ma.filled(pixels.astype(np.float64), np.nan) if hides else np.asarray(pixels)
     if pixels.ndim == 3 and pixels.shape[2] != 3 and 1 in (pixels.shape[0], pixels.shape[2]):
         pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels[0]
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.dtype.kind not in "buif":
@@ -403,14 +411,18 @@ def _as_uint16(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint16],
         return values.astype(np.uint16), _AS_IT_IS
     wide = without_padding(values.astype(np.float64))
     low, high = float(wide.min()), float(wide.max())
-    if values.dtype.kind == "i" and low >= 0 and high <= np.iinfo(np.uint16).max:
+    if values.dtype.kind in "iu" and low >= 0 and high <= np.iinfo(np.uint16).max:
         return wide.astype(np.uint16), _AS_IT_IS
     span = (high - low) or 1.0
     if math.isinf(span) or math.isinf(65535 / span):
         single, moved = in_float32(wide)
         pixels, rescale = _as_uint16(single)
         return pixels, chained(rescale, moved)
-    return np.rint((wide - low) * (65535 / span)).astype(np.uint16), (low, span / 65535)
+    if span > np.iinfo(np.uint16).max or values.dtype.kind == "f":
+        low, high = range_without_spikes(wide, wide, _SPIKE)
+        span = (high - low) or 1.0
+    greys = np.minimum(np.maximum((wide - low) * (65535 / span), 0), 65535)
+    return np.rint(greys).astype(np.uint16), (low, span / 65535)
 
 
 def in_float32(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float32], Rescale]:

@@ -1,5 +1,6 @@
 """Files of several pictures: pages of TIFF, frames of GIF, APNG and WebP, images of MPO; each is an image itself."""
 
+import re
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,8 @@ _ANIMATIONS = ("GIF", "PNG", "WEBP")  # a frame of theirs is drawn over those be
 _MAX_PASSED = 64  # frames that are kept for threads that come later
 _MAX_PASSED_BYTES = 64 * 1024 * 1024
 _MAX_PAGES = 65_535
+_IMAGEJ = re.compile(r"^ImageJ=(?:.*\n)*?images=(\d{1,9})\b")
+_TIFF_DESCRIPTION = 270
 _TIFF_SUBFILE, _REDUCED_OR_MASK = 254, 0b101
 _MPO_IMAGES = 0xB002
 _WEBP_FLAGS, _WEBP_ANIMATED = 20, 0b10
@@ -50,6 +53,7 @@ class Pages:
 
     Attributes:
         numbers: of the pages, which count from 1; without thumbnails, reduced copies and masks of other pages.
+        note: what else to know; "" where there is nothing to say.
 
     Raises:
         UnreadableImageError: missing, no image, or broken.
@@ -65,11 +69,14 @@ class Pages:
         with open_image(content, self._path, limits) as image, decoder_errors(self._path, limits):
             count = getattr(image, "n_frames", 1)
             kept = _own_pages(image, min(count, _MAX_PAGES)) if count > 1 else [0]
+            told = _IMAGEJ.search(str(getattr(image, "tag_v2", {}).get(_TIFF_DESCRIPTION, "")))
         if count > 1:
             check_whole(content, image.format or "", self._path)
         if count > _MAX_PAGES:
             raise ImageSizeError(path, f"has {count} pages, more than {_MAX_PAGES}", "Split it.")
         self.numbers = [index + 1 for index in kept]
+        n_images = int(told[1]) if told else count
+        self.note = f"the first of {n_images} pictures, which ImageJ has put in one page" if n_images > count else ""
 
     def decode(self, number: int, *, name: str) -> DecodedImage:
         """Decodes a page; in order that is soonest, since frames of animations build on those before.

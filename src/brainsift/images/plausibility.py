@@ -10,6 +10,7 @@ from PIL import Image
 
 from brainsift.core.reasons import Reason, Rejection
 from brainsift.images.decode import DecodedImage, Pixels
+from brainsift.images.spikes import without_spikes
 from brainsift.images.standard import percentile_of
 
 FRAME_SIDE = 64
@@ -46,7 +47,7 @@ def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> Rejection | None:
     corners = sorted(int(pixels[y, x]) for y in (0, -1) for x in (0, -1))
     if corners[1] + corners[2] > 2 * 250:
         return Rejection(Reason.INVERTED, "inverted: a dark head on a bright background")
-    frame = _brightened(decoded.grey()).resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
+    frame = _brightened(without_spikes(decoded.grey())).resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
     return off_topic_reason(decoded, np.asarray(frame))
 
 

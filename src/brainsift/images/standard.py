@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from brainsift.images.components import Mask, filled, grown, labels
 from brainsift.images.resample import Floats, Grey, block_means, interpolated, resize
+from brainsift.images.spikes import without_spikes
 
 VERSION = 3
 """Bumped whenever a number that `standard` returns changes, by more than sums rounded in another order."""
@@ -58,7 +59,7 @@ def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
         (size, size) uint8: 0 is the background, 255 the brightest half percent of the head.
         All zeros where the image is uniform.
     """
-    grey = _finite(grey)
+    grey = _usable(grey)
     head = _find_head(grey)
     box, place = _placement(head, grey.shape, size)
     values = resize(grey[box], *_extent(place))
@@ -82,7 +83,7 @@ def standard_outline(grey: Grey, outline: Mask, size: int = 128) -> npt.NDArray[
     Returns:
         (size, size) uint8: the share of each pixel that lies inside, 255 for all of it.
     """
-    grey = _finite(grey)
+    grey = _usable(grey)
     box, place = _placement(_find_head(grey), grey.shape, size)
     result = np.zeros((size, size), np.uint8)
     result[place] = np.rint(resize(outline[box].astype(np.float32) * 255, *_extent(place)))
@@ -100,7 +101,7 @@ def standard_map(grey: Grey, tumor_map: npt.NDArray[np.floating], size: int = 12
     Returns:
         float32 (height, width), 0 outside of the head.
     """
-    grey = _finite(grey)
+    grey = _usable(grey)
     box, place = _placement(_find_head(grey), grey.shape, size)
     whole = resize(np.asarray(tumor_map, np.float32), size, size)
     result = np.zeros(grey.shape, np.float32)
@@ -113,7 +114,7 @@ def head_box(grey: Grey) -> tuple[int, int, int, int]:
 
     The whole image where no head stands out.
     """
-    return _find_head(_finite(grey)).box
+    return _find_head(_usable(grey)).box
 
 
 def percentile_of(
@@ -143,10 +144,9 @@ def percentile_of(
     return low + step * share if share < 0.5 else high - step * rest
 
 
-def _finite(grey: Grey) -> Grey:
-    if grey.dtype.kind == "f":
-        return np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0)
-    return grey
+def _usable(grey: Grey) -> Grey:
+    finite = np.nan_to_num(grey, nan=0.0, posinf=0.0, neginf=0.0) if grey.dtype.kind == "f" else grey
+    return without_spikes(finite)
 
 
 def _find_head(grey: Grey) -> _Head:

@@ -106,6 +106,11 @@ def _performance(facts: Provenance) -> str:
             f" All held-out groups together: ROC AUC {cell('roc_auc', facts.test['roc_auc'])}, calibration error "
             f"{cell('calibration_error', facts.test['calibration_error'])}."
         )
+    if facts.measured:
+        words += (
+            f" The figures of held-out groups are those of another network, {facts.measured}, which never saw these "
+            "groups. Once they were measured, the network that this card describes was trained on them too."
+        )
     return f"{words}\n\n{markdown_table(head, rows)}" if rows else ""
 
 

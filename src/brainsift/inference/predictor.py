@@ -85,6 +85,7 @@ class Predictor:
             with ``max_error``. Volumes have thresholds of their own, see `make_rule`.
         max_error: the largest share of the decisions that may be wrong; what is not sure enough for it is referred.
             None refers nothing. The promise holds for the threshold `even` only.
+        any_body_part: score also what its header calls another part of the body; the words become a note.
         threads: that decode and score; 0 for one per core.
 
     Raises:
@@ -98,12 +99,14 @@ class Predictor:
         *,
         threshold: str | float | None = None,
         max_error: float | None = None,
+        any_body_part: bool = False,
         threads: int = 0,
     ) -> None:
         if threads < 0:
             raise UsageError("threads", f"must be 0 or more, not {threads}", "0 takes one per core.")
         self.bundle = bundle or load_bundle()
         self.rule = make_rule(self.bundle, threshold=threshold, max_error=max_error)
+        self.any_body_part = any_body_part
         self.threads = threads or cores()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -132,11 +135,12 @@ class Predictor:
 
         Args:
             image: a path, the name of a slice, the content of an image or DICOM file, a Pillow image, a
-                `pydicom.Dataset` of one frame, or an array: (height, width) of any range, or (height, width, 3) uint8.
+                `pydicom.Dataset` of one frame, or an array, also of PyTorch: (height, width) of any range, or
+                (height, width, 3) uint8.
             name: what the prediction calls an image that is no path.
 
         Raises:
-            UsageError: a file of several slices.
+            UsageError: a file of several slices, or none of these.
 
         >>> from brainsift.images.phantom import draw
         >>> found = Predictor(threads=1).score(draw(0, tumor=True).pixels)
@@ -188,10 +192,13 @@ class Predictor:
             pixels = preprocess_decoded(loaded.image, preprocessing=self.bundle.preprocessing, size=self.bundle.size)
         except InputError as error:
             return error
-        rejection = piece.rejection
+        rejection, note = piece.rejection, loaded.note
+        if self.any_body_part and rejection is not None and rejection.code == Reason.OTHER_BODY_PART:
+            note = joined(rejection.words, note)
+            rejection = None
         if rejection is None and self._familiarity:
             rejection = foreign_reason(loaded.image, pixels)
-        return Read(pixels, rejection, loaded.coarse, loaded.note)
+        return Read(pixels, rejection, loaded.coarse, note)
 
     def predict_batch(
         self, batch: Sequence[tuple[Slice, Read | InputError]], rules: Sequence[Rule] | None = None
@@ -266,6 +273,9 @@ def predict_volume(path: str | Path, *, volume: str = "", predictor: Predictor |
 
 def _slice(image: Source, name: str) -> Slice:
     """Returns what `Predictor.score` was given, if it is no path, as a slice."""
+    kind = type(image).__name__
+    if isinstance(image, bytearray | memoryview):
+        image = bytes(image)
     if isinstance(image, bytes) and image[128:132] == b"DICM":
         from brainsift.volumes.dicom import read_bytes  # a plain image does without it
 
@@ -280,6 +290,10 @@ def _slice(image: Source, name: str) -> Slice:
         return Slice(name, "", partial(load_dataset, image, name=name), header_reason(image))  # type: ignore[arg-type]
     if isinstance(image, Image.Image):
         return Slice(name, "", lambda: Loaded(from_pillow(image)))
-    if isinstance(image, np.ndarray):
-        return Slice(name, "", lambda: Loaded(from_array(image)))
-    return Slice(name, "", lambda: Loaded(decode(image)))  # type: ignore[arg-type]
+    if hasattr(image, "__array__"):
+        pixels = image if isinstance(image, np.ndarray) else np.asarray(image)
+        return Slice(name, "", lambda: Loaded(from_array(pixels)))
+    if not isinstance(image, bytes):
+        rule = f"must be a path, the content of a file, a picture of Pillow, a pydicom.Dataset or an array, not {kind}"
+        raise UsageError("image", rule, "Pass one slice as an array (height, width); `predict_volume` takes files.")
+    return Slice(name, "", lambda: Loaded(decode(image)))

@@ -89,6 +89,8 @@ class Provenance(Record):
         leaky: whether copies of test images may be in the training set.
         figures: scores by source, at the threshold `balanced`.
         maps: where the network looks, by set, source and contrast.
+        measured: the network whose figures those of the test set are, where this one was trained on the test set after
+            they had been measured; else empty.
         volumes: how well volumes are decided; None where the bundle does not say how.
         kinds: how often the kind of tumor is right; empty where the bundle does not tell it.
         site: what was found at a site; None for a bundle that was not adapted.
@@ -102,6 +104,7 @@ class Provenance(Record):
     leaky: bool = False
     figures: tuple[SourceScores, ...] = ()
     maps: dict[str, MapScores] = field(default_factory=dict)
+    measured: str = field(default="", metadata=OMITTED)
     volumes: VolumeScores | None = field(default=None, metadata=OMITTED)
     kinds: tuple[KindFigures, ...] = field(default=(), metadata=OMITTED)
     site: SiteScores | None = field(default=None, metadata=OMITTED)

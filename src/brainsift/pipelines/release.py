@@ -1,6 +1,7 @@
 """The network that ships, from raw folders to a model bundle: audit, split, train, evaluate, export."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ from brainsift.inference.bundle import Bundle
 from brainsift.studies.study import audited, usable_external
 from brainsift.training.devices import is_first_process
 from brainsift.training.recipes import RELEASE_MODEL, TrainConfig, make_config
-from brainsift.training.runs import predict_external
+from brainsift.training.runs import load_run, predict_external
 from brainsift.training.train import train
 
 
@@ -33,6 +34,7 @@ def release(
     mapping: Mapping[str, Ruling] | None = None,
     test_patients: Sequence[str] = (),
     int8: bool = False,
+    refit: bool = False,
     report: Report = silent,
 ) -> tuple[Bundle, RunResults] | None:
     """Makes a release, or goes on with it.
@@ -42,12 +44,15 @@ def release(
 
     Args:
         data: the collections to train and test on; see `catalog.collect`.
-        folder: of the release; a second call with the same folder goes on. Gets the folders run, cache and bundle.
+        folder: of the release; a second call with the same folder goes on. Gets the folders run, cache and bundle, and
+            run-all with ``refit``.
         config: the settings of the training; None for the recipe "release".
         external: collections that are only scored, never trained on.
         mapping: labels of names that brainsift does not know; see `labelling.Labelling`.
         test_patients: ``SOURCE=N``; see `SplitConfig`.
-        int8: see `score_and_export`.
+        int8: see `scored`.
+        refit: once the test set is scored, train a second network on it too, in twice the time: what is exported is
+            that, with the first network's figures of the test set. The validation set calibrates both.
         report: takes the progress.
 
     Returns:
@@ -68,47 +73,55 @@ def release(
     table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), plan)
     origin = {"name": folder.resolve().name, "protocol": plan.protocol, "fold": plan.fold}
     train(table, config, run, cache=cache, origin=origin, report=report)
+    with_all = table.assign(part=table["part"].replace({"test": "train"}))
+    if refit:
+        train(with_all, config, folder / "run-all", cache=cache, origin=origin, report=report)
     if not is_first_process():
         return None
     unseen = usable_external(manifest[manifest["role"] == "external"], table)
-    return score_and_export(table, unseen, folder, config, int8=int8, report=report)
+    if not refit:
+        run, results = scored(table, unseen, run, cache=cache, int8=int8, report=report)
+        return export_run(run, folder / "bundle", cache=cache), results
+    measured, results = scored(table, unseen.iloc[:0], run, cache=cache, int8=int8, report=report)
+    run, of_external = scored(with_all, unseen, folder / "run-all", cache=cache, int8=int8, report=report)
+    bundle = export_run(run, folder / "bundle", cache=cache, measured=measured)
+    return bundle, replace(results, external=of_external.external)
 
 
-def score_and_export(
+def scored(
     table: pd.DataFrame,
     unseen: pd.DataFrame,
-    folder: Path,
-    config: TrainConfig,
+    run: Path,
     *,
+    cache: Path,
     average_with: Sequence[str | Path] = (),
     int8: bool = False,
     report: Report = silent,
-) -> tuple[Bundle, RunResults]:
-    """Scores a trained network on test set and external images, once, and exports it.
+) -> tuple[Path, RunResults]:
+    """Scores a trained network on test set and external images, once.
 
     Args:
         table: that it was trained on, with the column `part`.
         unseen: external images; may be empty.
-        folder: with the folders run and cache; gets the folder bundle.
-        config: the settings of the training.
-        average_with: bundles; what is scored and exported is the mean of their networks and the trained one, in the
-            folder run-mean.
-        int8: turn the network into INT8 first, in the folder run-int8: what is scored, calibrated and exported is that.
+        run: folder of the run.
+        cache: of preprocessed pixels.
+        average_with: bundles; what is scored is the mean of their networks and the trained one, in a folder beside the
+            run whose name ends in -mean.
+        int8: turn the network into INT8 first, in a folder whose name ends in -int8: what is scored is that.
         report: takes the progress.
 
     Returns:
-        The bundle and the scores of the run.
+        The run that was scored, and its scores.
     """
-    run, cache = folder / "run", folder / "cache"
     if average_with:
-        run = join_runs([run], folder / "run-mean", bundles=average_with, cache=cache)
+        run = join_runs([run], run.with_name(f"{run.name}-mean"), bundles=average_with, cache=cache)
     if int8:
-        run = quantize_run(run, folder / "run-int8", cache=cache)
+        run = quantize_run(run, run.with_name(f"{run.name}-int8"), cache=cache)
     if len(unseen):
         predict_external(unseen, run, cache=cache)
     report(Progress("scoring", 0, 1))
+    _, config = load_run(run)
     seen = pd.concat([table[table["part"] == "test"], unseen.assign(part="external")], ignore_index=True)
     if config.preprocessing == "standard" and (seen["mask"] != "").any():
         explain_run(run, seen, cache=cache)
-    results = evaluate_run(run)
-    return export_run(run, folder / "bundle", cache=cache), results
+    return run, evaluate_run(run)

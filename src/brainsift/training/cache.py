@@ -5,6 +5,7 @@ names is decoded once, a moved folder costs nothing, and a corrected mask replac
 and a row is named after it was written, so that a killed process loses at most the current image.
 """
 
+import io
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -18,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 from joblib import Parallel, delayed
+from PIL import Image
 
 from brainsift.core.environment import cores
 from brainsift.core.errors import UsageError
@@ -83,13 +85,47 @@ def cached_masks(
         therein, int64 (n,), -1 where it has none.
     """
     read = delayed(partial(preprocess_outline, size=size))
-    chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
-    hashes = manifest["mask"].where(chosen, "").map(mask_sha256)
-    keys = (_image_keys(manifest) + ":" + hashes).where(chosen, "")
+    keys = _mask_keys(manifest)
     with _opened(folder, "outline", (size, size)) as store:
         return _cached(
             store, manifest, keys, lambda row: read(row.path, row.mask, channel=row.channel), workers=workers
         )
+
+
+def fill(
+    manifest: pd.DataFrame,
+    folder: Path,
+    read: Callable[[Any], bytes],
+    *,
+    size: int,
+    masks: bool = False,
+    report: Report = silent,
+) -> None:
+    """Puts pixels that were prepared elsewhere into the cache, as those of the images of a manifest or of their masks.
+
+    Args:
+        manifest: audited; the masks that it names are there.
+        folder: of the cache.
+        read: returns for a row of the manifest an image file of size × size pixels.
+        size: side of the pixels that "standard" prepared.
+        masks: whether these are masks.
+        report: takes the progress.
+    """
+    keys = _mask_keys(manifest) if masks else _image_keys(manifest)
+    decoded = delayed(_decoded)
+    with _opened(folder, "outline" if masks else "standard", (size, size)) as store:
+        _cached(store, manifest, keys, lambda row: decoded(read(row)), workers=None, report=report)
+
+
+def _decoded(content: bytes) -> npt.NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("L"))
+
+
+def _mask_keys(manifest: pd.DataFrame) -> pd.Series:
+    chosen = (manifest["status"] == "ok") & (manifest["mask"] != "")
+    hashes = manifest["mask"].where(chosen, "").map(mask_sha256)
+    return (_image_keys(manifest) + ":" + hashes).where(chosen, "")
 
 
 def _image_keys(manifest: pd.DataFrame) -> pd.Series:

@@ -36,6 +36,7 @@ from brainsift.training.lesion_synthesis import draw_lesions
 from brainsift.training.lesion_transplant import transplant
 from brainsift.training.mask_loss import Masks, load_masks, map_loss
 from brainsift.training.other_findings import draw_findings
+from brainsift.training.pack import unpacked
 from brainsift.training.recipes import TrainConfig, make_config
 from brainsift.training.runs import build_network, claim, finish, predict_logits
 from brainsift.training.sampling import sampling_weights
@@ -97,7 +98,8 @@ def train(
     """Trains one network. A run that was interrupted goes on, a finished one is left as it is.
 
     Args:
-        manifest: audited table or CSV file. Without the column `part` it is split, as `split` does by default.
+        manifest: audited table, CSV file, or ZIP file of `pack.pack`. Without the column `part` it is split, as `split`
+            does by default.
         config: the settings, or the name of a network for its standard recipe.
         folder: of the run.
         cache: folder of preprocessed pixels; None for ``cache`` beside the run.
@@ -120,9 +122,10 @@ def train(
     """
     folder = Path(folder)
     config = make_config(config, **settings) if isinstance(config, str) else replace(config, **settings)
+    cache = folder.parent / "cache" if cache is None else cache
+    manifest = unpacked(manifest, cache, size=config.size, preprocessing=config.preprocessing, report=report)
     table, plan = with_subsets(manifest)
     origin = {"name": folder.resolve().name, **plan} if origin is None else origin
-    cache = folder.parent / "cache" if cache is None else cache
     used = table[table["part"] != ""].reset_index(drop=True)
     _check_parts(used)
     if not (folder / "config.json").exists():  # settings that cannot work on this machine claim no folder

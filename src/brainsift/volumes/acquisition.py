@@ -20,7 +20,7 @@ _NOBODY = frozenset(  # instead of the number of a patient
     "anon anonymous anonymized anonymised deidentified none na null patient removed test unknown".split()  # noqa: SIM905
 )
 _LONGEST_DESCRIPTION = 64  # characters of a long string in DICOM
-_OTHER_TYPES = frozenset("ADC FA PHASE MIP MINIP P T1MAP T2MAP FIELDMAP".split()).union(["PROJECTION IMAGE"])  # noqa: SIM905
+_OTHER_TYPES = frozenset("ADC FA PHASE MIP MINIP MNIP P T1MAP T2MAP FIELDMAP".split()).union(["PROJECTION IMAGE"])  # noqa: SIM905
 _OTHER_WORDS = frozenset(
     "DWI DTI ADC TRACE SWI SWAN TOF MRA MRV ANGIO PERF PERFUSION DSC DCE ASL BOLD FMRI MRS FLOW MIP CISS FIESTA".split()  # noqa: SIM905
 )

@@ -18,6 +18,7 @@ from brainsift.images.decode import LIMITS, Limits
 from brainsift.volumes.acquisition import acquisition_of
 from brainsift.volumes.dicom_header import (
     B_VALUES,
+    COMPONENT,
     EXPORT_AGAIN,
     HEADER,
     SERIES,
@@ -54,13 +55,17 @@ _TYPES = {
     "LOCALIZER": "a localizer",
     "MIP": "a maximum intensity projection",
     "MINIP": "a minimum intensity projection",
+    "MNIP": "a minimum intensity projection",
+    "PROJECTION IMAGE": "a projection of several slices",
     "MPR": "reformatted from another plane",
     "ADC": "a map of the diffusion coefficient (ADC)",
     "FA": "a map of the diffusion anisotropy (FA)",
     "P": "a phase image",
     "PHASE": "a phase image",
     "PHASE MAP": "a phase image",
+    "IMAGINARY": "the imaginary part of an image",
 }
+_COMPONENTS_OF_GE = {1.0: "PHASE", 2.0: "REAL", 3.0: "IMAGINARY"}  # 0 is the magnitude, as most images are
 # Of the words for the type of an image, those that make it another one; others say how it was filtered: ND, NORM.
 _KINDS = frozenset(_TYPES).union(
     """
@@ -195,6 +200,7 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
     location = vector_of(look, "SliceLocation", 1)
     fault = rescale_fault(look)
     types = [word.upper() for tag in ("ImageType", "FrameType") for word in text_of(look, tag).split("/")]
+    types.append(_component(look).upper())
     notes = [f"its header says that it is {_TYPES[word]}" for word in dict.fromkeys(types) if word in _TYPES][:1]
     notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
@@ -220,12 +226,19 @@ def _properties(look: "Dataset") -> dict[str, str]:
     return {
         "size": f"{number_of(look, 'Rows'):.0f} x {number_of(look, 'Columns'):.0f}",
         "type": "/".join(word for word in types if word.upper() in _KINDS),
-        "component": text_of(look, "ComplexImageComponent"),
+        "component": _component(look),
         "stack": _words(look, "stack {}", "StackID"),
         "time": _words(look, "time {}", "TemporalPositionIndex", "TemporalPositionIdentifier"),
         "b-value": "" if b_value is None else f"b={b_value:g}",
         "echo": _words(look, "echo {}", "EchoNumbers"),
     }
+
+
+def _component(look: "Dataset") -> str:
+    """Returns which part of a complex image it is; "" where the header does not tell it."""
+    number = _private_number(look, *COMPONENT)
+    of_maker = _COMPONENTS_OF_GE.get(number, "") if number else ""
+    return text_of(look, "ComplexImageComponent") or of_maker
 
 
 def _times(look: "Dataset") -> dict[str, float]:
@@ -268,13 +281,21 @@ def _b_value(look: "Dataset") -> float | None:
     standard = vector_of(look, "DiffusionBValue", 1)
     if standard is not None:
         return float(standard[0])
-    for group, element, mark in B_VALUES:
-        if str(value_of(look, group << 16 | 0x10)).upper().startswith(mark):
-            value = value_of(look, group << 16 | 0x1000 | element)
-            first = value[0] if isinstance(value, Sequence) and not isinstance(value, str | bytes) and value else value
-            try:
-                return float(first) % 100_000  # GE adds a billion where directions are averaged
-            except (TypeError, ValueError):
-                continue
+    for place in B_VALUES:
+        value = _private_number(look, *place)
+        if value is not None:
+            return value % 100_000  # GE adds a billion where directions are averaged
     named = re.search(r"_b(\d+)", text_of(look, "SequenceName"))
     return float(named[1]) if named else None
+
+
+def _private_number(look: "Dataset", group: int, element: int, mark: str) -> float | None:
+    """Returns a number of the block that a maker's mark reserves, the first of several; None where there is none."""
+    if not str(value_of(look, group << 16 | 0x10)).upper().startswith(mark):
+        return None
+    value = value_of(look, group << 16 | 0x1000 | element)
+    first = value[0] if isinstance(value, Sequence) and not isinstance(value, str | bytes) and value else value
+    try:
+        return float(first)
+    except (TypeError, ValueError):
+        return None

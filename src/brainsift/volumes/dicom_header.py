@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 EXPORT_AGAIN = "Export it again, or leave it out."
 
 LOOK = """
-    Rows Columns BitsAllocated BitsStored PixelRepresentation PhotometricInterpretation SamplesPerPixel PixelSpacing
-    PixelAspectRatio RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction ModalityLUTSequence
-    VOILUTSequence PixelPaddingValue PixelPaddingRangeLimit
+    Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation PhotometricInterpretation SamplesPerPixel
+    PixelSpacing PixelAspectRatio RescaleSlope RescaleIntercept WindowCenter WindowWidth VOILUTFunction
+    ModalityLUTSequence VOILUTSequence PixelPaddingValue PixelPaddingRangeLimit
 """.split()  # noqa: SIM905
 PALETTE = [
     f"{kind}PaletteColorLookupTable{part}"
@@ -54,9 +54,13 @@ UNCHECKED = frozenset(
 """Tags that only `plain_text_of` reads: pydicom's warnings quote a date, an age or a UID that the standard forbids."""
 B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x03, "PHILIPS IMAGING DD 001"))
 """Where makers keep b-values: group, element within the block that their mark reserves, and how the mark starts."""
+COMPONENT = (0x0043, 0x2F, "GEMS_PARM")
+"""Where GE keeps the part of a complex image, which its ImageType does not tell; given as in `B_VALUES`."""
 FRAMES = ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 _DIMENSIONS = "DimensionIndexSequence"
-_PRIVATE = [tag for group, element, _ in B_VALUES for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)]
+_PRIVATE = [
+    tag for group, element, _ in (*B_VALUES, COMPONENT) for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)
+]
 HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, _DIMENSIONS, *_PRIVATE]
 """Tags that are read of a file before its pixels are."""
 

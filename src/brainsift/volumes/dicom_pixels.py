@@ -1,6 +1,5 @@
 """The pixels of a DICOM image, as its header wants them shown: rescale, window, lookup tables, inversion, spacing."""
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,6 +44,7 @@ _DARK_WINDOW = "its window leaves nearly all of it black"
 _DECOMPRESS = "Decompress it first, with `gdcmconv --raw` or `dcmdjpeg`, or install python-gdcm."
 _HIGH_THROUGHPUT = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")  # JPEG 2000
 _EXPORT_PLAIN = "Export it again without compression, or leave it out."  # no package decodes it for pydicom
+_USUAL = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0}
 _LARGEST = 1e28  # slope or intercept: 32 bits times this is still a float32
 
 
@@ -86,8 +86,11 @@ def load_frame(path: str, index: int, look: "Dataset", *, syntax: Any, name: str
     # pydicom finds a frame in a file by its place, which a file that is packed as a whole does not have.
     with dicom_errors(name):
         packed = syntax == DeflatedExplicitVRLittleEndian or is_packed(path)
-    source: Any = read_dataset(path, name, limits) if packed else path
-    return _rendered(partial(pixel_array, source, index=index), look, name, syntax, limits)
+    lacking = any(value_of(look, tag) in (None, "") for tag in (*_USUAL, "BitsStored"))
+    if packed or lacking or _unused_below(look, syntax):
+        source = read_dataset(path, name, limits)
+        return _rendered(partial(_decoded, source, syntax, name, index=index), look, name, syntax, limits)
+    return _rendered(partial(pixel_array, path, index=index), look, name, syntax, limits)
 
 
 def rescale_fault(look: "Dataset") -> str:
@@ -104,25 +107,38 @@ def rescale_fault(look: "Dataset") -> str:
     return "its RescaleSlope is 0" if number_of(look, "RescaleSlope", 1) == 0 else ""
 
 
-def _decoded(dataset: "Dataset", syntax: Any, name: str) -> _Array:
-    from pydicom.dataset import FileMetaDataset
+def _decoded(dataset: "Dataset", syntax: Any, name: str, *, index: int | None = None) -> _Array:
+    """Decodes the pixels, of one frame or of all; what the header lacks has its usual value."""
+    from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.pixels import pixel_array
 
     if not syntax.is_compressed and "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
         rule = "has compressed pixels, but does not say how they are compressed"
         raise UnreadableImageError(name, rule, EXPORT_AGAIN)
-    whole = copy.copy(dataset)  # the caller's keeps its header
+    whole = Dataset()  # the caller's keeps its header
+    implicit, little_endian = dataset.original_encoding
+    whole.set_original_encoding(implicit, little_endian, dataset.original_character_set)
+    whole.update({tag: dataset.get_item(tag) for tag in dataset.keys()})  # noqa: SIM118 - elements are their own type
     whole.file_meta = FileMetaDataset()
     whole.file_meta.TransferSyntaxUID = syntax
-    for tag, usual in (
-        ("SamplesPerPixel", 1),
-        ("PhotometricInterpretation", "MONOCHROME2"),
-        ("PixelRepresentation", 0),
-        ("BitsStored", number_of(dataset, "BitsAllocated", 16)),
-    ):
+    stored = int(number_of(dataset, "BitsStored", number_of(dataset, "BitsAllocated", 16)))
+    unused = _unused_below(dataset, syntax)
+    for tag, usual in {**_USUAL, "BitsStored": stored}.items():
         if value_of(whole, tag) in (None, ""):
-            setattr(whole, tag, usual if isinstance(usual, str) else int(usual))
-    return np.asarray(pixel_array(whole))
+            whole.add_new(tag, "CS" if isinstance(usual, str) else "US", usual)
+    if unused:
+        whole.add_new("BitsStored", "US", stored + unused)
+        pixels = np.asarray(pixel_array(whole, index=index))
+        if not (pixels & ((1 << unused) - 1)).any():
+            return np.asarray(pixels >> unused)
+        whole.add_new("BitsStored", "US", stored)  # the values lie at the right after all, and only HighBit is wrong
+    return np.asarray(pixel_array(whole, index=index))
+
+
+def _unused_below(look: "Dataset", syntax: Any) -> int:
+    """Returns how many bits below the stored ones are not used, by HighBit, which pydicom does not look at."""
+    allocated, stored, high = (number_of(look, tag) for tag in ("BitsAllocated", "BitsStored", "HighBit"))
+    return int(high + 1 - stored) if not syntax.is_compressed and 0 < stored <= high < allocated else 0
 
 
 def _rendered(decode: Callable[[], Any], look: "Dataset", name: str, syntax: Any, limits: Limits) -> Loaded:

@@ -21,6 +21,7 @@ from brainsift.core.errors import BrainsiftError, ImageSizeError, UnreadableImag
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import LIMITS, Limits, Rescale, chained, check_size, in_float32
 from brainsift.images.padding import without_padding
+from brainsift.images.spikes import range_without_spikes
 from brainsift.volumes.acquisition import Acquisition
 from brainsift.volumes.geometry import Geometry, geometry_of
 from brainsift.volumes.raw_volume import read_raw_header
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 _THICK = 1.5  # times the second thickest; thicker voxels tell the plane of a volume
 _PLANES = ("sagittal", "coronal", "axial")  # by the axis that they are cut across
 _FEW = 3  # times fewer slices along one axis tell the plane where all voxels count as alike
-_OUTLIER = 4.0  # values beyond this multiple of the 99.9th percentile are spikes
 _REMEDY = "Convert it again, or leave it out."
 _Array = npt.NDArray[np.generic]
 _IMPORTING = threading.Lock()
@@ -149,6 +149,7 @@ class _Scan:
         dtype: of a voxel.
         oriented: the header says how the head lies.
         first: reads the voxels, of the first volume where there are several.
+        torn: the header says in two ways how the head lies, with the axes in another order or direction.
     """
 
     shape: tuple[int, ...]
@@ -157,6 +158,7 @@ class _Scan:
     dtype: np.dtype[Any]
     oriented: bool
     first: Callable[[], _Array]
+    torn: bool = False
 
 
 def _scan(path: Path, limits: Limits) -> _Scan:
@@ -176,7 +178,20 @@ def _scan(path: Path, limits: Limits) -> _Scan:
             image.get_data_dtype(),
             any(int(header[name]) for name in told if name in header),
             partial(_first_volume, path),
+            _is_torn(header),
         )
+
+
+def _is_torn(header: Any) -> bool:
+    """Tells whether sform and qform of a NIfTI header, of which nibabel follows the sform, say different things."""
+    if "sform_code" not in header or not (int(header["sform_code"]) and int(header["qform_code"])):
+        return False
+    nibabel = _nibabel()
+    try:
+        one, other = (nibabel.orientations.io_orientation(form) for form in (header.get_sform(), header.get_qform()))
+    except (nibabel.spatialimages.HeaderDataError, np.linalg.LinAlgError):  # a qform that is none
+        return False
+    return bool(np.isfinite(one).all() and np.isfinite(other).all() and (one != other).any())
 
 
 def _first_volume(path: Path) -> _Array:
@@ -258,6 +273,8 @@ def _note(header: _Scan) -> str:
     notes = [f"the first of {volumes} volumes"] if volumes > 1 else []
     if not header.oriented:
         notes.append("the header does not say how the head lies")
+    if header.torn:
+        notes.append("sform and qform of the header disagree on how the head lies: the sform is followed")
     return "; ".join(notes)
 
 
@@ -269,10 +286,7 @@ def _check_bytes(size: int, path: Path, limits: Limits) -> None:
 def _as_uint16(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Rescale]:
     """Maps the values of a whole volume to 0 to 65535, so that its slices stay comparable; spikes are cut off."""
     values = without_padding(values)
-    low, high = float(values.min()), float(values.max())
-    usual = float(np.percentile(values[::2, ::2, ::2], 99.9)) - low
-    if usual > 0:
-        high = min(high, low + _OUTLIER * usual)
+    low, high = range_without_spikes(values, values[::2, ::2, ::2])
     span = (high - low) or 1.0
     scaled = np.clip((values - low) * np.float32(65535 / span), 0, 65535)
     return np.rint(scaled, out=scaled).astype(np.uint16), (low, span / 65535)
@@ -305,6 +319,7 @@ def _nibabel() -> Any:
         import nibabel.nifti1
         import nibabel.nifti2
         import nibabel.orientations
+        import nibabel.spatialimages
     return nibabel
 
 

@@ -118,7 +118,7 @@ def _file_slices(path: str, kind: str, limits: Limits) -> list[Slice]:
     except InputError as error:
         return [broken_slice(path, path if kind == "nifti" else "", error)]
     if pages is None or pages.numbers == [1]:
-        return [Slice(path, "", lambda: Loaded(_decoded(path, limits)))]
+        return [Slice(path, "", lambda: Loaded(_decoded(path, limits)), note=pages.note if pages else "")]
     if len(pages.numbers) == 1:  # behind a reduced copy of it
         return [Slice(path, "", partial(_page, pages, pages.numbers[0], path))]
     names = [f"{path}#{number}" for number in pages.numbers]

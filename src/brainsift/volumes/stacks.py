@@ -22,6 +22,8 @@ _EVEN = 0.1  # of the usual distance between slices: so even are most of the oth
 _GAP = 1.75  # times the usual distance: a slice is missing
 _MIN_SLICES = 4  # before a gap can be told
 _MAX_GAPS = 3  # that a note names
+_MIN_ALIKE = 3  # frames at one position before that is no position
+_MOMENTS = ("time", "acquisition", "trigger", "dimensions")  # what tells one time from another
 _SAME_TIME = 1.01  # times of one pass differ by less from the next longer one: rounded, or set slice by slice
 
 
@@ -73,13 +75,14 @@ def stacks_of(frames: Sequence[Frame], name: str) -> list[Slice]:
     """Returns the slices of one series, stack after stack and in order, each with the name of its volume.
 
     In a stack, slices are sorted by their position along the normal of their plane, else by their location, else by
-    their number, else by the name of their file. Copies of an image count once, and missing slices are noted.
+    their number, else by the name of their file. One position for all slices is none. Copies of an image count once,
+    and missing slices are noted.
 
     Args:
         frames: of one series.
         name: of the series; where it has several stacks, what tells a stack from the others follows the name.
     """
-    kept = _without_copies(frames)
+    kept = _without_false_positions(_without_copies(frames))
     stacks: list[_Stack] = _split(((), kept), _plane_names(kept))
     for kind in dict.fromkeys(kind for frame in kept for kind in frame.properties):
         stacks = [
@@ -137,6 +140,27 @@ def _without_copies(frames: Sequence[Frame]) -> list[Frame]:
             frame = replace(frame, slice=frame.slice.noted(f"counted once of {len(copies)} copies"))
         kept.append(frame)
     return kept
+
+
+def _without_false_positions(frames: list[Frame]) -> list[Frame]:
+    """Leaves out the position where all frames of a series have the same, as some anonymizers write it.
+
+    It stays where each frame is of another time: then one slice was imaged again and again.
+    """
+    positions = [frame.position for frame in frames if frame.position is not None]
+    if len(frames) < _MIN_ALIKE or len(positions) < len(frames) or np.ptp(positions, axis=0).max() > _SAME_PLACE_MM:
+        return frames
+    located = len({frame.location for frame in frames}) > 1
+    moments = {tuple({**frame.properties, **frame.settings}.get(kind) for kind in _MOMENTS) for frame in frames}
+    if not located and len(moments) == len(frames):
+        return frames
+    order = "SliceLocation" if located else "InstanceNumber"
+    note = f"its header gives all slices one position: they are in the order of {order}"
+    places = [frame.location if located else None for frame in frames]
+    return [
+        replace(frame, position=None, location=place, slice=frame.slice.noted(note))
+        for frame, place in zip(frames, places, strict=True)
+    ]
 
 
 def _plane_names(frames: Sequence[Frame]) -> list[str]:

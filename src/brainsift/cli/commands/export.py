@@ -17,12 +17,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="tell the kind of tumor, too; read its figures in the model card before use",
     )
+    parser.add_argument(
+        "--measured",
+        type=Path,
+        metavar="RUN",
+        help="run whose figures of the test set the card shows, where this network was trained on that test set",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Exports."""
     from brainsift.deployment.export import export_run
 
-    bundle = export_run(arguments.run, arguments.output, cache=arguments.cache, kinds=arguments.kinds)
+    bundle = export_run(
+        arguments.run, arguments.output, cache=arguments.cache, kinds=arguments.kinds, measured=arguments.measured
+    )
     say(f"{bundle.name}, {bundle.network.stat().st_size / 2**20:.1f} MB, in {arguments.output}")
     say(f"Next: brainsift predict --bundle {arguments.output} IMAGES...")

@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="largest share of wrong decisions; refer what is not sure enough for it",
     )
+    parser.add_argument(
+        "--any-body-part",
+        action="store_true",
+        help="score also DICOM whose header names another part of the body than the head",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, one row per image or slice")
     parser.add_argument("--volumes", type=Path, metavar="FILE", help="write a table, one row per volume")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON, one entry per image or slice")

@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--external", nargs="*", default=[], metavar="DATA", help="only scored, never trained on")
     add_output(parser, "folder of the release; at the end its folder `bundle` holds the model bundle")
     parser.add_argument("--int8", action="store_true", help="score, calibrate and export the network in INT8")
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="once the test set is scored, train a second network on it too, and export that",
+    )
     add_map(parser)
     add_flags(parser, TrainConfig, leave_out=("model", "recipe"), defaults=make_config(RELEASE_MODEL, "release"))
     wanted = {"test_patients", "folds", "fold", "hold_out"}
@@ -58,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
             mapping=mapping,
             test_patients=given(arguments, SplitConfig).get("test_patients", ()),
             int8=arguments.int8,
+            refit=arguments.refit,
             report=report,
         )
     if made is None:
@@ -72,8 +78,9 @@ def _cross_fit(arguments: argparse.Namespace, config: TrainConfig, mapping: "dic
     from brainsift.pipelines.cross_fit import cross_fit
 
     plan = given(arguments, SplitConfig)
-    if arguments.int8:
-        raise UsageError("int8", "has no meaning with --fold or --hold-out, which export no bundle", "Leave it out.")
+    for name in ("int8", "refit"):
+        if getattr(arguments, name):
+            raise UsageError(name, "has no meaning with --fold or --hold-out, which export no bundle", "Leave it out.")
     if "test_patients" in plan:
         rule = "has no meaning with --fold or --hold-out, where every image is scored"
         raise UsageError("test_patients", rule, "Leave it out.")

@@ -14,7 +14,7 @@ from brainsift.training.recipes import TrainConfig, make_config
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.add_argument("manifest", type=Path, help="manifest.csv of `audit`, or the CSV of `split`")
+    parser.add_argument("manifest", type=Path, help="manifest.csv of `audit`, the CSV of `split`, or the ZIP of `pack`")
     add_output(parser, "the run folder")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="preprocessed pixels (default: cache beside -o)")
     add_map(parser)
@@ -30,15 +30,23 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.datasets.split import with_subsets
     from brainsift.evaluation.evaluate import evaluate_run
     from brainsift.training.devices import is_first_process
+    from brainsift.training.pack import unpacked
     from brainsift.training.train import train
 
     mapping = parse_rules(arguments.map)
-    table, plan = with_subsets(arguments.manifest, mapping=mapping, **given(arguments, SplitConfig))
-    if note := several_pictures_note(table):
-        say(note)
-    origin = {"name": arguments.output.resolve().name, **plan}
     config = make_config(**{"model": "compact", **given(arguments, TrainConfig)})
     with progress_bar() as report:
+        manifest = unpacked(
+            arguments.manifest,
+            arguments.cache or arguments.output.parent / "cache",
+            size=config.size,
+            preprocessing=config.preprocessing,
+            report=report,
+        )
+        table, plan = with_subsets(manifest, mapping=mapping, **given(arguments, SplitConfig))
+        if note := several_pictures_note(table):
+            say(note)
+        origin = {"name": arguments.output.resolve().name, **plan}
         train(table, config, arguments.output, cache=arguments.cache, origin=origin, report=report)
     if not is_first_process():
         return
