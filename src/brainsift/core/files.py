@@ -168,12 +168,14 @@ def csv_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[Mapping[str,
     writer = csv.writer(stream)
     writer.writerow(columns)
 
-    def no_formula(column: str, value: Any) -> Any:
-        if isinstance(value, str) and value.startswith(_FORMULA):
-            return f"./{value}" if column == "path" else f"'{value}"
-        return value
+    def write(row: Mapping[str, Any]) -> None:
+        values = [row[column] for column in columns]
+        for place, value in enumerate(values):
+            if isinstance(value, str) and value.startswith(_FORMULA):
+                values[place] = f"./{value}" if columns[place] == "path" else f"'{value}"
+        writer.writerow(values)
 
-    return lambda row: writer.writerow([no_formula(column, row[column]) for column in columns])
+    return write
 
 
 @contextmanager

@@ -19,7 +19,7 @@ _QUOTED = re.compile(r"(['\"]).*\1")  # a value of the header, which may name a 
 _LONGEST = 120  # characters
 _MOST = 2
 _READERS = {"nibabel", "pydicom", "PIL"}
-_LOGGER = "nibabel.global"  # through which nibabel warns, with a handler of its own
+_LOGGER = logging.getLogger("nibabel.global")  # through which nibabel warns, with a handler of its own
 
 _here = threading.local()
 _installing = threading.Lock()
@@ -87,7 +87,8 @@ def _install() -> None:
     if warnings.showwarning is not _show:
         _passed_on[0] = warnings.showwarning
         warnings.showwarning = _show  # type: ignore[assignment]
-    logging.getLogger(_LOGGER).addFilter(_DIVERTED)
+    if _DIVERTED not in _LOGGER.filters:
+        _LOGGER.addFilter(_DIVERTED)
 
 
 def _show(message: Warning | str, category: type[Warning], file: str, *place: Any) -> None:

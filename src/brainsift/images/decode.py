@@ -30,6 +30,7 @@ CHANNELS = ("R", "G", "B")
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _ORIENTATION = 0x0112
+_TURNED_BY = {"exif", "xmp"}  # what of a JPEG file may hold it
 _TIFF_INVERTED, _WHITE_IS_ZERO = 262, 0  # PhotometricInterpretation
 _TIFF_SIGN, _SIGNED = 339, 2  # SampleFormat
 _TIFF_BITS, _WIDE_FLOATS, _WIDE_INTEGERS = 258, (64,), (32,)  # BitsPerSample
@@ -368,6 +369,8 @@ def check_size(size: tuple[int, int], label: str, limits: Limits = LIMITS) -> No
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    if image.format == "JPEG" and not image.info.keys() & _TURNED_BY:  # looking for it would cost more than asking
+        return image
     try:
         turned = image.getexif().get(_ORIENTATION, 1) != 1
     except Exception:  # broken EXIF says nothing about the pixels, which are loaded already
@@ -393,7 +396,7 @@ def _as_uint8_channels(image: Image.Image) -> Pixels:
         return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
     red = image.tobytes("raw", "R")
     if all(image.tobytes("raw", channel) == red for channel in ("G", "B")):
-        return np.broadcast_to(np.frombuffer(red, np.uint8).reshape(height, width, 1), (height, width, 3))
+        return np.ndarray((height, width, 3), np.uint8, red, strides=(width, 1, 0))
     return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, 3)
 
 

@@ -57,7 +57,8 @@ def _brightened(grey: Pixels) -> Image.Image:
     factor = 255 / max(brightest, 1)
     if grey.dtype != np.uint8:
         return Image.fromarray((grey.astype(np.float32) * factor).astype(np.uint8))
-    image = Image.fromarray(grey)
+    height, width = grey.shape
+    image = Image.frombuffer("L", (width, height), np.ascontiguousarray(grey), "raw", "L", 0, 1)
     if brightest in (0, 255):
         return image
     # A look-up costs less than arithmetic.

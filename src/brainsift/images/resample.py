@@ -102,14 +102,15 @@ def product(left: Floats, right: Floats, *, out: Floats | None = None) -> Floats
     return result
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)  # of up to 36 kB
 def _bands(length: int, size: int) -> _Bands:
     """Returns the triangle filter that resizes a side."""
     scale = length / size
     reach = np.float32(max(scale, 1.0))
-    centres = (np.arange(-(-size // _BAND) * _BAND, dtype=np.float32) + 0.5) * np.float32(scale) - np.float32(0.5)
+    centres = _middles(size, _BAND) * np.float32(scale)
+    centres -= np.float32(0.5)
     width = min(int((_BAND - 1) * scale + 2 * reach) + 2, length)
-    starts, weights = _triangles(centres.reshape(-1, _BAND), reach, length, width)
+    starts, weights = _triangles(centres, reach, length, width)
     weights /= np.maximum(np.add.reduce(weights, axis=2, keepdims=True), np.float32(1e-6))  # 0 beyond the last output
     return _cut(starts, weights, size)
 
@@ -117,33 +118,42 @@ def _bands(length: int, size: int) -> _Bands:
 def _lines_between(side: slice, cell: int, length: int, size: int) -> _Bands:
     """Returns the filter that interpolates between cells along a side."""
     step = (side.stop - side.start) / size
-    places = (side.start + (np.arange(-(-size // _WIDE) * _WIDE, dtype=np.float32) + 0.5) * step) / cell - 0.5
-    places = np.minimum(np.maximum(places, 0), length - 1)
+    places = _middles(size, _WIDE) * step
+    places += side.start
+    places /= cell
+    places -= 0.5
+    np.minimum(np.maximum(places, 0, out=places), length - 1, out=places)
     width = min(int((_WIDE - 1) * step / cell) + 4, length)
-    return _cut(*_triangles(places.reshape(-1, _WIDE), np.float32(1), length, width), size)
+    return _cut(*_triangles(places, np.float32(1), length, width), size)
+
+
+def _middles(size: int, band: int) -> Floats:
+    """Returns the middles of at least so many pixels, (n_bands, band)."""
+    return (np.arange(-(-size // band) * band, dtype=np.float32) + np.float32(0.5)).reshape(-1, band)
 
 
 def _triangles(centres: Floats, reach: np.float32, length: int, width: int) -> tuple[list[int], Floats]:
-    """Returns where the inputs of each band start, and weights (n_bands, lines, width) that fall from 1 to 0.
+    """Returns where the inputs of each band start, and weights (n_bands, band, width) that fall from 1 to 0.
 
     Args:
-        centres: (n_bands, lines), in inputs, rising.
+        centres: (n_bands, band), in inputs, rising.
         reach: where a weight becomes 0, in inputs from the centre.
         length: number of inputs.
         width: number of inputs of a band, enough for all of its lines.
     """
-    starts = np.minimum(np.maximum((centres[:, 0] - reach).astype(np.int64), 0), length - width)
-    inputs = (starts[:, None] + np.arange(width)).astype(np.float32)
+    starts = [min(max(int(first), 0), length - width) for first in (centres[:, 0] - reach).tolist()]
+    inputs = np.array(starts, np.float32)[:, None] + np.arange(width, dtype=np.float32)
     weights = centres[:, :, None] - inputs[:, None]
     np.abs(weights, out=weights)
     weights /= reach
     np.subtract(1, weights, out=weights)
-    return starts.tolist(), np.maximum(weights, 0, out=weights)
+    return starts, np.maximum(weights, 0, out=weights)
 
 
 def _cut(starts: list[int], weights: Floats, size: int) -> _Bands:
-    _, lines, width = weights.shape
+    """Returns the bands of a filter without what is beyond the last output."""
+    _, band, width = weights.shape
     return [
-        (slice(first, min(first + lines, size)), slice(start, start + width), weights[band, : size - first])
-        for band, (first, start) in enumerate(zip(range(0, size, lines), starts, strict=True))
+        (slice(first, min(first + band, size)), slice(start, start + width), rows[: size - first])
+        for first, start, rows in zip(range(0, size, band), starts, weights, strict=True)
     ]

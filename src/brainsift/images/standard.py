@@ -187,7 +187,7 @@ def _peeled(cells: Floats) -> tuple[int, int, int, int]:
 def _peeled_lines(across: Floats, start: int, stop: int, tolerance: float) -> tuple[int, int]:
     """Peels lines, which are columns of ``across``."""
     lines = across[:, start:stop]
-    uneven = np.flatnonzero(lines.max(axis=0) - lines.min(axis=0) > tolerance)
+    (uneven,) = (np.maximum.reduce(lines, axis=0) - np.minimum.reduce(lines, axis=0) > tolerance).nonzero()
     if uneven.size < 2:
         return start, stop
     return start + int(uneven[0]), start + int(uneven[-1]) + 1
@@ -279,7 +279,7 @@ def _span(line: Mask) -> slice:
 
 
 def _pixel_box(weights: Floats | Mask, cell: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    rows, columns = weights.sum(axis=1), weights.sum(axis=0)
+    rows, columns = np.add.reduce(weights, axis=1), np.add.reduce(weights, axis=0)
     (top, bottom), (left, right) = _edges(rows), _edges(columns)
     # Blocks leave out the last pixels, which belong to a head that reaches the last block.
     bottom, right = (np.inf if edge == len(line) else edge for edge, line in ((bottom, rows), (right, columns)))
@@ -297,7 +297,7 @@ def _edges(profile: npt.NDArray[np.floating | np.integer]) -> tuple[float, float
     0 and the number of lines where it is above at the ends, or nowhere.
     """
     level = _THREAD * profile.max()
-    above = np.flatnonzero(profile > level)
+    (above,) = (profile > level).nonzero()
     start, stop = 0.0, float(profile.size)
     if above.size and above[0] > 0:
         before, after = profile[above[0] - 1], profile[above[0]]

@@ -48,7 +48,7 @@ def kind_of(path: str | Path) -> str:
                 head += file.read(PACKED_BYTES - HEAD_BYTES)
     except OSError:
         return ""
-    return kind_of_content(head, Path(path).name)
+    return kind_of_content(head, os.path.split(path)[1])
 
 
 def kind_of_content(head: bytes, name: str) -> str:

@@ -33,7 +33,9 @@ def nifti_version(head: bytes) -> int:
 
 def is_raw_volume(head: bytes) -> bool:
     """Tells whether the first bytes of a file, 352 or all, are those of a MetaImage or NRRD file."""
-    return head.startswith(b"NRRD000") or bool(re.search(rb"^NDims\s*=\s*\d", head, re.MULTILINE))
+    if head.startswith(b"NRRD000"):
+        return True
+    return b"NDims" in head and bool(re.search(rb"^NDims\s*=\s*\d", head, re.MULTILINE))
 
 
 def unpacked(head: bytes) -> bytes:
