@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     """Two DICOM series, a NIfTI volume and a plain image."""
     made = tmp_path_factory.mktemp("uploads")
     write_series(made / "a", 8, 5, SeriesDescription="ax t1", **NEEDED)
-    write_series(made / "b", 12, 4, SeriesDescription="ax t2", **NEEDED)
+    write_series(made / "b", 12, 5, SeriesDescription="ax t2", **NEEDED)
     write_nifti(made / "head.nii", draw_volume(12, 4))
     Image.fromarray(draw(4, tumor=True, size=96).pixels).save(made / "plain.png")
     return made

@@ -147,7 +147,8 @@ def _figures(run: Path, measured: Path) -> tuple[RunResults, tuple[SourceScores,
 def _origin(run: Path) -> str:
     """Says which network a run holds."""
     model, environment = read_json(run / "config.json")["model"], read_json(run / "environment.json")
-    return " and ".join(environment["mean of"]) if "mean of" in environment else f"{model} {environment['commit']}"
+    averaged = environment.get("mean of", ())
+    return f"{model} {environment['commit']}" + (f" (the mean of {len(averaged)} networks)" if averaged else "")
 
 
 def _count_data(split: pd.DataFrame) -> tuple[DataCount, ...]:

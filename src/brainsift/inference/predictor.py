@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 Source = Union[str, Path, bytes, npt.NDArray[np.generic], Image.Image, "Dataset"]
-BATCH = 4  # images per batch: their activations stay in the processor's cache
+BATCH = 8  # images per batch: their activations stay in the processor's cache, and so does the code that reads them
 
 
 @dataclass(frozen=True, eq=False)
