@@ -170,3 +170,15 @@ def test_a_transfer_syntax_of_another_type_is_never_a_fault_of_ours(tmp_path, di
     broken.write_bytes(content[: place + 4] + kind + content[place + 6 :])
     (prediction,) = Predictor(threads=1).predict([broken])
     assert prediction.status in ("unreadable", "ok")
+
+
+def test_a_uid_that_is_no_transfer_syntax_is_refused_in_one_frame_and_in_many(tmp_path, dicom):
+    for n_frames in (1, 3):
+        made = pydicom.dcmread(dicom.save(tmp_path / f"{n_frames}.dcm", dicom.head))
+        made.PixelData, made.NumberOfFrames = made.PixelData * n_frames, n_frames
+        path = tmp_path / f"{n_frames}.dcm"
+        made.save_as(path)
+        path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0"))
+        found = list(Predictor(threads=1).predict([path]))
+        assert len(found) == n_frames and {one.status for one in found} == {"unreadable"}
+        assert all("is not decoded here" in one.detail for one in found)

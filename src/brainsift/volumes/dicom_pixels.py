@@ -83,6 +83,7 @@ def load_frame(path: str, index: int, look: "Dataset", *, syntax: Any, name: str
     from pydicom.pixels import pixel_array
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+    _check_syntax(name, syntax)
     # pydicom finds a frame in a file by its place, which a file that is packed as a whole does not have.
     with dicom_errors(name):
         packed = syntax == DeflatedExplicitVRLittleEndian or is_packed(path)
