@@ -182,3 +182,15 @@ def test_a_uid_that_is_no_transfer_syntax_is_refused_in_one_frame_and_in_many(tm
         found = list(Predictor(threads=1).predict([path]))
         assert len(found) == n_frames and {one.status for one in found} == {"unreadable"}
         assert all("is not decoded here" in one.detail for one in found)
+
+
+def test_a_header_that_cannot_be_read_is_not_one_that_lacks_a_value(tmp_path, dicom):
+    for n_frames in (1, 3):
+        path = tmp_path / f"{n_frames}.dcm"
+        made = pydicom.dcmread(dicom.save(path, dicom.head))
+        made.PixelData, made.NumberOfFrames = made.PixelData * n_frames, n_frames
+        made.save_as(path)
+        stored = b"\x28\x00\x01\x01"  # BitsStored, as a number of 8 bytes that has 2
+        path.write_bytes(path.read_bytes().replace(stored + b"US", stored + b"FD"))
+        found = list(Predictor(threads=1).predict([path]))
+        assert found and {one.status for one in found} == {"unreadable"}

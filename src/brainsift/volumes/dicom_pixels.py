@@ -125,7 +125,7 @@ def _decoded(dataset: "Dataset", syntax: Any, name: str, *, index: int | None = 
     stored = int(number_of(dataset, "BitsStored", number_of(dataset, "BitsAllocated", 16)))
     unused = _unused_below(dataset, syntax)
     for tag, usual in {**_USUAL, "BitsStored": stored}.items():
-        if value_of(whole, tag) in (None, ""):
+        if tag not in whole or whole[tag].value in (None, ""):  # what is there and cannot be read is an error
             whole.add_new(tag, "CS" if isinstance(usual, str) else "US", usual)
     if unused:
         whole.add_new("BitsStored", "US", stored + unused)
