@@ -6,17 +6,18 @@ collections have no part in the test set. A seventh of their groups is for valid
 images are scored once, at the end, and choose nothing.
 What is done is kept in the folder; started again, the command goes on.
 
-With --average-with the mean of its logits and of those of other bundles is exported, with --int8 the network in INT8:
-the second command made the network that ships, from the one that shipped before (commit 9523828).
+With --average-with the mean of its logits and of those of other bundles is exported, with --int8 the network in INT8.
 With --teachers the network learns from the predictions of finished networks as well as from labels and masks.
 With --measured the test set teaches too; its figures are then those of a run that never saw it.
 
+The last two commands made the network that ships, from the one that shipped in commit 9523828 (THIRD).
+
 Usage:
     BRAINSIFT_DATA=../shared/data python bench/train_further.py src/brainsift/inference/shipped/network.onnx -o FOLDER
-    BRAINSIFT_DATA=../shared/data python bench/train_further.py BEFORE/network.onnx -o FOLDER --int8 \\
-        --average-with BEFORE
-    BRAINSIFT_DATA=../shared/data python bench/train_further.py FOLDER/bundle/network.onnx -o PUPIL --epochs 12 \
-        --teachers BEFORE FOLDER/bundle
+    BRAINSIFT_DATA=../shared/data python bench/train_further.py THIRD/network.onnx -o FOURTH --int8 \\
+        --average-with THIRD
+    BRAINSIFT_DATA=../shared/data python bench/train_further.py THIRD/network.onnx -o FOLDER --int8 \\
+        --teachers FOURTH/bundle --taught 0.5 --measured FOURTH/run-int8
 """
 
 import argparse

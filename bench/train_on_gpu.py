@@ -40,7 +40,8 @@ def main() -> None:
     )
     for name in names:
         if not (folder / "bundles" / name / "bundle.json").exists():
-            _brainsift("export", str(folder / name), "-o", str(folder / "bundles" / name), *cache)
+            words = ["export", str(folder / name), "-o", str(folder / "bundles" / name), *cache]
+            subprocess.run([sys.executable, "-m", "brainsift", *words], check=True)
     bundles = [str(folder / "bundles" / name) for name in names]
     _train({"pupil": ("--epochs", str(arguments.pupil_epochs), "--teachers", *bundles)}, arguments)
     print(f"Done: {folder / 'pupil'}")
@@ -57,10 +58,6 @@ def _train(settings: dict[str, Sequence[str]], arguments: argparse.Namespace) ->
     failed = [name for name, process in running.items() if process.wait() != 0]
     if failed:
         sys.exit(f"{', '.join(failed)} did not finish: see above. Start the same command again to go on.")
-
-
-def _brainsift(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "brainsift", *words], check=True)
 
 
 if __name__ == "__main__":

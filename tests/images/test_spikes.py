@@ -1,4 +1,4 @@
-"""A spike changes nothing but its own pixel; what is no spike stays as it is."""
+"""A spike changes only its own pixel. An image without a spike stays as it is."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,7 @@ def export_run(
     if not (place / "results.json").exists():
         raise RunError(run, "has no results.json", "Run `brainsift evaluate` on it first.")
     calibrated, split = calibrated_run(place), read_split(place)
-    tested, figures, maps = _figures(place, place if measured is None else Path(measured))
+    tested, figures, maps = _figures(place, calibrated, None if measured is None else Path(measured))
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, ExportedNetwork):
         write_bytes(folder / "network.onnx", (place / "network.onnx").read_bytes())
@@ -127,21 +127,26 @@ def export_run(
     return add_kinds(folder, split, pixels) if kinds else load_bundle(folder)
 
 
-def _figures(run: Path, measured: Path) -> tuple[RunResults, tuple[SourceScores, ...], dict[str, MapScores]]:
+def _figures(
+    run: Path, calibrated: CalibratedRun, measured: Path | None
+) -> tuple[RunResults, tuple[SourceScores, ...], dict[str, MapScores]]:
     """Returns what was measured: external images by the run itself, the test set by a run that did not train on it."""
+    figures, maps = _score_sources(calibrated), read_maps(run)
+    if measured is None:
+        return RunResults.read(run / "results.json"), figures, maps
     results = RunResults.read(measured / "results.json")
-    figures, maps = _score_sources(calibrated_run(measured)), read_maps(measured)
-    if measured == run:
-        return results, figures, maps
     chose = read_split(run).query("part == 'validation'")["sha256"]
     tested = read_split(measured).query("part == 'test'")["sha256"]
     if results.test is None or tested.isin(chose).any():
         rule = "has no test set" if results.test is None else "has a test set with images that chose something here"
         raise RunError(measured, rule, "Name a run on the same split.")
-    of_test = [one for one in figures if one.part == "test"]
-    own = [one for one in _score_sources(calibrated_run(run)) if one.part == "external"]
-    maps = {name: one for name, one in maps.items() if name.startswith("test")}
-    return results, (*of_test, *own), read_maps(run) | maps
+    of_test = [one for one in _score_sources(calibrated_run(measured)) if one.part == "test"]
+    own = [one for one in figures if one.part == "external"]
+    return (
+        results,
+        (*of_test, *own),
+        maps | {name: one for name, one in read_maps(measured).items() if name.startswith("test")},
+    )
 
 
 def _origin(run: Path) -> str:
