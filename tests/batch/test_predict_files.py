@@ -120,7 +120,7 @@ def test_a_list_is_taken_path_by_path(scans):
         ({"threshold": "even", "sensitivity": 0.9}, "exclude each other"),
         ({"engine": "spark"}, "'local' or 'ray', not 'spark'"),
         ({"workers": -1}, "0 or more, not -1"),
-        ({"workers": 2}, "the engine ray only"),
+        ({"workers": 2, "threads": 2}, "exclude each other"),
         ({"engine": "ray", "report": "r.html"}, "stay with the workers"),
         ({"threshold": "magic"}, "not 'magic'"),
     ],

@@ -129,7 +129,7 @@ def test_without_ray_the_extra_is_named(scans, tmp_path, monkeypatch, capsys):
         ["--engine", "ray", "--report", "page.html"],
         ["--engine", "ray", "--threads", "2"],
         ["--engine", "ray", "--workers", "-1"],
-        ["--workers", "2"],
+        ["--threads", "2", "--workers", "2"],
         ["--address", "auto"],
     ],
 )

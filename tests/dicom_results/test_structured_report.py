@@ -8,6 +8,7 @@ import pytest
 from brainsift.core.reasons import Reason
 from brainsift.dicom_results.result_set import Reference, ResultOptions
 from brainsift.inference.decision import Rule
+from brainsift.volumes.contrast import contrast_note
 
 pytestmark = pytest.mark.slow
 
@@ -202,3 +203,10 @@ def test_no_name_of_a_file_or_series_is_in_an_object(results, tmp_path):
     assert made.left_out == ()
     for one in made.objects:
         assert b"Wolkenstein" not in one.content and b"Quendoline" not in one.content and b"IM1" not in one.content
+
+
+def test_how_the_series_was_made_stands_once_in_the_report(results, tmp_path):
+    folder = results.write_series(tmp_path / "series", SeriesDescription="DWI b1000")
+    report = results.build(results.predict(folder)).report.dataset
+    (note,) = (words for words in parameters(report) if "made as" in words)
+    assert note.count(contrast_note("diffusion")) == 1

@@ -13,7 +13,7 @@ from PIL import Image
 from brainsift.core.reasons import Reason
 from brainsift.images.decode import decode, from_array
 from brainsift.images.phantom import draw
-from brainsift.images.plausibility import _brightened, _deepest_valleys, foreign_reason, off_topic_reason
+from brainsift.images.plausibility import _deepest_valleys, _frame, foreign_reason, off_topic_reason
 from brainsift.images.standard import standard
 from brainsift.inference.familiarity import Familiarity
 
@@ -59,12 +59,6 @@ def test_distances_are_those_of_mahalanobis(tmp_path):
 def test_pillow_images_and_arrays_are_one_thing():
     pixels = draw(2, tumor=True).pixels
     assert np.array_equal(from_array(np.asarray(Image.fromarray(pixels))).pixels, pixels)
-
-
-@pytest.mark.parametrize("brightest", [0, 1, 3, 100, 254, 255])
-def test_looked_up_values_are_the_calculated_ones(brightest):
-    grey = np.minimum(np.arange(256), brightest).astype(np.uint8).reshape(16, 16)
-    np.testing.assert_array_equal(np.asarray(_brightened(grey)), np.asarray(_brightened(grey.astype(np.uint16))))
 
 
 def _sheet(pictures, rows, columns, *, gap=0, filling=0, blank=0):
@@ -136,7 +130,3 @@ def test_real_single_heads_pass_and_sheets_of_them_do_not(data):
             rejection = off_topic_reason(from_array(sheet), _frame(from_array(sheet)))
             found += rejection is not None and rejection.code == Reason.SEVERAL_IMAGES
     assert refused <= 1 and found >= 95
-
-
-def _frame(decoded):
-    return np.asarray(_brightened(decoded.grey()).resize((64, 64), Image.Resampling.BOX))

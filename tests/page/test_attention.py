@@ -131,6 +131,19 @@ def test_cautions_are_kept_in_the_history(open_page, tmp_path):
     expect(page.locator("[data-attention=child]")).to_contain_text("The patient is a child")
 
 
+def test_another_kind_of_image_is_named_once_beside_what_follows_from_it(open_page, tmp_path):
+    write_series(tmp_path / "series", 8, 6, SeriesDescription="ep2d diff b1000", SeriesNumber=5)
+    page = open_page()
+    page.set_input_files("#pick-folder", tmp_path / "series")
+    wait_until_scored(page, 1)
+    expect(page.locator("#case-title")).to_have_text("5 ep2d diff b1000")
+    expect(page.locator("[data-attention=other_contrast]")).to_have_text(
+        "No figure of the model card holds for this kind of image."
+    )
+    expect(page.locator("#prediction-reason")).to_contain_text("Made as diffusion")
+    expect(page.locator("#slice-reason")).to_be_hidden()  # the note of the volume says it
+
+
 def test_the_list_says_that_the_open_case_is_not_in_it(open_page, images, expected):
     page = open_page()
     drop(page, images)

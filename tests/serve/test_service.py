@@ -28,6 +28,7 @@ from brainsift.inference.volume_decision import FINDINGS, summarise_volumes
 from brainsift.serve.config import ServeConfig
 from brainsift.serve.http.middleware import JsonLines
 from brainsift.serve.scoring.slice_pictures import picture_png
+from brainsift.volumes.contrast import contrast_note
 
 TOKEN = "a+token/of=more-than-16"
 
@@ -94,6 +95,17 @@ def test_rest_jobs_python_and_the_command_line_say_the_same(served, folder, tmp_
     assert reply["volumes"][0]["suspicious"][0].startswith("scan.nii.gz#")
     assert reply["volumes"][0]["threshold"] == predictor.rule.volume_threshold != predictor.threshold
     assert reply["threshold"] == predictor.threshold and "Research use only" in reply["notice"]
+
+
+def test_the_service_says_how_an_image_was_made_as_the_file_was_named(served, folder):
+    headers = {"Content-Type": "application/gzip", "X-Filename": "sub-01_dwi.nii.gz"}
+    content = (folder / "scan.nii.gz").read_bytes()
+    reply = requests.post(f"{served.url}/api/v1/predict", data=content, headers=headers).json()
+    note = contrast_note("diffusion, by its name")
+    assert {one["note"].count(note) for one in (*reply["answers"], *reply["volumes"])} == {1}
+    assert reply["volumes"][0]["detail"].count(note) == 1
+    assert all("other_contrast" in one["cautions"] for one in reply["answers"])
+    assert reply["answers"][0]["name"] == "sub-01_dwi.nii.gz#1"
 
 
 def test_raw_bodies_and_archives_are_read_as_parts_are(served, folder):

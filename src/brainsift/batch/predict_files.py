@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -99,10 +100,12 @@ def predict_files(
         dicom: folder for the result of each DICOM series as DICOM objects, one folder per volume; needs the extra
             `dicom`.
         dicom_options: which objects those are; None for the default ones.
-        engine: "local" for threads of this process, "ray" for worker processes here or on many machines.
-        workers: of the engine ray; 0 for one per core.
+        engine: "local" for this machine, "ray" for worker processes here or on many machines.
+        workers: processes. Of the engine ray, 0 takes one per core; of the engine local, threads of this process. A
+            script that wants workers of the engine local needs ``if __name__ == "__main__":`` around what it does, as
+            for all processes that Python starts.
         address: of a running Ray cluster, host:port or ``auto``; "" starts one here.
-        threads: of the engine local; 0 for one per core.
+        threads: of this process, instead of workers; 0 for one per core.
         each: is called with each prediction, in order.
         progress: takes the progress.
 
@@ -141,10 +144,13 @@ def predict_files(
             scored = predict_bulk(names, scoring, workers=workers, address=address)
             predictions: Iterator[Prediction] = stack.enter_context(closing(scored))
         else:
-            predictor = Predictor(
-                bundle, threshold=wanted, max_error=max_error, any_body_part=any_body_part, threads=threads
-            )
-            predictions = predictor.predict(names)
+            make = partial(Predictor, bundle, threshold=wanted, max_error=max_error, any_body_part=any_body_part)
+            if workers:
+                from brainsift.batch.processes import predict_in_processes  # start-up does without it
+
+                predictions = stack.enter_context(closing(predict_in_processes(names, make, workers=workers)))
+            else:
+                predictions = make(threads=threads).predict(names)
         for number, one in enumerate(predictions, start=1):
             for write_row in rows:
                 write_row(one.to_dict())
@@ -274,7 +280,6 @@ def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
             "threads": ("is not known to the engine ray: each worker has one thread", "Set workers instead."),
         },
         "local": {
-            "workers": ("is known to the engine ray only", "Set threads instead, or choose the engine ray."),
             "address": ("is known to the engine ray only", "Choose the engine ray."),
         },
     }
@@ -283,6 +288,8 @@ def _check_engine(engine: Engine, *, workers: int, **options: object) -> None:
     for name, (rule, remedy) in refused[engine].items():
         if {"workers": workers, **options}[name]:
             raise UsageError(name, rule, remedy)
+    if engine == "local" and workers and options["threads"]:
+        raise UsageError("workers", "and threads exclude each other", "Give one of them.")
 
 
 def _check_targets(

@@ -1,4 +1,4 @@
-"""Work in threads, results in the order of the tasks."""
+"""Work in threads or processes, results in the order of the tasks."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -39,16 +39,31 @@ def map_in_order(
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    remaining = chain(first, remaining)
-    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        try:
-            while True:
-                room = ahead * threads - len(waiting)
-                waiting.extend(pool.submit(function, task) for task in islice(remaining, room))
-                if not waiting:
-                    return
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from in_order(pool, function, chain(first, remaining), room=ahead * threads)
+
+
+def in_order(
+    pool: "Executor", function: Callable[[Task], Result], tasks: Iterable[Task], *, room: int
+) -> Iterator[Result]:
+    """Yields the result for each task as `map_in_order` does, from a pool of threads or of processes.
+
+    Args:
+        pool: calls the function.
+        function: is called in the pool.
+        tasks: are taken in the thread of the caller.
+        room: tasks that wait, or whose results do.
+
+    Raises:
+        Exception: what ``function``, ``tasks`` or the pool raise, at the place of that task.
+    """
+    remaining, waiting = iter(tasks), deque["Future[Result]"]()
+    try:
+        while True:
+            waiting.extend(pool.submit(function, task) for task in islice(remaining, room - len(waiting)))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -20,6 +20,7 @@ from brainsift.core.errors import ImageSizeError, UnreadableImageError, UsageErr
 from brainsift.core.reasons import Reason
 from brainsift.images.padding import without_padding
 from brainsift.images.spikes import range_without_spikes
+from brainsift.images.standard import cells_of
 
 Pixels = npt.NDArray[np.uint8 | np.uint16]
 Rescale = tuple[float, float]  # intercept and slope
@@ -122,6 +123,11 @@ class DecodedImage:
     @cached_property
     def _grey(self) -> Pixels:
         return np.ascontiguousarray(self.pixels[..., 0]) if self._alike else _luma(self.pixels)
+
+    @cached_property
+    def cells(self) -> npt.NDArray[np.float32]:
+        """What `standard.cells_of` returns for the grey image."""
+        return cells_of(self.grey())
 
     def rgb(self) -> npt.NDArray[np.uint8]:
         """Returns (height, width, 3) uint8; 16-bit values are divided so that the greatest becomes 255."""

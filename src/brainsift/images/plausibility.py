@@ -9,8 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from brainsift.core.reasons import Reason, Rejection
-from brainsift.images.decode import DecodedImage, Pixels
-from brainsift.images.spikes import without_spikes
+from brainsift.images.decode import DecodedImage
 from brainsift.images.standard import percentile_of
 
 FRAME_SIDE = 64
@@ -47,22 +46,14 @@ def foreign_reason(decoded: DecodedImage, pixels: _Bytes) -> Rejection | None:
     corners = sorted(int(pixels[y, x]) for y in (0, -1) for x in (0, -1))
     if corners[1] + corners[2] > 2 * 250:
         return Rejection(Reason.INVERTED, "inverted: a dark head on a bright background")
-    frame = _brightened(without_spikes(decoded.grey())).resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX)
-    return off_topic_reason(decoded, np.asarray(frame))
+    return off_topic_reason(decoded, _frame(decoded))
 
 
-def _brightened(grey: Pixels) -> Image.Image:
-    """Returns grey values so that the greatest becomes 255."""
-    brightest = int(grey.max())
-    factor = 255 / max(brightest, 1)
-    if grey.dtype != np.uint8:
-        return Image.fromarray((grey.astype(np.float32) * factor).astype(np.uint8))
-    height, width = grey.shape
-    image = Image.frombuffer("L", (width, height), np.ascontiguousarray(grey), "raw", "L", 0, 1)
-    if brightest in (0, 255):
-        return image
-    # A look-up costs less than arithmetic.
-    return image.point(np.minimum(np.arange(256, dtype=np.float32) * factor, 255).astype(np.uint8).tolist())
+def _frame(decoded: DecodedImage) -> _Bytes:
+    """Squeezes an image to a square of bytes; its brightest cell becomes 255."""
+    factor = np.float32(255 / max(float(decoded.cells.max()), 1e-6))
+    cells = Image.fromarray((decoded.cells * factor).astype(np.uint8))
+    return np.asarray(cells.resize((FRAME_SIDE, FRAME_SIDE), Image.Resampling.BOX))
 
 
 def off_topic_reason(decoded: DecodedImage, frame: _Bytes, channel: str = "") -> Rejection | None:

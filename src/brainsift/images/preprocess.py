@@ -43,7 +43,7 @@ def preprocess_decoded(
 ) -> npt.NDArray[np.uint8]:
     """Preprocesses an image that is decoded already; see `preprocess`."""
     if preprocessing == "standard":
-        return standard.standard(decoded.grey(channel), size)
+        return standard.standard(decoded.grey(channel), size, cells=None if channel else decoded.cells)
     from brainsift.images.baseline import baseline
 
     return baseline(np.repeat(decoded.grey(channel)[..., None], 3, axis=2) if channel else decoded.rgb(), size)

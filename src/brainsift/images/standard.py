@@ -45,7 +45,12 @@ class _Head:
     rise: float
 
 
-def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
+def cells_of(grey: Grey) -> Floats:
+    """Returns the means of blocks of an image, float32 (h, w), about 100 along the longer side; for `standard`."""
+    return _cells(_usable(grey))
+
+
+def standard(grey: Grey, size: int = 128, *, cells: Floats | None = None) -> npt.NDArray[np.uint8]:
     """Crops to the head, scales its intensities and resizes it.
 
     The aspect ratio stays; the rest of the square is background. Inverted images stay inverted: there the
@@ -54,13 +59,14 @@ def standard(grey: Grey, size: int = 128) -> npt.NDArray[np.uint8]:
     Args:
         grey: (height, width), uint8, uint16 or floats of any range; what is not finite counts as 0.
         size: side of the result in pixels.
+        cells: what `cells_of` returns, if it is known.
 
     Returns:
         (size, size) uint8: 0 is the background, 255 the brightest half percent of the head.
         All zeros where the image is uniform.
     """
     grey = _usable(grey)
-    head = _find_head(grey)
+    head = _find_head(grey.shape, _cells(grey) if cells is None else cells)
     box, place = _placement(head, grey.shape, size)
     values = resize(grey[box], *_extent(place))
     values -= np.float32(head.background)
@@ -84,7 +90,7 @@ def standard_outline(grey: Grey, outline: Mask, size: int = 128) -> npt.NDArray[
         (size, size) uint8: the share of each pixel that lies inside, 255 for all of it.
     """
     grey = _usable(grey)
-    box, place = _placement(_find_head(grey), grey.shape, size)
+    box, place = _placement(_find_head(grey.shape, _cells(grey)), grey.shape, size)
     result = np.zeros((size, size), np.uint8)
     result[place] = np.rint(resize(outline[box].astype(np.float32) * 255, *_extent(place)))
     return result
@@ -102,7 +108,7 @@ def standard_map(grey: Grey, tumor_map: npt.NDArray[np.floating], size: int = 12
         float32 (height, width), 0 outside of the head.
     """
     grey = _usable(grey)
-    box, place = _placement(_find_head(grey), grey.shape, size)
+    box, place = _placement(_find_head(grey.shape, _cells(grey)), grey.shape, size)
     whole = resize(np.asarray(tumor_map, np.float32), size, size)
     result = np.zeros(grey.shape, np.float32)
     result[box] = resize(whole[place], *_extent(box))
@@ -114,7 +120,8 @@ def head_box(grey: Grey) -> tuple[int, int, int, int]:
 
     The whole image where no head stands out.
     """
-    return _find_head(_usable(grey)).box
+    grey = _usable(grey)
+    return _find_head(grey.shape, _cells(grey)).box
 
 
 def percentile_of(
@@ -149,10 +156,16 @@ def _usable(grey: Grey) -> Grey:
     return without_spikes(finite)
 
 
-def _find_head(grey: Grey) -> _Head:
-    height, width = grey.shape
-    cell = max(1, -(-max(height, width) // _GRID))
-    cells = block_means(grey, cell)
+def _cells(grey: Grey) -> Floats:
+    return block_means(grey, _cell_of(grey.shape))
+
+
+def _cell_of(shape: tuple[int, ...]) -> int:
+    return max(1, -(-max(shape) // _GRID))
+
+
+def _find_head(shape: tuple[int, int], cells: Floats) -> _Head:
+    cell = _cell_of(shape)
     top, bottom, left, right = _peeled(cells)
     background, rise = _levels(cells[top:bottom, left:right])
     apart = np.abs(cells - background)
@@ -168,7 +181,7 @@ def _find_head(grey: Grey) -> _Head:
         apart -= 1
         weights = inside * np.minimum(np.maximum(apart, 0, out=apart), 1, out=apart)
     near = grown(grown(inside)) & unframed
-    return _Head(_pixel_box(weights, cell, grey.shape), near, cell, background, rise)
+    return _Head(_pixel_box(weights, cell, shape), near, cell, background, rise)
 
 
 def _peeled(cells: Floats) -> tuple[int, int, int, int]:

@@ -27,7 +27,7 @@ def cautions_of(acquisition: Acquisition) -> list[Caution]:
     found = {
         Caution.CHILD: age is not None and age < ADULT_YEARS,
         Caution.INCOMPLETE: acquisition.incomplete,
-        Caution.OTHER_CONTRAST: acquisition.other_contrast,
+        Caution.OTHER_CONTRAST: acquisition.other_contrast != "",
         Caution.BURNED_IN: acquisition.burned_in,
     }
     return [caution for caution, holds in found.items() if holds]

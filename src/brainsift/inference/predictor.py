@@ -7,7 +7,6 @@ order of the files. DICOM and NIfTI files are scored slice by slice.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -283,10 +282,9 @@ def _slice(image: Source, name: str) -> Slice:
         except BrainsiftError as error:
             return broken_slice(name, "", error)
     if hasattr(type(image), "pixel_array"):  # a pydicom.Dataset
-        from brainsift.volumes.dicom import header_reason
-        from brainsift.volumes.dicom_pixels import load_dataset
+        from brainsift.volumes.dicom import dataset_slice
 
-        return Slice(name, "", partial(load_dataset, image, name=name), header_reason(image))  # type: ignore[arg-type]
+        return dataset_slice(image, name)  # type: ignore[arg-type]
     if isinstance(image, Image.Image):
         return Slice(name, "", lambda: Loaded(from_pillow(image)))
     if hasattr(image, "__array__"):

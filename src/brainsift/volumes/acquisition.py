@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from brainsift.volumes.contrast import other_contrast
 from brainsift.volumes.dicom_header import number_of, plain_text_of, text_of, vector_of
 from brainsift.volumes.geometry import Geometry, geometry_of
 from brainsift.volumes.voxel_grid import VoxelGrid
@@ -20,10 +21,6 @@ _NOBODY = frozenset(  # instead of the number of a patient
     "anon anonymous anonymized anonymised deidentified none na null patient removed test unknown".split()  # noqa: SIM905
 )
 _LONGEST_DESCRIPTION = 64  # characters of a long string in DICOM
-_OTHER_TYPES = frozenset("ADC FA PHASE MIP MINIP MNIP P T1MAP T2MAP FIELDMAP".split()).union(["PROJECTION IMAGE"])  # noqa: SIM905
-_OTHER_WORDS = frozenset(
-    "DWI DTI ADC TRACE SWI SWAN TOF MRA MRV ANGIO PERF PERFUSION DSC DCE ASL BOLD FMRI MRS FLOW MIP CISS FIESTA".split()  # noqa: SIM905
-)
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,8 @@ class Acquisition:
         description: of the series; "" where there is none, or where it holds a part of the patient's name or number.
         geometry: where the picture lies; None where the file does not say how the head lies.
         age_years: of the patient; None where the header does not tell it.
-        other_contrast: whether it is of a kind that brainsift's collections do not hold: diffusion, angiography,
-            perfusion, maps that were computed.
+        other_contrast: how it was made, where that is neither T1, T2 nor FLAIR, which the training images are; "" for
+            these, and where nothing tells it. See `contrast.other_contrast`.
         burned_in: whether the header says that letters are part of the picture.
         incomplete: whether slices of its series are missing.
         patient: a checksum by which studies of one patient are found, 32 hexadecimal digits; "" where the header does
@@ -47,7 +44,7 @@ class Acquisition:
     description: str = ""
     geometry: Geometry | None = None
     age_years: float | None = None
-    other_contrast: bool = False
+    other_contrast: str = ""
     burned_in: bool = False
     incomplete: bool = False
     patient: str = ""
@@ -62,14 +59,11 @@ def acquisition_of(header: "Dataset") -> Acquisition:
     """Reads the header of one DICOM frame."""
     patient = _patient(header)  # first: what is read as a text once is decoded from then on
     study_date = _day(plain_text_of(header, "StudyDate"))
-    words = re.split(r"[^A-Z0-9]+", f"{text_of(header, 'SeriesDescription')} {text_of(header, 'ProtocolName')}".upper())
-    types = {word.upper() for tag in ("ImageType", "FrameType") for word in text_of(header, tag).split("/")[2:]}
     return Acquisition(
         description=_description(header),
         geometry=_geometry(header),
         age_years=_age(header),
-        other_contrast=bool(types & _OTHER_TYPES or _OTHER_WORDS.intersection(words))
-        or number_of(header, "DiffusionBValue") > 0,
+        other_contrast=other_contrast(header),
         burned_in=text_of(header, "BurnedInAnnotation").upper() == "YES",
         patient=patient,
         study_date=study_date.isoformat() if study_date else "",

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,24 +16,25 @@ from brainsift.core.reasons import Reason, Rejection
 from brainsift.core.warned import collected_warnings
 from brainsift.images.decode import LIMITS, Limits
 from brainsift.volumes.acquisition import acquisition_of
+from brainsift.volumes.contrast import contrast_note, image_type
 from brainsift.volumes.dicom_header import (
-    B_VALUES,
-    COMPONENT,
     EXPORT_AGAIN,
     HEADER,
     SERIES,
+    b_value_of,
+    component_of,
     dicom_errors,
     flat_header,
     number_of,
     plain_text_of,
     read_dataset,
     text_of,
+    times_of,
     transfer_syntax,
-    value_of,
     values_of,
     vector_of,
 )
-from brainsift.volumes.dicom_pixels import load_file, load_frame, rescale_fault
+from brainsift.volumes.dicom_pixels import load_dataset, load_file, load_frame, rescale_fault
 from brainsift.volumes.slices import Slice, broken_slice
 from brainsift.volumes.stacks import Frame, natural, stacks_of
 
@@ -51,28 +52,13 @@ _ELSEWHERE = """
     FOIE GENOU HANCHE PIED POIGNET CADERA HIGADO HÍGADO HOMBRO MUÑECA PELVICO RODILLA TOBILLO TORAX TÓRAX ADDOME
     ANCA CAVIGLIA FEGATO GINOCCHIO POLSO SPALLA TORACE BUIK HEUP VOET DIZ KARIN OMUZ
 """.split()  # noqa: SIM905
-_TYPES = {
-    "LOCALIZER": "a localizer",
-    "MIP": "a maximum intensity projection",
-    "MINIP": "a minimum intensity projection",
-    "MNIP": "a minimum intensity projection",
-    "PROJECTION IMAGE": "a projection of several slices",
-    "MPR": "reformatted from another plane",
-    "ADC": "a map of the diffusion coefficient (ADC)",
-    "FA": "a map of the diffusion anisotropy (FA)",
-    "P": "a phase image",
-    "PHASE": "a phase image",
-    "PHASE MAP": "a phase image",
-    "IMAGINARY": "the imaginary part of an image",
-}
-_COMPONENTS_OF_GE = {1.0: "PHASE", 2.0: "REAL", 3.0: "IMAGINARY"}  # 0 is the magnitude, as most images are
 # Of the words for the type of an image, those that make it another one; others say how it was filtered: ND, NORM.
-_KINDS = frozenset(_TYPES).union(
+_KINDS = frozenset(["FIELD MAP", "T1 MAP", "T2 MAP", "PHASE MAP", "PROJECTION IMAGE"]).union(
     """
-    ORIGINAL DERIVED PRIMARY SECONDARY M R I MAGNITUDE REAL IMAGINARY MIXED FIELDMAP DIFFUSION TRACEW TRACE EXP
-    TENSOR WATER FAT W F IP OP IN_PHASE OUT_PHASE OPP_PHASE PROJECTION SUB SUBTRACTION ADD MEAN MPROJ T1MAP T2MAP
-    """.split(),  # noqa: SIM905
-    ["FIELD MAP", "T1 MAP", "T2 MAP", "PROJECTION IMAGE"],
+    ORIGINAL DERIVED PRIMARY SECONDARY M R I P PHASE MAGNITUDE REAL IMAGINARY MIXED FIELDMAP DIFFUSION TRACEW TRACE EXP
+    TENSOR ADC FA WATER FAT W F IP OP IN_PHASE OUT_PHASE OPP_PHASE PROJECTION SUB SUBTRACTION ADD MEAN MPROJ MPR MIP
+    MINIP MNIP T1MAP T2MAP LOCALIZER
+    """.split()  # noqa: SIM905
 )
 _MAX_FRAMES = 65_535
 _FRAME_BYTES = 16  # at least, whatever the compression
@@ -148,6 +134,13 @@ def read_bytes(content: bytes, *, name: str = "image", limits: Limits = LIMITS) 
     return read_dataset(io.BytesIO(content), name, limits)
 
 
+def dataset_slice(dataset: "Dataset", name: str) -> Slice:
+    """Returns a data set of one frame as a slice, with what its header says."""
+    with collected_warnings() as words:
+        piece = _described(Slice(name, "", partial(load_dataset, dataset, name=name)), flat_header(dataset, 0))
+    return piece.noted(*words)
+
+
 def header_reason(header: "Dataset") -> Rejection | None:
     """Tells why a header is not that of an MR slice of a head; None where nothing in it speaks against that."""
     modality = _word(header, "Modality")
@@ -198,13 +191,8 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
         flat = not np.cross(*directions).any()
         directions = None if flat else directions / np.linalg.norm(directions, axis=1, keepdims=True)
     location = vector_of(look, "SliceLocation", 1)
-    fault = rescale_fault(look)
-    types = [word.upper() for tag in ("ImageType", "FrameType") for word in text_of(look, tag).split("/")]
-    types.append(_component(look).upper())
-    notes = [f"its header says that it is {_TYPES[word]}" for word in dict.fromkeys(types) if word in _TYPES][:1]
-    notes += [f"{fault}: the stored values are shown"] if fault else []
     return Frame(
-        replace(piece, rejection=header_reason(look), note="; ".join(notes), acquisition=acquisition_of(look)),
+        _described(piece, look),
         instance=plain_text_of(look, "SOPInstanceUID"),
         number=number_of(look, "InstanceNumber"),
         file=natural(path),
@@ -214,38 +202,33 @@ def _frame(look: "Dataset", piece: Slice, path: str, index: int, size: int) -> F
         directions=directions,
         location=None if location is None else float(location[0]),
         properties=_properties(look),
-        times=_times(look),
+        times=times_of(look),
         settings=_settings(look),
     )
 
 
+def _described(piece: Slice, look: "Dataset") -> Slice:
+    """Returns a slice with what its header says of it."""
+    fault, kind, acquisition = rescale_fault(look), image_type(look), acquisition_of(look)
+    notes = [f"its header says that it is {kind}"] if kind else []
+    notes += [contrast_note(acquisition.other_contrast)] if acquisition.other_contrast not in ("", kind) else []
+    notes += [f"{fault}: the stored values are shown"] if fault else []
+    return replace(piece, rejection=header_reason(look), note="; ".join(notes), acquisition=acquisition)
+
+
 def _properties(look: "Dataset") -> dict[str, str]:
     """Returns what makes another stack, in words; "" for what the header does not have."""
-    b_value = _b_value(look)
+    b_value = b_value_of(look)
     types = (text_of(look, "FrameType") or text_of(look, "ImageType")).split("/")
     return {
         "size": f"{number_of(look, 'Rows'):.0f} x {number_of(look, 'Columns'):.0f}",
         "type": "/".join(word for word in types if word.upper() in _KINDS),
-        "component": _component(look),
+        "component": component_of(look),
         "stack": _words(look, "stack {}", "StackID"),
         "time": _words(look, "time {}", "TemporalPositionIndex", "TemporalPositionIdentifier"),
         "b-value": "" if b_value is None else f"b={b_value:g}",
         "echo": _words(look, "echo {}", "EchoNumbers"),
     }
-
-
-def _component(look: "Dataset") -> str:
-    """Returns which part of a complex image it is; "" where the header does not tell it."""
-    number = _private_number(look, *COMPONENT)
-    of_maker = _COMPONENTS_OF_GE.get(number, "") if number else ""
-    return text_of(look, "ComplexImageComponent") or of_maker
-
-
-def _times(look: "Dataset") -> dict[str, float]:
-    """Returns the times in ms that make another stack where they differ enough."""
-    tags = {"TE": ("EffectiveEchoTime", "EchoTime"), "TI": ("InversionTimes", "InversionTime")}
-    found = {kind: [number_of(look, tag, -1.0) for tag in names] for kind, names in tags.items()}
-    return {kind: next(time for time in times if time >= 0) for kind, times in found.items() if max(times) >= 0}
 
 
 def _settings(look: "Dataset") -> dict[str, str]:
@@ -274,28 +257,3 @@ def _words(look: "Dataset", form: str, *tags: str) -> str:
         if words:
             return form.format(" ".join(words))
     return ""
-
-
-def _b_value(look: "Dataset") -> float | None:
-    """Returns the b-value in s/mm2: of the standard, of the maker, or from the name of the sequence."""
-    standard = vector_of(look, "DiffusionBValue", 1)
-    if standard is not None:
-        return float(standard[0])
-    for place in B_VALUES:
-        value = _private_number(look, *place)
-        if value is not None:
-            return value % 100_000  # GE adds a billion where directions are averaged
-    named = re.search(r"_b(\d+)", text_of(look, "SequenceName"))
-    return float(named[1]) if named else None
-
-
-def _private_number(look: "Dataset", group: int, element: int, mark: str) -> float | None:
-    """Returns a number of the block that a maker's mark reserves, the first of several; None where there is none."""
-    if not str(value_of(look, group << 16 | 0x10)).upper().startswith(mark):
-        return None
-    value = value_of(look, group << 16 | 0x1000 | element)
-    first = value[0] if isinstance(value, Sequence) and not isinstance(value, str | bytes) and value else value
-    try:
-        return float(first)
-    except (TypeError, ValueError):
-        return None

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import math
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,12 +46,15 @@ SERIES = """
     PatientID PatientName PatientBirthDate StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription Modality
     ProtocolName FrameOfReferenceUID Rows Columns
 """.split()  # noqa: SIM905
+CONTRAST = """
+    AcquisitionContrast ScanningSequence EchoPulseSequence EchoPlanarPulseSequence InversionRecovery
+""".split()  # noqa: SIM905
 ORIGIN = "PatientAge IssuerOfPatientID StudyDate BurnedInAnnotation".split()  # noqa: SIM905
 UNCHECKED = frozenset(
     """
     PatientAge PatientBirthDate StudyDate StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID
     """.split()  # noqa: SIM905
-)
+).union(CONTRAST)
 """Tags that only `plain_text_of` reads: pydicom's warnings quote a date, an age or a UID that the standard forbids."""
 B_VALUES = ((0x0019, 0x0C, "SIEMENS"), (0x0043, 0x39, "GEMS_PARM"), (0x2001, 0x03, "PHILIPS IMAGING DD 001"))
 """Where makers keep b-values: group, element within the block that their mark reserves, and how the mark starts."""
@@ -61,7 +65,7 @@ _DIMENSIONS = "DimensionIndexSequence"
 _PRIVATE = [
     tag for group, element, _ in (*B_VALUES, COMPONENT) for tag in (group << 16 | 0x10, group << 16 | 0x1000 | element)
 ]
-HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *FRAMES, _DIMENSIONS, *_PRIVATE]
+HEADER: list[str | int] = [*LOOK, *PALETTE, *PLACE, *CONTRAST, *SERIES, *ORIGIN, *FRAMES, _DIMENSIONS, *_PRIVATE]
 """Tags that are read of a file before its pixels are."""
 
 _GROUPS = {
@@ -71,12 +75,13 @@ _GROUPS = {
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
     "PixelMeasuresSequence": ("PixelSpacing",),
     "FrameContentSequence": ("StackID", "TemporalPositionIndex", "DimensionIndexValues"),
-    "MRImageFrameTypeSequence": ("FrameType", "ComplexImageComponent"),
+    "MRImageFrameTypeSequence": ("FrameType", "ComplexImageComponent", "AcquisitionContrast"),
     "MREchoSequence": ("EffectiveEchoTime",),
-    "MRModifierSequence": ("InversionTimes",),
+    "MRModifierSequence": ("InversionTimes", "InversionRecovery"),
     "MRTimingAndRelatedParametersSequence": ("RepetitionTime", "FlipAngle"),
     "MRDiffusionSequence": ("DiffusionBValue",),
 }
+_COMPONENTS_OF_GE = {1.0: "PHASE", 2.0: "REAL", 3.0: "IMAGINARY"}  # 0 is the magnitude, as most images are
 _ALONG_THE_STACK = (0x00209057, 0x00200032)  # dimensions that number the slices of one stack
 _CHUNK = 1 << 20
 
@@ -165,7 +170,7 @@ def flat_header(header: "Dataset", index: int) -> "Dataset":
 
     flat = Dataset()
     flat.set_original_encoding(None, header.original_encoding[1] is not False)  # lookup tables may be bytes
-    _copy(header, (*LOOK, *PALETTE, *PLACE, *SERIES, *ORIGIN, *_PRIVATE), flat)
+    _copy(header, (*LOOK, *PALETTE, *PLACE, *CONTRAST, *SERIES, *ORIGIN, *_PRIVATE), flat)
     own = value_of(header, FRAMES[1]) or []
     for groups in (*(value_of(header, FRAMES[2]) or [])[:1], *own[index : index + 1]):
         for sequence, tags in _GROUPS.items():
@@ -226,6 +231,45 @@ def _numbers(values: Sequence[Any]) -> list[float]:
     except (TypeError, ValueError):
         return []
     return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def times_of(header: "Dataset") -> dict[str, float]:
+    """Returns the echo time and the inversion time in ms, as "TE" and "TI", as far as a header has them."""
+    tags = {"TE": ("EffectiveEchoTime", "EchoTime"), "TI": ("InversionTimes", "InversionTime")}
+    found = {kind: [number_of(header, tag, -1.0) for tag in names] for kind, names in tags.items()}
+    return {kind: next(time for time in times if time >= 0) for kind, times in found.items() if max(times) >= 0}
+
+
+def component_of(header: "Dataset") -> str:
+    """Returns which part of a complex image it is; "" where the header does not tell it."""
+    number = _private_number(header, *COMPONENT)
+    of_maker = _COMPONENTS_OF_GE.get(number, "") if number else ""
+    return text_of(header, "ComplexImageComponent") or of_maker
+
+
+def b_value_of(header: "Dataset") -> float | None:
+    """Returns the b-value in s/mm2: of the standard, of the maker, or from the name of the sequence."""
+    standard = vector_of(header, "DiffusionBValue", 1)
+    if standard is not None:
+        return float(standard[0])
+    for place in B_VALUES:
+        value = _private_number(header, *place)
+        if value is not None:
+            return value % 100_000  # GE adds a billion where directions are averaged
+    named = re.search(r"_b(\d+)", text_of(header, "SequenceName"))
+    return float(named[1]) if named else None
+
+
+def _private_number(header: "Dataset", group: int, element: int, mark: str) -> float | None:
+    """Returns a number of the block that a maker's mark reserves, the first of several; None where there is none."""
+    if not str(value_of(header, group << 16 | 0x10)).upper().startswith(mark):
+        return None
+    value = value_of(header, group << 16 | 0x1000 | element)
+    first = value[0] if isinstance(value, Sequence) and not isinstance(value, str | bytes) and value else value
+    try:
+        return float(first)
+    except (TypeError, ValueError):
+        return None
 
 
 def text_of(header: "Dataset", tag: str) -> str:

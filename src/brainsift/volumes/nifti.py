@@ -23,10 +23,11 @@ from brainsift.images.decode import LIMITS, Limits, Rescale, chained, check_size
 from brainsift.images.padding import without_padding
 from brainsift.images.spikes import range_without_spikes
 from brainsift.volumes.acquisition import Acquisition
+from brainsift.volumes.contrast import contrast_note, contrast_of_name
 from brainsift.volumes.geometry import Geometry, geometry_of
 from brainsift.volumes.raw_volume import read_raw_header
 from brainsift.volumes.signatures import GZIP, HEADER_BYTES, MGH_SUFFIXES, is_raw_volume, nifti_version
-from brainsift.volumes.slices import Loaded, Slice, coarse_of, slice_of_values
+from brainsift.volumes.slices import Loaded, Slice, coarse_of, joined, slice_of_values
 from brainsift.volumes.voxel_grid import VoxelGrid
 
 if TYPE_CHECKING:
@@ -47,16 +48,16 @@ def nifti_slices(path: str | Path, *, limits: Limits = LIMITS) -> list[Slice]:
         UnreadableImageError: no NIfTI file, broken, or no grey image.
         ImageSizeError: beyond ``limits``.
     """
-    volume = _open(Path(path), limits)
-    count = volume.count
+    volume, kind = _open(Path(path), limits), contrast_of_name(path)
+    count, note = volume.count, joined(volume.note, contrast_note(kind) if kind else "")
     names = [str(path)] if count == 1 else [f"{path}#{number}" for number in range(1, count + 1)]
     return [
         Slice(
             name,
             str(path),
             partial(volume.load, place, name, limits),
-            note=volume.note,
-            acquisition=Acquisition(geometry=volume.geometry(place), grid=volume.grid),
+            note=note,
+            acquisition=Acquisition(geometry=volume.geometry(place), other_contrast=kind, grid=volume.grid),
         )
         for place, name in enumerate(names)
     ]

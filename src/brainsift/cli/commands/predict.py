@@ -14,6 +14,7 @@ from pathlib import Path
 
 from brainsift.batch.predict_files import predict_files
 from brainsift.cli.console import NOTICE, progress_bar, say
+from brainsift.core.environment import cores
 from brainsift.core.errors import UsageError
 from brainsift.inference.bundle import SHIPPED
 from brainsift.inference.decision import Prediction
@@ -81,15 +82,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="write the whole tumor map, or a page, as a DICOM object, too; may be repeated",
     )
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="(default: one per core)")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="threads of one process, instead of worker processes"
+    )
     parser.add_argument(
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="ray: worker processes, here or on many machines (default: local)",
+        help="ray: worker processes, also on many machines (default: local)",
     )
     parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="worker processes of the engine ray (default: one per core)"
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="worker processes (default: one per core, where files are many)",
     )
     parser.add_argument(
         "--address", default="", help="of a running Ray cluster, host:port, or auto (default: start one here)"
@@ -108,6 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
         options["dicom_options"] = ResultOptions(fractional="fractional" in also, pdf="pdf" in also)
     if arguments.paths == [STANDARD_INPUT]:
         options |= {"paths": read_list(sys.stdin), "expand": False}
+    if arguments.engine == "local" and not arguments.threads:
+        options["workers"] = arguments.workers or cores()
     to_table = arguments.csv or arguments.json
     with progress_bar() as report:
         result = predict_files(**options, each=None if to_table else _print_line, progress=report)

@@ -281,7 +281,8 @@ export class CaseView {
     setText(byId("slice-probability"), this.#shows(slice) ? number(slice.probability) : "");
     this.sliceScale.show({ ...slice, decision: level }, one.sliceRule, called);
     this.sliceScale.node.hidden = !this.#shows(slice);
-    showReason(byId("slice-reason"), slice);
+    const isSaidAbove = one.status === "ok" && slice.status === "ok" && slice.detail === one.detail;
+    showReason(byId("slice-reason"), isSaidAbove ? { status: slice.status, detail: "" } : slice);
     for (const button of all("#suspicious button")) {
       button.setAttribute("aria-current", String(Number(button.dataset.place) === place));
     }

@@ -18,7 +18,7 @@ const ATTENTION = {
   near: "The probability is near the threshold.",
   child: "The patient is a child. The network is not meant for children.",
   incomplete: "The series is incomplete: slices are missing or cannot be read.",
-  other_contrast: "This kind of image was not in the training data: diffusion, angiography, perfusion, or a computed map.",
+  other_contrast: "No figure of the model card holds for this kind of image.",
   burned_in: "Letters are part of this picture. They can mislead the network.",
 };
 /** What `brainsift predict` writes into `detail` where a prediction lies within the abstention margin. */

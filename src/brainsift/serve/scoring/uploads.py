@@ -25,6 +25,7 @@ from brainsift.core.errors import BusyError, MediaTypeError, UploadError, UsageE
 from brainsift.core.files import hold
 from brainsift.serve.config import MIB, ServeConfig
 from brainsift.serve.scoring.archive import is_archive, unpack
+from brainsift.volumes.contrast import contrast_suffix
 from brainsift.volumes.inputs import Skipped
 from brainsift.volumes.reader import slices_of
 from brainsift.volumes.slices import Slice
@@ -50,12 +51,16 @@ def shown_name(sent: str) -> str:
 
 
 def stored_suffix(name: str) -> str:
-    """Returns the suffix that a stored file keeps; "" for a kind that its content shows.
+    """Returns the end of its name that a stored file keeps: the suffix, and what tells how a volume was made.
 
-    >>> stored_suffix("Scan.NII.gz"), stored_suffix("page.html")
-    ('.nii.gz', '')
+    It is "" for a kind that its content shows.
+
+    >>> stored_suffix("Scan.NII.gz"), stored_suffix("sub-01_dwi.nii.gz"), stored_suffix("page.html")
+    ('.nii.gz', '_dwi.nii.gz', '')
     """
-    return next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
+    contrast = contrast_suffix(name) if suffix else ""
+    return f"_{contrast}{suffix}" if contrast else suffix
 
 
 class Store:
