@@ -27,7 +27,7 @@ _KNOWN = 0.997  # share of the validation set that counts as known
 _FURTHER = 1.15  # slices of a collection that was never seen lie further out than those of the validation set
 _PENALTY = 0.01  # C of scikit-learn
 _USUAL, _RARE = 0.9, 0.998  # shares of the validation set, by their odds of being no head slice
-_WIDER = 0.75  # the limit lies beyond the rare slices by this much of their distance from the usual ones
+_WIDER = 1.0  # the limit lies beyond the rare slices by this much of their distance from the usual ones
 _DRAWN = 160  # of each kind
 _CHANGED = 1200  # training slices that are shown turned, cut and degraded too
 _BATCH = 100
@@ -52,7 +52,8 @@ def fit_familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cac
     taught, held = (features_of(network, pixels, of_part) for of_part in places.values())
     if len(taught) < taught.shape[1]:
         return None
-    changed = _changed(np.asarray(pixels[places["train"]]))
+    some = np.random.default_rng(0).permutation(places["train"])[:_CHANGED]
+    changed = _changed(pixels[some])
     drawn = draw_not_heads(KINDS, _DRAWN, size=config.size)
     further, foreign = (features_of(network, images, np.arange(len(images))) for images in (changed, drawn))
     return familiarity_of(taught, further, held, foreign)
@@ -81,7 +82,7 @@ def familiarity_of(
     known = Familiarity(spread.location_.astype(np.float32), factor.astype(np.float32), 0.0)
     heads = np.concatenate([taught, changed])
     values = with_squares(known.scaled(np.concatenate([heads, foreign])))
-    deviations = values.std(axis=0) + 1e-6
+    deviations = np.maximum(values.std(axis=0), 1)  # an axis along which the precision is 0 stays without weight
     is_foreign = np.repeat([False, True], [len(heads), len(foreign)])
     fitted = LogisticRegression(C=_PENALTY, class_weight="balanced", max_iter=200, tol=1e-3)
     coefficients = fitted.fit(values / deviations, is_foreign).coef_[0] / deviations
@@ -95,17 +96,12 @@ def familiarity_of(
 
 
 def _changed(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Returns some slices as training shows them: turned, scaled, cut, and with the artifacts of other scanners."""
-    chosen = np.random.default_rng(0).permutation(len(pixels))[:_CHANGED]
+    """Returns slices as training shows them: turned, scaled, cut, and with the artifacts of other scanners."""
     generator = torch.Generator().manual_seed(0)
     found: list[npt.NDArray[np.uint8]] = []
-    for first in range(0, len(chosen), _BATCH):
-        images, _ = augment(
-            to_input(torch.from_numpy(pixels[chosen[first : first + _BATCH]])),
-            strength=0.7,
-            generator=generator,
-            turned=0.1,
-        )
+    for first in range(0, len(pixels), _BATCH):
+        images = to_input(torch.from_numpy(pixels[first : first + _BATCH]))
+        images, _ = augment(images, strength=0.7, generator=generator, turned=0.1)
         images = degrade(images, strength=0.5, generator=generator)
         found.append((images[:, 0] * 255).round().byte().numpy())
     return np.concatenate(found)

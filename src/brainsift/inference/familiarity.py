@@ -7,6 +7,7 @@ head slices (Lee et al. 2018), and the odds that the image is none, learned from
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,11 +82,11 @@ class Familiarity:
 
     def save(self, path: Path) -> None:
         """Writes an npz file, whole or not at all."""
-        saved = {"mean": self.mean, "factor": self.factor, "limit": np.array(self.limit)}
+        saved: dict[str, Any] = {"mean": self.mean, "factor": self.factor, "limit": np.float64(self.limit)}
         if self.not_heads is not None:
-            saved |= {"not_heads": self.not_heads.weights, "not_heads_limit": np.array(self.not_heads.limit)}
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **saved)
+            saved |= {"not_heads": self.not_heads.weights, "not_heads_limit": np.float64(self.not_heads.limit)}
+        with replacing(path) as temporary:
+            np.savez(temporary, **saved)
 
     @staticmethod
     def load(path: Path) -> "Familiarity":
