@@ -5,10 +5,11 @@ import pytest
 
 from brainsift.deployment.features import features_of
 from brainsift.deployment.not_heads import KINDS, draw_not_head
-from brainsift.deployment.scope_fit import draw_not_heads, familiarity_of
+from brainsift.deployment.scope_fit import draw_not_heads, familiarity_of, fit_familiarity
 from brainsift.images.phantom import draw
 from brainsift.images.standard import standard
 from brainsift.inference.bundle import load_bundle
+from brainsift.training.recipes import make_config
 
 SEEN, UNSEEN = KINDS[::2], KINDS[1::2]
 
@@ -38,3 +39,8 @@ def test_a_small_fit_rejects_kinds_that_it_did_not_see_and_no_heads():
     assert by_odds.mean() > 0.8 and known.unfamiliar(unseen).mean() > 0.8
     assert known.unfamiliar(others).mean() <= 0.03
     assert not known.unfamiliar(held).any()
+
+
+def test_a_network_whose_features_no_prediction_reads_gets_no_limit(parted, bundle_folder, tmp_path):
+    config = make_config("compact", preprocessing="baseline", size=32)
+    assert fit_familiarity(parted, config, bundle_folder / "network.onnx", tmp_path) is None

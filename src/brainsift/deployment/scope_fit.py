@@ -43,9 +43,12 @@ def fit_familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cac
         cache: of preprocessed pixels.
 
     Returns:
-        None where there are fewer training slices than features.
+        None where there are fewer training slices than features, and where the preprocessing is not `standard`: a
+        prediction then reads no features.
     """
-    pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
+    if config.preprocessing != "standard":
+        return None
+    pixels, rows = cached_pixels(table, cache, size=config.size)
     places = {
         part: np.unique(rows[((table["part"] == part) & (rows >= 0)).to_numpy()]) for part in ("train", "validation")
     }
