@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from brainsift.deployment.not_heads import KINDS, draw_not_head
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle
 from brainsift.inference.model_card import model_card
@@ -32,6 +33,14 @@ def test_blank_images_noise_and_colours_are_refused(predictor):
     chance = np.random.default_rng(0)
     for pixels in (np.full((128, 128), 9, np.uint8), chance.integers(0, 255, (128, 128, 3), dtype=np.uint8)):
         assert predictor.score(pixels).status == "not_brain_mri"
+
+
+def test_drawings_that_are_no_heads_are_refused_and_drawn_heads_are_not(predictor):
+    rng = np.random.default_rng(2026)
+    drawn = [predictor.score(draw_not_head(kind, rng)).status for kind in KINDS for _ in range(5)]
+    assert np.mean([status == "not_brain_mri" for status in drawn]) >= 0.9
+    heads = [predictor.score(draw(seed, tumor=seed % 2 == 0).pixels).status for seed in range(100, 140)]
+    assert set(heads) == {"ok"}
 
 
 def test_photographs_and_radiographs_are_refused_and_head_slices_are_not(predictor, data):

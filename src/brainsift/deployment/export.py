@@ -16,32 +16,27 @@ import numpy as np
 import onnx
 import pandas as pd
 import torch
-from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
 from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing, sha256_of, write_bytes
-from brainsift.deployment.features import features_of
 from brainsift.deployment.kind_model import add_kinds
+from brainsift.deployment.scope_fit import fit_familiarity
 from brainsift.deployment.volume_fit import fit_volumes
 from brainsift.evaluation.calibrated_run import CalibratedRun, calibrated_run
 from brainsift.evaluation.localization import read_maps
 from brainsift.evaluation.run_results import RunResults
 from brainsift.inference.bundle import Bundle, load_bundle, write_bundle
-from brainsift.inference.familiarity import Familiarity
 from brainsift.inference.provenance import DataCount, Provenance
 from brainsift.stats import calibration, metrics
 from brainsift.stats.scores import MapScores, SourceScores
 from brainsift.training import networks
-from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
 from brainsift.training.recipes import TrainConfig
 from brainsift.training.runs import cache_of, load_run, read_split
 
 _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
-_KNOWN = 0.997  # share of the validation set that counts as known
 _HALVED = 16_384  # elements from which on a tensor of weights is stored in float16
-_FURTHER = 1.15  # slices of a collection that was never seen lie further out than those of the validation set
 
 
 def export_run(
@@ -88,7 +83,7 @@ def export_run(
         (folder / name).unlink(missing_ok=True)
     pixels = Path(cache) if cache else cache_of(place)
     if networks.draws_map(config.model):
-        known = _familiarity(split, config, folder / "network.onnx", pixels)
+        known = fit_familiarity(split, config, folder / "network.onnx", pixels)
         if known is not None:
             known.save(folder / "scope.npz")
     validation = calibrated.rows("validation")
@@ -195,23 +190,6 @@ class _WithMap(nn.Module):
         features, tumor_map = body.read(levels)  # type: ignore[operator]
         seen = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)
         return networks.log_odds(self.model.head(features)), tumor_map[:, 0], seen
-
-
-def _familiarity(table: pd.DataFrame, config: TrainConfig, network: Path, cache: Path) -> Familiarity | None:
-    """Fits what features slices have that the network knows; None where there are fewer slices than features."""
-    pixels, rows = cached_pixels(table, cache, preprocessing=config.preprocessing, size=config.size)
-    parts = [
-        features_of(network, pixels, np.unique(rows[((table["part"] == part) & (rows >= 0)).to_numpy()]))
-        for part in ("train", "validation")
-    ]
-    if len(parts[0]) < parts[0].shape[1]:
-        return None
-    spread = LedoitWolf().fit(parts[0])
-    values, vectors = np.linalg.eigh(spread.precision_)
-    factor = vectors * np.sqrt(np.clip(values, 0, None))
-    known = Familiarity(spread.location_.astype(np.float32), factor.astype(np.float32), 0.0)
-    limit = _FURTHER * float(np.quantile(known.distances(parts[1]), _KNOWN))
-    return Familiarity(known.mean, known.factor, limit)
 
 
 def write_onnx(model: networks.Classifier, config: TrainConfig, path: Path, *, halved: bool = True) -> None:

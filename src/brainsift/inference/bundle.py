@@ -2,7 +2,8 @@
 
 network.onnx   float32 images (n, channels, size, size) in [0, 1] -> logits (n,); where the network draws a map, also
                tumor_map (n, h, w), logits, and features (n, k)
-scope.npz      the features of known head slices, where the network gives features; see `familiarity`
+scope.npz      the features of known head slices and of other images, where the network gives features; see
+               `familiarity`
 kinds.npz      a model of the kind of tumor on those features, where the bundle has one; see `kinds`
 bundle.json    preprocessing, labels, temperature, thresholds, how volumes are decided, provenance, and the checksums of
                the other files

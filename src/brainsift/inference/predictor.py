@@ -64,8 +64,7 @@ class _Outputs:
     Attributes:
         logits: float64 (n,), calibrated.
         maps: float32 (n, h, w), 0 to 1; None where the network draws none.
-        unfamiliar: bool (n,), further from the known head slices than any of them; None where the bundle has no such
-            limit.
+        unfamiliar: bool (n,), beyond a limit of `Familiarity`; None where the bundle has none.
         kinds: (n,) the kind of tumor, if there is one; None where the bundle says nothing of kinds.
     """
 
@@ -245,7 +244,7 @@ class Predictor:
             return _Outputs(logits)
         maps = 1 / (1 + np.exp(-np.clip(found[1], -30, 30)))
         known, kinds = self._familiarity, self._kinds
-        unfamiliar = None if known is None else known.distances(found[2]) > known.limit
+        unfamiliar = None if known is None else known.unfamiliar(found[2])
         return _Outputs(logits, maps, unfamiliar, None if kinds is None else kinds.scores(found[2]))
 
 
