@@ -10,7 +10,6 @@ With --average-with the mean of its logits and of those of other bundles is expo
 With --teachers the network learns from the predictions of finished networks as well as from labels and masks.
 With --measured the test set teaches too; its figures are then those of a run that never saw it.
 With --heads the slices of healthy volumes teach, too: whole heads without a tumor in T1 are rare in the collections.
-With --between the weights lie between those of the run to start from and the trained ones (Wortsman et al. 2022).
 
 The last three commands made the network that ships, from the one that shipped in commit 9523828 (THIRD).
 
@@ -22,12 +21,11 @@ Usage:
         --teachers FOURTH/bundle --taught 0.5 --measured FOURTH/run-int8
     BRAINSIFT_DATA=../shared/data python bench/train_further.py FOLDER/run -o LAST --int8 \\
         --teachers FOURTH/bundle --taught 0.5 --measured FOURTH/run-int8 --epochs 6 --learning-rate 5e-4 --average 1 \\
-        --seed 1 --between 0.75 --heads ../shared/data/volumes/dicom_series ../shared/data/volumes/nifti/spm152.nii.gz
+        --seed 1 --heads ../shared/data/volumes/dicom_series ../shared/data/volumes/nifti/spm152.nii.gz
 """
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +33,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 from brainsift.core.files import sha256_of
 from brainsift.core.progress import Progress
@@ -69,7 +66,6 @@ def main() -> None:
     parser.add_argument("--heads", type=Path, nargs="*", default=[], help="healthy volumes in T1, which teach too")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--average", type=float, default=3.0, help="time constant of the average of weights, in epochs")
-    parser.add_argument("--between", type=float, default=1.0, help="share of the way from the weights of the run named")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--int8", action="store_true", help="score and export the network in INT8")
     arguments = parser.parse_args()
@@ -101,16 +97,14 @@ def main() -> None:
         threads=1,
         seed=arguments.seed,
     )
-    run = train(table, config, folder / "run", cache=folder / "cache", report=_report)
-    if arguments.between < 1:
-        run = _between(arguments.weights, run, folder / "run-between", arguments.between)
+    train(table, config, folder / "run", cache=folder / "cache", report=_report)
     # Groups that reach into the external images are found by an audit of its own, so that these do not move the split.
     both, _ = audited(collections, [f"external={data / 'external'}"], folder / "with-external", report=_report)
     unseen = usable_external(both[both["role"] == "external"], both[both["role"] == "study"])
     run, _ = scored(
         table,
         unseen,
-        run,
+        folder / "run",
         cache=folder / "cache",
         average_with=arguments.average_with,
         int8=arguments.int8,
@@ -171,17 +165,6 @@ def _slices(path: Path, folder: Path) -> Iterator[dict[str, object]]:
                 **{"format": "PNG", "mode": "L", "height": pixels.shape[0], "width": pixels.shape[1]},
                 "bytes": picture.stat().st_size,
             }
-
-
-def _between(first: Path, last: Path, folder: Path, share: float) -> Path:
-    """Copies a run, with weights between those of another run and its own."""
-    shutil.copytree(last, folder, ignore=shutil.ignore_patterns("checkpoint.pt"), dirs_exist_ok=True)
-    before, after = (load_file(run / "weights.safetensors") for run in (first, last))
-    mixed = {
-        name: value.lerp(after[name], share) if value.is_floating_point() else value for name, value in before.items()
-    }
-    save_file(mixed, folder / "weights.safetensors")
-    return folder
 
 
 def _float_network(weights: Path, folder: Path) -> Path:
