@@ -9,9 +9,8 @@ What is done is kept in the folder; started again, the command goes on.
 With --average-with the mean of its logits and of those of other bundles is exported, with --int8 the network in INT8.
 With --teachers the network learns from the predictions of finished networks as well as from labels and masks.
 With --measured the test set teaches too; its figures are then those of a run that never saw it.
-With --heads the slices of healthy volumes teach, too: whole heads without a tumor in T1 are rare in the collections.
 
-The last three commands made the network that ships, from the one that shipped in commit 9523828 (THIRD).
+The last two commands made the network that ships, from the one that shipped in commit 9523828 (THIRD).
 
 Usage:
     BRAINSIFT_DATA=../shared/data python bench/train_further.py src/brainsift/inference/shipped/network.onnx -o FOLDER
@@ -19,54 +18,39 @@ Usage:
         --average-with THIRD
     BRAINSIFT_DATA=../shared/data python bench/train_further.py THIRD/network.onnx -o FOLDER --int8 \\
         --teachers FOURTH/bundle --taught 0.5 --measured FOURTH/run-int8
-    BRAINSIFT_DATA=../shared/data python bench/train_further.py FOLDER/run -o LAST --int8 \\
-        --teachers FOURTH/bundle --taught 0.5 --measured FOURTH/run-int8 --epochs 6 --learning-rate 5e-4 --average 1 \\
-        --seed 1 --heads ../shared/data/volumes/dicom_series ../shared/data/volumes/nifti/spm152.nii.gz
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from brainsift.core.files import sha256_of
 from brainsift.core.progress import Progress
 from brainsift.datasets.split import check, split
-from brainsift.deployment.export import export_run, write_onnx
+from brainsift.deployment.export import export_run
 from brainsift.pipelines.release import scored
 from brainsift.studies.study import audited, usable_external
-from brainsift.training.exported import ExportedNetwork
 from brainsift.training.recipes import make_config
-from brainsift.training.runs import load_run
 from brainsift.training.train import train
-from brainsift.volumes.planes import PLANES, block_of
-from brainsift.volumes.reader import read_volume
 
 BEFORE = ("br35h", "preet", "cheng", "lgg", "kinds44", "tumor_free")
 NEW = "more"
 VALIDATION = {"ms_jhu_flair": None, "heads_t1t2_t1": "mass_Template4"}  # a source, and of whom; None for all
-_DARK, _LEAST_AREA = 0.12, 0.25  # of the bright level; of the largest area of a head in its plane
 
 
 def main() -> None:
     """Trains."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, help="network.onnx to train further, or the folder of a run")
+    parser.add_argument("weights", type=Path, help="network.onnx to train further")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder, kept")
     parser.add_argument("--epochs", type=int, default=18, help="of 8,192 images")
     parser.add_argument("--teachers", nargs="*", default=[], help="folders of bundles")
     parser.add_argument("--average-with", nargs="*", default=[], help="folders of bundles: export the mean with these")
     parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is against the teachers")
     parser.add_argument("--measured", type=Path, help="evaluated run on this split: its test set teaches too")
-    parser.add_argument("--heads", type=Path, nargs="*", default=[], help="healthy volumes in T1, which teach too")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--average", type=float, default=3.0, help="time constant of the average of weights, in epochs")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--int8", action="store_true", help="score and export the network in INT8")
     arguments = parser.parse_args()
     data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
@@ -77,25 +61,19 @@ def main() -> None:
     table = with_new(study, set(pd.read_csv(data / NEW / "manifest.csv")["source"]))
     if arguments.measured:
         table["part"] = table["part"].replace({"test": "train"})
-    if arguments.heads:
-        slices = pd.DataFrame([row for path in arguments.heads for row in _slices(path, folder / "heads")])
-        slices[[name for name in table.columns if name not in slices]] = ""
-        table = pd.concat([table, slices], ignore_index=True)
     config = make_config(
         "lite0",
         "release",
         epochs=arguments.epochs,
-        learning_rate=arguments.learning_rate,
-        average=arguments.average,
+        learning_rate=1e-3,
         frozen=6,
         strip=0.35,
         findings=0.3,
         reframed=0.3,
-        weights=str(_float_network(arguments.weights, folder)),
+        weights=str(arguments.weights),
         teachers=tuple(arguments.teachers),
         taught=arguments.taught,
         threads=1,
-        seed=arguments.seed,
     )
     train(table, config, folder / "run", cache=folder / "cache", report=_report)
     # Groups that reach into the external images are found by an audit of its own, so that these do not move the split.
@@ -134,50 +112,6 @@ def with_new(study: pd.DataFrame, new: set[str]) -> pd.DataFrame:
     table = pd.concat([before, added], ignore_index=True)
     check(table)
     return table
-
-
-def _slices(path: Path, folder: Path) -> Iterator[dict[str, object]]:
-    """Cuts a healthy volume into pictures, and yields their rows of the manifest; two neighbors count as a group.
-
-    Args:
-        path: a NIfTI file, of which every third slice of each plane teaches, or a folder with a DICOM series, whose own
-            slices do.
-        folder: for the pictures.
-    """
-    folder.mkdir(exist_ok=True)
-    name = path.name.split(".")[0]
-    slices = read_volume(path).slices
-    voxels = np.stack([piece.read().grey() for piece in slices])
-    block = block_of([piece.acquisition.geometry for piece in slices], voxels.shape[1:], name)
-    planes, step = (PLANES, 3) if path.is_file() else ((block.first.plane,), 1)
-    bright = np.percentile(voxels, 99.9)
-    for plane in planes:
-        pictures = [block.pixels(voxels, plane, place) for place in range(block.cut(plane).count)]
-        areas = np.array([np.mean(picture > _DARK * bright) for picture in pictures])
-        for number, place in enumerate(np.flatnonzero(areas > _LEAST_AREA * areas.max())[::step].tolist()):
-            picture = folder / f"{name}-{plane}-{place:03}.png"
-            pixels = np.clip(pictures[place] * (255 / bright), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(picture)
-            yield {
-                **{"path": str(picture), "source": "whole_heads_t1", "label": 0.0, "patient": name, "contrast": "t1"},
-                **{"plane": plane, "status": "ok", "group": f"{name}-{plane}-{number // 2}", "part": "train"},
-                **{"sha256": sha256_of(picture.read_bytes()), "pixels_sha256": sha256_of(pixels.tobytes())},
-                **{"format": "PNG", "mode": "L", "height": pixels.shape[0], "width": pixels.shape[1]},
-                "bytes": picture.stat().st_size,
-            }
-
-
-def _float_network(weights: Path, folder: Path) -> Path:
-    """Returns the network.onnx to start from; that of a run is written first."""
-    if weights.is_file():
-        return weights
-    model, config = load_run(weights)
-    if isinstance(model, ExportedNetwork):
-        raise SystemExit(
-            f"{weights} holds a network in INT8, which cannot be trained: name the run that it was made of."
-        )
-    write_onnx(model, config, folder / "first.onnx", halved=False)
-    return folder / "first.onnx"
 
 
 def _report(progress: Progress) -> None:

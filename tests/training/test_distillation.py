@@ -9,7 +9,7 @@ from brainsift.core.errors import BundleError
 from brainsift.inference.bundle import load_bundle
 from brainsift.inference.predictor import Predictor
 from brainsift.training.augment import to_input
-from brainsift.training.distillation import Teachers, blend, without_false_alarms
+from brainsift.training.distillation import Teachers, blend
 from brainsift.training.recipes import make_config
 from brainsift.training.runs import load_run
 from brainsift.training.train import train
@@ -40,15 +40,6 @@ def test_several_are_averaged_as_logits(bundle_folder, tmp_path):
     one, _ = Teachers([str(bundle_folder)], threads=1).predict(to_input(PIXELS))
     both, _ = Teachers([str(bundle_folder), str(cold)], threads=1).predict(to_input(PIXELS))
     assert torch.allclose(both.logit(), 2 * one.logit(), atol=1e-4)  # the mean of 1 and 3 times the logit
-
-
-def test_their_false_alarms_are_not_taught():
-    said, labels = torch.tensor([0.9, 0.3, 0.9, 0.1]), torch.tensor([0.0, 0.0, 1.0, 1.0])
-    drawn = torch.full((4, 1, 2, 2), 0.8)
-    kept, kept_map = without_false_alarms(said, drawn, labels)
-    assert kept[0] < 0.1 and (kept_map[0] == 0).all()
-    assert torch.equal(kept[1:], said[1:]) and torch.equal(kept_map[1:], drawn[1:])
-    assert without_false_alarms(said, None, labels)[1] is None
 
 
 def test_a_share_of_the_loss_is_theirs():

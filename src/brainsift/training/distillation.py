@@ -10,8 +10,6 @@ from torch.nn import functional as F
 from brainsift.inference.bundle import load_bundle
 from brainsift.training.exported import ExportedNetwork
 
-_NO_TUMOR = 0.05  # what a teacher should have said
-
 
 class Teachers:
     """Bundles that predict together: the mean of their calibrated logits, and of their tumor maps.
@@ -59,19 +57,3 @@ def blend(own: Tensor, taught: Tensor, logits: Tensor, share: float) -> Tensor:
         share: 0 to 1.
     """
     return (1 - share) * own + share * F.binary_cross_entropy_with_logits(logits, taught)
-
-
-def without_false_alarms(said: Tensor, drawn: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Corrects what teachers predict where they see a tumor in an image without one.
-
-    Args:
-        said: the probability of tumor, (n,).
-        drawn: the tumor map, (n, 1, h, w) in [0, 1], if any.
-        labels: (n,), 1 for tumor.
-
-    Returns:
-        The same, with a small probability and an empty map in place of false alarms.
-    """
-    wrong = (labels == 0) & (said > 0.5)
-    kept = said.where(~wrong, torch.full_like(said, _NO_TUMOR))
-    return kept, None if drawn is None else drawn * ~wrong[:, None, None, None]

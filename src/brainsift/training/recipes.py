@@ -71,8 +71,7 @@ class TrainConfig:
         weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file; or the
             network.onnx of a bundle of compact or lite0, to train it further.
         frozen: number of blocks at the front that keep their ImageNet weights.
-        teachers: folders of bundles whose answers the network learns, but for false alarms; they have to take the same
-            input.
+        teachers: folders of bundles whose answers the network learns; they have to take the same input.
         taught: share of the loss that is against what the teachers say, 0 to 1; the rest is against labels and masks.
         seed: of all random generators.
         device: auto, cpu, cuda (or cuda:1, ...) or mps.

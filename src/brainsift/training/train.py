@@ -31,7 +31,7 @@ from brainsift.inference.bundle import load_bundle
 from brainsift.training import devices, networks, pretrained, trackers
 from brainsift.training.augment import augment, burn_in, degrade, reframe, to_input
 from brainsift.training.cache import cached_pixels
-from brainsift.training.distillation import Teachers, blend, without_false_alarms
+from brainsift.training.distillation import Teachers, blend
 from brainsift.training.lesion_synthesis import draw_lesions
 from brainsift.training.lesion_transplant import transplant
 from brainsift.training.mask_loss import Masks, load_masks, map_loss
@@ -286,7 +286,7 @@ class _Trainer:
         if tumor_map is not None and masks is not None and known is not None:
             of_map = map_loss(tumor_map.float(), masks, known)
         if self.teachers:
-            said, drawn = without_false_alarms(*self.teachers.predict(images), labels)
+            said, drawn = self.teachers.predict(images)
             loss = blend(loss, said, networks.log_odds(outputs.float()), config.taught)
             if tumor_map is not None and drawn is not None:
                 drawn = F.interpolate(drawn, tumor_map.shape[-2:], mode="bilinear")
