@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
     for seed in range(6):
         (made / f"{seed}.png").write_bytes(png(seed, tumor=seed % 2 == 0))
     (made / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    stack = np.stack([draw(9, tumor=True, size=96).pixels * share for share in (0.01, 0.7, 0.9, 1.0, 0.9)])
+    stack = np.stack([draw(9, tumor=True, size=96).pixels * share for share in (0.03, 0.7, 0.9, 1.0, 0.9)])
     nibabel.Nifti1Image(stack.transpose(2, 1, 0).astype(np.int16), np.eye(4)).to_filename(made / "scan.nii.gz")
     return made
 
