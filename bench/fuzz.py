@@ -505,6 +505,7 @@ def _completed(header: Any) -> Any:
     usual = (("SamplesPerPixel", 1), ("PixelRepresentation", 0), ("PhotometricInterpretation", "MONOCHROME2"))
     for name, value in usual:
         if not header.get(name) and header.get(name) != 0:
+            header.pop(name, None)  # it may stand there, empty, as text
             setattr(header, name, value)
     if not header.get("BitsStored"):
         header.BitsStored = header.BitsAllocated
