@@ -23,6 +23,7 @@ from brainsift.inference.predictor import Predictor
 from brainsift.volumes.grouping import Unit
 
 _FILES_PER_WORKER = 256  # at least; they take as long as the start of a worker
+_MOST_WORKERS = 61  # that Windows can wait for
 _AHEAD = 4  # chunks per worker that wait, or whose predictions do
 
 _own: list[Predictor] = []
@@ -43,7 +44,7 @@ def predict_in_processes(
     Raises:
         BrainsiftError: the workers cannot start.
     """
-    remaining = iter(paths)
+    remaining, workers = iter(paths), min(workers, _MOST_WORKERS)
     first = list(islice(remaining, _FILES_PER_WORKER * workers))
     enough = len(first) // _FILES_PER_WORKER
     if enough < 2:
