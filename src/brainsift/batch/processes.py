@@ -70,7 +70,9 @@ def predict_in_processes(
             if not started:
                 rule, remedy = "cannot start, or were killed at once", "Use threads of this process: --threads 2."
                 raise BrainsiftError("worker processes", rule, remedy) from error
-            # One was killed, for lack of memory perhaps: this process goes on alone.
+        else:
+            return
+    # A worker was killed, for lack of memory perhaps: this process goes on alone.
     yield from load().predict(chain.from_iterable(chain(handed_out, remaining_chunks)))
 
 
