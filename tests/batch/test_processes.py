@@ -26,7 +26,7 @@ COPIES = 70  # of each image: more than a chunk holds
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    """Plain images, a broken one and a volume."""
+    """Makes a folder with plain images, one broken image and one volume."""
     folder = tmp_path_factory.mktemp("scans")
     heads = [draw(seed, tumor=bool(seed % 2), size=96).pixels for seed in range(3)]
     for number, head in enumerate(heads):

@@ -83,7 +83,7 @@ def _noted(chunks: Iterable[list[Unit]], handed_out: deque[list[Unit]]) -> Itera
 
 
 def _start(make: Callable[[], Predictor]) -> None:
-    """Makes a process a worker, which ends with its parent, however that ends."""
+    """Turns this process into a worker. It ends when its parent ends, for whatever reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which gets the same signal, ends the work
     Thread(target=_end_with_parent, daemon=True).start()
     _own.append(make())

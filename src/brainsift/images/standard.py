@@ -47,7 +47,7 @@ class _Head:
 
 def cells_of(grey: Grey) -> Floats:
     """Returns the means of blocks of an image, float32 (h, w), about 100 along the longer side; for `standard`."""
-    return _cells(_usable(grey))
+    return block_means(_usable(grey), _cell_of(grey.shape))
 
 
 def standard(grey: Grey, size: int = 128, *, cells: Floats | None = None) -> npt.NDArray[np.uint8]:
@@ -66,7 +66,7 @@ def standard(grey: Grey, size: int = 128, *, cells: Floats | None = None) -> npt
         All zeros where the image is uniform.
     """
     grey = _usable(grey)
-    head = _find_head(grey.shape, _cells(grey) if cells is None else cells)
+    head = _find_head(grey, cells)
     box, place = _placement(head, grey.shape, size)
     values = resize(grey[box], *_extent(place))
     values -= np.float32(head.background)
@@ -90,7 +90,7 @@ def standard_outline(grey: Grey, outline: Mask, size: int = 128) -> npt.NDArray[
         (size, size) uint8: the share of each pixel that lies inside, 255 for all of it.
     """
     grey = _usable(grey)
-    box, place = _placement(_find_head(grey.shape, _cells(grey)), grey.shape, size)
+    box, place = _placement(_find_head(grey), grey.shape, size)
     result = np.zeros((size, size), np.uint8)
     result[place] = np.rint(resize(outline[box].astype(np.float32) * 255, *_extent(place)))
     return result
@@ -108,7 +108,7 @@ def standard_map(grey: Grey, tumor_map: npt.NDArray[np.floating], size: int = 12
         float32 (height, width), 0 outside of the head.
     """
     grey = _usable(grey)
-    box, place = _placement(_find_head(grey.shape, _cells(grey)), grey.shape, size)
+    box, place = _placement(_find_head(grey), grey.shape, size)
     whole = resize(np.asarray(tumor_map, np.float32), size, size)
     result = np.zeros(grey.shape, np.float32)
     result[box] = resize(whole[place], *_extent(box))
@@ -120,8 +120,7 @@ def head_box(grey: Grey) -> tuple[int, int, int, int]:
 
     The whole image where no head stands out.
     """
-    grey = _usable(grey)
-    return _find_head(grey.shape, _cells(grey)).box
+    return _find_head(_usable(grey)).box
 
 
 def percentile_of(
@@ -156,16 +155,14 @@ def _usable(grey: Grey) -> Grey:
     return without_spikes(finite)
 
 
-def _cells(grey: Grey) -> Floats:
-    return block_means(grey, _cell_of(grey.shape))
-
-
 def _cell_of(shape: tuple[int, ...]) -> int:
     return max(1, -(-max(shape) // _GRID))
 
 
-def _find_head(shape: tuple[int, int], cells: Floats) -> _Head:
-    cell = _cell_of(shape)
+def _find_head(grey: Grey, cells: Floats | None = None) -> _Head:
+    cell = _cell_of(grey.shape)
+    if cells is None:
+        cells = block_means(grey, cell)
     top, bottom, left, right = _peeled(cells)
     background, rise = _levels(cells[top:bottom, left:right])
     apart = np.abs(cells - background)
@@ -181,7 +178,7 @@ def _find_head(shape: tuple[int, int], cells: Floats) -> _Head:
         apart -= 1
         weights = inside * np.minimum(np.maximum(apart, 0, out=apart), 1, out=apart)
     near = grown(grown(inside)) & unframed
-    return _Head(_pixel_box(weights, cell, shape), near, cell, background, rise)
+    return _Head(_pixel_box(weights, cell, grey.shape), near, cell, background, rise)
 
 
 def _peeled(cells: Floats) -> tuple[int, int, int, int]:

@@ -20,10 +20,8 @@ _DIFFUSION, _PERFUSION, _ANGIOGRAPHY = "diffusion", "perfusion", "angiography"
 _BOLD, _FLOW, _PROTON_DENSITY = "functional imaging (BOLD)", "flow imaging", "proton density"
 _T2_STAR, _SUSCEPTIBILITY, _EPI = "T2* gradient echo", "susceptibility imaging", "echo planar imaging"
 _TRANSFER, _STIR, _MAP = "magnetization transfer", "short-tau inversion recovery (STIR)", "a computed map"
-_FIELD_MAP, _PHASE, _MIP, _MINIP = (
-    *("a field map", "a phase image"),
-    *("a maximum intensity projection", "a minimum intensity projection"),
-)
+_FIELD_MAP, _PHASE = "a field map", "a phase image"
+_MIP, _MINIP = "a maximum intensity projection", "a minimum intensity projection"
 _TYPES = {
     "LOCALIZER": "a localizer",
     "MIP": _MIP,
