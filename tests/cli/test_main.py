@@ -361,6 +361,29 @@ def test_predictions_of_a_bundle_are_scored(audited, manifest, bundle_folder, tm
     assert code == 2 and "sensitivity" in line
 
 
+def test_a_label_that_was_checked_is_corrected(phantoms, tmp_path, capsys):
+    images = sorted((phantoms / "tumor").glob("*.*"))[:8] + sorted((phantoms / "no_tumor").glob("*.*"))[:8]
+    table = pd.DataFrame({"path": map(str, images), "label": [1] * 8 + [0] * 8, "probability": [0.8] * 8 + [0.2] * 8})
+    table.loc[0, "probability"] = 0.01
+    write_manifest(table, tmp_path / "out_of_fold.csv")
+    review = ["review", str(tmp_path / "out_of_fold.csv"), "-o", str(tmp_path / "review")]
+    assert main(review) == 0
+    assert "Doubtful labels: 1 of 16 images in 16 groups" in " ".join(capsys.readouterr().out.split())
+    page = (tmp_path / "review" / "review.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 1 and "tumor, predicted 1.0 %" in page
+    verdicts = tmp_path / "review" / "review.csv"
+    rows = pd.read_csv(verdicts)
+    rows.assign(verdict="no tumor").to_csv(verdicts, index=False)
+    audit = ["audit", str(phantoms), "-o", str(tmp_path / "audit"), "--no-probes", "--workers", "1"]
+    assert main([*audit, "--corrections", str(verdicts)]) == 0
+    labels = read_manifest(tmp_path / "audit" / "manifest.csv").set_index("path")["label"]
+    assert labels[str(images[0])] == 0 and labels[str(images[1])] == 1
+    code, line = refusal(capsys, *review)
+    assert (code, "holds verdicts, which a new review would delete" in line) == (2, True)
+    code, line = refusal(capsys, "review", "-o", tmp_path / "review")
+    assert (code, "need run folders" in line) == (2, True)
+
+
 def test_predict_says_what_it_could_not_read_and_exits_with_3(image, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"no image")
     assert main(["predict", image, str(tmp_path / "broken.png")]) == 3

@@ -54,7 +54,7 @@ def add_output(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def add_map(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--map NAME=LABEL``, which `labelling.parse_rules` reads."""
+    """Adds ``--map NAME=LABEL`` and ``--corrections CSV``, which `labelling.parse_rules` reads."""
     parser.add_argument(
         "--map",
         action="append",
@@ -62,6 +62,13 @@ def add_map(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=LABEL",
         help="label of a folder, of files or of a word in the column `label`: 1 (tumor), 0 (no tumor) or skip (left "
         "out), such as --map sain=0 --map 'yes_*=1' --map 'glioma/*=1'; may be repeated",
+    )
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="CSV",
+        help="labels of single images that a person corrected: a table of `brainsift review`, its column `verdict` "
+        "filled with 1, 0 or skip",
     )
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "predict": "tell tumor from no tumor in images and folders",
     "serve": "a web page and a REST service, on this machine",
     "node": "receive series in an imaging network, and send the results back as DICOM",
+    "review": "find labels that a network contradicts, for a person to check",
     "calibrate": "adapt a model bundle to a hospital with a small labeled set",
     "card": "print the model card of a bundle",
     "release": "audit, split, train, evaluate and export the network that ships",

@@ -121,10 +121,11 @@ def collect(specs: Sequence[str | SourceSpec], mapping: Mapping[str, Ruling] | L
     records: list[Record] = []
     for spec in (parse_spec(spec) if isinstance(spec, str) else spec for spec in specs):
         records += _read(spec, labelling)
-    if labelling is not mapping:
-        labelling.refuse_unused()
     table = pd.DataFrame(records, columns=list(SOURCE_COLUMNS), dtype=object)
     table = table.astype({column: float if column == "label" else TEXT for column in SOURCE_COLUMNS})
+    labelling.correct(table)
+    if labelling is not mapping:
+        labelling.refuse_unused()
     refuse_conflicts(table, "DATA")
     repeated = table.duplicated(["path", "channel"])
     if repeated.any():

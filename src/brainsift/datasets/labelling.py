@@ -1,4 +1,7 @@
-"""From the name of a folder, a file or a cell to a label: the user's own rules, then the names that brainsift knows."""
+"""From the name of a folder, a file or a cell to a label: the user's own rules, then the names that brainsift knows.
+
+A person's verdicts on single images are rules too, each named by the absolute path of its image.
+"""
 
 import math
 import os
@@ -8,21 +11,26 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.labels import NO_TUMOR, TUMOR, UNKNOWN, label_from_name
+from brainsift.datasets.csv_table import read_table
 
 Ruling = Literal[0, 1, "skip"]
 RULINGS: tuple[Ruling, ...] = (NO_TUMOR, TUMOR, "skip")
 
 
-def parse_rules(entries: Sequence[str]) -> dict[str, Ruling]:
-    """Reads the rules of ``--map``.
+def parse_rules(entries: Sequence[str], corrections: Path | None = None) -> dict[str, Ruling]:
+    """Reads the rules of ``--map`` and ``--corrections``.
 
     Args:
         entries: ``NAME=1`` (tumor), ``NAME=0`` (no tumor) or ``NAME=skip`` (left out).
+        corrections: CSV file with the columns path and verdict, see `read_verdicts`.
 
     Raises:
         UsageError: an entry is none of these, or two contradict each other.
+        ManifestError: see `read_verdicts`.
 
     >>> parse_rules(["Grad 4=1", "yes_*=1", "pred=skip"])
     {'Grad 4': 1, 'yes_*': 1, 'pred': 'skip'}
@@ -36,7 +44,37 @@ def parse_rules(entries: Sequence[str]) -> dict[str, Ruling]:
             raise UsageError(f"--map {entry}", rule, "Write for example --map sain=0 for a folder `sain`.")
         if rules.setdefault(name, ruling) != ruling:
             raise UsageError(f"--map {entry}", f"contradicts --map {name}={rules[name]}", "Keep one of them.")
-    return rules
+    return rules if corrections is None else {**rules, **read_verdicts(corrections)}
+
+
+def read_verdicts(path: Path) -> dict[str, Ruling]:
+    """Reads what a person entered into the table that `brainsift review` writes.
+
+    Args:
+        path: CSV file with the columns path and verdict. A verdict is 1 (tumor), 0 (no tumor), the name of a class,
+            "skip" (unlabelled from now on), or empty (the label stays).
+
+    Returns:
+        The verdict by the absolute path of the image.
+
+    Raises:
+        ManifestError: a verdict is none of these, an image has two, or there is none at all.
+    """
+    table = read_table(path, ("path", "verdict"), required=("path", "verdict"))
+    verdicts: dict[str, Ruling] = {}
+    for image, cell in zip(table["path"], table["verdict"], strict=True):
+        if not cell:
+            continue
+        known = {str(ruling): ruling for ruling in RULINGS}.get(cell.casefold(), label_from_name(cell))
+        if known is None:
+            remedy = "Write 1 (tumor), 0 (no tumor) or skip, or leave the cell empty."
+            raise ManifestError(path, f"holds the verdict {cell!r} on {image}, which is none", remedy)
+        if verdicts.setdefault(image, known) != known:
+            rule = f"holds the verdicts {verdicts[image]} and {known} on {image}"
+            raise ManifestError(path, rule, "Keep one of them.")
+    if not verdicts:
+        raise ManifestError(path, "holds no verdict", "Enter 1, 0 or skip into the column `verdict`.")
+    return verdicts
 
 
 @dataclass
@@ -46,7 +84,8 @@ class Labelling:
     Attributes:
         rules: name -> 1 (tumor), 0 (no tumor) or "skip". A name with a wildcard (``yes_*``) stands for names of files,
             with a slash too (``glioma/*``) for their paths below the collection. Any other name stands for a folder
-            (``sain``, ``train/sain``) or a cell of the column `label`. Case does not matter.
+            (``sain``, ``train/sain``) or a cell of the column `label`; case does not matter there. An absolute path
+            stands for one image, whatever its collection says of it.
         used: the names of the rules that matched.
 
     Raises:
@@ -61,6 +100,20 @@ class Labelling:
             if ruling not in RULINGS:
                 remedy = 'Map it to 1 (tumor), 0 (no tumor) or "skip" (left out).'
                 raise UsageError(name, f"is mapped to {ruling!r}, which is not a label", remedy)
+        self._images = {name for name in self.rules if Path(name).is_absolute()}
+        self._names = [name for name in self.rules if name not in self._images]
+
+    def correct(self, table: pd.DataFrame) -> None:
+        """Replaces the labels of the images that a rule names by their path; "skip" makes them unknown.
+
+        Args:
+            table: with absolute paths and labels; changed in place.
+        """
+        chosen = table["path"].isin(self._images)
+        for row, path in table.loc[chosen, "path"].items():
+            ruling = self.rules[path]
+            table.loc[row, "label"] = UNKNOWN if ruling == "skip" else float(ruling)
+            self.used.add(path)
 
     def of_file(self, path: Path, root: Path) -> Ruling | None:
         """Returns what the rules say of a file of the collection ``root``; one with a wildcard goes first.
@@ -71,9 +124,9 @@ class Labelling:
         relative = Path(os.path.relpath(path, root))
         place, name = relative.as_posix().casefold(), path.name.casefold()
         folder = (relative.parent.as_posix().casefold(), path.parent.name.casefold())
-        wild = [rule for rule in self.rules if set(rule) & set("*?[")]
+        wild = [rule for rule in self._names if set(rule) & set("*?[")]
         fits = [rule for rule in wild if fnmatchcase(place if "/" in rule else name, rule.casefold())]
-        return self._agreed(fits or [rule for rule in self.rules if rule.casefold() in folder], path)
+        return self._agreed(fits or [rule for rule in self._names if rule.casefold() in folder], path)
 
     def of_cells(self, cells: Sequence[str], origin: object) -> list[float]:
         """Reads the column `label` of a table.
@@ -90,7 +143,7 @@ class Labelling:
         """
         values: dict[str, float] = {}
         for cell in dict.fromkeys(cells):
-            ruling = self._agreed([rule for rule in self.rules if rule.casefold() == cell.casefold()], cell)
+            ruling = self._agreed([rule for rule in self._names if rule.casefold() == cell.casefold()], cell)
             value = UNKNOWN if ruling == "skip" or not cell else _number(cell) if ruling is None else float(ruling)
             if value not in (NO_TUMOR, TUMOR) and not math.isnan(value):
                 remedy = f"A label is 1 (tumor), 0 (no tumor) or empty. Or say what it means: --map '{cell}=1'."
@@ -105,6 +158,9 @@ class Labelling:
             UsageError: there is one.
         """
         unused = [name for name in self.rules if name not in self.used]
+        if unused and unused[0] in self._images:
+            rule = "has a verdict, but is not among the images"
+            raise UsageError(unused[0], rule, "Name its collection too, or empty its cell in the column `verdict`.")
         if unused:
             rule = "matches no folder, no file and no label of the images"
             raise UsageError(f"--map {unused[0]}", rule, "Check its spelling, or leave it out.")

@@ -87,6 +87,7 @@ def read_manifest(path: Path, mapping: Mapping[str, Ruling] | None = None) -> pd
     table = read_table(path, (*SOURCE_COLUMNS, "part"), required=("path", "label"))
     labelling = Labelling(mapping or {})
     table["label"] = labelling.of_cells(table["label"], path)
+    labelling.correct(table)
     labelling.refuse_unused()
     for column in _COUNTS:
         if column in table:

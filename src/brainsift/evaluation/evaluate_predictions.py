@@ -83,11 +83,7 @@ def evaluate_predictions(
     else:
         point = OperatingPoint("of each image in the table", math.nan)
     labelled = _labelled(truth)
-    joined = labelled.merge(own, on=KEY, how="inner")
-    if joined.empty:
-        rule = f"none of the {len(own)} predictions is of an image with a label in the manifest"
-        raise ManifestError("manifest", rule, "Give the same paths in both, absolute or from the working directory.")
-    joined["group"] = pd.Series(filled_groups(joined), index=joined.index, dtype=TEXT)
+    joined = _joined(own, labelled)
     scores = scores_with_sources(joined, n_resamples, seed)
     assert scores is not None
     return PredictionResults(
@@ -99,6 +95,31 @@ def evaluate_predictions(
         threshold=point.threshold,
         threshold_name=point.name,
     )
+
+
+def labelled_predictions(predictions: Path, manifest: Path) -> pd.DataFrame:
+    """Joins a table of predictions with the truth, see `evaluate_predictions`.
+
+    Args:
+        predictions: CSV file with path and probability.
+        manifest: CSV file with path and label.
+
+    Returns:
+        The manifest's columns, ``probability``, ``decision`` and ``status``; every ``group`` is filled.
+
+    Raises:
+        UsageError, ManifestError: as in `evaluate_predictions`.
+    """
+    return _joined(_user_predictions(_read_user_table(predictions)), _labelled(read_manifest(manifest)))
+
+
+def _joined(own: pd.DataFrame, labelled: pd.DataFrame) -> pd.DataFrame:
+    joined = labelled.merge(own, on=KEY, how="inner")
+    if joined.empty:
+        rule = f"none of the {len(own)} predictions is of an image with a label in the manifest"
+        raise ManifestError("manifest", rule, "Give the same paths in both, absolute or from the working directory.")
+    joined["group"] = pd.Series(filled_groups(joined), index=joined.index, dtype=TEXT)
+    return joined
 
 
 def _read_user_table(path: Path) -> pd.DataFrame:

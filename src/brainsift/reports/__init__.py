@@ -1,5 +1,5 @@
-"""Galleries, tables and HTML reports of audits, searches and studies.
+"""Galleries, tables and HTML reports of audits, searches, studies and doubtful labels.
 
-Modules: write, sections, audit_page, study_page, search_page, galleries, markdown.
+Modules: write, sections, audit_page, study_page, search_page, review_page, galleries, markdown.
 May import: core, images, pages, datasets, stats, charts, training, auditing, evaluation, studies.
 """

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.datasets.labelling import parse_rules
     from brainsift.reports.write import write_audit_report
 
-    config, mapping = make(arguments, AuditConfig), parse_rules(arguments.map)
+    config, mapping = make(arguments, AuditConfig), parse_rules(arguments.map, arguments.corrections)
     with progress_bar() as report:
         result = audit(arguments.data, config, mapping=mapping, output=arguments.output, report=report)
         write_audit_report(result, arguments.output / "report.html")

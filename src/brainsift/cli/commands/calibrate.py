@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.data,
         arguments.output,
         bundle=arguments.bundle,
-        mapping=parse_rules(arguments.map),
+        mapping=parse_rules(arguments.map, arguments.corrections),
         seed=arguments.seed,
     )
     for path, why in report.left_out:

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.datasets.split import with_subsets
     from brainsift.training.pack import pack
 
-    table, _ = with_subsets(arguments.manifest, mapping=parse_rules(arguments.map))
+    table, _ = with_subsets(arguments.manifest, mapping=parse_rules(arguments.map, arguments.corrections))
     with progress_bar() as report:
         packed = pack(
             table,

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.pipelines.release import release
 
     config = make_config(RELEASE_MODEL, "release", **given(arguments, TrainConfig))
-    mapping = parse_rules(arguments.map)
+    mapping = parse_rules(arguments.map, arguments.corrections)
     if {"folds", "fold", "hold_out"} & set(vars(arguments)):
         _cross_fit(arguments, config, mapping)
         return

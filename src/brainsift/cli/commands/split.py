@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     config = make(arguments, SplitConfig)
     check_format(arguments.output, ".csv")
     check_writable(arguments.output)
-    manifest = read_manifest(arguments.manifest, parse_rules(arguments.map))
+    manifest = read_manifest(arguments.manifest, parse_rules(arguments.map, arguments.corrections))
     if "part" in manifest:
         say(f"{arguments.manifest} is split already; its subsets are made anew.")
     table = split(manifest, config)

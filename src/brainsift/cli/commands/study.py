@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.output,
             make(arguments, StudyConfig),
             external=arguments.external,
-            mapping=parse_rules(arguments.map),
+            mapping=parse_rules(arguments.map, arguments.corrections),
             title=arguments.title,
             command=shlex.join(["brainsift", *sys.argv[1:]]),
             report=report,

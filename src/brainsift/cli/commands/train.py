@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.training.pack import unpacked
     from brainsift.training.train import train
 
-    mapping = parse_rules(arguments.map)
+    mapping = parse_rules(arguments.map, arguments.corrections)
     config = make_config(**{"model": "compact", **given(arguments, TrainConfig)})
     with progress_bar() as report:
         manifest = unpacked(

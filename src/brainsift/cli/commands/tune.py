@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     from brainsift.training.pack import unpacked
     from brainsift.training.tune import tune
 
-    mapping = parse_rules(arguments.map)
+    mapping = parse_rules(arguments.map, arguments.corrections)
     base = make_config(**{"model": "compact", **given(arguments, TrainConfig)})
     folder = arguments.output
     cache = arguments.cache or folder / "cache"
