@@ -101,5 +101,8 @@ def test_what_cannot_be_checked_is_refused(predicted, tmp_path):
         changed.to_csv(tmp_path / "wrong.csv", index=False)
         with pytest.raises(ManifestError, match=words):
             doubtful_labels([tmp_path / "wrong.csv"])
+    table.assign(label=1 - table["label"]).to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(ManifestError, match=r"is listed with the label"):
+        doubtful_labels([path, tmp_path / "other.csv"])
     with pytest.raises(UsageError, match="no run"):
         doubtful_labels([])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.labels import CLASS_NAMES, NO_TUMOR, TUMOR
-from brainsift.datasets.manifest import read_manifest, write_manifest
+from brainsift.datasets.manifest import read_manifest, refuse_conflicts, write_manifest
 from brainsift.evaluation.calibrated_run import KEY, calibrated_run, filled_groups
 from brainsift.evaluation.evaluate_predictions import labelled_predictions
 
@@ -56,24 +56,26 @@ def doubtful_labels(subjects: Sequence[str | Path], manifest: str | Path | None 
 
     Raises:
         UsageError: there is no subject, or a manifest beside a run.
-        RunError, ManifestError: a file is missing or breaks its contract, or no image has both label and prediction.
+        RunError, ManifestError: a file is missing or breaks its contract, no image has both label and prediction, or
+            one has two labels.
 
     >>> doubtful_labels(["crossfit/out_of_fold.csv"]).table  # doctest: +SKIP
     """
     if not subjects:
         raise UsageError("RUN", "no run and no table of predictions was given", "Name at least one.")
-    scored = pd.concat([_scored(Path(one), manifest and Path(manifest)) for one in subjects], ignore_index=True)
+    truth = None if manifest is None else Path(manifest)
+    scored = pd.concat([_scored(Path(one), truth) for one in subjects], ignore_index=True)
+    refuse_conflicts(scored.assign(patient=""), "RUN")
     if not scored["label"].isin([NO_TUMOR, TUMOR]).all():
         raise ManifestError("label", "is neither 1 (tumor) nor 0 (no tumor) of some image", "Correct it in the table.")
     mean = scored.groupby(KEY)[["probability", "leaked"]].agg({"probability": "mean", "leaked": "max"})
     table = scored.drop_duplicates(KEY).drop(columns=["probability", "leaked"]).merge(mean, on=KEY)
-    same = table.groupby(["group", "label"])
     own = table["probability"].where(table["label"] == TUMOR, 1 - table["probability"])
     confidence = own.groupby([table["group"], table["label"]]).mean().groupby("label").mean()
     if len(confidence) < len(CLASS_NAMES):
         raise ManifestError("label", "is the same of all images", "Add images of the other class.")
     others = table["label"].map({label: confidence[1 - label] for label in (NO_TUMOR, TUMOR)})
-    table["copies"] = same["label"].transform("size") - 1
+    table["copies"] = table.groupby(["group", "label"])["path"].transform("size") - 1
     table["conflict"] = table.groupby("group")["label"].transform("nunique") > 1
     table["doubt"] = 1 - 2 * own
     doubtful = table[1 - own >= others].copy()
