@@ -40,16 +40,17 @@ def test_cells_are_numbers_known_names_or_rules():
 
 
 def test_verdicts_on_images_are_read_and_replace_labels(tmp_path):
-    table = "path,label,verdict\na.png,1,0\nb.png,0,tumor\nc.png,0,skip\nd.png,1,\n"
+    table = "path,label,verdict\na.png,1,0.0\nb.png,0,tumor\nc.png,0,skip\nd.png,1,\n"
     (tmp_path / "review.csv").write_text(table)
     verdicts = read_verdicts(tmp_path / "review.csv")
     a, b, c = (str(tmp_path / f"{name}.png") for name in "abc")
     assert verdicts == {a: 0, b: 1, c: "skip"}
     assert parse_rules(["sain=0"], tmp_path / "review.csv") == {"sain": 0, **verdicts}
-    images = pd.DataFrame({"path": [a, b, c, str(tmp_path / "d.png")], "label": [1.0, 0.0, 0.0, 1.0]})
+    images = pd.DataFrame({"path": [a, b, c, str(tmp_path / "d.png")], "label": [1.0, 0.0, 0.0, 1.0], "mask": "m.png"})
     labelling = Labelling(verdicts)
     labelling.correct(images)
     assert images["label"].fillna(-1).tolist() == [0, 1, -1, 1]
+    assert images["mask"].tolist() == ["", "m.png", "m.png", "m.png"]
     labelling.refuse_unused()
 
 
@@ -57,6 +58,7 @@ def test_verdicts_on_images_are_read_and_replace_labels(tmp_path):
     ("rows", "words"),
     [
         ("a.png,maybe", "the verdict 'maybe' on .*a.png"),
+        ("a.png,no", "the verdict 'no' on .*a.png"),
         ("a.png,1\na.png,0", "the verdicts 1 and 0"),
         ("a.png,", "holds no verdict"),
     ],
@@ -70,5 +72,5 @@ def test_verdicts_that_are_none_are_refused(tmp_path, rows, words):
 def test_a_verdict_on_an_image_that_is_not_there_is_refused(tmp_path):
     labelling = Labelling({str(tmp_path / "a.png"): 1})
     labelling.correct(pd.DataFrame({"path": [str(tmp_path / "b.png")], "label": [0.0]}))
-    with pytest.raises(UsageError, match="has a verdict, but is not among the images"):
+    with pytest.raises(UsageError, match="has a verdict in --corrections, but is not among the images"):
         labelling.refuse_unused()

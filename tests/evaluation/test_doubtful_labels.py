@@ -64,8 +64,12 @@ def test_several_tables_are_averaged(predicted, tmp_path):
     table = pd.read_csv(path)
     table["probability"] = 1 - table["probability"]
     table.to_csv(tmp_path / "other.csv", index=False)
-    both = doubtful_labels([path, tmp_path / "other.csv"])
-    assert both.n == 200 and np.allclose(both.table["probability"], 0.5)
+    with pytest.raises(ManifestError, match=r"no better than chance: 0\.1\d on average with a tumor, 0\.7\d without"):
+        doubtful_labels([tmp_path / "other.csv"])
+    table["probability"] = 1 - table["probability"] ** 2
+    table.to_csv(tmp_path / "other.csv", index=False)
+    one, both = doubtful_labels([path]), doubtful_labels([path, tmp_path / "other.csv"])
+    assert both.n == 200 and (both.table["probability"].to_numpy()[:3] != one.table["probability"].to_numpy()[:3]).all()
 
 
 def test_predictions_without_labels_take_those_of_a_manifest(predicted, tmp_path):
@@ -97,12 +101,14 @@ def test_what_cannot_be_checked_is_refused(predicted, tmp_path):
         (table.assign(probability=97), "within 0 and 1"),
         (table.assign(label=1), "the same of all images"),
         (table.drop(columns="probability"), "lacks the column probability"),
+        (table.assign(part="train"), "holds images that its network trained on"),
+        (table.assign(verdict=""), "holds a choice of images"),
     ):
         changed.to_csv(tmp_path / "wrong.csv", index=False)
         with pytest.raises(ManifestError, match=words):
             doubtful_labels([tmp_path / "wrong.csv"])
     table.assign(label=1 - table["label"]).to_csv(tmp_path / "other.csv", index=False)
-    with pytest.raises(ManifestError, match=r"is listed with the label"):
+    with pytest.raises(ManifestError, match="is listed with the label"):
         doubtful_labels([path, tmp_path / "other.csv"])
     with pytest.raises(UsageError, match="no run"):
         doubtful_labels([])

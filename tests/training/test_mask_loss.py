@@ -44,6 +44,9 @@ def test_a_tumor_without_an_mask_teaches_the_map_nothing():
     assert torch.equal(map_loss(quiet, drawn, known), map_loss(loud, drawn, known))
     right = torch.where(drawn > 0.5, 8.0, -8.0)
     assert float(map_loss(right, drawn, known)) < 0.01 < float(map_loss(quiet, drawn, known))
+    corrected = Masks(masks, torch.tensor([0]), torch.tensor([0.0]))  # a label that a person corrected
+    drawn, known = corrected.of(torch.tensor([0]))
+    assert known.tolist() == [1] and float(drawn.sum()) == 0
 
 
 @pytest.mark.slow

@@ -166,6 +166,10 @@ def test_a_folder_of_another_run_is_refused(parted, trained, cache):
     other["part"] = other["part"].replace({"test": "train"})
     with pytest.raises(RunError, match="another split"):
         train(other, small(), trained, cache=cache)
+    corrected, first = parted.copy(), parted.index[parted["part"] == "train"][0]
+    corrected.loc[first, "label"] = 1 - corrected.loc[first, "label"]
+    with pytest.raises(RunError, match="other labels"):
+        train(corrected, small(), trained, cache=cache)
 
 
 def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):

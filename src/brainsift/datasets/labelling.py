@@ -3,8 +3,10 @@
 A person's verdicts on single images are rules too, each named by the absolute path of its image.
 """
 
+import logging
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -17,8 +19,12 @@ from brainsift.core.errors import ManifestError, UsageError
 from brainsift.core.labels import NO_TUMOR, TUMOR, UNKNOWN, label_from_name
 from brainsift.datasets.csv_table import read_table
 
+_log = logging.getLogger(__name__)
+
 Ruling = Literal[0, 1, "skip"]
 RULINGS: tuple[Ruling, ...] = (NO_TUMOR, TUMOR, "skip")
+# "yes" and "no" are none of them: beside a label they may mean that it is right or wrong.
+_VERDICTS: dict[str, Ruling] = {"1": 1, "0": 0, "tumor": 1, "no tumor": 0, "no_tumor": 0, "skip": "skip"}
 
 
 def parse_rules(entries: Sequence[str], corrections: Path | None = None) -> dict[str, Ruling]:
@@ -51,8 +57,8 @@ def read_verdicts(path: Path) -> dict[str, Ruling]:
     """Reads what a person entered into the table that `brainsift review` writes.
 
     Args:
-        path: CSV file with the columns path and verdict. A verdict is 1 (tumor), 0 (no tumor), the name of a class,
-            "skip" (unlabelled from now on), or empty (the label stays).
+        path: CSV file with the columns path and verdict. A verdict is 1 or "tumor", 0 or "no tumor", "skip"
+            (unlabelled from now on), or empty (the label stays). It counts for all channels of a file.
 
     Returns:
         The verdict by the absolute path of the image.
@@ -65,13 +71,13 @@ def read_verdicts(path: Path) -> dict[str, Ruling]:
     for image, cell in zip(table["path"], table["verdict"], strict=True):
         if not cell:
             continue
-        known = {str(ruling): ruling for ruling in RULINGS}.get(cell.casefold(), label_from_name(cell))
+        known = _VERDICTS.get(re.sub(r"[.,]0+$", "", cell.casefold()))  # spreadsheets write 1 as 1.0
         if known is None:
             remedy = "Write 1 (tumor), 0 (no tumor) or skip, or leave the cell empty."
             raise ManifestError(path, f"holds the verdict {cell!r} on {image}, which is none", remedy)
         if verdicts.setdefault(image, known) != known:
             rule = f"holds the verdicts {verdicts[image]} and {known} on {image}"
-            raise ManifestError(path, rule, "Keep one of them.")
+            raise ManifestError(path, rule, "Keep one of them: a verdict counts for all channels of a file.")
     if not verdicts:
         raise ManifestError(path, "holds no verdict", "Enter 1, 0 or skip into the column `verdict`.")
     return verdicts
@@ -106,14 +112,23 @@ class Labelling:
     def correct(self, table: pd.DataFrame) -> None:
         """Replaces the labels of the images that a rule names by their path; "skip" makes them unknown.
 
+        What is called free of tumor loses its mask and the kind of its tumor.
+
         Args:
             table: with absolute paths and labels; changed in place.
         """
         chosen = table["path"].isin(self._images)
-        for row, path in table.loc[chosen, "path"].items():
-            ruling = self.rules[path]
-            table.loc[row, "label"] = UNKNOWN if ruling == "skip" else float(ruling)
-            self.used.add(path)
+        if not chosen.any():
+            return
+        before, named = table.loc[chosen, "label"].astype(float), table.loc[chosen, "path"]
+        after = named.map({name: UNKNOWN if self.rules[name] == "skip" else self.rules[name] for name in self._images})
+        table.loc[chosen, "label"] = after.astype(float)
+        free = after.index[after == NO_TUMOR]
+        for column in {"mask", "kind"} & set(table):
+            table.loc[free, column] = ""
+        self.used.update(named)
+        changed = int((before.fillna(-1) != after.fillna(-1)).sum())
+        _log.warning("%d labels changed by verdicts on images, %d confirmed", changed, len(named) - changed)
 
     def of_file(self, path: Path, root: Path) -> Ruling | None:
         """Returns what the rules say of a file of the collection ``root``; one with a wildcard goes first.
@@ -159,8 +174,10 @@ class Labelling:
         """
         unused = [name for name in self.rules if name not in self.used]
         if unused and unused[0] in self._images:
-            rule = "has a verdict, but is not among the images"
-            raise UsageError(unused[0], rule, "Name its collection too, or empty its cell in the column `verdict`.")
+            more = f", nor are {len(unused) - 1} more" if len(unused) > 1 else ""
+            rule = f"has a verdict in --corrections, but is not among the images{more}"
+            remedy = "Relative paths count from that table. Name all collections, or empty the cell of its verdict."
+            raise UsageError(unused[0], rule, remedy)
         if unused:
             rule = "matches no folder, no file and no label of the images"
             raise UsageError(f"--map {unused[0]}", rule, "Check its spelling, or leave it out.")

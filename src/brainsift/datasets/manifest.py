@@ -87,14 +87,14 @@ def read_manifest(path: Path, mapping: Mapping[str, Ruling] | None = None) -> pd
     table = read_table(path, (*SOURCE_COLUMNS, "part"), required=("path", "label"))
     labelling = Labelling(mapping or {})
     table["label"] = labelling.of_cells(table["label"], path)
-    labelling.correct(table)
-    labelling.refuse_unused()
     for column in _COUNTS:
         if column in table:
             table[column] = _counts(table[column], path)
     for column in SOURCE_COLUMNS:
         if column not in table:
             table[column] = pd.Series(path.stem if column == "source" else "", index=table.index, dtype=TEXT)
+    labelling.correct(table)
+    labelling.refuse_unused()
     refuse_conflicts(table, path)
     return table
 

@@ -74,6 +74,11 @@ def doubtful_labels(subjects: Sequence[str | Path], manifest: str | Path | None 
     confidence = own.groupby([table["group"], table["label"]]).mean().groupby("label").mean()
     if len(confidence) < len(CLASS_NAMES):
         raise ManifestError("label", "is the same of all images", "Add images of the other class.")
+    if confidence.sum() <= 1:
+        rule = (
+            f"are no better than chance: {confidence[1]:.2f} on average with a tumor, {1 - confidence[0]:.2f} without"
+        )
+        raise ManifestError("probabilities", rule, "Check labels with a network that has learned them.")
     others = table["label"].map({label: confidence[1 - label] for label in (NO_TUMOR, TUMOR)})
     table["copies"] = table.groupby(["group", "label"])["path"].transform("size") - 1
     table["conflict"] = table.groupby("group")["label"].transform("nunique") > 1
@@ -114,11 +119,17 @@ def _scored(subject: Path, manifest: Path | None) -> pd.DataFrame:
 
 def _own_table(path: Path) -> pd.DataFrame:
     """Reads a table of predictions that holds the labels too."""
+    if not path.is_file():
+        raise ManifestError(path, "no such run folder or table", "Name a run folder, or an out_of_fold.csv.")
     table = read_manifest(path)
     if "probability" not in table:
         raise ManifestError(path, "lacks the column probability", "Give predictions, and --manifest with their labels.")
-    table = table[table["label"].notna()].reset_index(drop=True)
-    table["probability"] = pd.to_numeric(table["probability"], errors="coerce")
-    if not table["probability"].between(0, 1).all():
-        raise ManifestError(path, "holds a probability that is not within 0 and 1", "Write 0.97, not 97.")
+    if "verdict" in table or table.get("part", pd.Series(dtype=str)).isin(["train", "test"]).any():
+        rule = "holds a choice of images" if "verdict" in table else "holds images that its network trained on"
+        raise ManifestError(path, rule, "Name the run folder, or the out_of_fold.csv of cross-fitting.")
+    table = table[table["label"].notna() & (table["probability"] != "")].reset_index(drop=True)
+    table["probability"] = pd.to_numeric(table["probability"].str.replace(",", "."), errors="coerce")
+    if not (within := table["probability"].between(0, 1)).all():
+        rule = f"holds no probability within 0 and 1 for {table['path'][~within].iloc[0]}"
+        raise ManifestError(path, rule, "Write 0.97, not 97.")
     return table.assign(group=filled_groups(table))

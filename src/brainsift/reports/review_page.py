@@ -1,5 +1,7 @@
 """Doubtful labels -> what their page shows."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from brainsift.core.labels import CLASS_NAMES, class_in_words
@@ -14,16 +16,16 @@ SECTIONS = (
     Section("found", "What was found", "What was found"),
     Section("sources", "By collection", "By collection", "rows"),
     Section("images", "The images", "The images", "sheets"),
-    Section("next", "What to do", "What to do"),
+    Section("next", "What to do", "What to do", "sheets"),
 )
 
 
-def review_page(found: DoubtfulLabels, table_name: str) -> Context:
+def review_page(found: DoubtfulLabels, verdicts: Path) -> Context:
     """Returns the variables of the template.
 
     Args:
         found: the doubtful labels.
-        table_name: of the CSV file beside the page.
+        verdicts: the CSV file beside the page.
     """
     table = found.table
     n_groups = table["group"].nunique()
@@ -44,7 +46,7 @@ def review_page(found: DoubtfulLabels, table_name: str) -> Context:
         ],
         "sheets": [_sheet(rows) for _, rows in list(table.groupby("group", sort=False))[:_GROUPS]],
         "n_more": max(n_groups - _GROUPS, 0),
-        "table_name": table_name,
+        "verdicts": verdicts,
     }
     return {**context, "contents": contents(SECTIONS, context)}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from brainsift.auditing.audit import AuditResult
 from brainsift.charts.figure import Figure
 from brainsift.core.errors import UsageError
-from brainsift.core.files import write_text
+from brainsift.core.files import check_writable, write_text
 from brainsift.datasets.csv_table import read_table
 from brainsift.evaluation.doubtful_labels import DoubtfulLabels
 from brainsift.pages.html import page_head, render
@@ -72,8 +72,9 @@ def write_review(found: DoubtfulLabels, folder: Path) -> Path:
     if table.is_file() and _holds_verdicts(table):
         rule = "holds verdicts, which a new review would delete"
         raise UsageError(table, rule, "Write the review into another folder with -o, or move this file.")
+    check_writable(table)
+    _write("review.html.j2", {"title": "Labels to check"}, review_page(found, table), page)
     found.write(table)
-    _write("review.html.j2", {"title": "Labels to check"}, review_page(found, table.name), page)
     return page
 
 

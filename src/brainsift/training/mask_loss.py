@@ -26,7 +26,7 @@ class Masks:
 
     def __init__(self, masks: Tensor, places: Tensor, labels: Tensor) -> None:
         self._masks = masks
-        self._places = places
+        self._places = places.where(labels != 0, torch.full_like(places, -1))
         self._known = ((places >= 0) | (labels == 0)).float()
 
     def of(self, batch: Tensor) -> tuple[Tensor, Tensor]:

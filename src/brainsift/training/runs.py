@@ -80,9 +80,13 @@ def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str =
         RunError: it holds another one.
     """
     if is_claimed(folder / "config.json", wanted, what):
-        before = read_manifest(folder / "split.csv")[["sha256", "part"]]
-        if not before.astype(str).equals(table[["sha256", "part"]].reset_index(drop=True).astype(str)):
-            raise RunError(folder, f"holds {what} on other images or another split", "Use another folder.")
+        before, now = (
+            one[["sha256", "part", "label"]].reset_index(drop=True).astype({"sha256": str, "part": str, "label": float})
+            for one in (read_manifest(folder / "split.csv"), table)
+        )
+        if not before.equals(now):
+            rule = f"holds {what} on other images, with other labels or another split"
+            raise RunError(folder, rule, "Use another folder.")
         return
     write_manifest(table, folder / "split.csv")
     write_json(folder / "config.json", wanted)
@@ -207,8 +211,9 @@ def predict_external(table: pd.DataFrame, folder: Path, *, cache: Path) -> Path:
     return path
 
 
-def _images(table: pd.DataFrame) -> list[list[str]]:
-    return [[os.path.normpath(path), channel] for path, channel in zip(table["path"], table["channel"], strict=True)]
+def _images(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    columns = (table["path"].map(os.path.normpath), table["channel"], table["label"].astype(float).astype(str))
+    return list(zip(*columns, strict=True))
 
 
 def write_predictions(

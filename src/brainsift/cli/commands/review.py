@@ -1,7 +1,7 @@
 """Find labels that a network contradicts although it never saw the image, for a person to check.
 
-The page shows the images, the strongest contradictions first. The table takes your verdicts; `audit`, `split`, `train`,
-`study` and `release` then use them:
+The page shows the images, the strongest contradictions first. The table takes your verdicts; `audit`, `study` and
+`release` then use them:
 
     brainsift review runs/compact -o review
     brainsift review crossfit/out_of_fold.csv -o review
@@ -47,8 +47,12 @@ def run(arguments: argparse.Namespace) -> None:
         (str(source), str(len(images)), str(images["group"].nunique()))
         for source, images in found.table.groupby("source")
     ]
-    show_table("Labels to check", ("collection", "images", "groups"), rows)
+    if rows:
+        show_table("Labels to check", ("collection", "images", "groups"), rows)
     say(f"Doubtful labels: {len(found.table)} of {counted(found.n, 'image')} in {counted(found.n_groups, 'group')}.")
     if found.n_leaked:
-        say(f"{found.n_leaked} of them have a copy in a training or validation set: wrong labels may be missing.")
-    say(f"Look: {page}. Enter your verdicts: {arguments.output / 'review.csv'}.")
+        leaked = f"{found.n_leaked} of the scored images have a copy in a training or validation set"
+        say(f"{leaked}, where a wrong label may have been learned: wrong labels may be missing.")
+    say(f"Look: {page}.")
+    if rows:
+        say(f"Enter your verdicts: {arguments.output / 'review.csv'}.")
