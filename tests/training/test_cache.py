@@ -5,12 +5,13 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from brainsift.core.errors import UsageError
+from brainsift.core.errors import ManifestError, UsageError
 from brainsift.images.decode import decode
 from brainsift.images.preprocess import network_input, preprocess
 from brainsift.training.cache import cached_masks, cached_pixels
@@ -136,3 +137,15 @@ def test_processes_that_share_a_cache_do_not_spoil_it(parted, tmp_path):
     assert len(pixels) == parted["sha256"].nunique()
     for index in range(0, len(parted), 7):
         assert np.array_equal(pixels[rows[index]], preprocess(parted["path"].iloc[index], size=32))
+
+
+def test_a_file_that_changed_since_the_audit_is_refused(parted, tmp_path):
+    row = parted[parted["mask"] != ""].head(1).copy()
+    path = tmp_path / "changed.png"
+    path.write_bytes(Path(row["path"].iloc[0]).read_bytes())
+    row["path"] = str(path)
+    cached_pixels(row, tmp_path / "same", size=32, workers=1)
+    Image.new("L", (64, 64), 90).save(path)
+    for read in (cached_pixels, cached_masks):
+        with pytest.raises(ManifestError, match=r"changed\.png: is not the file that was audited"):
+            read(row, tmp_path / "other", size=32, workers=1)

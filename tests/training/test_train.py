@@ -170,6 +170,9 @@ def test_a_folder_of_another_run_is_refused(parted, trained, cache):
     corrected.loc[first, "label"] = 1 - corrected.loc[first, "label"]
     with pytest.raises(RunError, match="other labels"):
         train(corrected, small(), trained, cache=cache)
+    without = parted.assign(mask="")
+    with pytest.raises(RunError, match="other segmentation masks"):
+        train(without, small(), trained, cache=cache)
 
 
 def test_a_part_without_a_class_is_refused(parted, cache, tmp_path):

@@ -22,7 +22,8 @@ from joblib import Parallel, delayed
 from PIL import Image
 
 from brainsift.core.environment import cores
-from brainsift.core.errors import UsageError
+from brainsift.core.errors import ManifestError, UsageError
+from brainsift.core.files import sha256_of
 from brainsift.core.progress import Progress, Report, silent
 from brainsift.images import standard
 from brainsift.images.masks import mask_sha256
@@ -57,15 +58,21 @@ def cached_pixels(
 
     Raises:
         UsageError: no such preprocessing.
+        ManifestError: a file is not the one that was audited.
     """
     if preprocessing not in PREPROCESSINGS:
         raise UsageError("preprocessing", f"must be one of {PREPROCESSINGS}, not {preprocessing!r}", "Choose one.")
-    read = delayed(partial(preprocess, preprocessing=preprocessing, size=size))
+    read = delayed(partial(_audited, partial(preprocess, preprocessing=preprocessing, size=size)))
     shape = (size, size) if preprocessing == "standard" else (size, size, 3)
     keys = _image_keys(manifest).where(manifest["status"] == "ok", "")
     with _opened(folder, preprocessing, shape) as store:
         return _cached(
-            store, manifest, keys, lambda row: read(row.path, channel=row.channel), workers=workers, report=report
+            store,
+            manifest,
+            keys,
+            lambda row: read(row.sha256, row.path, channel=row.channel),
+            workers=workers,
+            report=report,
         )
 
 
@@ -84,11 +91,15 @@ def cached_masks(
         The memory-mapped masks, uint8 (m, size, size), 255 inside, and for each row of the manifest its place
         therein, int64 (n,), -1 where it has none.
     """
-    read = delayed(partial(preprocess_outline, size=size))
+    read = delayed(partial(_audited, partial(preprocess_outline, size=size)))
     keys = _mask_keys(manifest)
     with _opened(folder, "outline", (size, size)) as store:
         return _cached(
-            store, manifest, keys, lambda row: read(row.path, row.mask, channel=row.channel), workers=workers
+            store,
+            manifest,
+            keys,
+            lambda row: read(row.sha256, row.path, row.mask, channel=row.channel),
+            workers=workers,
         )
 
 
@@ -115,6 +126,13 @@ def fill(
     decoded = delayed(_decoded)
     with _opened(folder, "outline" if masks else "standard", (size, size)) as store:
         _cached(store, manifest, keys, lambda row: decoded(read(row)), workers=None, report=report)
+
+
+def _audited(read: Callable[..., npt.NDArray[np.uint8]], sha256: str, path: str, *more: str, channel: str) -> Any:
+    """Reads a file, after making sure that it is still the one that was audited: its group and label are of that."""
+    if Path(path).is_file() and sha256_of(Path(path).read_bytes()) != sha256:
+        raise ManifestError(path, "is not the file that was audited: its content has changed", "Make the audit again.")
+    return read(path, *more, channel=channel)
 
 
 def _decoded(content: bytes) -> npt.NDArray[np.uint8]:

@@ -22,9 +22,10 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from brainsift.core.errors import RunError
-from brainsift.core.files import read_json, write_bytes, write_json
+from brainsift.core.errors import RunError, SourceError
+from brainsift.core.files import read_json, sha256_of, write_bytes, write_json
 from brainsift.datasets.manifest import read_manifest, write_manifest
+from brainsift.images.masks import mask_sha256
 from brainsift.training import devices, networks
 from brainsift.training.augment import to_input
 from brainsift.training.cache import cached_pixels
@@ -76,9 +77,16 @@ def is_claimed(record: Path, wanted: Mapping[str, Any], what: str, defaults: Map
 def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str = "a run") -> None:
     """Writes settings and images of a run (or search), or makes sure that the folder holds this very run.
 
+    Args:
+        folder: of the run.
+        wanted: its settings.
+        table: its images with their labels, subsets and masks.
+        what: the folder holds, for the error.
+
     Raises:
         RunError: it holds another one.
     """
+    masks = _masks_sha256(table)
     if is_claimed(folder / "config.json", wanted, what):
         before, now = (
             one[["sha256", "part", "label"]].reset_index(drop=True).astype({"sha256": str, "part": str, "label": float})
@@ -87,9 +95,22 @@ def claim(folder: Path, wanted: dict[str, Any], table: pd.DataFrame, what: str =
         if not before.equals(now):
             rule = f"holds {what} on other images, with other labels or another split"
             raise RunError(folder, rule, "Use another folder.")
+        if read_json(folder / "config.json").get("masks_sha256", masks) != masks:
+            raise RunError(folder, f"holds {what} with other segmentation masks", "Use another folder.")
         return
     write_manifest(table, folder / "split.csv")
-    write_json(folder / "config.json", wanted)
+    write_json(folder / "config.json", {**wanted, "masks_sha256": masks})
+
+
+def _masks_sha256(table: pd.DataFrame) -> str:
+    """Returns a hash of all masks, also of one that is missing: whether it is needed is not known here."""
+    hashes = []
+    for reference in table["mask"]:
+        try:
+            hashes.append(mask_sha256(reference))
+        except SourceError:
+            hashes.append("missing")
+    return sha256_of("\n".join(hashes).encode())
 
 
 def cache_of(run: Path) -> Path:
