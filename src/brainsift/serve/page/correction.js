@@ -57,6 +57,8 @@ export class Correction {
   /** @type {Session | null} */
   #session = null;
   #turn = 0;
+  /** Whether drawing begins as soon as the picture is there. */
+  #isAwaited = false;
   /** Why nothing can be drawn. */
   #fault = "";
   /** What is to be saved, by record. @type {Map<number, Session>} */
@@ -188,8 +190,9 @@ export class Correction {
   }
 
   #start() {
-    const fault = this.hasHistory ? "There is no picture to draw on." : "Start the server with --keep to correct contours.";
-    if (!this.hasHistory || !this.stage.viewer.picture) {
+    const fault = this.hasHistory ? "There is no picture to draw on yet." : "Start the server with --keep to correct contours.";
+    this.#isAwaited = this.hasHistory && !this.stage.viewer.picture;
+    if (!this.hasHistory || this.#isAwaited) {
       announce(fault);
       return;
     }
@@ -230,6 +233,7 @@ export class Correction {
 
   /** Another case is shown, or none. */
   leave() {
+    this.#isAwaited = false;
     this.stop();
     this.hide();
     this.#one = this.#kept = null;
@@ -245,7 +249,8 @@ export class Correction {
   follow(one, place) {
     this.#one = one;
     this.#place = place;
-    this.#load();
+    if (this.#isAwaited) this.#start();
+    else this.#load();
   }
 
   /**
