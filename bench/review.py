@@ -69,11 +69,10 @@ def flipped_groups(manifest: pd.DataFrame, share: float) -> set[str]:
 def report(found: DoubtfulLabels, flipped: set[str]) -> None:
     """Prints how many of the flipped groups were found, and what else was."""
     doubtful = found.table.drop_duplicates("group")
-    mixed = doubtful["conflict"]
     hits = doubtful["group"].isin(flipped)
     print(f"{found.n} images in {found.n_groups} groups; certainty {found.confidence}")
     print(f"flipped: {len(flipped)} groups; found: {hits.sum()} ({hits.sum() / max(len(flipped), 1):.1%})")
-    print(f"other doubtful groups: {(~hits).sum()}, {(mixed & ~hits).sum()} of them hold both labels")
+    print(f"other doubtful groups: {(~hits).sum()}, {(doubtful['conflict'] & ~hits).sum()} of them hold both labels")
     first = doubtful.head(len(flipped))["group"].isin(flipped)
     print(f"of the first {len(first)} groups listed, flipped: {first.sum()}")
 

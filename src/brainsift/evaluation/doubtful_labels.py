@@ -82,8 +82,8 @@ def doubtful_labels(subjects: Sequence[str | Path], manifest: str | Path | None 
     others = table["label"].map({label: confidence[1 - label] for label in (NO_TUMOR, TUMOR)})
     table["copies"] = table.groupby(["group", "label"])["path"].transform("size") - 1
     table["conflict"] = table.groupby("group")["label"].transform("nunique") > 1
-    table["doubt"] = 1 - 2 * own
-    doubtful = table[1 - own >= others].copy()
+    table["doubt"] = 1 - own
+    doubtful = table[table["doubt"] >= others].copy()
     doubtful["worst"] = doubtful.groupby("group")["doubt"].transform("max")
     doubtful = doubtful.sort_values(["worst", "group", "doubt"], ascending=[False, True, False], kind="stable")
     return DoubtfulLabels(

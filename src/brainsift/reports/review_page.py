@@ -59,7 +59,7 @@ def _sheet(rows: pd.DataFrame) -> tuple[str, str, list[Picture]]:
             row.path,
             row.channel,
             caption=f"{class_in_words(row.label)}, predicted {shown(row.probability)}",
-            kind="tumor" if row.label == 1 else "no_tumor",
+            kind=CLASS_NAMES[int(row.label)],
         )
         for row in rows.head(_PER_GROUP).itertuples()
     ]
