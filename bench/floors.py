@@ -65,14 +65,23 @@ def matmul_rate() -> float:
 
 def multiply_adds(network: onnx.ModelProto) -> int:
     """Returns the multiply-adds of the convolutions and matrix products of a network for one image."""
-    network.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    for value in (*network.graph.input, *network.graph.value_info, *network.graph.output):
+        for side in value.type.tensor_type.shape.dim:
+            side.dim_value = side.dim_value or 1  # the number of images
+    for node in network.graph.node:
+        if node.op_type == "QLinearAdd":  # ONNX itself does not know the shapes of fused operators
+            node.op_type, node.domain, node.input[:] = "Identity", "", node.input[:1]
+        elif node.op_type == "FusedConv":
+            node.op_type, node.domain = "Conv", ""
     graph = onnx.shape_inference.infer_shapes(network).graph
     shapes = {value.name: _shape(value) for value in [*graph.value_info, *graph.output]}
     weights = shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}  # some are cast from float16
     total = 0
     for node in graph.node:
-        if node.op_type == "Conv":  # each output sums over a kernel of (channels of its group, height, width)
-            total += prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
+        if node.op_type in ("Conv", "QLinearConv"):
+            # Each output sums over a kernel of (channels of its group, height, width).
+            kernel = weights[node.input[3 if node.op_type == "QLinearConv" else 1]]
+            total += prod(shapes[node.output[0]]) * prod(kernel[1:])
         elif node.op_type in ("Gemm", "MatMul"):
             total += prod(weights[node.input[1]])
     return total

@@ -1,15 +1,20 @@
 """A run in INT8: it predicts nearly what the trained network does, and what follows uses its own predictions."""
 
+import shutil
+
 import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import torch
 
 from brainsift.core.errors import RunError
+from brainsift.deployment import quantization
 from brainsift.deployment.export import export_run
 from brainsift.deployment.quantization import quantize_run
 from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.inference.predictor import Predictor
+from brainsift.training import networks, pretrained
 from brainsift.training.cache import cached_pixels
 
 pytestmark = pytest.mark.slow
@@ -25,6 +30,22 @@ def test_it_predicts_nearly_the_same(small_run, in_int8):
     assert list(whole["path"]) == list(small["path"])
     assert np.corrcoef(whole["logit"], small["logit"])[0, 1] > 0.97
     assert (whole["logit"] != small["logit"]).any()
+
+
+def test_fused_operators_return_what_single_ones_do(small_run, in_int8, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantization, "fuse", shutil.copyfile)
+    single = quantize_run(small_run, tmp_path / "run", cache=small_run.parent / "cache")
+    assert (single / "predictions.csv").read_bytes() == (in_int8 / "predictions.csv").read_bytes()
+    kinds = [{node.op_type for node in onnx.load(run / "network.onnx").graph.node} for run in (single, in_int8)]
+    assert "QLinearConv" in kinds[1] - kinds[0]
+    images = torch.rand(4, 1, 64, 64)
+    logits = []
+    for run in (single, in_int8):  # and both are read again alike
+        heir = networks.build("compact", size=64).eval()
+        pretrained.load(heir, "compact", str(run / "network.onnx"), images)
+        with torch.no_grad():
+            logits.append(heir(images))
+    assert torch.allclose(*logits, atol=1e-3)
 
 
 def test_weights_have_seven_bits(in_int8):

@@ -87,6 +87,8 @@ def averaged(networks: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     graph = whole.graph
     ends = {name: [_renamed(graph, name)] for name in _AVERAGED if any(one.name == name for one in graph.output)}
     for number, network in enumerate(networks[1:], start=2):
+        known = {one.domain for one in whole.opset_import}
+        whole.opset_import.extend(one for one in network.opset_import if one.domain not in known)
         names = _added(graph, network.graph, f".{number}")
         for name, found in ends.items():
             found.append(names[name])

@@ -3,6 +3,9 @@
 Weights have 7 bits, one scale per channel: the sums of products then fit the 16 bits in which older processors add
 them, so that all processors get the same. Activations have 8 bits, in the range that training images give.
 
+ONNX Runtime fuses the operators of such a network when it loads it. The file holds them fused, which halves the time of
+loading; in return only ONNX Runtime reads it.
+
 Source:
     Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
 """
@@ -13,6 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 import pandas as pd
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -64,7 +68,9 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
         if not isinstance(model, ExportedNetwork):
             whole = Path(temporary) / "network.onnx"
             write_onnx(model, config, whole, halved=False)
-        _quantize(whole, finished, _typical(table, pixels, rows))
+        quantized = Path(temporary) / "quantized.onnx"
+        _quantize(whole, quantized, _typical(table, pixels, rows))
+        fuse(quantized, finished)
     finish_exported(folder, place, {"inference": INT8}, pixels, rows)
     return folder
 
@@ -95,6 +101,21 @@ def _quantize(whole: Path, finished: Path, pixels: npt.NDArray[np.uint8]) -> Non
             node.name for place, node in enumerate(nodes) if place < first or node.op_type not in _QUANTIZED
         ],
     )
+
+
+def fuse(quantized: Path, finished: Path) -> None:
+    """Writes a network as ONNX Runtime fuses its operators on any processor; it returns the same numbers."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(finished)
+    options.log_severity_level = 3  # it warns of processors, which concerns a higher level
+    onnxruntime.InferenceSession(str(quantized), options, providers=["CPUExecutionProvider"])
+    network = onnx.load(finished)
+    used = {node.domain for node in network.graph.node}
+    known = [one for one in network.opset_import if one.domain in used]
+    del network.opset_import[:]
+    network.opset_import.extend(known)
+    onnx.save(network, finished)
 
 
 class _Images(CalibrationDataReader):

@@ -43,7 +43,7 @@ CLAIMS = {"baseline-cnn": 0.9836, "mobilenet": 0.77, "resnet50": 0.52}
 HEAVY = ("mobilenet", "resnet50")
 """Networks that take long to train: fewer folds, and after the others."""
 _QUICK_IMAGES = 2000
-_QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "lite0": 4, "mobilenet": 4, "resnet50": 3}
+_QUICK_EPOCHS = {"compact": 6, "baseline-cnn": 16, "lite0": 4, "lite0-slim": 4, "mobilenet": 4, "resnet50": 3}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import distributed, nn
 from brainsift.core.errors import UsageError
 
 # Networks made of depthwise convolutions lose time in bf16 on a CPU (bench/README.md).
-_DEPTHWISE = frozenset({"mobilenet", "compact", "lite0"})
+_DEPTHWISE = frozenset({"mobilenet", "compact", "lite0", "lite0-slim"})
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 

@@ -1,4 +1,4 @@
-"""ImageNet weights: for `compact` and `lite0` from packages, for `mobilenet` and `resnet50` from the hub or a file.
+"""ImageNet weights: for `compact` and both `lite0` from packages, for others from the hub or a file.
 
 Three kinds of file are read:
     *.npz                  MobileNetV2 with its batch norms folded in: ``NNN_cv_w`` or ``NNN_dw_w`` (out, height,
@@ -7,6 +7,8 @@ Three kinds of file are read:
     *.onnx                 a network that brainsift exported, of `compact` or `lite0`, to train it further: all of its
                            weights, those of the tumor map and the decision too; of a mean of several networks, those of
                            the last one; of one in INT8, what its integers stand for
+
+`lite0-slim` takes each kind of file of `lite0`, and prunes what it holds.
 """
 
 import re
@@ -15,20 +17,25 @@ from typing import cast
 from urllib.request import Request, urlopen
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from torch import Tensor, nn
 
 from brainsift.core.errors import InputError, in_one_line
+from brainsift.training import networks, pruning
 from brainsift.training.networks import Classifier
 
 HUB_NAMES = {
     "mobilenet": "google/mobilenet_v2_1.0_224",
     "resnet50": "microsoft/resnet-50",
 }
-_PACKAGED = ("compact", "lite0")
+_PRUNED = {"lite0-slim": "lite0"}  # a network, and the one of which it is a part
+_PACKAGED = ("compact", "lite0", *_PRUNED)
 SCRATCH = "trained from scratch"
-_LAYER = re.compile(r"model\.(.+)\.weight(\.\d+)?(_DequantizeLinear_Output)?$")  # as `deployment` names its weights
+# As `deployment` names its weights.
+_LAYER = re.compile(r"model\.(.+)\.weight(\.\d+)?(_DequantizeLinear_Output|_quantized)?$")
+_PLACES = {"Conv": 1, "FusedConv": 1, "Gemm": 1, "QLinearConv": 3}  # of the weight among the inputs of a node
 _TORCHVISION = (
     (r"^conv1\.", "embedder.embedder.convolution."),
     (r"^bn1\.", "embedder.embedder.normalization."),
@@ -46,7 +53,7 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     Args:
         model: from `networks.build`.
         name: its name; networks without ImageNet weights stay as they are.
-        weights: "auto" (from a package for `compact` and `lite0`, else the hub, or none where it is out of reach),
+        weights: "auto" (from a package for `compact` and both `lite0`, else the hub, or none where it is out of reach),
             "none", or a file.
         images: float32 (n, channels, size, size) in [0, 1], training images on which folded batch norms are unfolded:
             they should be like all of the training set.
@@ -59,6 +66,8 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     """
     if name not in (*HUB_NAMES, *_PACKAGED) or weights == "none":
         return SCRATCH
+    if name in _PRUNED and not _fits(model, Path(weights)):
+        return _load_pruned(model, name, weights, images)
     if weights == "auto" and name in _PACKAGED:
         weights = str(_packaged(name))
     if weights != "auto":
@@ -80,6 +89,28 @@ def check(weights: str) -> None:
     """
     if weights not in ("auto", "none") and not Path(weights).is_file():
         raise InputError(weights, "no such file of weights", "Name a file, or write `auto` or `none`.")
+
+
+def _load_pruned(model: Classifier, name: str, weights: str, images: Tensor) -> str:
+    whole = networks.build(_PRUNED[name], size=images.shape[-1], in_channels=images.shape[1]).to(images.device)
+    origin = load(whole, _PRUNED[name], weights, images)
+    pruning.prune(cast(nn.Module, whole.body.model), whole, images)
+    model.load_state_dict(whole.state_dict())
+    return f"{origin}, pruned"
+
+
+def _fits(model: Classifier, path: Path) -> bool:
+    """Tells whether a file holds an exported network of the same widths."""
+    if path.suffix != ".onnx" or not path.is_file():
+        return False
+    found = _exported_weights(onnx.load(path).graph)
+    return {name: weight.shape for name, (weight, _) in found.items()} == {
+        name: layer.weight.shape for name, layer in _weighted(model).items()
+    }
+
+
+def _weighted(model: Classifier) -> dict[str, nn.Conv2d | nn.Linear]:
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
 
 
 def _packaged(name: str) -> Path:
@@ -182,15 +213,11 @@ def _load_folded(model: Classifier, path: Path, images: Tensor) -> None:
 
 @torch.no_grad()
 def _load_exported(model: Classifier, path: Path, images: Tensor) -> None:
-    found = _exported_weights(onnx.load(path).graph)
-    weighted = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
-    norm_of = dict(_convolution_norm_pairs(cast(nn.Module, model.body)))
-    if sorted(found) != sorted(weighted) or any(
-        weighted[name].weight.shape != weight.shape for name, (weight, _) in found.items()
-    ):
+    if not _fits(model, path):
         raise InputError(path, "does not fit the network", "Use a network that brainsift exported, of the same model.")
-    norms = []
-    for name, (weight, bias) in found.items():
+    weighted, norms = _weighted(model), []
+    norm_of = dict(_convolution_norm_pairs(cast(nn.Module, model.body)))
+    for name, (weight, bias) in _exported_weights(onnx.load(path).graph).items():
         layer = weighted[name]
         layer.weight.copy_(weight)
         if layer.bias is None:
@@ -200,21 +227,36 @@ def _load_exported(model: Classifier, path: Path, images: Tensor) -> None:
 
 
 def _exported_weights(graph: onnx.GraphProto) -> dict[str, tuple[Tensor, Tensor]]:
-    """Returns float32 weight and bias of each layer in the order of execution; of a mean, those of its last network."""
+    """Returns float32 weight and bias of each layer; of a mean, those of its last network."""
     arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+    found: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
     for node in graph.node:
+        place = _PLACES.get(node.op_type, 0)
         if node.op_type == "Cast" and node.input[0] in arrays:  # of those in float16
             arrays[node.output[0]] = arrays[node.input[0]]
         elif node.op_type == "DequantizeLinear" and node.input[0] in arrays:
-            values, scale, zero = (arrays[name] for name in node.input)
-            shape = (-1, *[1] * (values.ndim - 1)) if scale.ndim else ()
-            arrays[node.output[0]] = (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
-        elif node.op_type in ("Conv", "Gemm") and (layer := _LAYER.match(node.input[1])):
-            found.pop(layer[1], None)
-            weight, bias = (torch.from_numpy(arrays[name].astype(np.float32)) for name in node.input[1:3])
-            found[layer[1]] = weight, bias
-    return found
+            arrays[node.output[0]] = _dequantized(*(arrays[name] for name in node.input))
+        elif place and (layer := _LAYER.match(node.input[place])):
+            if node.op_type == "QLinearConv":
+                before, scale, bias = (arrays[node.input[number]] for number in (1, 4, 8))
+                weight = _dequantized(*(arrays[name] for name in node.input[3:6]))
+                bias = bias * before * scale
+            else:
+                weight, bias = (arrays[name] for name in node.input[1:3])
+            number = int((layer[2] or ".1")[1:])  # of its network
+            found[layer[1], number] = (
+                torch.from_numpy(weight.astype(np.float32)),
+                torch.from_numpy(bias.astype(np.float32)),
+            )
+    return {layer: found[layer, number] for layer, number in sorted(found)}
+
+
+def _dequantized(
+    values: npt.NDArray[np.integer], scale: npt.NDArray[np.float32], zero: npt.NDArray[np.integer]
+) -> npt.NDArray[np.floating]:
+    """Returns what integers stand for; with several scales, the first axis has one each."""
+    shape = (-1, *[1] * (values.ndim - 1)) if scale.ndim else ()
+    return (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
 
 
 def _unfold_all(model: Classifier, norms: list[nn.BatchNorm2d], images: Tensor) -> None:

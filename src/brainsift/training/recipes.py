@@ -33,7 +33,7 @@ class TrainConfig:
     """The settings of one training run: the argument, the flags and the JSON in the run folder.
 
     Attributes:
-        model: baseline-cnn, compact, lite0, mobilenet or resnet50.
+        model: baseline-cnn, compact, lite0, lite0-slim, mobilenet or resnet50.
         recipe: standard, baseline (the baseline study's, mistakes included), fast (seconds, `compact` only) or
             release (the network that ships).
         preprocessing: standard or baseline.
@@ -63,13 +63,14 @@ class TrainConfig:
         reframed: share of images that are cut to a part of the head and stretched.
         letters: share of images that get a burned-in letter.
         outline_weight: weight of segmentation masks in the loss; 0 for none. Without effect where no training image has
-            a mask, the network draws no tumor map (compact and lite0 do), or the preprocessing is baseline.
+            a mask, the network draws no tumor map (compact and both lite0 do), or the preprocessing is baseline.
         average: time constant of the moving average of weights, in epochs; 0 for none.
         patience: epochs without a better validation loss before stopping.
         keep_best: return to the weights with the best validation loss.
         best_before: validation loss below which an epoch counts as better.
-        weights: ImageNet weights: auto (from a package for compact and lite0, else the hub), none, or a file; or the
-            network.onnx of a bundle of compact or lite0, to train it further.
+        weights: ImageNet weights: auto (from a package for compact and both lite0, else the hub), none, or a file; or
+            the network.onnx of a bundle of compact or lite0, to train it further. From those of lite0, lite0-slim takes
+            the half that matters most.
         frozen: number of blocks at the front that keep their ImageNet weights.
         teachers: folders of bundles whose answers the network learns; they have to take the same input.
         taught: share of the loss that is against what the teachers say, 0 to 1; the rest is against labels and masks.
@@ -207,6 +208,7 @@ _STANDARD: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.0,
     },
     "lite0": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32, "frozen": 4},
+    "lite0-slim": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
     "mobilenet": {"epochs": 6, "learning_rate": 1e-3, "batch_size": 32},
     "resnet50": {"size": 64, "epochs": 12, "learning_rate": 1e-3, "batch_size": 32, "augment": 0.25},
 }
