@@ -38,6 +38,7 @@ from brainsift.training.train import train
 
 BEFORE = ("br35h", "preet", "cheng", "lgg", "kinds44", "tumor_free")
 NEW = "more"
+_FROZEN = {"lite0": 6, "lite0-slim": 3}  # blocks
 VALIDATION = {"ms_jhu_flair": None, "heads_t1t2_t1": "mass_Template4"}  # a source, and of whom; None for all
 
 
@@ -46,7 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="network.onnx to train further")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder, kept")
+    parser.add_argument("--model", choices=tuple(_FROZEN), default="lite0", help="lite0-slim takes half of the weights")
     parser.add_argument("--epochs", type=int, default=18, help="of 8,192 images")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--teachers", nargs="*", default=[], help="folders of bundles")
     parser.add_argument("--average-with", nargs="*", default=[], help="folders of bundles: export the mean with these")
     parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is against the teachers")
@@ -62,11 +65,11 @@ def main() -> None:
     if arguments.measured:
         table["part"] = table["part"].replace({"test": "train"})
     config = make_config(
-        "lite0",
+        arguments.model,
         "release",
         epochs=arguments.epochs,
-        learning_rate=1e-3,
-        frozen=6,
+        learning_rate=arguments.learning_rate,
+        frozen=_FROZEN[arguments.model],
         strip=0.35,
         findings=0.3,
         reframed=0.3,

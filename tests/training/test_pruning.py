@@ -6,6 +6,8 @@ from torch import nn
 
 from brainsift.training import networks, pretrained, pruning
 
+HALF = [16, 48, 72]
+
 
 @pytest.fixture
 def trunk():
@@ -23,15 +25,15 @@ def trunk():
 @torch.no_grad()
 def test_what_copies_repeat_is_pruned_without_loss(trunk):
     model, whole = trunk
-    for block in pruning._blocks(model):
+    for block in pruning.blocks(model):
         for convolution, norm in (block.widening, block.depthwise):
             for values in (convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var):
                 values[1::2] = values[::2]
     images = torch.rand(32, 1, 64, 64)
     before = whole(images)
     assert before.std() > 0.1
-    pruning.prune(model, whole, images)
-    assert [block.projection[0].in_channels for block in pruning._blocks(model)] == [16, 48, 72]
+    pruning.prune(model, HALF, whole, images)
+    assert [block.width for block in pruning.blocks(model)] == HALF
     assert torch.allclose(whole(images), before, atol=1e-2 * float(before.std()))
 
 
@@ -41,13 +43,13 @@ def test_it_beats_keeping_any_half(trunk):
     images = torch.rand(32, 1, 64, 64)
     before = whole(images)
     state = {name: value.clone() for name, value in whole.state_dict().items()}
-    pruning.prune(model, whole, images)
+    pruning.prune(model, HALF, whole, images)
     chosen = (whole(images) - before).square().mean()
     other = networks.build("lite0", size=64).body.model
     other._blocks = other._blocks[:3]
     any_half = nn.Sequential(other._conv_stem, other._bn0, other._swish, *other._blocks).eval()
     any_half.load_state_dict(state)
-    pruning.narrow(other)
+    pruning.narrow(other, HALF)
     assert chosen < 0.3 * (any_half(images) - before).square().mean()
 
 

@@ -8,11 +8,8 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
 from threading import Thread
 
 from brainsift.batch.chunks import chunks_of
@@ -55,6 +52,10 @@ def predict_in_processes(
     if len(ready) < 2:  # a single series
         yield from make(threads=workers).predict(chain.from_iterable(ready))
         return
+    from concurrent.futures import ProcessPoolExecutor  # a command for few images need not load what starts processes
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
     # A process that is forked may hold a lock that a thread of this one had.
     context, load = get_context("spawn"), partial(make, threads=1)
     remaining_chunks, handed_out = chain(ready, chunks), deque[list[Unit]]()
@@ -90,6 +91,8 @@ def _start(make: Callable[[], Predictor]) -> None:
 
 
 def _end_with_parent() -> None:
+    from multiprocessing import parent_process
+
     parent = parent_process()
     if parent is not None:
         parent.join()

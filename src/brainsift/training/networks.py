@@ -28,6 +28,9 @@ from brainsift.training import pruning
 # (mean, scale) of the affine map that each network applies to pixels in [0, 1]
 _CENTRED = (0.5, 0.25)
 _TENSORFLOW = (0.5, 0.5)
+# Channels inside the blocks of `lite0-slim`, of 32, 96, 144, 144, 240, 240, 480, …: at 0.4 of the cost, those that
+# change the logit least (bench/prune.py).
+_SLIM = (24, 72, 104, 136, 160, 232, 128, 96, 352, 112, 80, 104, 32, 24, 8, 8)
 
 
 class Classifier(nn.Module):
@@ -289,7 +292,7 @@ def _lite0(size: int, in_channels: int, _dropout: float, *, slim: bool = False) 
     model = EfficientNet.from_name("efficientnet-lite0", in_channels=in_channels, image_size=size)
     del model._conv_head, model._bn1, model._fc
     if slim:
-        pruning.narrow(model)
+        pruning.narrow(model, _SLIM)
     body = _Mapping(model, _lite0_blocks, ((5, 40), (11, 112), (16, 320)))
     return body, body.n_features
 

@@ -94,7 +94,8 @@ def check(weights: str) -> None:
 def _load_pruned(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     whole = networks.build(_PRUNED[name], size=images.shape[-1], in_channels=images.shape[1]).to(images.device)
     origin = load(whole, _PRUNED[name], weights, images)
-    pruning.prune(cast(nn.Module, whole.body.model), whole, images)
+    own, of_whole = (cast(nn.Module, one.body.model) for one in (model, whole))
+    pruning.prune(of_whole, [block.width for block in pruning.blocks(own)], whole, images)
     model.load_state_dict(whole.state_dict())
     return f"{origin}, pruned"
 
