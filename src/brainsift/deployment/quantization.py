@@ -68,15 +68,19 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
         if not isinstance(model, ExportedNetwork):
             whole = Path(temporary) / "network.onnx"
             write_onnx(model, config, whole, halved=False)
-        quantized = Path(temporary) / "quantized.onnx"
-        _quantize(whole, quantized, _typical(table, pixels, rows))
-        fuse(quantized, finished)
+        quantize(whole, finished, typical(table, pixels, rows))
     finish_exported(folder, place, {"inference": INT8}, pixels, rows)
     return folder
 
 
-def _typical(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Returns the pixels of training images, drawn so that neither source, contrast nor plane stands out."""
+def typical(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Returns the pixels of training images, drawn so that neither source, contrast nor plane stands out.
+
+    Args:
+        table: the split.
+        pixels: of `cached_pixels`, uint8 (n, size, size[, 3]).
+        rows: the place of each image of the split among them; below 0 for none.
+    """
     used = ((table["part"] == "train") & table["label"].notna()).to_numpy() & (rows >= 0)
     weights = sampling_weights(table[used].reset_index(drop=True)).numpy()
     drawn = np.random.default_rng(0).choice(
@@ -85,31 +89,41 @@ def _typical(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], rows: npt.NDArr
     return np.asarray(pixels[drawn])
 
 
-def _quantize(whole: Path, finished: Path, pixels: npt.NDArray[np.uint8]) -> None:
+def quantize(whole: Path, finished: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Writes a network in INT8.
+
+    Args:
+        whole: the network in float32, as `export.write_onnx` writes it.
+        finished: the new file.
+        pixels: of training images, which give the ranges of the activations; uint8 (n, size, size[, 3]).
+    """
     nodes = onnx.load(whole).graph.node
     first = [place for place, node in enumerate(nodes) if node.op_type == "Conv"][_KEPT]
-    quantize_static(
-        whole,
-        finished,
-        _Images(pixels),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        reduce_range=True,  # 7 bits
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=[
-            node.name for place, node in enumerate(nodes) if place < first or node.op_type not in _QUANTIZED
-        ],
-    )
+    with TemporaryDirectory() as temporary:
+        single = Path(temporary) / "network.onnx"
+        quantize_static(
+            whole,
+            single,
+            _Images(pixels),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,  # 7 bits
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[
+                node.name for place, node in enumerate(nodes) if place < first or node.op_type not in _QUANTIZED
+            ],
+        )
+        fuse(single, finished)
 
 
-def fuse(quantized: Path, finished: Path) -> None:
+def fuse(single: Path, finished: Path) -> None:
     """Writes a network as ONNX Runtime fuses its operators on any processor; it returns the same numbers."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(finished)
     options.log_severity_level = 3  # it warns of processors, which concerns a higher level
-    onnxruntime.InferenceSession(str(quantized), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(str(single), options, providers=["CPUExecutionProvider"])
     network = onnx.load(finished)
     used = {node.domain for node in network.graph.node}
     known = [one for one in network.opset_import if one.domain in used]
