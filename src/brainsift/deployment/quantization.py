@@ -4,7 +4,7 @@ Weights have 7 bits, one scale per channel: the sums of products then fit the 16
 them, so that all processors get the same. Activations have 8 bits, in the range that training images give.
 
 ONNX Runtime fuses the operators of such a network when it loads it. The file holds them fused, which halves the time of
-loading; in return only ONNX Runtime reads it.
+loading; in return only ONNX Runtime reads it (version 1.19 or newer).
 
 Source:
     Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
