@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="network.onnx to train further")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder, kept")
-    parser.add_argument("--model", choices=tuple(_FROZEN), default="lite0", help="lite0-slim takes what matters most of lite0")
+    parser.add_argument("--model", choices=tuple(_FROZEN), default="lite0", help="lite0-slim is a part of lite0")
     parser.add_argument("--epochs", type=int, default=18, help="of 8,192 images")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--teachers", nargs="*", default=[], help="folders of bundles")
