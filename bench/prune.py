@@ -66,7 +66,7 @@ def main() -> None:
     table = table[table["part"].isin(("train", "validation")) & table["label"].notna()].reset_index(drop=True)
     pixels, rows = cached_pixels(table, arguments.folder / "cache", preprocessing="standard", size=128)
     table, rows = table[rows >= 0].reset_index(drop=True), rows[rows >= 0]
-    images = _drawn(table, pixels, rows)
+    images = to_input(torch.from_numpy(typical(table, pixels, rows, n=_IMAGES, seed=1)))
     whole = networks.build("lite0")
     pretrained.load(whole, "lite0", str(arguments.network), images)
     curves = _curves(whole.eval(), images)
@@ -81,13 +81,6 @@ def main() -> None:
             path = arguments.output / f"{cost:g}.onnx"
             _write(pruned, path, typical(table, pixels, rows))
             print(f"    {path.stat().st_size / 1e6:.2f} MB; {_scores(path, table, pixels, rows)}", flush=True)
-
-
-def _drawn(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Tensor:
-    used = (table["part"] == "train").to_numpy()
-    weights = sampling_weights(table[used].reset_index(drop=True)).numpy()
-    drawn = np.random.default_rng(1).choice(rows[used], _IMAGES, replace=False, p=weights / weights.sum())
-    return to_input(torch.from_numpy(np.asarray(pixels[drawn])))
 
 
 def _write(network: networks.Classifier, path: Path, pixels: npt.NDArray[np.uint8]) -> None:

@@ -73,19 +73,26 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
     return folder
 
 
-def typical(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def typical(
+    table: pd.DataFrame,
+    pixels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    *,
+    n: int = _IMAGES,
+    seed: int = 0,
+) -> npt.NDArray[np.uint8]:
     """Returns the pixels of training images, drawn so that neither source, contrast nor plane stands out.
 
     Args:
         table: the split.
         pixels: of `cached_pixels`, uint8 (n, size, size[, 3]).
         rows: the place of each image of the split among them; below 0 for none.
+        n: images at most.
+        seed: of the random generator.
     """
     used = ((table["part"] == "train") & table["label"].notna()).to_numpy() & (rows >= 0)
     weights = sampling_weights(table[used].reset_index(drop=True)).numpy()
-    drawn = np.random.default_rng(0).choice(
-        rows[used], min(_IMAGES, used.sum()), replace=False, p=weights / weights.sum()
-    )
+    drawn = np.random.default_rng(seed).choice(rows[used], min(n, used.sum()), replace=False, p=weights / weights.sum())
     return np.asarray(pixels[drawn])
 
 
