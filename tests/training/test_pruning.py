@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from brainsift.core.errors import InputError
 from brainsift.training import networks, pretrained, pruning
 
 HALF = [16, 48, 72]
@@ -71,3 +72,10 @@ def test_the_slim_network_starts_from_a_whole_one_and_from_itself(tmp_path):
     assert pretrained.load(heir, "lite0-slim", str(path), images) == "an exported network from network.onnx"
     with torch.no_grad():
         assert torch.allclose(heir.eval()(images), model(images), rtol=1e-2)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    path = tmp_path / "network.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(InputError, match="holds no weights that can be read"):
+        pretrained.load(networks.build("lite0-slim", size=64), "lite0-slim", str(path), torch.rand(2, 1, 64, 64))

@@ -12,6 +12,8 @@ Three kinds of file are read:
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 from urllib.request import Request, urlopen
@@ -66,7 +68,7 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     """
     if name not in (*HUB_NAMES, *_PACKAGED) or weights == "none":
         return SCRATCH
-    if name in _PRUNED and not _fits(model, Path(weights)):
+    if name in _PRUNED and not (weights.endswith(".onnx") and _fits(model, _read_exported(Path(weights)))):
         return _load_pruned(model, name, weights, images)
     if weights == "auto" and name in _PACKAGED:
         weights = str(_packaged(name))
@@ -100,11 +102,26 @@ def _load_pruned(model: Classifier, name: str, weights: str, images: Tensor) -> 
     return f"{origin}, pruned"
 
 
-def _fits(model: Classifier, path: Path) -> bool:
-    """Tells whether a file holds an exported network of the same widths."""
-    if path.suffix != ".onnx" or not path.is_file():
-        return False
-    found = _exported_weights(onnx.load(path).graph)
+def _read_exported(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    check(str(path))
+    with _readable(path):
+        return _exported_weights(onnx.load(path).graph)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what numpy, onnx, safetensors and pickle raise on a broken file into an `InputError`."""
+    try:
+        yield
+    except (InputError, ImportError, MemoryError):  # they say nothing of the file
+        raise
+    except Exception as error:
+        rule = f"holds no weights that can be read: {in_one_line(error)}"
+        raise InputError(path, rule, "Get the file again, or write `auto` or `none`.") from None
+
+
+def _fits(model: Classifier, found: dict[str, tuple[Tensor, Tensor]]) -> bool:
+    """Tells whether weights have the names and shapes of a network's."""
     return {name: weight.shape for name, (weight, _) in found.items()} == {
         name: layer.weight.shape for name, layer in _weighted(model).items()
     }
@@ -144,18 +161,13 @@ def _hub_answers() -> bool:
 
 def _load_file(model: Classifier, path: Path, images: Tensor) -> None:
     check(str(path))
-    try:
+    with _readable(path):
         if path.suffix == ".npz":
             _load_folded(model, path, images)
         elif path.suffix == ".onnx":
             _load_exported(model, path, images)
         else:
             _load_state(model, _read_state(path), path)
-    except (InputError, ImportError, MemoryError):  # they say nothing of the file
-        raise
-    except Exception as error:  # numpy, safetensors and pickle each raise their own on broken files
-        rule = f"holds no weights that can be read: {in_one_line(error)}"
-        raise InputError(path, rule, "Get the file again, or write `auto` or `none`.") from None
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
@@ -214,11 +226,12 @@ def _load_folded(model: Classifier, path: Path, images: Tensor) -> None:
 
 @torch.no_grad()
 def _load_exported(model: Classifier, path: Path, images: Tensor) -> None:
-    if not _fits(model, path):
+    found = _read_exported(path)
+    if not _fits(model, found):
         raise InputError(path, "does not fit the network", "Use a network that brainsift exported, of the same model.")
     weighted, norms = _weighted(model), []
     norm_of = dict(_convolution_norm_pairs(cast(nn.Module, model.body)))
-    for name, (weight, bias) in _exported_weights(onnx.load(path).graph).items():
+    for name, (weight, bias) in found.items():
         layer = weighted[name]
         layer.weight.copy_(weight)
         if layer.bias is None:
