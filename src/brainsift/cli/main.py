@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train one network",
     "tune": "search learning rate, dropout and other settings, on validation data",
     "evaluate": "score runs, or a table of predictions, with confidence intervals",
+    "prune": "turn a run of lite0 into one of fewer channels, which predicts faster",
     "quantize": "turn a run into a run in INT8, which predicts faster",
     "export": "turn a run into a model bundle that `predict` uses",
     "explain": "score where a network looks against segmentation masks of tumors",

@@ -14,6 +14,7 @@ from brainsift.datasets.split import split
 from brainsift.deployment.ensemble import join_runs
 from brainsift.deployment.export import export_run
 from brainsift.deployment.quantization import quantize_run
+from brainsift.deployment.slimming import prune_run
 from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.evaluation.localization import explain_run
 from brainsift.evaluation.run_results import RunResults
@@ -33,6 +34,7 @@ def release(
     external: Sequence[str] = (),
     mapping: Mapping[str, Ruling] | None = None,
     test_patients: Sequence[str] = (),
+    prune: bool = False,
     int8: bool = False,
     refit: bool = False,
     report: Report = silent,
@@ -50,6 +52,7 @@ def release(
         external: collections that are only scored, never trained on.
         mapping: labels of names that brainsift does not know; see `labelling.Labelling`.
         test_patients: ``SOURCE=N``; see `SplitConfig`.
+        prune: see `scored`.
         int8: see `scored`.
         refit: once the test set is scored, train a second network on it too, in twice the time: what is exported is
             that, with the first network's figures of the test set. The validation set calibrates both.
@@ -80,10 +83,10 @@ def release(
         return None
     unseen = usable_external(manifest[manifest["role"] == "external"], table)
     if not refit:
-        run, results = scored(table, unseen, run, cache=cache, int8=int8, report=report)
+        run, results = scored(table, unseen, run, cache=cache, prune=prune, int8=int8, report=report)
         return export_run(run, folder / "bundle", cache=cache), results
-    measured, results = scored(table, unseen.iloc[:0], run, cache=cache, int8=int8, report=report)
-    run, of_external = scored(with_all, unseen, folder / "run-all", cache=cache, int8=int8, report=report)
+    measured, results = scored(table, unseen.iloc[:0], run, cache=cache, prune=prune, int8=int8, report=report)
+    run, of_external = scored(with_all, unseen, folder / "run-all", cache=cache, prune=prune, int8=int8, report=report)
     bundle = export_run(run, folder / "bundle", cache=cache, measured=measured)
     return bundle, replace(results, external=of_external.external)
 
@@ -94,6 +97,7 @@ def scored(
     run: Path,
     *,
     cache: Path,
+    prune: bool = False,
     average_with: Sequence[str | Path] = (),
     int8: bool = False,
     report: Report = silent,
@@ -105,14 +109,17 @@ def scored(
         unseen: external images; may be empty.
         run: folder of the run.
         cache: of preprocessed pixels.
+        prune: turn a `lite0` into `lite0-slim` first, in a folder whose name ends in -slim: what is scored is that.
         average_with: bundles; what is scored is the mean of their networks and the trained one, in a folder beside the
             run whose name ends in -mean.
-        int8: turn the network into INT8 first, in a folder whose name ends in -int8: what is scored is that.
+        int8: turn the network into INT8, in a folder whose name ends in -int8: what is scored is that.
         report: takes the progress.
 
     Returns:
         The run that was scored, and its scores.
     """
+    if prune:
+        run = prune_run(run, run.with_name(f"{run.name}-slim"), cache=cache)
     if average_with:
         run = join_runs([run], run.with_name(f"{run.name}-mean"), bundles=average_with, cache=cache)
     if int8:

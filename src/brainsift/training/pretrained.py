@@ -32,8 +32,8 @@ HUB_NAMES = {
     "mobilenet": "google/mobilenet_v2_1.0_224",
     "resnet50": "microsoft/resnet-50",
 }
-_PRUNED = {"lite0-slim": "lite0"}  # a network, and the one of which it is a part
-_PACKAGED = ("compact", "lite0", *_PRUNED)
+PRUNED = {"lite0-slim": "lite0"}  # a network, and the one of which it is a part
+_PACKAGED = ("compact", "lite0", *PRUNED)
 SCRATCH = "trained from scratch"
 # As `deployment` names its weights.
 _LAYER = re.compile(r"model\.(.+)\.weight(\.\d+)?(_DequantizeLinear_Output|_quantized)?$")
@@ -68,7 +68,7 @@ def load(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     """
     if name not in (*HUB_NAMES, *_PACKAGED) or weights == "none":
         return SCRATCH
-    if name in _PRUNED and not (weights.endswith(".onnx") and _fits(model, _read_exported(Path(weights)))):
+    if name in PRUNED and not (weights.endswith(".onnx") and _fits(model, _read_exported(Path(weights)))):
         return _load_pruned(model, name, weights, images)
     if weights == "auto" and name in _PACKAGED:
         weights = str(_packaged(name))
@@ -94,12 +94,23 @@ def check(weights: str) -> None:
 
 
 def _load_pruned(model: Classifier, name: str, weights: str, images: Tensor) -> str:
-    whole = networks.build(_PRUNED[name], size=images.shape[-1], in_channels=images.shape[1]).to(images.device)
-    origin = load(whole, _PRUNED[name], weights, images)
+    whole = networks.build(PRUNED[name], size=images.shape[-1], in_channels=images.shape[1]).to(images.device)
+    origin = load(whole, PRUNED[name], weights, images)
+    fill(model, whole, images)
+    return f"{origin}, pruned"
+
+
+def fill(model: Classifier, whole: Classifier, images: Tensor) -> None:
+    """Prunes a network, and loads what is left into the one that is a part of it.
+
+    Args:
+        model: one of `PRUNED`.
+        whole: the network of which it is a part; changed in place.
+        images: see `load`; from what they give, the channels are chosen.
+    """
     own, of_whole = (cast(nn.Module, one.body.model) for one in (model, whole))
     pruning.prune(of_whole, [block.width for block in pruning.blocks(own)], whole, images)
     model.load_state_dict(whole.state_dict())
-    return f"{origin}, pruned"
 
 
 def _read_exported(path: Path) -> dict[str, tuple[Tensor, Tensor]]:

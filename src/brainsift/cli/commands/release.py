@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help=DATA_HELP)
     parser.add_argument("--external", nargs="*", default=[], metavar="DATA", help="only scored, never trained on")
     add_output(parser, "folder of the release; at the end its folder `bundle` holds the model bundle")
+    parser.add_argument(
+        "--prune", action="store_true", help="score, calibrate and export the network with fewer channels, lite0-slim"
+    )
     parser.add_argument("--int8", action="store_true", help="score, calibrate and export the network in INT8")
     parser.add_argument(
         "--refit",
@@ -62,6 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
             external=arguments.external,
             mapping=mapping,
             test_patients=given(arguments, SplitConfig).get("test_patients", ()),
+            prune=arguments.prune,
             int8=arguments.int8,
             refit=arguments.refit,
             report=report,
@@ -78,7 +82,7 @@ def _cross_fit(arguments: argparse.Namespace, config: TrainConfig, mapping: "dic
     from brainsift.pipelines.cross_fit import cross_fit
 
     plan = given(arguments, SplitConfig)
-    for name in ("int8", "refit"):
+    for name in ("prune", "int8", "refit"):
         if getattr(arguments, name):
             raise UsageError(name, "has no meaning with --fold or --hold-out, which export no bundle", "Leave it out.")
     if "test_patients" in plan:
