@@ -36,7 +36,7 @@ def _noise(share: float) -> Change:
 
 
 CHANGES: dict[str, Change] = {
-    "as it is": lambda grey: grey,
+    "unchanged": lambda grey: grey,
     "noise, 5 % of the range": _noise(0.05),
     "noise, 10 % of the range": _noise(0.10),
     "turned by 15°": rotated(15),
@@ -65,9 +65,9 @@ def main() -> None:
     table = table[(table["part"] == held_out) & (table["status"] == "ok") & table["label"].notna()]
     table = table.sample(min(arguments.images, len(table)), random_state=0)
     robust, refused = robustness(predictor, table), refusals(predictor)
-    print(markdown_table(("change", "accuracy, %", "ROC AUC", "refused, %"), robust))
+    print(markdown_table(("change", "accuracy, %", "ROC AUC", "rejected, %"), robust))
     print()
-    print(markdown_table(("images", "n", "refused, %", "most frequent reason"), refused))
+    print(markdown_table(("images", "n", "rejected, %", "most frequent reason"), refused))
     if arguments.output:
         write_json(arguments.output, {"robustness": robust, "refusals": refused})
 

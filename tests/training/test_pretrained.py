@@ -150,8 +150,8 @@ def test_the_network_that_ships_is_loaded_with_the_precision_of_its_integers():
     images = to_input(torch.from_numpy(np.stack(heads)))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (expected,) = session.run(["logits"], {"images": images.numpy()})
-    heir = networks.build("lite0")
-    pretrained.load(heir, "lite0", str(path), images)
+    heir = networks.build("lite0-slim")
+    pretrained.load(heir, "lite0-slim", str(path), images)
     with torch.no_grad():
         logits = heir.eval()(images).numpy()
     assert np.corrcoef(logits, expected)[0, 1] > 0.98
