@@ -1,16 +1,16 @@
 """Which channels inside the blocks of lite0 does its logit need?
 
 For each block: what the output loses if half of its channels are pruned, what that changes of the logit, and what a
-channel costs. From these, the widths of a network of a given cost that change the logit least; for a cost of 0.6 they
+channel costs. From these, the widths of a network of a given cost that change the logit least; for a cost of 0.7 they
 are those of `lite0-slim`. Only training images are read for that.
 
 With -o each of these networks is pruned, without further training, and written in INT8 as `COST.onnx`; the weighted log
 loss on the validation set, slope and intercept fitted, and ROC AUC are those of the file.
 
 Usage:
-    python bench/prune.py src/brainsift/inference/shipped/network.onnx FOLDER --cost 0.5 0.6 0.7 [-o PRUNED]
+    python bench/prune.py FIFTH/network.onnx FOLDER --cost 0.5 0.6 0.7 [-o PRUNED]
 
-FOLDER is that of train_further.py: `run/split.csv` and `cache`.
+FIFTH is the bundle that shipped in commit 0ccd438; FOLDER is that of train_further.py: `run/split.csv` and `cache`.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", type=Path, help="network.onnx of a bundle of lite0")
     parser.add_argument("folder", type=Path, help="of train_further.py")
-    parser.add_argument("--cost", nargs="+", type=float, default=[0.6], help="of all blocks, as a share")
+    parser.add_argument("--cost", nargs="+", type=float, default=[0.7], help="of all blocks, as a share")
     parser.add_argument("-o", "--output", type=Path, help="folder for the pruned networks in INT8")
     arguments = parser.parse_args()
     table = read_manifest(arguments.folder / "run" / "split.csv")

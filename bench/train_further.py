@@ -6,20 +6,20 @@ collections have no part in the test set. A seventh of their groups is for valid
 images are scored once, at the end, and choose nothing.
 What is done is kept in the folder; started again, the command goes on.
 
-With --prune its lite0-slim is exported, with --average-with the mean of its logits and of those of other bundles, with
---int8 the network in INT8.
-With --teachers the network learns from the predictions of finished networks as well as from labels and masks.
+With --prune the trained lite0 is pruned to lite0-slim, and that is exported. With --average-with it is the mean of its
+logits and of those of other bundles, with --int8 the network in INT8. With --teachers the network learns from the
+predictions of finished networks as well as from labels and masks.
 With --measured the test set teaches too; its figures are then those of a run that never saw it.
 
-The last two commands made the network that ships, from the one that shipped in commit 9523828 (THIRD); it was pruned
-from the INT8 of an earlier export (see docs/model.md).
+The last two commands tell how the network that ships came about, from the one that shipped in commit 9523828 (THIRD).
+What the last one trains had been exported before, and was pruned from that bundle (see docs/model.md).
 
 Usage:
-    BRAINSIFT_DATA=../shared/data python bench/train_further.py src/brainsift/inference/shipped/network.onnx -o FOLDER
+    BRAINSIFT_DATA=../shared/data python bench/train_further.py SHIPPED/network.onnx -o FOLDER --model lite0-slim
     BRAINSIFT_DATA=../shared/data python bench/train_further.py THIRD/network.onnx -o FOURTH --int8 \\
         --average-with THIRD
     BRAINSIFT_DATA=../shared/data python bench/train_further.py THIRD/network.onnx -o FOLDER --int8 \\
-        --teachers FOURTH/bundle --taught 0.5 --measured FOURTH/run-int8 --prune
+        --teachers FOURTH/bundle --taught 0.5 --measured FOURTH/run-mean-int8 --prune
 """
 
 import argparse
@@ -56,9 +56,11 @@ def main() -> None:
     parser.add_argument("--average-with", nargs="*", default=[], help="folders of bundles: export the mean with these")
     parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is against the teachers")
     parser.add_argument("--measured", type=Path, help="evaluated run on this split: its test set teaches too")
-    parser.add_argument("--prune", action="store_true", help="score and export lite0-slim, made of the trained lite0")
+    parser.add_argument("--prune", action="store_true", help="score and export the trained lite0, pruned to lite0-slim")
     parser.add_argument("--int8", action="store_true", help="score and export the network in INT8")
     arguments = parser.parse_args()
+    if arguments.prune and arguments.model != "lite0":
+        parser.error("--prune needs --model lite0")
     data = Path(os.environ.get("BRAINSIFT_DATA", "../shared/data"))
     folder: Path = arguments.output
     (folder / "with-external").mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from brainsift.cli.main import COMMANDS, command_parser, main
 from brainsift.core.files import read_json
 from brainsift.datasets.catalog import collect
 from brainsift.datasets.manifest import read_manifest, write_manifest
+from brainsift.deployment import slimming
 from brainsift.images.phantom import draw
 from brainsift.inference.bundle import load_bundle
 
@@ -495,6 +496,27 @@ def test_sources_left_out_choose_temperature_and_thresholds(phantoms, tmp_path, 
     assert set(found["thresholds"]) == {"balanced", "screening", "confirm"} and found["temperature"] > 0
     assert main([*words, *SMALL, "--hold-out", "a", "--fold", "1"]) == 2
     assert "not both" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_release_is_pruned_and_turned_into_int8(phantoms, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "release"
+    words = ["release", "--data", f"phantom={phantoms}", "-o", str(folder), "--epoch-images", "64", *SMALL, "--prune"]
+    assert main(words) == 5
+    assert "needs at least 512 training images to be pruned" in capsys.readouterr().err
+    assert not (folder / "run").exists()  # it says so before it trains
+    monkeypatch.setattr(slimming, "_IMAGES", 16)
+    assert main([*words, "--int8"]) == 0
+    assert load_bundle(folder / "bundle").name == "lite0-slim"
+    capsys.readouterr()
+    assert main(["card", str(folder / "bundle")]) == 0
+    assert "pruned without training from lite0 " in capsys.readouterr().out
+    cache = ["--cache", str(folder / "cache")]
+    assert main(["prune", str(folder / "run"), "-o", str(tmp_path / "slim"), *cache]) == 0
+    assert (tmp_path / "slim" / "weights.safetensors").is_file()
+    assert main(["prune", str(folder / "run-slim-int8"), "-o", str(tmp_path / "slim"), *cache]) == 5
+    assert "holds a run that is not" in capsys.readouterr().err
+    assert main([*words, "--folds", "2", "--fold", "0"]) == 2
 
 
 @pytest.mark.slow

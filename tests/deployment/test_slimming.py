@@ -51,7 +51,7 @@ def test_it_is_a_run_of_the_same_images_with_fewer_weights(whole, slim):
     sizes = [(run / "weights.safetensors").stat().st_size for run in (whole, slim)]
     assert sizes[1] < 0.5 * sizes[0]
     assert read_json(slim / "config.json")["model"] == "lite0-slim"
-    assert read_json(slim / "environment.json")["pruned from"] == "run"
+    assert read_json(slim / "environment.json")["pruned from"].startswith("lite0 ")
 
 
 def test_it_becomes_a_bundle_in_int8(slim, cache, tmp_path):
@@ -70,7 +70,7 @@ def test_a_run_in_int8_is_pruned_too(whole, slim, cache, tmp_path):
 
 def test_too_few_images_cannot_choose(whole, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(slimming, "_IMAGES", 512)
-    with pytest.raises(RunError, match="has 47 training images, and 512 choose the channels"):
+    with pytest.raises(RunError, match="needs at least 512 training images to be pruned, has 4"):
         prune_run(whole, tmp_path / "slim", cache=cache)
     assert not (tmp_path / "slim").exists()
 
@@ -81,12 +81,21 @@ def test_a_finished_one_is_left_as_it_is(whole, slim):
     assert (slim / "weights.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_run_of_another_network_is_not_left_as_it_is(whole, slim, cache, tmp_path):
+    small = quantize_run(whole, tmp_path / "int8", cache=cache)
+    for run, output in ((small, slim), (whole, whole), (whole, small)):
+        with pytest.raises(RunError, match=r"holds a run that is not .*, (pruned|quantized)"):
+            prune_run(run, output, cache=cache)
+    with pytest.raises(RunError, match=r"holds a run that is not .*, (pruned|quantized)"):
+        quantize_run(slim, small, cache=cache)
+
+
 def test_other_networks_and_means_are_refused(small_run, whole, slim, cache, tmp_path):
     for run in (small_run, slim):
         with pytest.raises(RunError, match="Name a run of lite0"):
             prune_run(run, tmp_path / "other", cache=cache)
     mean = quantize_run(whole, tmp_path / "mean", cache=cache)
     write_json(mean / "environment.json", {**read_json(mean / "environment.json"), "mean of": ["one", "two"]})
-    with pytest.raises(RunError, match="is a mean of several networks"):
+    with pytest.raises(RunError, match="holds a mean of several networks"):
         prune_run(mean, tmp_path / "other", cache=cache)
     assert not (tmp_path / "other").exists()

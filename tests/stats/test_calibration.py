@@ -165,5 +165,26 @@ def test_a_risk_of_nil_has_the_p_value_that_can_be_told_by_hand():
         assert found == pytest.approx((1 - share) ** n)
 
 
+def test_an_error_among_few_sure_answers_does_not_end_every_promise():
+    """Four groups are wrong: too many of the 400 that are left where half is referred, not of the 600 of a quarter."""
+    far = np.linspace(8, 0.1, 800)
+    wrong = np.zeros(800, bool)
+    wrong[[3, 50, 100, 150]] = True
+    labels = np.arange(800) % 2
+    logits = np.where(labels == 1, far, -far) * np.where(wrong, -1, 1)
+    found = calibration.margins(labels, logits, np.arange(800))["0.02"]
+    assert found["referred"] < 0.25
+    # Of half as many groups, the same errors are too many at both starts.
+    kept = slice(0, 400)
+    assert "0.02" not in calibration.margins(labels[kept], logits[kept], np.arange(400))
+
+
+def test_ties_and_few_distinct_values_are_taken():
+    labels, logits, groups = _cases(1500)
+    found = calibration.margins(labels, np.round(logits), groups)
+    assert found and all(value["margin"] in np.abs(np.round(logits)) for value in found.values())
+    assert set(calibration.margins(labels, np.where(labels == 1, 3.0, -3.0), groups)) >= {"0.05", "0.1"}
+
+
 def test_few_cases_promise_little():
     assert calibration.margins(*_cases(20)) == {}

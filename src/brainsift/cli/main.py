@@ -23,7 +23,7 @@ COMMANDS = {
     "train": "train one network",
     "tune": "search learning rate, dropout and other settings, on validation data",
     "evaluate": "score runs, or a table of predictions, with confidence intervals",
-    "prune": "turn a run of lite0 into one of fewer channels, which predicts faster",
+    "prune": "turn a run of lite0 into one of lite0-slim, which has fewer channels and predicts faster",
     "quantize": "turn a run into a run in INT8, which predicts faster",
     "export": "turn a run into a model bundle that `predict` uses",
     "explain": "score where a network looks against segmentation masks of tumors",
@@ -33,7 +33,7 @@ COMMANDS = {
     "review": "find labels that a network contradicts, for a person to check",
     "calibrate": "adapt a model bundle to a hospital with a small labeled set",
     "card": "print the model card of a bundle",
-    "release": "audit, split, train, evaluate and export the network that ships",
+    "release": "audit, split, train, evaluate and export a network like the one that ships",
     "study": "audit, split, train, tune, evaluate and compare, from raw folders to a report",
 }
 _INTERRUPTED = 130

@@ -14,7 +14,7 @@ from brainsift.deployment.export import with_whole_weights, write_onnx
 from brainsift.inference.bundle import load_bundle
 from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
-from brainsift.training.runs import cache_of, finish_exported, load_run, read_split
+from brainsift.training.runs import cache_of, finish_exported, is_made_of, load_run, made_of, read_split
 
 _AVERAGED = ("logits", "tumor_map")
 _IMAGE = ["sha256", "channel", "part"]
@@ -44,10 +44,12 @@ def join_runs(
         The folder of the new run.
 
     Raises:
-        RunError: a run is not finished, or was trained on other images or another input than the first.
+        RunError: a run is not finished, or was trained on other images or another input than the first; or the folder
+            holds another run.
     """
     places, folder = [Path(run) for run in runs], Path(output)
-    if (folder / "predictions.csv").exists():
+    sources = [*places, *map(Path, bundles)]
+    if is_made_of(folder, "averaged", sources):
         return folder
     table, networks = read_split(places[0]), []
     _, first = load_run(places[0])
@@ -76,7 +78,7 @@ def join_runs(
     pixels, rows = cached_pixels(
         table, Path(cache) if cache else cache_of(places[0]), preprocessing=first.preprocessing, size=first.size
     )
-    finish_exported(folder, places[0], {"mean of": joined}, pixels, rows)
+    finish_exported(folder, places[0], {"mean of": joined, "made of": made_of("averaged", sources)}, pixels, rows)
     return folder
 
 

@@ -33,7 +33,7 @@ from brainsift.stats.scores import MapScores, SourceScores
 from brainsift.training import networks
 from brainsift.training.exported import ExportedNetwork
 from brainsift.training.recipes import TrainConfig
-from brainsift.training.runs import cache_of, load_run, read_split
+from brainsift.training.runs import cache_of, in_words, load_run, read_split
 
 _SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "roc_auc", "calibration_error")
 _HALVED = 16_384  # elements from which on a tensor of weights is stored in float16
@@ -102,7 +102,7 @@ def export_run(
         leaky=tested.leaky,
         figures=figures,
         maps=maps,
-        measured=_origin(Path(measured)) if measured else "",
+        measured=in_words(Path(measured)) if measured else "",
         volumes=series[1] if series else None,
     )
     write_bundle(
@@ -142,13 +142,6 @@ def _figures(
         (*of_test, *own),
         maps | {name: one for name, one in read_maps(measured).items() if name.startswith("test")},
     )
-
-
-def _origin(run: Path) -> str:
-    """Says which network a run holds."""
-    model, environment = read_json(run / "config.json")["model"], read_json(run / "environment.json")
-    averaged = environment.get("mean of", ())
-    return f"{model} {environment['commit']}" + (f" (the mean of {len(averaged)} networks)" if averaged else "")
 
 
 def _count_data(split: pd.DataFrame) -> tuple[DataCount, ...]:

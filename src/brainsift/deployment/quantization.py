@@ -26,7 +26,7 @@ from brainsift.deployment.export import write_onnx
 from brainsift.images.preprocess import network_input
 from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
-from brainsift.training.runs import cache_of, finish_exported, load_run, read_split
+from brainsift.training.runs import cache_of, finish_exported, is_made_of, load_run, made_of, read_split
 from brainsift.training.sampling import sampling_weights
 
 INT8 = "INT8"
@@ -50,10 +50,10 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
         The folder of the new run.
 
     Raises:
-        RunError: the run is not finished, or is in INT8 itself.
+        RunError: the run is not finished or is in INT8 itself, or the folder holds another run.
     """
     place, folder = Path(run), Path(output)
-    if (folder / "predictions.csv").exists():
+    if is_made_of(folder, "quantized", [place]):
         return folder
     if read_json(place / "environment.json").get("inference") == INT8:
         raise RunError(run, "is in INT8 already", "Name the run that was trained.")
@@ -69,7 +69,7 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
             whole = Path(temporary) / "network.onnx"
             write_onnx(model, config, whole, halved=False)
         quantize(whole, finished, typical(table, pixels, rows))
-    finish_exported(folder, place, {"inference": INT8}, pixels, rows)
+    finish_exported(folder, place, {"inference": INT8, "made of": made_of("quantized", [place])}, pixels, rows)
     return folder
 
 

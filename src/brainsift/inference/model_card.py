@@ -78,9 +78,11 @@ def _model(bundle: Bundle, facts: Provenance) -> str:
     averaged = environment.get("mean of", ())
     mean = f"The mean of {len(averaged)} networks: {', '.join(averaged[:-1])}, and one trained as follows. "
     arithmetic = f" It predicts in {environment['inference']}." if "inference" in environment else ""
+    whole = environment.get("pruned from")
+    pruned = f"pruned without training from {whole}, which was trained as follows: " if whole else ""
     return (
         f"{mean if averaged else ''}`{bundle.name}`, {environment.get('parameters', 0) / 1e6:.2f} M parameters, "
-        f"{environment.get('pretrained', '')}; input {bundle.size}×{bundle.size} grey, preprocessing "
+        f"{pruned}{environment.get('pretrained', '')}; input {bundle.size}×{bundle.size} grey, preprocessing "
         f"`{bundle.preprocessing}`. Recipe `{config.get('recipe')}`, {config.get('epochs')} epochs of "
         f"{config.get('epoch_images') or 'all'} images, seed {config.get('seed')}, commit "
         f"{environment.get('commit')}, on {environment.get('processor')}.{arithmetic} Temperature "

@@ -14,7 +14,7 @@ from brainsift.datasets.split import split
 from brainsift.deployment.ensemble import join_runs
 from brainsift.deployment.export import export_run
 from brainsift.deployment.quantization import quantize_run
-from brainsift.deployment.slimming import prune_run
+from brainsift.deployment.slimming import check_prunable, prune_run
 from brainsift.evaluation.evaluate import evaluate_run
 from brainsift.evaluation.localization import explain_run
 from brainsift.evaluation.run_results import RunResults
@@ -62,7 +62,7 @@ def release(
         The bundle and the scores of the run; None in all but the first of several processes.
 
     Raises:
-        RunError: the folder holds another release.
+        RunError: the folder holds another release, or the network cannot be pruned.
         SourceError, ManifestError: a collection cannot be used.
 
     >>> bundle, results = release(["br35h=data/br35h"], Path("release"))  # doctest: +SKIP
@@ -74,6 +74,8 @@ def release(
         manifest, _ = audited(data, external, folder, mapping=mapping, report=report)
     plan = SplitConfig(seed=config.seed, test_patients=tuple(test_patients))
     table = split(manifest[manifest["role"] == "study"].reset_index(drop=True), plan)
+    if prune:
+        check_prunable(run, config.model, table)
     origin = {"name": folder.resolve().name, "protocol": plan.protocol, "fold": plan.fold}
     train(table, config, run, cache=cache, origin=origin, report=report)
     with_all = table.assign(part=table["part"].replace({"test": "train"}))

@@ -196,7 +196,7 @@ class VolumeResult(BaseModel):
 class ModelName(BaseModel):
     """Which network made the predictions."""
 
-    name: str = Field(examples=["lite0"])
+    name: str = Field(examples=["lite0-slim"])
     version: str = Field(description="Version of brainsift.", examples=["0.1.0"])
     network_sha256: str = Field(examples=["4d5d38aa23def8c0725064af791856527fd1ccb41d4b81bd5adffa3f20e89902"])
 
@@ -291,7 +291,7 @@ class ModelReply(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    name: str = Field(examples=["lite0"])
+    name: str = Field(examples=["lite0-slim"])
     version: str = Field(examples=["0.1.0"])
     network_sha256: str
     size: int = Field(description="Side of the network's input, pixels.", examples=[128])

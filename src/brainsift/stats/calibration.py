@@ -192,9 +192,10 @@ def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike)
 
     The answer is the sign of the logit: a threshold chosen on the same images would make the promise too good.
 
-    Learn then test: from a margin down, a smaller one is taken as long as the Hoeffding-Bentkus test rejects that the
-    share of wrong answers exceeds the promise. It starts twice, where a half and where a quarter is referred, with half
-    of the risk each: few are left where much is referred. Near-copies and slices of one patient are one observation.
+    Learn then test: it tests ever smaller margins, and stops at the first where the Hoeffding-Bentkus test does not
+    reject that the share of wrong answers exceeds the promise. It does so twice, from where a half and from where a
+    quarter is referred, with half of the risk each: at the first start few groups are left, so that one error can end
+    it. Near-copies and slices of one patient are one observation.
 
     Args:
         labels: (n,) 1 or 0.
@@ -224,9 +225,9 @@ def margins(labels: npt.ArrayLike, logits: npt.ArrayLike, groups: npt.ArrayLike)
     for share in _PROMISES:
         rejected = _hoeffding_bentkus_p_values(risks, counts, share) <= _RISK / len(starts)
         ends = [start + int(np.append(~rejected[start:], True).argmax()) - 1 for start in starts]
-        reached = [end for start, end in zip(starts, ends, strict=True) if end >= start]
-        if reached:
-            margin = float(steps[max(reached)])
+        accepted = [end for start, end in zip(starts, ends, strict=True) if end >= start]
+        if accepted:
+            margin = float(steps[max(accepted)])
             found[str(share)] = {"margin": margin, "referred": float((far < margin).mean())}
     return found
 

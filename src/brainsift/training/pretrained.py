@@ -4,9 +4,9 @@ Three kinds of file are read:
     *.npz                  MobileNetV2 with its batch norms folded in: ``NNN_cv_w`` or ``NNN_dw_w`` (out, height,
                            width, in; depthwise 1, height, width, channels) and ``NNN_b`` in the order of execution
     *.pth, *.safetensors   a state dict with the key names of torchvision, transformers or efficientnet_lite_pytorch
-    *.onnx                 a network that brainsift exported, of `compact` or `lite0`, to train it further: all of its
-                           weights, those of the tumor map and the decision too; of a mean of several networks, those of
-                           the last one; of one in INT8, what its integers stand for
+    *.onnx                 a network that brainsift exported, of `compact` or either `lite0`, to train it further: all
+                           of its weights, those of the tumor map and the decision too; of a mean of several networks,
+                           those of the last one; of one in INT8, what its integers stand for
 
 `lite0-slim` takes each kind of file of `lite0`, and prunes what it holds.
 """
@@ -32,7 +32,7 @@ HUB_NAMES = {
     "mobilenet": "google/mobilenet_v2_1.0_224",
     "resnet50": "microsoft/resnet-50",
 }
-PRUNED = {"lite0-slim": "lite0"}  # a network, and the one of which it is a part
+PRUNED = {"lite0-slim": "lite0"}  # pruned network: the one that it is cut from
 _PACKAGED = ("compact", "lite0", *PRUNED)
 SCRATCH = "trained from scratch"
 # As `deployment` names its weights.
@@ -96,17 +96,17 @@ def check(weights: str) -> None:
 def _load_pruned(model: Classifier, name: str, weights: str, images: Tensor) -> str:
     whole = networks.build(PRUNED[name], size=images.shape[-1], in_channels=images.shape[1]).to(images.device)
     origin = load(whole, PRUNED[name], weights, images)
-    fill(model, whole, images)
+    load_pruned_from(whole, model, images)
     return f"{origin}, pruned"
 
 
-def fill(model: Classifier, whole: Classifier, images: Tensor) -> None:
-    """Prunes a network, and loads what is left into the one that is a part of it.
+def load_pruned_from(whole: Classifier, model: Classifier, images: Tensor) -> None:
+    """Prunes a network, and loads what is left into the pruned one.
 
     Args:
+        whole: the network; changed in place.
         model: one of `PRUNED`.
-        whole: the network of which it is a part; changed in place.
-        images: see `load`; from what they give, the channels are chosen.
+        images: see `load`; what they give chooses the channels.
     """
     own, of_whole = (cast(nn.Module, one.body.model) for one in (model, whole))
     pruning.prune(of_whole, [block.width for block in pruning.blocks(own)], whole, images)

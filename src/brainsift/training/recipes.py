@@ -69,8 +69,8 @@ class TrainConfig:
         keep_best: return to the weights with the best validation loss.
         best_before: validation loss below which an epoch counts as better.
         weights: ImageNet weights: auto (from a package for compact and both lite0, else the hub), none, or a file; or
-            the network.onnx of a bundle of compact or lite0, to train it further. From those of lite0, lite0-slim takes
-            what matters most.
+            the network.onnx of a bundle of compact or of either lite0, to train it further. From those of lite0,
+            lite0-slim takes what matters most.
         frozen: number of blocks at the front that keep their ImageNet weights.
         teachers: folders of bundles whose answers the network learns; they have to take the same input.
         taught: share of the loss that is against what the teachers say, 0 to 1; the rest is against labels and masks.

@@ -10,7 +10,7 @@ results.json                               written by `evaluate`
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -163,15 +163,52 @@ def finish_exported(
     write_predictions(folder / "predictions.csv", read_split(folder), network, pixels, rows)
 
 
+def is_made_of(folder: Path, how: str, sources: Sequence[Path]) -> bool:
+    """Tells whether a folder holds the finished run whose network is made of others.
+
+    Args:
+        folder: of the run.
+        how: "pruned", "quantized" or "averaged".
+        sources: folders of the runs and bundles that hold the others.
+
+    Raises:
+        RunError: it holds another run, or one of the others is not finished.
+    """
+    if not (folder / "predictions.csv").exists():
+        return False
+    if read_json(folder / "environment.json").get("made of") != made_of(how, sources):
+        names = " and ".join(str(one) for one in sources)
+        raise RunError(folder, f"holds a run that is not {names}, {how}", "Choose another folder.")
+    return True
+
+
+def made_of(how: str, sources: Sequence[Path]) -> list[str]:
+    """Returns what environment.json says under `made of`: how, and the SHA-256 of each network."""
+    return [how, *(sha256_of(_network_file(folder).read_bytes()) for folder in sources)]
+
+
+def _network_file(folder: Path) -> Path:
+    found = (folder / name for name in ("network.onnx", "weights.safetensors"))
+    path = next((one for one in found if one.exists()), None)
+    if path is None:
+        raise RunError(folder, "holds no finished run", "Start `brainsift train` again with the same -o.")
+    return path
+
+
+def in_words(folder: Path) -> str:
+    """Says which network a run holds."""
+    model, environment = read_json(folder / "config.json")["model"], read_json(folder / "environment.json")
+    averaged = environment.get("mean of", ())
+    return f"{model} {environment['commit']}" + (f" (the mean of {len(averaged)} networks)" if averaged else "")
+
+
 def load_run(folder: Path) -> tuple[networks.Classifier | ExportedNetwork, TrainConfig]:
     """Loads the network of a run folder, ready to predict: the trained one, or the one in INT8.
 
     Raises:
         RunError: the run is not finished.
     """
-    in_int8 = (folder / "network.onnx").exists()
-    if not (in_int8 or (folder / "weights.safetensors").exists()):
-        raise RunError(folder, "holds no finished run", "Start `brainsift train` again with the same -o.")
+    in_int8 = _network_file(folder).name == "network.onnx"
     saved = read_json(folder / "config.json")
     config = TrainConfig(**{field.name: saved[field.name] for field in fields(TrainConfig) if field.name in saved})
     if in_int8:

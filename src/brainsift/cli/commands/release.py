@@ -1,4 +1,4 @@
-r"""Train the network that ships, from raw folders to a model bundle: audit, split, train, evaluate, export.
+r"""Train a network like the one that ships, from raw folders to a bundle: audit, split, train, evaluate, export.
 
     brainsift release --data br35h=data/br35h cheng=data/cheng lgg=data/lgg --test-patients cheng=40 \
         --external external=data/external -o release

@@ -25,7 +25,7 @@ _EXAMPLE: dict[str, Any] = {
     "leaning": "tumor",
     "threshold": 0.55629,
     "detail": "",
-    "model": "lite0 0.1.0",
+    "model": "lite0-slim 0.1.0",
     "margin": 0.0,
     "slices": 0,
     "part_of": 11,
