@@ -111,9 +111,9 @@ def test_the_parameters_say_threshold_rule_network_and_research_only(case, resul
     bundle = results.predictor().bundle
     said = parameters(case("axial").results.report.dataset)
     assert "RESEARCH ONLY. Research use only. Not a medical device." in said and "RESEARCH ONLY" in said
-    assert f"threshold on the probability: {bundle.volumes.thresholds['confirm']:.6f} (confirm)" in said
+    assert f"threshold on the probability: {round(bundle.volumes.thresholds['confirm'], 6)} (confirm)" in said
     assert f"finding: {case('axial').volume.finding}" in said and f"rule: {bundle.volumes_in_words}" in said
-    assert f"threshold on the probability: {bundle.thresholds['balanced']:.6f} (balanced)" in said
+    assert f"threshold on the probability: {round(bundle.thresholds['balanced'], 6)} (balanced)" in said
     assert f"network SHA-256: {bundle.checksums()['network.onnx']}" in said
     assert "version of this result: 1" in said
 
