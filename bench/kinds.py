@@ -8,6 +8,7 @@ Usage:
 """
 
 import argparse
+from math import isnan
 from pathlib import Path
 
 from brainsift.core.text import shown
@@ -27,7 +28,8 @@ def main() -> None:
     arguments = parser.parse_args()
     known = read_known_kinds(load_bundle(arguments.bundle), read_manifest(arguments.split), arguments.cache)
     kinds, figures = make_kinds(known)
-    print(f"{len(known.rows)} tumors of known kind; a kind is named from a probability of {kinds.limit:.2f} on;")
+    named = "no kind is sure enough to be named" if isnan(kinds.limit) else f"named from {kinds.limit:.2f} on"
+    print(f"{len(known.rows)} tumors of known kind; {named};")
     print(f"of those named on a collection that was left out, {shown(kinds.elsewhere)} were right.\n")
     print(kinds_table(figures))
     if arguments.test:
