@@ -12,9 +12,8 @@ from brainsift.core.errors import RunError
 from brainsift.core.files import replacing
 from brainsift.deployment.export import with_whole_weights, write_onnx
 from brainsift.inference.bundle import load_bundle
-from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
-from brainsift.training.runs import cache_of, finish_exported, is_made_of, load_run, made_of, read_split
+from brainsift.training.runs import finish_exported, is_made_of, load_run, made_of, pixels_of, read_split
 
 _AVERAGED = ("logits", "tumor_map")
 _IMAGE = ["sha256", "channel", "part"]
@@ -75,9 +74,7 @@ def join_runs(
         onnx.save(averaged(networks), finished)
     joined = [f"{one.name} {one.facts.environment.get('commit', '')}".strip() for one in exported]
     joined += [place.resolve().name for place in places]
-    pixels, rows = cached_pixels(
-        table, Path(cache) if cache else cache_of(places[0]), preprocessing=first.preprocessing, size=first.size
-    )
+    pixels, rows = pixels_of(table, places[0], first, cache)
     finish_exported(folder, places[0], {"mean of": joined, "made of": made_of("averaged", sources)}, pixels, rows)
     return folder
 

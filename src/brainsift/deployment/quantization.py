@@ -24,9 +24,8 @@ from brainsift.core.errors import RunError
 from brainsift.core.files import read_json, replacing
 from brainsift.deployment.export import write_onnx
 from brainsift.images.preprocess import network_input
-from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
-from brainsift.training.runs import cache_of, finish_exported, is_made_of, load_run, made_of, read_split
+from brainsift.training.runs import finish_exported, is_made_of, load_run, made_of, pixels_of, read_split
 from brainsift.training.sampling import sampling_weights
 
 INT8 = "INT8"
@@ -59,9 +58,7 @@ def quantize_run(run: str | Path, output: str | Path, *, cache: str | Path | Non
         raise RunError(run, "is in INT8 already", "Name the run that was trained.")
     model, config = load_run(place)
     table = read_split(place)
-    pixels, rows = cached_pixels(
-        table, Path(cache) if cache else cache_of(place), preprocessing=config.preprocessing, size=config.size
-    )
+    pixels, rows = pixels_of(table, place, config, cache)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary, replacing(folder / "network.onnx") as finished:
         whole = place / "network.onnx"

@@ -12,16 +12,15 @@ from brainsift.core.files import read_json, write_json
 from brainsift.deployment.quantization import typical
 from brainsift.training import networks, pretrained
 from brainsift.training.augment import to_input
-from brainsift.training.cache import cached_pixels
 from brainsift.training.exported import ExportedNetwork
 from brainsift.training.runs import (
     build_network,
-    cache_of,
     finish,
     in_words,
     is_made_of,
     load_run,
     made_of,
+    pixels_of,
     read_split,
 )
 
@@ -56,9 +55,7 @@ def prune_run(run: str | Path, output: str | Path, *, cache: str | Path | None =
         raise RunError(run, "holds a mean of several networks", "Name a run that was trained.")
     table = read_split(place)
     check_prunable(place, config.model, table)
-    pixels, rows = cached_pixels(
-        table, Path(cache) if cache else cache_of(place), preprocessing=config.preprocessing, size=config.size
-    )
+    pixels, rows = pixels_of(table, place, config, cache)
     images = to_input(torch.from_numpy(typical(table, pixels, rows, n=_IMAGES, seed=1)))
     if isinstance(whole, ExportedNetwork):
         whole = build_network(config)
@@ -70,7 +67,7 @@ def prune_run(run: str | Path, output: str | Path, *, cache: str | Path | None =
     shutil.copyfile(place / "split.csv", folder / "split.csv")
     write_json(folder / "config.json", {**read_json(place / "config.json"), **asdict(slim)})
     record = {
-        "pruned from": f"{in_words(place)} {f'in {arithmetic}' if arithmetic else ''}".strip(),
+        "pruned from": in_words(place) + (f" in {arithmetic}" if arithmetic else ""),
         "parameters": networks.count_parameters(model),
         "made of": made_of("pruned", [place]),
     }

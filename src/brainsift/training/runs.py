@@ -119,6 +119,22 @@ def cache_of(run: Path) -> Path:
     return next((folder for folder in beside if folder.is_dir()), beside[0])
 
 
+def pixels_of(
+    table: pd.DataFrame, run: Path, config: TrainConfig, cache: str | Path | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Returns what `cache.cached_pixels` does, as a run takes its images.
+
+    Args:
+        table: the images, as in `read_split`.
+        run: its folder.
+        config: its settings.
+        cache: of preprocessed pixels; None for that of `cache_of`.
+    """
+    return cached_pixels(
+        table, Path(cache) if cache else cache_of(run), preprocessing=config.preprocessing, size=config.size
+    )
+
+
 def build_network(config: TrainConfig) -> networks.Classifier:
     """Builds the network of a configuration, with fresh weights."""
     return networks.build(
